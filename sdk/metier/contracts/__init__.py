@@ -1,0 +1,86 @@
+"""What things are: modalities, payloads, task contracts, samples, bases, recipes, verticals, fit. No I/O beyond a
+payload's own file, no torch, no onnxruntime."""
+
+from metier.contracts.adapter import DataAdapter
+from metier.contracts.base import Base
+from metier.contracts.bridge import Bridge
+from metier.contracts.bundle import Manifest
+from metier.contracts.check import Check, Finding
+from metier.contracts.errors import (
+    BaseError,
+    BundleError,
+    ContractError,
+    DataError,
+    DeviceError,
+    ExportError,
+    MetierError,
+    PluginError,
+    RecipeError,
+    RequestError,
+    ResourceError,
+    UsageError,
+)
+from metier.contracts.finetune import DataSummary, FineTune, FineTuneCard
+from metier.contracts.modality import Modality, modalities_of
+from metier.contracts.recipe import Lora, Recipe
+from metier.contracts.sample import (
+    BadRow,
+    Feedback,
+    FeedbackEvent,
+    Preference,
+    Provenance,
+    Sample,
+    Value,
+    samples_sha256,
+)
+from metier.contracts.schema import SCHEMA_VERSION, Problem, problems, schema_of
+from metier.contracts.task import Prompt, ReplyFormat, TaskContract, TaskKind, Turn, prompt
+from metier.contracts.vertical import SampleSet, Vertical
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "BadRow",
+    "Base",
+    "BaseError",
+    "Bridge",
+    "BundleError",
+    "Check",
+    "ContractError",
+    "DataAdapter",
+    "DataError",
+    "DataSummary",
+    "DeviceError",
+    "ExportError",
+    "Feedback",
+    "FeedbackEvent",
+    "Finding",
+    "FineTune",
+    "FineTuneCard",
+    "Lora",
+    "Manifest",
+    "MetierError",
+    "Modality",
+    "PluginError",
+    "Preference",
+    "Problem",
+    "Prompt",
+    "Provenance",
+    "Recipe",
+    "RecipeError",
+    "ReplyFormat",
+    "RequestError",
+    "ResourceError",
+    "Sample",
+    "SampleSet",
+    "TaskContract",
+    "TaskKind",
+    "Turn",
+    "UsageError",
+    "Value",
+    "Vertical",
+    "modalities_of",
+    "problems",
+    "prompt",
+    "samples_sha256",
+    "schema_of",
+]

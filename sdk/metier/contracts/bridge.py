@@ -1,0 +1,26 @@
+"""A bridge turns one modality into another, so that a text model can serve a photo or a voice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import Field
+
+from metier.contracts.modality import Modality
+from metier.contracts.schema import Data
+
+
+class Bridge(Data):
+    """One modality in, one out. `run` is code and does not serialise; the rest is its card."""
+
+    name: str
+    source: Modality
+    target: Modality
+    languages: tuple[str, ...] = ()
+    """Languages it reads or speaks; empty means any."""
+    licence: str | None = None
+    package: str | None = None
+    """Distribution that brings it, for `pip install`."""
+    run: Callable[[Any], Any] | None = Field(default=None, exclude=True, repr=False)
+    """Payload of `source` → payload of `target`; None when only its card is known."""

@@ -1,0 +1,119 @@
+"""The manifest of an exported bundle (`bundle.json`): all that a host in any language needs to use the folder."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AwareDatetime, Field, JsonValue
+
+from metier.contracts.base import Base
+from metier.contracts.finetune import FineTuneCard
+from metier.contracts.sample import Value
+from metier.contracts.schema import SCHEMA_VERSION, Data
+from metier.contracts.task import TaskContract
+
+MANIFEST = "bundle.json"
+
+Precision = Literal["fp32", "fp16", "int4"]
+Target = Literal["cpu", "cuda"]
+
+
+class FileEntry(Data):
+    """One file of the bundle, so that damage is found at load."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: int = Field(ge=0)
+    """Bytes."""
+
+
+class Parity(Data):
+    """How close the exported graph is to torch on the packaged samples, teacher-forced over prompt and reply."""
+
+    samples: int
+    tokens: int
+    """Positions compared."""
+    max_abs: float
+    """Largest absolute difference of logits."""
+    mean_kl: float
+    """Mean KL(torch ‖ graph) per position, nats."""
+    top1_agreement: float
+    """Share of positions with the same most likely token."""
+    tolerance: dict[str, float]
+    """Bounds that were applied, by the same names."""
+
+
+class Golden(Data):
+    """A packaged sample's frozen prompt: any runtime must tokenise it to exactly these ids."""
+
+    task: str
+    input: Value
+    language: str | None = None
+    token_ids: tuple[int, ...]
+
+
+class Graph(Data):
+    """What a decode loop must know about model.onnx."""
+
+    file: str = "model.onnx"
+    layers: int
+    kv_heads: int
+    head_dim: int
+    vocab_size: int
+    context_length: int
+    """Tokens that one row may hold, prompt and reply together."""
+    io_dtype: Literal["float32", "float16", "bfloat16"]
+    """dtype of logits and KV."""
+    input_ids: str = "input_ids"
+    attention_mask: str = "attention_mask"
+    logits: str = "logits"
+    past_key: str = "past_key_values.%d.key"
+    past_value: str = "past_key_values.%d.value"
+    present_key: str = "present.%d.key"
+    present_value: str = "present.%d.value"
+    eos_token_ids: tuple[int, ...]
+
+
+class Slot(Data):
+    """One projection's LoRA slot: y + (x @ A) @ B, A: [rows, in, rank], B: [rows, rank, out], rank 0 by default."""
+
+    module: str
+    """PEFT module name, such as model.layers.0.self_attn.q_proj; several where the graph fuses them."""
+    a: str
+    b: str
+    in_features: int
+    out_features: int
+
+
+class AdapterEntry(Data):
+    """A LoRA adapter of the bundle, PEFT's format, in adapters/<name>/."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
+    path: str
+    rank: int
+    card: FineTuneCard | None = None
+    parity: Parity | None = None
+
+
+class Manifest(Data):
+    """`bundle.json`."""
+
+    schema_version: Literal["1"] = SCHEMA_VERSION
+    name: str
+    created: AwareDatetime
+    base: Base
+    licence: str | None
+    precision: Precision
+    target: Target
+    tasks: tuple[TaskContract, ...]
+    card: FineTuneCard | None = None
+    """The merged fine-tune's card; None for a base with slots."""
+    graph: Graph
+    slots: tuple[Slot, ...] = ()
+    adapters: tuple[AdapterEntry, ...] = ()
+    golden: tuple[Golden, ...] = ()
+    parity: Parity | None = None
+    metrics: dict[str, JsonValue] = {}
+    """Before and after, as `evaluate` measured them."""
+    versions: dict[str, str] = {}
+    files: dict[str, FileEntry]
+    """Relative POSIX path → entry, for every file but bundle.json."""

@@ -1,0 +1,39 @@
+"""A check that a professional of the trade would apply to an answer. One implementation serves as metric, as guard
+in the runtime, and as reward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from metier.contracts.sample import Value
+from metier.contracts.schema import Data
+
+
+class Finding(Data):
+    """One thing wrong with an answer."""
+
+    message: str
+    """What is wrong, in the words of the answer."""
+    rule: str | None = None
+    """The law, platform rule or house rule it breaks, cited so that a reader can look it up."""
+    excerpt: str | None = None
+    """The offending words, where there are any."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A named rule over (input, output), with one pair that must pass and one that must fail."""
+
+    name: str
+    """Short and lower case, such as `facts_stated`."""
+    tasks: tuple[str, ...]
+    """Full names of the tasks it applies to."""
+    run: Callable[[Mapping[str, Any], Mapping[str, Any]], Sequence[Finding]]
+    """(input, output) → findings; empty when the answer passes."""
+    passing: tuple[Value, Value]
+    """An (input, output) that passes."""
+    failing: tuple[Value, Value]
+    """An (input, output) that must be found wrong: a check that never fails checks nothing."""
+    description: str = ""

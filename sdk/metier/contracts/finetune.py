@@ -1,0 +1,56 @@
+"""A fine-tune: LoRA weights in PEFT's own format in a folder, and the card that says how they came to be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AwareDatetime, JsonValue
+
+from metier.contracts.base import Base
+from metier.contracts.recipe import Recipe
+from metier.contracts.schema import SCHEMA_VERSION, Data
+from metier.contracts.task import TaskContract
+
+CARD = "card.json"
+WEIGHTS = "adapter_model.safetensors"
+PEFT_CONFIG = "adapter_config.json"
+
+
+class DataSummary(Data):
+    """What a fine-tune was trained on."""
+
+    sha256: str
+    """`samples_sha256` of the training samples in order."""
+    samples: int
+    held_out: int
+    held_out_sha256: str
+    sources: tuple[str, ...] = ()
+    licences: tuple[str, ...] = ()
+
+
+class FineTuneCard(Data):
+    """How a fine-tune came to be and what it gains."""
+
+    schema_version: Literal["1"] = SCHEMA_VERSION
+    name: str
+    tasks: tuple[TaskContract, ...]
+    base: Base
+    recipe: Recipe
+    data: DataSummary
+    weights_sha256: str
+    """sha256 of adapter_model.safetensors."""
+    versions: dict[str, str] = {}
+    """Library → version that trained it."""
+    training: dict[str, float] = {}
+    """seconds, steps, tokens, tokens_per_second, train_loss, held_out_loss, best_step."""
+    metrics: dict[str, JsonValue] = {}
+    """What `evaluate` measured, before and after."""
+    created: AwareDatetime | None = None
+
+
+class FineTune(Data):
+    """A trained LoRA on disk."""
+
+    path: Path
+    card: FineTuneCard

@@ -1,0 +1,123 @@
+"""JSON Schema as the one form in which a type travels: from a pydantic class, to a bundle, to a C# host.
+
+A contract never holds a Python class, so it serialises whole; values are checked against the schema wherever
+they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter
+
+from metier.contracts.errors import ContractError
+
+JsonSchema = dict[str, Any]
+
+SCHEMA_VERSION: Literal["1"] = "1"
+"""Version of every serialised contract type. Grows when a reader of the old form could misread the new."""
+
+
+class Data(BaseModel):
+    """What everything in this room is made from: frozen, closed to unknown fields, no NaN (JSON has none)."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, ser_json_bytes="base64", val_json_bytes="base64"
+    )
+
+
+def schema_of(type_or_schema: Any) -> JsonSchema:
+    """JSON Schema (draft 2020-12) of a type; a schema given as a mapping comes back as it is.
+
+    Raises:
+        ContractError: pydantic cannot describe the type.
+    """
+    if isinstance(type_or_schema, Mapping):
+        return dict(type_or_schema)
+    try:
+        return TypeAdapter(type_or_schema).json_schema(mode="validation")
+    except Exception as error:
+        name = getattr(type_or_schema, "__name__", repr(type_or_schema))
+        raise ContractError(
+            f"the type {name} has no JSON Schema: {error}".splitlines()[0],
+            remedy="use str, numbers, enums, lists, pydantic models and Metier's payload types only",
+        ) from error
+
+
+TypeSchema = Annotated[Any, BeforeValidator(schema_of)]
+"""A field that is written as a Python type and stored as its JSON Schema."""
+
+
+def resolve(schema: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`node`, or what its local `$ref` (`#/$defs/Name`) points to, with sibling keywords kept."""
+    seen: set[str] = set()
+    while "$ref" in node:
+        ref = str(node["$ref"])
+        if ref in seen or not ref.startswith("#/"):
+            return {}
+        seen.add(ref)
+        target: Any = schema
+        for part in ref[2:].split("/"):
+            target = target[part.replace("~1", "/").replace("~0", "~")]
+        node = {**target, **{k: v for k, v in node.items() if k != "$ref"}}
+    return node
+
+
+def nodes(schema: JsonSchema, stop_at: str | None = None) -> Iterator[Mapping[str, Any]]:
+    """Every subschema reachable from the root, each `$ref` followed once; below a node with `stop_at` nothing."""
+    seen: set[str] = set()
+    stack: list[Mapping[str, Any]] = [schema]
+    while stack:
+        raw = stack.pop()
+        if ref := raw.get("$ref"):
+            if ref in seen:
+                continue
+            seen.add(str(ref))
+        node = resolve(schema, raw)
+        yield node
+        if stop_at is not None and stop_at in node:
+            continue
+        for key in ("items", "additionalProperties", "contains", "not"):
+            if isinstance(node.get(key), Mapping):
+                stack.append(node[key])
+        for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
+            stack.extend(child for child in node.get(key, ()) if isinstance(child, Mapping))
+        stack.extend(child for child in node.get("properties", {}).values() if isinstance(child, Mapping))
+
+
+class Problem(NamedTuple):
+    """One way in which a value misses its schema."""
+
+    field: str
+    """Dotted path into the value; empty for the value itself."""
+    reason: str
+
+
+def problems(schema: JsonSchema, value: Any) -> list[Problem]:
+    """Everything that keeps `value` (plain JSON data) from satisfying `schema`; empty when it fits."""
+    return [
+        Problem(".".join(str(part) for part in error.absolute_path), error.message[:300])
+        for error in _validator(_Frozen(schema)).iter_errors(value)
+    ]
+
+
+class _Frozen:
+    """A schema as a cache key: by identity, kept alive by the cache."""
+
+    def __init__(self, schema: JsonSchema) -> None:
+        self.schema = schema
+
+    def __hash__(self) -> int:
+        return id(self.schema)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Frozen) and other.schema is self.schema
+
+
+@lru_cache(maxsize=256)
+def _validator(frozen: _Frozen) -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(frozen.schema)

@@ -1,0 +1,188 @@
+"""A task contract: what a job of a trade takes in, gives out, and how a model is asked. Data, not code."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from metier.contracts.errors import ContractError
+from metier.contracts.modality import Modality, modalities_of
+from metier.contracts.sample import Sample, Value
+from metier.contracts.schema import SCHEMA_VERSION, Data, JsonSchema, TypeSchema, problems, resolve
+
+
+class TaskKind(StrEnum):
+    """The seven shapes of work the trades ask for."""
+
+    GENERATE = "generate"
+    DIALOGUE = "dialogue"
+    CLASSIFY = "classify"
+    EXTRACT = "extract"
+    RELATE = "relate"
+    TRANSLATE = "translate"
+    RANK = "rank"
+
+
+class Turn(Data):
+    """One message of a prompt. `role` and `content` are Jinja templates over the input's fields."""
+
+    role: str
+    content: str
+    each: str | None = None
+    """Name of a list field of the input: the turn is repeated per item, with `item` in scope (chat history)."""
+
+
+class Prompt(Data):
+    """How a task is put to a chat model in one language: turns, before the base's own chat template."""
+
+    turns: tuple[Turn, ...] = Field(min_length=1)
+
+
+def prompt(user: str, system: str | None = None) -> Prompt:
+    """The usual prompt: an optional system turn and one user turn, both Jinja templates."""
+    turns = [Turn(role="user", content=user)]
+    return Prompt(turns=tuple([Turn(role="system", content=system), *turns] if system else turns))
+
+
+class ReplyFormat(Data):
+    """How an output is written as text.
+
+    `text`: the output's single string field, as it is. `json`: the output as JSON, decoded under its schema.
+    `label`: the output's single enum field, decoded as one of its values. `spans`: one `label: text` line per span
+    of the output's `spans` list. Any other name is a trade format of a plugin's, whose text is the output's single
+    string field, optionally decoded under `grammar` (Lark, llguidance dialect).
+    """
+
+    name: str = "text"
+    grammar: str | None = None
+
+
+def _format(value: Any) -> Any:
+    return ReplyFormat(name=value) if isinstance(value, str) else value
+
+
+TASK_NAME = r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$"
+
+
+class TaskContract(Data):
+    """What a job takes in and gives out, how the model is asked, how the reply reads, and how it is measured.
+
+    `input` and `output` are written as pydantic classes and stored as JSON Schema, so that a contract serialises
+    whole: a bundle's reader in C#, Java or JavaScript needs neither Python nor the plugin.
+    """
+
+    schema_version: Literal["1"] = SCHEMA_VERSION
+    name: str = Field(pattern=TASK_NAME)
+    """`vertical.task`, lower case."""
+    kind: TaskKind
+    title: str = ""
+    description: str = ""
+    input: TypeSchema
+    output: TypeSchema
+    prompts: dict[str, Prompt] = Field(min_length=1)
+    """One prompt per language (BCP 47)."""
+    reply: Annotated[ReplyFormat, BeforeValidator(_format)] = ReplyFormat()
+    metrics: tuple[str, ...] = ()
+    """Names of metrics, Metier's or a plugin's; empty takes the kind's own."""
+    fresh_facts: bool = False
+    """True where answers need facts newer than any base, so that search must supply them."""
+    max_reply_tokens: int = Field(default=256, ge=1)
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        for side in ("input", "output"):
+            schema: JsonSchema = getattr(self, side)
+            if resolve(schema, schema).get("type") != "object":
+                raise ValueError(f"{side} must be a pydantic model (a JSON object), so that its fields have names")
+        fields = _fields(self.output)
+        if self.reply.name == "label" and not (len(fields) == 1 and self.labels):
+            raise ValueError("reply format 'label' needs an output with exactly one field, an enum or Literal")
+        if self.reply.name not in {"json", "label", "spans"} and self.text_field is None:
+            raise ValueError(f"reply format '{self.reply.name}' needs an output with exactly one string field")
+        return self
+
+    @property
+    def vertical(self) -> str:
+        """The trade this task belongs to."""
+        return self.name.split(".")[0]
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Languages the task is prompted in; the first is its default."""
+        return tuple(self.prompts)
+
+    @property
+    def text_field(self) -> str | None:
+        """The output's only field where that is a string, else None."""
+        fields = _fields(self.output)
+        if len(fields) != 1:
+            return None
+        ((name, node),) = fields.items()
+        return name if resolve(self.output, node).get("type") == "string" else None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Values of the output's only field where that is an enum, else empty."""
+        fields = _fields(self.output)
+        if len(fields) != 1:
+            return ()
+        node = resolve(self.output, next(iter(fields.values())))
+        return tuple(str(v) for v in node.get("enum", [node["const"]] if "const" in node else []))
+
+    @property
+    def modalities_in(self) -> frozenset[Modality]:
+        return modalities_of(self.input)
+
+    @property
+    def modalities_out(self) -> frozenset[Modality]:
+        return modalities_of(self.output)
+
+    def language_of(self, input: Value, language: str | None = None) -> str:
+        """The prompt's language for an input: what is asked for, else its `language` field, else the default."""
+        wanted = language or input.get("language")
+        return wanted if isinstance(wanted, str) and wanted in self.prompts else self.languages[0]
+
+    def check_input(self, value: Any, where: str | None = None) -> Value:
+        """`value` if it satisfies the input schema.
+
+        Raises:
+            ContractError: naming each field that does not.
+        """
+        return self._checked("input", self.input, value, where)
+
+    def check_output(self, value: Any, where: str | None = None) -> Value:
+        """`value` if it satisfies the output schema.
+
+        Raises:
+            ContractError: naming each field that does not.
+        """
+        return self._checked("output", self.output, value, where)
+
+    def check_sample(self, sample: Sample) -> Sample:
+        """`sample` if both sides satisfy the contract.
+
+        Raises:
+            ContractError: with the sample's own place.
+        """
+        where = str(sample.provenance) if sample.provenance else None
+        if sample.task != self.name:
+            raise ContractError(f"a sample of task {sample.task} was given to {self.name}", where=where)
+        self.check_input(sample.input, where)
+        self.check_output(sample.output, where)
+        return sample
+
+    def _checked(self, side: str, schema: JsonSchema, value: Any, where: str | None) -> Value:
+        if found := problems(schema, value):
+            listed = "; ".join(f"{p.field or side}: {p.reason}" for p in found[:5])
+            raise ContractError(
+                f"{side} does not satisfy {self.name}: {listed}",
+                where=where,
+                remedy=f"the {side}'s fields are: {', '.join(_fields(schema))}",
+            )
+        return value  # type: ignore[no-any-return]
+
+
+def _fields(schema: JsonSchema) -> dict[str, Any]:
+    return dict(resolve(schema, schema).get("properties", {}))
