@@ -1,0 +1,180 @@
+"""The tokenizer and chat template of a base or bundle folder, without transformers.
+
+Renders messages as transformers' `apply_chat_template` does, and knows nothing about tasks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jinja2 import Template, TemplateError
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import Tokenizer
+
+from metier.contracts import BaseError
+
+FROZEN_DATE = datetime(2024, 7, 26)
+"""What `strftime_now` tells a chat template: a prompt that changes with the calendar could not be frozen in a
+bundle. The date is the one that Llama 3's own template falls back to."""
+
+
+class ChatTokenizer:
+    """A folder's tokenizer with its chat template.
+
+    Special tokens in a rendered prompt are parsed as such; `encode` itself never adds BOS or EOS.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, template: str | None, special: Mapping[str, str], eos: Sequence[int]):
+        self._tokenizer = tokenizer
+        self._special = dict(special)
+        self._template = _compile(template) if template else None
+        added = tokenizer.get_added_tokens_decoder().values()
+        self._control = tuple(t.content for t in added if t.special and len(t.content) > 1)
+        self.eos_ids: tuple[int, ...] = tuple(eos)
+        """Ids that end a reply; the first is the one that training puts behind a reply."""
+        pad = special.get("pad_token")
+        pad_id = tokenizer.token_to_id(pad) if pad else None
+        self.pad_id: int = pad_id if pad_id is not None else self.eos_ids[0]
+
+    @classmethod
+    def load(cls, folder: str | Path) -> ChatTokenizer:
+        """Read tokenizer.json, tokenizer_config.json and chat_template.jinja of a Hugging Face folder or bundle.
+
+        Raises:
+            BaseError: a file is missing or unreadable, or the folder names no end-of-sequence token.
+        """
+        path = Path(folder)
+        file = path / "tokenizer.json"
+        if not file.is_file():
+            raise BaseError("there is no tokenizer.json", where=str(path), remedy="give a base or bundle folder")
+        try:
+            tokenizer = Tokenizer.from_file(str(file))
+        except Exception as error:
+            raise BaseError(f"tokenizer.json cannot be read: {error}", where=str(file)) from error
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        config = _json(path / "tokenizer_config.json")
+        special = {key: _content(value) for key, value in config.items() if key.endswith("_token") and value}
+        return cls(tokenizer, _template_of(path, config), special, _eos_ids(path, tokenizer, special))
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids, added tokens included; a model's logits may be padded beyond it."""
+        return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
+
+    @property
+    def has_template(self) -> bool:
+        """Whether the folder brings a chat template."""
+        return self._template is not None
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text`, special tokens in it parsed as such, nothing added."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
+        """Text of `ids`."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=skip_special))
+
+    def defuse(self, text: str) -> str:
+        """`text` with every control token that it spells broken up by a space, such as `< |im_end|>`."""
+        for token in self._control:
+            if token in text:
+                text = text.replace(token, f"{token[0]} {token[1:]}")
+        return text
+
+    def to_json(self) -> str:
+        """The tokenizer as tokenizer.json text, for libraries that build their own from it."""
+        return str(self._tokenizer.to_str())
+
+    def render(self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
+        """`messages` (role, content) through the base's chat template.
+
+        Raises:
+            BaseError: the folder has no chat template, or the template refuses these messages.
+        """
+        if self._template is None:
+            raise BaseError(
+                "the base has no chat template",
+                remedy="take an instruction-tuned base, or put a chat_template.jinja into its folder",
+            )
+        try:
+            return str(
+                self._template.render(
+                    messages=list(messages),
+                    tools=None,
+                    documents=None,
+                    add_generation_prompt=add_generation_prompt,
+                    **self._special,
+                )
+            )
+        except TemplateError as error:
+            roles = ", ".join(str(m.get("role")) for m in messages)
+            raise BaseError(
+                f"the base's chat template refuses this conversation ({roles}): {error}",
+                remedy="use the roles that the base was trained with; some know no system role",
+            ) from error
+
+
+def _compile(template: str) -> Template:
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    environment.filters["tojson"] = _tojson
+    environment.globals["raise_exception"] = _raise
+    environment.globals["strftime_now"] = FROZEN_DATE.strftime
+    # transformers' `generation` block only marks spans for training masks: here its body is simply rendered.
+    source = template.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+    source = source.replace("{%- generation -%}", "{%- if true -%}").replace("{%- endgeneration -%}", "{%- endif -%}")
+    try:
+        return environment.from_string(source)
+    except TemplateError as error:
+        raise BaseError(f"the chat template cannot be compiled: {error}", where="chat_template.jinja") from error
+
+
+def _tojson(value: Any, indent: int | None = None, ensure_ascii: bool = False, **options: Any) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
+
+
+def _raise(message: str) -> NoReturn:
+    raise TemplateError(message)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
+    except ValueError as error:
+        raise BaseError(f"not valid JSON: {error}", where=str(path)) from error
+
+
+def _content(token: Any) -> str:
+    return str(token["content"]) if isinstance(token, Mapping) else str(token)
+
+
+def _template_of(path: Path, config: Mapping[str, Any]) -> str | None:
+    file = path / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text("utf-8")
+    inline = config.get("chat_template")
+    if isinstance(inline, list):  # several named templates: take the default one
+        inline = next((t["template"] for t in inline if t.get("name") == "default"), None)
+    return str(inline) if inline else None
+
+
+def _eos_ids(path: Path, tokenizer: Tokenizer, special: Mapping[str, str]) -> tuple[int, ...]:
+    found: list[int] = []
+    token = tokenizer.token_to_id(special["eos_token"]) if "eos_token" in special else None
+    if token is not None:
+        found.append(int(token))
+    for config in (_json(path / "generation_config.json"), _json(path / "genai_config.json").get("model", {})):
+        more = config.get("eos_token_id")
+        found += [int(i) for i in (more if isinstance(more, list) else [more]) if i is not None]
+    if not found:
+        raise BaseError(
+            "the folder names no end-of-sequence token",
+            where=str(path),
+            remedy="set eos_token in tokenizer_config.json or eos_token_id in generation_config.json",
+        )
+    return tuple(dict.fromkeys(found))
