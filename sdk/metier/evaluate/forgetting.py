@@ -1,0 +1,72 @@
+"""How much general language an adaptation costs: perplexity on a small text that belongs to no trade.
+
+The text is packaged here, written for this project and free of rights (CC0 1.0): plain English and some Chinese.
+It is far too small to rank bases; before and after on the same base is what it is for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from math import exp
+from typing import Any, NamedTuple
+
+from metier.evaluate.results import Forgetting, TextPerplexity
+from metier.runtime.tokenizer import ChatTokenizer
+
+LANGUAGES = ("en", "zh")
+
+
+class Likelihood(NamedTuple):
+    """Negative log likelihood of a text, in nats, and over how many tokens."""
+
+    nats: float
+    tokens: int
+
+    @property
+    def perplexity(self) -> float:
+        return exp(self.nats / max(self.tokens, 1))
+
+
+def general_text(language: str) -> str:
+    """The packaged text of a language in `LANGUAGES`; passages are separated by empty lines."""
+    return files(__package__).joinpath(f"general.{language}.txt").read_text(encoding="utf-8")
+
+
+def likelihoods(model: Any, tokenizer: ChatTokenizer) -> dict[str, Likelihood]:
+    """Language → likelihood of its general text, each passage on its own, its first token taken as given."""
+    import torch
+
+    device = next(model.parameters()).device
+    told: dict[str, Likelihood] = {}
+    for language in LANGUAGES:
+        nats, tokens = 0.0, 0
+        for passage in general_text(language).strip().split("\n\n"):
+            ids = torch.tensor([tokenizer.encode(passage.strip())], device=device)
+            with torch.inference_mode():
+                logits = model(input_ids=ids).logits[0, :-1].float()
+            nats += float(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum"))
+            tokens += ids.shape[1] - 1
+        told[language] = Likelihood(nats, tokens)
+    return told
+
+
+def forgetting(before: dict[str, Likelihood], after: dict[str, Likelihood] | None) -> Forgetting:
+    """Likelihoods before and after as perplexities, by language and over all."""
+    digest = hashlib.sha256("\0".join(general_text(language) for language in before).encode()).hexdigest()
+    texts = tuple(
+        TextPerplexity(
+            language=language, tokens=b.tokens, before=b.perplexity, after=after[language].perplexity if after else None
+        )
+        for language, b in before.items()
+    )
+    return Forgetting(
+        text_sha256=digest,
+        texts=texts,
+        before=_over_all(before).perplexity,
+        after=_over_all(after).perplexity if after else None,
+    )
+
+
+def _over_all(parts: dict[str, Likelihood]) -> Likelihood:
+    return Likelihood(sum(p.nats for p in parts.values()), sum(p.tokens for p in parts.values()))
