@@ -21,7 +21,11 @@ from metier.contracts.errors import (
     UsageError,
 )
 from metier.contracts.finetune import DataSummary, FineTune, FineTuneCard
+from metier.contracts.fit import FitFinding, FitReport, Verdict
+from metier.contracts.licence import Terms, terms_of
 from metier.contracts.modality import Modality, modalities_of
+from metier.contracts.nearest import did_you_mean, nearest
+from metier.contracts.payloads import Image, Mesh, Payload, Speech, Video
 from metier.contracts.recipe import Lora, Recipe
 from metier.contracts.sample import (
     BadRow,
@@ -56,10 +60,15 @@ __all__ = [
     "Finding",
     "FineTune",
     "FineTuneCard",
+    "FitFinding",
+    "FitReport",
+    "Image",
     "Lora",
     "Manifest",
+    "Mesh",
     "MetierError",
     "Modality",
+    "Payload",
     "PluginError",
     "Preference",
     "Problem",
@@ -72,15 +81,22 @@ __all__ = [
     "ResourceError",
     "Sample",
     "SampleSet",
+    "Speech",
     "TaskContract",
     "TaskKind",
+    "Terms",
     "Turn",
     "UsageError",
     "Value",
+    "Verdict",
     "Vertical",
+    "Video",
+    "did_you_mean",
     "modalities_of",
+    "nearest",
     "problems",
     "prompt",
     "samples_sha256",
     "schema_of",
+    "terms_of",
 ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator
 
 from metier.contracts.errors import RecipeError
+from metier.contracts.nearest import did_you_mean
 from metier.contracts.schema import SCHEMA_VERSION, Data
 
 
@@ -73,9 +73,4 @@ class Recipe(Data):
 
 
 def _explain(kind: str, key: str, message: str, known: list[str]) -> str:
-    if kind != "extra_forbidden":
-        return f"{key}: {message}"
-    near = difflib.get_close_matches(key, known, n=1) or difflib.get_close_matches(
-        key.split(".")[-1], [k.split(".")[-1] for k in known], n=1
-    )
-    return f"unknown key {key}" + (f", did you mean {near[0]}?" if near else "")
+    return f"unknown key {key}{did_you_mean(key, known)}" if kind == "extra_forbidden" else f"{key}: {message}"
