@@ -1,0 +1,71 @@
+"""Recipes as YAML files, with single values overridden from a command line; the model itself checks them."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from metier.contracts import Recipe, RecipeError
+
+
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in a YAML file.
+
+    Args:
+        path: YAML, a mapping at its top.
+        overrides: `key=value` each, dots for nested keys (`lora.rank=8`), values in YAML.
+
+    Raises:
+        RecipeError: the file cannot be read, is no mapping, or a key or value is wrong; with line where YAML knows it.
+    """
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise RecipeError(f"the recipe cannot be read: {error.strerror}", where=str(path)) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        raise RecipeError(
+            f"not valid YAML: {getattr(error, 'problem', error)}",
+            where=f"{path}:{mark.line + 1}" if mark else str(path),
+            remedy="write one `key: value` a line",
+        ) from error
+    if not isinstance(values, dict | None):
+        raise RecipeError("a recipe is a mapping of keys to values", where=str(path), remedy="write `key: value` lines")
+    return Recipe.parse(_overridden(values or {}, overrides), where=str(path))
+
+
+def override(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+    """`recipe` with `key=value` overrides, checked as a whole again.
+
+    Raises:
+        RecipeError: a key or value is wrong.
+    """
+    return Recipe.parse(_overridden(recipe.model_dump(mode="json"), overrides))
+
+
+def write_recipe(path: Path, recipe: Recipe) -> None:
+    """Write `recipe` as YAML, every key spelt out, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True), "utf-8")
+    os.replace(part, path)
+
+
+def _overridden(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise RecipeError(f"{text!r} is no override", remedy="write key=value, such as lora.rank=8")
+        *parents, name = key.strip().split(".")
+        place = values
+        for parent in parents:
+            inner = place.get(parent, {})
+            if not isinstance(inner, dict):
+                raise RecipeError(f"{parent} in {text!r} has no keys of its own", remedy="write key=value")
+            place[parent] = place = dict(inner)
+        try:
+            place[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"the value in {text!r} is not valid YAML", remedy="quote it") from error
+    return values

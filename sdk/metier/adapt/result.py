@@ -1,0 +1,88 @@
+"""The fine-tune folder: weights as PEFT writes them, and the card that says how they came to be."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from metier.adapt.loop import State
+from metier.adapt.recipe_file import write_recipe
+from metier.contracts import Base, DataSummary, FineTuneCard, Recipe, Sample, TaskContract, samples_sha256
+from metier.contracts.finetune import CARD, PEFT_CONFIG, WEIGHTS
+
+_LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors")
+_PART = ".part"
+
+
+def write(
+    out: Path,
+    adapted: Any,
+    *,
+    tasks: Sequence[TaskContract],
+    base: Base,
+    recipe: Recipe,
+    train: Sequence[Sample],
+    held_out: Sequence[Sample],
+    state: State,
+) -> FineTuneCard:
+    """Write weights, then the recipe and samples, and the card last: a folder with a card is whole."""
+    part = out / _PART
+    shutil.rmtree(part, ignore_errors=True)
+    adapted.save_pretrained(part, safe_serialization=True)
+    for name in (WEIGHTS, PEFT_CONFIG):
+        os.replace(part / name, out / name)
+    shutil.rmtree(part)
+    write_recipe(out / "recipe.yaml", recipe)
+    card = FineTuneCard(
+        name=out.resolve().name,
+        tasks=tuple(tasks),
+        base=base,
+        recipe=recipe,
+        data=summary(train, held_out),
+        weights_sha256=hashlib.sha256((out / WEIGHTS).read_bytes()).hexdigest(),
+        versions={name: version(name) for name in _LIBRARIES},
+        training=_figures(state),
+        created=datetime.now(UTC).replace(microsecond=0),
+    )
+    _write_whole(out / CARD, card.model_dump_json(indent=2))
+    return card
+
+
+def summary(train: Sequence[Sample], held_out: Sequence[Sample]) -> DataSummary:
+    """Hashes, counts, sources and licences of the data."""
+    origins = [sample.provenance for sample in train if sample.provenance]
+    return DataSummary(
+        sha256=samples_sha256(train),
+        samples=len(train),
+        held_out=len(held_out),
+        held_out_sha256=samples_sha256(held_out),
+        sources=tuple(sorted({Path(o.source).name for o in origins})),
+        licences=tuple(sorted({o.licence for o in origins if o.licence})),
+    )
+
+
+def _figures(state: State) -> dict[str, float]:
+    recent = state.losses[-max(1, len(state.losses) // 10) :]
+    figures: dict[str, float] = {
+        "seconds": round(state.seconds, 2),
+        "steps": state.step,
+        "tokens": state.tokens,
+        "tokens_per_second": round(state.tokens / state.step_seconds, 1),
+        "train_loss": sum(recent) / len(recent),
+    }
+    if state.best_loss is not None and state.best_step is not None:
+        figures |= {"held_out_loss": state.best_loss, "best_step": state.best_step}
+    return figures
+
+
+def _write_whole(path: Path, text: str) -> None:
+    part = path.with_name(path.name + _PART)
+    with part.open("w", encoding="utf-8") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    os.replace(part, path)

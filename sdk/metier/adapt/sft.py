@@ -1,0 +1,171 @@
+"""Supervised fine-tuning of LoRA weights on a task's samples, from samples to a fine-tune folder."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from metier.adapt import checkpoint, journal, result
+from metier.adapt.examples import encode_samples
+from metier.adapt.failures import said_clearly
+from metier.adapt.loop import Progress, Training
+from metier.adapt.memory import tokens_at_once
+from metier.adapt.precision import choose_device, choose_dtype
+from metier.adapt.surgery import add_lora, training_kernels
+from metier.adapt.trainee import Trainee
+from metier.bases.finetune import load_finetune
+from metier.bases.resolve import LocalBase, resolve
+from metier.bases.torch_model import load_torch
+from metier.contracts import FineTune, Recipe, Sample, TaskContract, UsageError, samples_sha256
+from metier.contracts.finetune import CARD
+from metier.data.samples_file import write_samples
+from metier.runtime.tokenizer import ChatTokenizer
+
+_HELD_OUT_FOR_LOSS = 64
+"""Samples that a held-out loss is taken over, distinct inputs first. More would cost more than they tell: at 240
+training samples, 4 evaluations over 64 samples already are a tenth of the run."""
+
+
+def adapt(
+    tasks: TaskContract | Sequence[TaskContract],
+    train: Sequence[Sample],
+    held_out: Sequence[Sample],
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    base: LocalBase | None = None,
+    resume: bool = True,
+    progress: Callable[[Progress], None] | None = None,
+    device: str = "auto",
+) -> FineTune:
+    """Train LoRA weights (arXiv 2106.09685) on the replies of `train`, and keep those best on `held_out`.
+
+    A run that was killed goes on from its last checkpoint when called again with the same arguments, and ends with
+    the weights that the unbroken run would have had. A finished run is returned as it is.
+
+    Args:
+        tasks: the contract, or contracts, that the samples belong to.
+        train: samples to learn from.
+        held_out: samples to choose the best moment by; empty takes the last.
+        recipe: how.
+        out: folder of the fine-tune; made if missing.
+        base: a base at hand; None resolves the recipe's.
+        resume: False throws away what `out` holds of an earlier run.
+        progress: called after every step.
+        device: auto, cpu or cuda.
+
+    Raises:
+        UsageError: no samples, another task's samples, or `out` belongs to another run or a running one.
+        DataError: samples too long or off their contract.
+        RecipeError: layers or targets that the base has not.
+        BaseError: the base cannot be found or read.
+        DeviceError: the device asked for is not active.
+        ResourceError: memory or disk ran out.
+    """
+    out = Path(out)
+    contracts = {t.name: t for t in ([tasks] if isinstance(tasks, TaskContract) else tasks)}
+    if not train:
+        raise UsageError("there are no samples to train on", remedy="give at least one")
+    with said_clearly(out):
+        out.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(out / ".lock", timeout=0):
+                return _adapt(contracts, train, held_out, recipe, out, base, resume, progress, device)
+        except Timeout as error:
+            raise UsageError(
+                "another process is training into this folder", where=str(out), remedy="wait for it, or choose another"
+            ) from error
+
+
+def _adapt(
+    contracts: dict[str, TaskContract],
+    train: Sequence[Sample],
+    held_out: Sequence[Sample],
+    recipe: Recipe,
+    out: Path,
+    base: LocalBase | None,
+    resume: bool,
+    progress: Callable[[Progress], None] | None,
+    device: str,
+) -> FineTune:
+    base = base or resolve(recipe.base)
+    hashes = samples_sha256(train), samples_sha256(held_out)
+    run = _fingerprint(contracts.values(), *hashes, recipe, base.card.sha256)
+    folder = out / checkpoint.FOLDER
+    if not resume:
+        checkpoint.remove(folder)
+        (out / CARD).unlink(missing_ok=True)
+    elif (out / CARD).is_file():
+        return _finished(out, run)
+    tokenizer = ChatTokenizer.load(base.path)
+    longest = min(recipe.max_length, base.card.context_length)
+    examples = encode_samples(tokenizer, contracts, train, longest)
+    judges = encode_samples(tokenizer, contracts, distinct_first(held_out)[:_HELD_OUT_FOR_LOSS], longest)
+    where = choose_device(device)
+    model = load_torch(base, choose_dtype(recipe, where)).to(where)
+    adapted = add_lora(model, recipe, base.card.id)
+    adapted.train()
+    trainee = Trainee(adapted, tokenizer.pad_id)
+    most = tokens_at_once(model, sum(w.numel() for w in trainee.weights), recipe, max(map(len, [*examples, *judges])))
+    with training_kernels(adapted):
+        by_length = sorted(examples, key=len)
+        trainee.choose_way([by_length[0], by_length[len(by_length) // 2]])
+        training = Training(trainee, examples, judges, recipe, folder, run=run, most_tokens=most)
+        journal.keep_until(out, training.state.step)
+        for event in training:
+            journal.append(out, event)
+            if progress:
+                progress(event)
+    trainee.finish()
+    write_samples(out / "train.jsonl", train)
+    write_samples(out / "held_out.jsonl", held_out)
+    card = result.write(
+        out,
+        adapted,
+        tasks=list(contracts.values()),
+        base=base.card,
+        recipe=recipe,
+        train=train,
+        held_out=held_out,
+        state=training.state,
+    )
+    checkpoint.remove(folder)
+    return FineTune(path=out, card=card)
+
+
+def distinct_first(samples: Sequence[Sample]) -> list[Sample]:
+    """The first sample of every input, then the second of each, and so on: a prefix covers the most inputs."""
+    seen: dict[str, int] = {}
+    ranks: list[int] = []
+    for sample in samples:
+        key = sample.model_dump_json(include={"task", "input", "language"})
+        ranks.append(seen.get(key, 0))
+        seen[key] = ranks[-1] + 1
+    return [sample for _, sample in sorted(zip(ranks, samples), key=lambda pair: pair[0])]
+
+
+def _fingerprint(
+    tasks: Iterable[TaskContract], train_sha256: str, held_out_sha256: str, recipe: Recipe, base_sha256: str | None
+) -> str:
+    """What makes two runs the same run: all that the trained weights depend on."""
+    parts = [
+        *(task.model_dump_json() for task in tasks),
+        train_sha256,
+        held_out_sha256,
+        recipe.model_dump_json(exclude={"checkpoint_seconds"}),
+        str(base_sha256),
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _finished(out: Path, run: str) -> FineTune:
+    finetune = load_finetune(out)
+    card = finetune.card
+    if _fingerprint(card.tasks, card.data.sha256, card.data.held_out_sha256, card.recipe, card.base.sha256) == run:
+        return finetune
+    raise UsageError(
+        f"the folder already holds the fine-tune {card.name}, of another recipe, data or base",
+        where=str(out),
+        remedy="choose another output folder, or start over without resuming to replace it",
+    )

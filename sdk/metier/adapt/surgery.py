@@ -1,0 +1,120 @@
+"""From a base model to one that learns: PEFT puts the LoRA weights in, our kernels stand in for its forward.
+
+PEFT keeps owning the weights and their format; what is swapped is only how a step is computed, and only while
+training. It asks modules what they do and knows no model family by name.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from metier.adapt.lora_linear import lora_forward
+from metier.adapt.rms_norm import norm_forward
+from metier.contracts import Recipe, RecipeError
+
+ADAPTER = "default"
+
+
+def add_lora(model: Any, recipe: Recipe, base_id: str) -> Any:
+    """A `peft.PeftModel` around `model`, its LoRA weights in fp32 and drawn from the recipe's seed.
+
+    Raises:
+        RecipeError: `layers` or `lora.targets` name nothing in this model.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    layers = chosen_layers(recipe.layers, int(model.config.get_text_config().num_hidden_layers))
+    config = LoraConfig(
+        r=recipe.lora.rank,
+        lora_alpha=recipe.lora.alpha,  # type: ignore[arg-type]
+        lora_dropout=recipe.lora.dropout,
+        use_rslora=recipe.lora.rslora,
+        target_modules=list(_targets(model, recipe)),
+        layers_to_transform=layers,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+    devices = [model.device] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(recipe.seed)
+        adapted = get_peft_model(model, config)
+    adapted.peft_config[ADAPTER].base_model_name_or_path = base_id
+    return adapted
+
+
+def chosen_layers(layers: str, count: int) -> list[int] | None:
+    """Indices of the layers to adapt out of `count`; None for all.
+
+    Raises:
+        RecipeError: `top:N` asks for more layers than there are.
+    """
+    if layers == "all":
+        return None
+    wanted = int(layers.removeprefix("top:"))
+    if wanted > count:
+        raise RecipeError(
+            f"layers: {layers}, but the base has {count} layers", remedy=f"say top:{count} or less, or all"
+        )
+    return list(range(count - wanted, count))
+
+
+def _targets(model: nn.Module, recipe: Recipe) -> tuple[str, ...]:
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    linear = {n.split(".")[-1] for n, m in model.named_modules() if isinstance(m, nn.Linear) and m is not head}
+    if recipe.lora.targets == "all-linear":
+        return tuple(sorted(linear))
+    if missing := sorted(set(recipe.lora.targets) - linear):
+        raise RecipeError(
+            f"lora.targets: the base has no projection named {', '.join(missing)}",
+            remedy=f"choose from {', '.join(sorted(linear))}, or say all-linear",
+        )
+    return recipe.lora.targets
+
+
+@contextmanager
+def training_kernels(adapted: Any) -> Iterator[None]:
+    """Inside, LoRA projections and RMS norms run as single autograd steps; outside, the model is as PEFT made it."""
+    swapped: list[nn.Module] = []
+    for module in adapted.modules():
+        forward = _lora_kernel(module) or _norm_kernel(module)
+        if forward is not None:
+            module.forward = forward
+            swapped.append(module)
+    try:
+        yield
+    finally:
+        for module in swapped:
+            del module.forward
+
+
+def _lora_kernel(module: nn.Module) -> Any:
+    from peft.tuners.lora import Linear
+
+    if type(module) is not Linear or type(module.base_layer) is not nn.Linear or set(module.lora_A) != {ADAPTER}:
+        return None
+    # Dropout needs its own random draw and another product: PEFT's forward does that.
+    if not isinstance(module.lora_dropout[ADAPTER], nn.Identity) or module.use_dora[ADAPTER]:
+        return None
+    frozen: Any = module.base_layer
+    a, b = module.lora_A[ADAPTER].weight, module.lora_B[ADAPTER].weight
+    return lora_forward(frozen.weight, frozen.bias, a, b, float(module.scaling[ADAPTER]))
+
+
+def _norm_kernel(module: nn.Module) -> Any:
+    names = [name for name, _ in module.named_parameters()]
+    eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
+    if names != ["weight"] or "norm" not in type(module).__name__.lower() or not isinstance(eps, float):
+        return None
+    weight: Any = module.weight
+    if weight.ndim != 1 or weight.requires_grad:
+        return None
+    # Families differ in what they call a norm (some multiply by 1 + weight): only one that computes ours is swapped.
+    forward = norm_forward(weight, eps)
+    generator = torch.Generator().manual_seed(0)
+    probe = torch.randn(4, weight.shape[0], generator=generator).to(weight)
+    with torch.no_grad():
+        same = torch.allclose(module(probe).float(), forward(probe).float(), atol=2e-2, rtol=2e-2)
+    return forward if same else None
