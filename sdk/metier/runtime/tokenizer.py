@@ -6,7 +6,7 @@ Renders messages as transformers' `apply_chat_template` does, and knows nothing 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +15,7 @@ from jinja2 import Template, TemplateError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
 
 from metier.contracts import BaseError
 
@@ -79,6 +80,11 @@ class ChatTokenizer:
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
         """Text of `ids`."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=skip_special))
+
+    def stream(self) -> Callable[[int], str]:
+        """A function from the next id to the text that it completes: empty within a character of several ids."""
+        decoder = DecodeStream(skip_special_tokens=True)
+        return lambda token: decoder.step(self._tokenizer, token) or ""
 
     def defuse(self, text: str) -> str:
         """`text` with every control token that it spells broken up by a space, such as `< |im_end|>`."""

@@ -1,0 +1,155 @@
+"""Opens a bundle folder and proves that it is whole before anything of it is used."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pydantic import ValidationError
+
+from metier.contracts import BundleError, Manifest, MetierError, TaskContract, UsageError
+from metier.contracts.bundle import MANIFEST
+from metier.contracts.schema import SCHEMA_VERSION
+from metier.runtime.prompt import prompt_ids
+from metier.runtime.tokenizer import ChatTokenizer
+
+REFUSED = frozenset({".bin", ".ckpt", ".dll", ".dylib", ".pickle", ".pkl", ".pt", ".pth", ".py", ".so"})
+"""Suffixes of files that can run code when they are loaded: a bundle holds none of them."""
+
+_AGAIN = "export or fetch the bundle again"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle."""
+
+    path: Path
+    manifest: Manifest
+    tokenizer: ChatTokenizer
+
+    def task(self, name: str) -> TaskContract:
+        """The task of that full name.
+
+        Raises:
+            UsageError: the bundle has no such task.
+        """
+        for task in self.manifest.tasks:
+            if task.name == name:
+                return task
+        named = ", ".join(task.name for task in self.manifest.tasks)
+        raise UsageError(f"this bundle has no task {name}", where=str(self.path), remedy=f"its tasks: {named}")
+
+
+def open_bundle(folder: str | Path) -> Bundle:
+    """The bundle in `folder`, after checking manifest, paths, every checksum, and the frozen prompts.
+
+    Raises:
+        BundleError: something is missing, damaged, of another schema, out of place, or tokenises differently.
+    """
+    path = Path(folder)
+    manifest = read_manifest(path)
+    verify_files(path, manifest)
+    try:
+        tokenizer = ChatTokenizer.load(path)
+    except MetierError as error:
+        raise BundleError(error.what, where=error.where, remedy=_AGAIN) from error
+    bundle = Bundle(path, manifest, tokenizer)
+    verify_golden(bundle)
+    return bundle
+
+
+def read_manifest(path: Path) -> Manifest:
+    """`bundle.json` of a folder, validated but with no file checked.
+
+    Raises:
+        BundleError: it is missing, not JSON, of another schema version, or not valid.
+    """
+    file = path / MANIFEST
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(
+            f"there is no readable {MANIFEST}", where=str(path), remedy="give the folder that `metier export` wrote"
+        ) from error
+    if (version := _schema_version(text)) not in (None, SCHEMA_VERSION):
+        raise BundleError(
+            f"the bundle has schema version {version}; this Metier reads {SCHEMA_VERSION}",
+            where=str(file),
+            remedy="upgrade Metier, or export again with this version",
+        )
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise BundleError(f"{place}: {first['msg']}", where=str(file), remedy=_AGAIN) from error
+
+
+def verify_files(path: Path, manifest: Manifest) -> None:
+    """Check that the folder holds exactly the manifest's files, unchanged.
+
+    Raises:
+        BundleError: naming the first file that is missing, changed, unlisted, refused, or outside the folder.
+    """
+    root = path.resolve()
+    for name, entry in manifest.files.items():
+        file = _inside(root, name)
+        if not file.is_file():
+            raise BundleError("the file is missing", where=str(path / name), remedy=_AGAIN)
+        if file.stat().st_size != entry.size:
+            size = file.stat().st_size
+            raise BundleError(f"it has {size} bytes, not {entry.size}", where=str(path / name), remedy=_AGAIN)
+        if sha256_of(file) != entry.sha256:
+            raise BundleError("its checksum does not match the manifest", where=str(path / name), remedy=_AGAIN)
+    if manifest.graph.file not in manifest.files:
+        raise BundleError(f"the manifest does not list {manifest.graph.file}", where=str(path), remedy=_AGAIN)
+    for file in root.rglob("*"):
+        name = file.relative_to(root).as_posix()
+        hidden = any(part.startswith(".") for part in PurePosixPath(name).parts)
+        if file.is_file() and name != MANIFEST and name not in manifest.files and not hidden:
+            raise BundleError("the manifest does not list this file", where=str(path / name), remedy="remove it")
+
+
+def verify_golden(bundle: Bundle) -> None:
+    """Check that each packaged prompt tokenises to exactly the ids that were frozen at export.
+
+    Raises:
+        BundleError: one does not.
+    """
+    for number, golden in enumerate(bundle.manifest.golden):
+        ids = prompt_ids(bundle.tokenizer, bundle.task(golden.task), golden.input, language=golden.language)
+        if tuple(ids) != golden.token_ids:
+            at = next((i for i, (a, b) in enumerate(zip(ids, golden.token_ids, strict=False)) if a != b), "the end")
+            raise BundleError(
+                f"packaged prompt {number} of {golden.task} tokenises differently from position {at} on",
+                where=str(bundle.path),
+                remedy="the tokenizer, the chat template or the `tokenizers` library changed: export again",
+            )
+
+
+def sha256_of(file: Path) -> str:
+    """sha256 of a file's bytes, hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _inside(root: Path, name: str) -> Path:
+    """The file called `name` under `root`, links followed."""
+    pure = PurePosixPath(name)
+    file = (root / name).resolve()
+    if pure.is_absolute() or ".." in pure.parts or "\\" in name or not file.is_relative_to(root):
+        raise BundleError(f"the manifest names {name!r}, outside the bundle", where=str(root), remedy="do not use it")
+    if pure.suffix.lower() in REFUSED:
+        raise BundleError(f"the bundle carries {name!r}, which could run code", where=str(root), remedy="do not use it")
+    return file
+
+
+def _schema_version(text: str) -> str | None:
+    import json
+
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return str(found["schema_version"]) if isinstance(found, dict) and "schema_version" in found else None

@@ -1,0 +1,135 @@
+"""Opens an ONNX Runtime session on the device that was asked for, and proves that the device is really in use."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import onnxruntime as ort
+
+from metier.contracts import BundleError, DeviceError, ResourceError, UsageError
+
+Device = Literal["auto", "cpu", "cuda"]
+
+CUDA = "CUDAExecutionProvider"
+CPU = "CPUExecutionProvider"
+INSTALL_CUDA = 'pip uninstall -y onnxruntime && pip install "onnxruntime-gpu[cuda,cudnn]"'
+"""Brings ONNX Runtime's CUDA provider with the CUDA and cuDNN libraries it was built for."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A session and where it runs."""
+
+    session: Any
+    device: Literal["cpu", "cuda"]
+    reason: str
+    """Why this device, one sentence: what `auto` chose and for what reason."""
+
+
+def open_session(model: Path, device: str, *, prefer_cuda: bool = False, threads: int | None = None) -> Opened:
+    """A session of `model` on `device`.
+
+    Args:
+        model: path of an ONNX file.
+        device: `cpu`, `cuda`, or `auto`, which takes CUDA where the graph was made for it and CUDA really works.
+        prefer_cuda: whether the graph was made for CUDA.
+        threads: CPU threads for one step; None takes one per core.
+
+    Raises:
+        DeviceError: `cuda` was asked for and is not really active; says which library is missing.
+        UsageError: there is no such device.
+        BundleError: ONNX Runtime cannot read the model.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"there is no device {device}", remedy="devices: auto, cpu, cuda")
+    if device == "cpu":
+        return Opened(_session(model, [CPU], threads), "cpu", "cpu was asked for")
+    if device == "auto" and not prefer_cuda:
+        return Opened(_session(model, [CPU], threads), "cpu", "auto: the bundle was exported for cpu")
+    missing = cuda_missing()
+    if missing is None:
+        session = _session(model, [CUDA, CPU], threads)
+        # A provider that fails to start is dropped by ONNX Runtime with a log line only: ask the session itself.
+        if CUDA in session.get_providers():
+            return Opened(session, "cuda", f"{device}: the CUDA provider is active")
+        missing = "ONNX Runtime dropped the CUDA provider when the session was made (no usable GPU or driver)"
+        if device == "auto":
+            return Opened(session, "cpu", f"auto: cpu, because {missing}")
+    if device == "cuda":
+        raise DeviceError(f"cuda was asked for but is not active: {missing}", remedy=remedy_for(missing))
+    return Opened(_session(model, [CPU], threads), "cpu", f"auto: cpu, because {missing}")
+
+
+def cuda_missing() -> str | None:
+    """What keeps ONNX Runtime's CUDA provider from working here; None where nothing is known to."""
+    if CUDA not in ort.get_available_providers():
+        return f"the installed onnxruntime {ort.__version__} has no CUDA provider (it is the CPU build)"
+    if hasattr(ort, "preload_dlls"):
+        with _quiet():  # finds the nvidia-* wheels' libraries; prints what it cannot load, which we say better below
+            ort.preload_dlls()
+    provider = Path(ort.__file__).parent / "capi" / _provider_file()
+    try:
+        ctypes.CDLL(str(provider))
+    except OSError as error:
+        # The loader names the library: "libcublasLt.so.13: cannot open shared object file: …".
+        # The provider's own undefined symbols are no news: ONNX Runtime resolves them when it loads it itself.
+        if "undefined symbol" not in str(error):
+            return f"the library {str(error).split(':')[0]} is missing"
+    return None if driver_version() is not None else "there is no NVIDIA driver (libcuda)"
+
+
+def driver_version() -> str | None:
+    """Highest CUDA version that the NVIDIA driver serves, such as 13.0; None without a working driver."""
+    for name in ("nvcuda.dll",) if os.name == "nt" else ("libcuda.so.1", "libcuda.so"):
+        try:
+            library = ctypes.CDLL(name)
+        except OSError:
+            continue
+        version = ctypes.c_int()
+        if library.cuInit(0) == 0 and library.cuDriverGetVersion(ctypes.byref(version)) == 0:
+            return f"{version.value // 1000}.{version.value % 1000 // 10}"
+    return None
+
+
+def remedy_for(missing: str) -> str:
+    """What to do about a missing part of the CUDA stack."""
+    if "driver" in missing:
+        return "install NVIDIA's driver on a machine with a GPU, or ask for device cpu; `metier doctor` tells more"
+    return f"{INSTALL_CUDA}   (or ask for device cpu; `metier doctor` tells more)"
+
+
+def _session(model: Path, providers: list[str], threads: int | None) -> Any:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4  # what matters is raised below with a remedy
+    options.intra_op_num_threads = threads or 0
+    try:
+        return ort.InferenceSession(str(model), options, providers=providers)
+    except Exception as error:  # onnxruntime raises its own, unrelated classes
+        text = str(error).splitlines()[0]
+        if "alloc" in text.lower() or "memory" in text.lower():
+            raise ResourceError(f"no memory for the model: {text}", where=str(model)) from error
+        raise BundleError(
+            f"ONNX Runtime {ort.__version__} cannot read the model: {text}", where=str(model), remedy="export it again"
+        ) from error
+
+
+def _provider_file() -> str:
+    return "onnxruntime_providers_cuda.dll" if os.name == "nt" else "libonnxruntime_providers_cuda.so"
+
+
+class _quiet:  # noqa: N801  a context manager, read as a verb
+    """Python-level stdout put away for a moment."""
+
+    def __enter__(self) -> None:
+        import contextlib
+        import io
+
+        self._redirect = contextlib.redirect_stdout(io.StringIO())
+        self._redirect.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self._redirect.__exit__(None, None, None)

@@ -1,0 +1,206 @@
+"""Runs a bundle: typed tasks in, validated outputs out, many at a time, from any thread or from asyncio."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pydantic import ValidationError
+
+from metier.contracts import RequestError, Sample, TaskContract, UsageError, Value
+from metier.runtime.bundle import Bundle, open_bundle
+from metier.runtime.decoder import Decoder
+from metier.runtime.device import open_session
+from metier.runtime.generation import Generation, Request
+from metier.runtime.prompt import prompt_ids
+from metier.runtime.reply import decode_reply, grammar_of
+from metier.runtime.sampling import Sampling
+from metier.runtime.scheduler import Scheduler
+
+DEFAULT_ROW = 4096
+"""Tokens that one row may hold unless asked otherwise: a long brief and its answer, within every base's context."""
+
+
+class Engine:
+    """One bundle in memory and one thread that decodes it. Use as a context manager, or call `close`.
+
+    Args:
+        bundle: a folder, which is verified first, or a bundle already opened.
+        device: `cpu`, `cuda`, or `auto`; an explicit `cuda` that is not really active is an error.
+        threads: CPU threads; None takes one per core.
+        rows: requests decoded together; more wait their turn.
+        max_len: tokens of prompt and reply together that a row may hold; None takes what the base allows, at most
+            4096.
+
+    Raises:
+        BundleError: the bundle is damaged. DeviceError: the device is not active. ResourceError: no memory.
+    """
+
+    def __init__(
+        self,
+        bundle: str | Path | Bundle,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        rows: int = 8,
+        max_len: int | None = None,
+    ) -> None:
+        self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+        manifest = self.bundle.manifest
+        graph = manifest.graph
+        self.max_len = min(max_len or DEFAULT_ROW, graph.context_length)
+        opened = open_session(
+            self.bundle.path / graph.file, device, prefer_cuda=manifest.target == "cuda", threads=threads
+        )
+        self.device = opened.device
+        self.device_reason = opened.reason
+        """Which device was chosen and why, in a sentence."""
+        self._decoder = Decoder(opened, graph, rows=rows, max_len=self.max_len)
+        self._scheduler = Scheduler(self._decoder, self.bundle.tokenizer)
+        self._rows = rows
+
+    def run(
+        self,
+        task: str,
+        input: Value,
+        *,
+        language: str | None = None,
+        shots: Sequence[Sample] = (),
+        **sampling: Any,
+    ) -> Value:
+        """The output of `task` for one input; it satisfies the contract.
+
+        Args:
+            task: full name, such as `adcopy.describe`.
+            input: a value of the task's input type.
+            language: prompt language; None takes the input's own, else the contract's first.
+            shots: worked samples, put before the input as earlier turns.
+            **sampling: fields of `Sampling`: temperature, top_k, top_p, repetition_penalty, seed, stop, max_tokens.
+
+        Raises:
+            ContractError: the input, or an answer that no grammar guards, misses the contract.
+            RequestError: the prompt is too long, or the answer cannot be whole within max_tokens.
+            UsageError: no such task or sampling field.
+        """
+        contract = self.bundle.task(task)
+        generation = self.submit(self.request(task, input, language=language, shots=shots, **sampling))
+        return decode_reply(contract, generation.result())
+
+    async def arun(
+        self,
+        task: str,
+        input: Value,
+        *,
+        language: str | None = None,
+        shots: Sequence[Sample] = (),
+        **sampling: Any,
+    ) -> Value:
+        """`run` for asyncio. Cancelling the awaiting task cancels the request."""
+        contract = self.bundle.task(task)
+        generation = self.submit(self.request(task, input, language=language, shots=shots, **sampling))
+        return decode_reply(contract, await generation.aresult())
+
+    def run_many(self, task: str, inputs: Iterable[Value], **options: Any) -> Iterator[Value]:
+        """Outputs of many inputs, in order, decoded together. Options and errors as `run`.
+
+        Inputs are taken lazily, at most two batches ahead of the output.
+        """
+        contract = self.bundle.task(task)
+        ahead: deque[Generation] = deque()
+        try:
+            for input in inputs:
+                ahead.append(self.submit(self.request(task, input, **options)))
+                if len(ahead) >= 2 * self._rows:
+                    yield decode_reply(contract, ahead.popleft().result())
+            while ahead:
+                yield decode_reply(contract, ahead.popleft().result())
+        finally:  # the caller stopped early, or one failed: nobody waits for the rest
+            for generation in ahead:
+                generation.cancel()
+
+    def stream(self, task: str, input: Value, **options: Any) -> Iterator[str]:
+        """Pieces of the reply's text as they are decoded; leaving the loop cancels the rest. Options as `run`."""
+        generation = self.submit(self.request(task, input, **options))
+        try:
+            yield from generation
+        finally:
+            generation.cancel()
+
+    async def astream(self, task: str, input: Value, **options: Any) -> AsyncIterator[str]:
+        """`stream` for asyncio."""
+        generation = self.submit(self.request(task, input, **options))
+        try:
+            async for piece in generation:
+                yield piece
+        finally:
+            generation.cancel()
+
+    def request(
+        self,
+        task: str,
+        input: Value,
+        *,
+        language: str | None = None,
+        shots: Sequence[Sample] = (),
+        **sampling: Any,
+    ) -> Request:
+        """What `run` would submit: prompt, grammar and bounds of one input."""
+        contract = self.bundle.task(task)
+        wanted = _sampling(sampling)
+        ids = prompt_ids(self.bundle.tokenizer, contract, input, language=language, shots=shots)
+        return Request(
+            ids=tuple(ids), sampling=wanted, grammar=grammar_of(contract), max_tokens=self._bound(contract, ids, wanted)
+        )
+
+    def submit(self, request: Request) -> Generation:
+        """Queue a request; the answer grows in what is returned.
+
+        Raises:
+            RequestError: prompt and reply do not fit a row, the prompt is empty, or the engine is closed.
+        """
+        if not request.ids:
+            raise RequestError("the prompt is empty")
+        needed = len(request.ids) + request.max_tokens
+        if needed > self.max_len:
+            raise RequestError(
+                f"{len(request.ids)} prompt tokens and {request.max_tokens} reply tokens do not fit a row of"
+                f" {self.max_len}",
+                remedy="shorten the input, ask for fewer max_tokens, or open the engine with a larger max_len",
+            )
+        generation = Generation(request)
+        self._scheduler.submit(generation)
+        return generation
+
+    def close(self) -> None:
+        """Stop the engine thread; requests under way end as cancelled."""
+        self._scheduler.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _bound(self, contract: TaskContract, ids: Sequence[int], sampling: Sampling) -> int:
+        if sampling.max_tokens is not None:
+            return sampling.max_tokens
+        # The task's own bound gives way to what the row has left; a bound that was asked for does not.
+        return max(1, min(contract.max_reply_tokens, self.max_len - len(ids)))
+
+
+def _sampling(values: dict[str, Any]) -> Sampling:
+    if isinstance(values.get("stop"), str):
+        values = {**values, "stop": (values["stop"],)}
+    try:
+        return Sampling(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(
+            f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+            remedy=f"sampling takes {', '.join(Sampling.model_fields)}",
+        ) from error
