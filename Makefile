@@ -1,0 +1,47 @@
+# Everything a fresh machine needs is `make quickstart` or `make test`: both build .venv first where it is missing or old.
+# PYTHON picks the interpreter (3.11 or newer); pip's own settings (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL …) are honoured.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test lint format bench clean
+
+help:  ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+quickstart: $(STAMP)  ## adapt the default base to advertising copy, measure, export, run: results in ./quickstart
+	$(BIN)/metier quickstart --out quickstart
+
+test: lint  ## formatter, linter, types, floors, then every test
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadgroup
+
+lint: $(STAMP)  ## formatter, linter, types, floors; changes nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)  ## mend what formatter and linter can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)  ## every benchmark of tests/benchmarks, as JSON in ./runs/bench
+	mkdir -p runs/bench
+	for script in tests/benchmarks/*.py; do \
+	  $(BIN)/python $$script --json > runs/bench/$$(basename $$script .py).json || exit 1; \
+	done
+
+clean:  ## remove what was built and the quickstart; your runs and the cache of bases stay
+	rm -rf $(VENV) quickstart dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Metier needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[train,dev]' $(PLUGINS:%=-e ./%)
+	touch $@

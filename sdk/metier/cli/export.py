@@ -1,0 +1,36 @@
+"""`metier export`: a fine-tune becomes the folder that a product ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metier.cli.options import Json
+from metier.cli.progress import progress
+from metier.cli.screen import emit_json, say
+from metier.contracts.bundle import Precision, Target
+
+
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `metier adapt` wrote.")],
+    out: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="Folder of the bundle.")],
+    precision: Annotated[Precision, typer.Option(help="Of the graph's weights.")] = "int4",
+    target: Annotated[Target, typer.Option(help="What it will run on; cuda can be built without a GPU.")] = "cpu",
+    json: Json = False,
+) -> None:
+    """Export a fine-tune as an ONNX bundle, its parity with torch proved; one that fails is not written."""
+    from metier.bases import load_finetune
+    from metier.export import export as export_bundle
+
+    finetune = load_finetune(run)
+    with progress(json) as tick:
+        bundle = export_bundle(finetune, out, precision=precision, target=target, progress=tick)
+    if json:
+        return emit_json(bundle.manifest)
+    size = sum(entry.size for entry in bundle.manifest.files.values())
+    parity = bundle.manifest.parity
+    proved = f", the same most likely token as torch at {parity.top1_agreement:.1%} of positions" if parity else ""
+    say(f"{bundle.path}: {precision}, {size / 1e6:.0f} MB{proved}")
+    return say(f"next: metier run {out} --input-text '…'")

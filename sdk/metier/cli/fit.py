@@ -1,0 +1,64 @@
+"""`metier fit`: can this base serve this task, said before anything is trained."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from metier.cli.options import BaseName, Columns, DataFile, Json, Task, pairs
+from metier.cli.screen import emit_json, say, table
+from metier.contracts.licence import Use
+
+
+def fit(
+    task: Task,
+    base: BaseName = None,
+    data: DataFile = None,
+    columns: Columns = None,
+    use: Annotated[Use, typer.Option(help="What the product is for, against the licences.")] = "commercial",
+    facts_until: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day up to which answers need facts.")
+    ] = None,
+    search: Annotated[bool, typer.Option("--search", help="The product looks facts up for each input.")] = False,
+    json: Json = False,
+) -> None:
+    """Judge a base for a task: modalities, languages, context, licence, knowledge. Exit 0 whatever the verdict."""
+    from metier.bases import DEFAULT_BASE, show_base
+    from metier.contracts.fit import fit as judge
+    from metier.plugins import load_plugins
+
+    registry = load_plugins()
+    vertical, contract = registry.task(task)
+    recipe = vertical.recipes.get(task)
+    name = base or (recipe.base if recipe else DEFAULT_BASE)
+    sources = tuple(registry.base_sources.values())
+    lengths = None
+    if data is not None or task in vertical.samples:
+        from metier.bases import resolve
+        from metier.data.training import samples_of
+        from metier.runtime.prompt import token_lengths
+
+        local = resolve(name, sources=sources)
+        card = local.card
+        samples = samples_of(vertical, contract, data, columns=pairs(columns, "--columns"))
+        lengths = token_lengths(local.path, contract, samples)
+    else:
+        card = show_base(name, sources=sources)
+    report = judge(
+        contract,
+        card,
+        registry.bridges.values(),
+        token_lengths=lengths,
+        use=use,
+        facts_until=facts_until.date() if facts_until else None,
+        search=search,
+    )
+    if json:
+        return emit_json(report)
+    say(f"{report.task} on {report.base}, {report.use} use: {report.verdict}")
+    return table(
+        ("aspect", "verdict", "reason", "remedy"),
+        ((f.aspect, f.verdict, f.reason, f.remedy) for f in report.findings),
+    )

@@ -1,0 +1,52 @@
+"""Options that several commands share, so that they read and behave the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from metier.contracts import UsageError
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout, and nothing else there.")]
+Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
+Task = Annotated[str, typer.Argument(metavar="TASK", help="Full name of a task, such as adcopy.describe.")]
+DataFile = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="FILE", help="CSV, TSV, JSONL, Parquet, Excel, or a format of the trade's own."),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(metavar="HEADER=FIELD,…", help="Which column is which field of the task, such as mr=facts,ref=text."),
+]
+BaseName = Annotated[
+    str | None,
+    typer.Option("--base", metavar="BASE", envvar="METIER_BASE", help="Base model: a name, a hub id or a folder."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", envvar="METIER_SET", help="One value of the recipe, as lora.rank=8."),
+]
+
+
+Bad = Annotated[
+    Literal["raise", "skip"],
+    typer.Option("--on-bad", help="A row that does not fit: stop there, or report and skip it."),
+]
+
+
+def pairs(text: str | None, option: str) -> dict[str, str]:
+    """`a=b,c=d` as a mapping.
+
+    Raises:
+        UsageError: a part has no `=`.
+    """
+    found: dict[str, str] = {}
+    for part in (text or "").split(","):
+        left, equals, right = part.partition("=")
+        if part.strip() and not (equals and left.strip() and right.strip()):
+            raise UsageError(f"{option}: {part!r} is not NAME=NAME", remedy=f"write {option} header=field,header=field")
+        if part.strip():
+            found[left.strip()] = right.strip()
+    return found

@@ -1,0 +1,108 @@
+"""`metier run`: a bundle answers a file of inputs, in order, or one input, streamed. Loads no torch."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from metier.cli.jsonl import STANDARD, check_inputs, input_of, read_inputs, written_whole
+from metier.cli.options import Json
+from metier.cli.progress import progress
+from metier.cli.screen import emit_json, note, say
+from metier.contracts import TaskContract, UsageError, Value
+
+if TYPE_CHECKING:
+    from metier.runtime import Engine
+
+BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that `metier export` wrote.")]
+
+
+def run(
+    bundle: BundleFolder,
+    input: Annotated[
+        Path | None, typer.Option("--input", metavar="FILE", help="JSONL, one input a line; - is stdin.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", metavar="FILE", help="JSONL, one answer a line, in order; - is stdout.")
+    ] = STANDARD,
+    input_text: Annotated[
+        str | None, typer.Option(help="One input: JSON, or plain text where the task needs one field.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Task to run, where the bundle has several.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads; the machine's cores where not given.")] = None,
+    rows: Annotated[int, typer.Option(help="Inputs answered at once.")] = 8,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy, the default.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Sample among the k likeliest tokens.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Sample among the likeliest tokens of this total.")] = None,
+    repetition_penalty: Annotated[float | None, typer.Option(help="Above 1 discourages repeats.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of sampling.")] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="End the answer before this text; may be repeated.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Longest answer; the task's own limit where not given.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Answer inputs with a bundle, on ONNX Runtime; one input alone is streamed to the terminal."""
+    from metier.runtime import Engine, open_bundle
+    from metier.runtime.bundle import read_manifest
+
+    if input is not None and input_text is not None:
+        raise UsageError("--input and --input-text exclude each other", remedy="give one of them")
+    lines = read_inputs(input) if input is not None else []
+    contract = _task(read_manifest(bundle).tasks, task)
+    inputs = check_inputs(contract, lines)
+    given = {
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "repetition_penalty": repetition_penalty,
+        "seed": seed,
+        "stop": tuple(stop) if stop else None,
+        "max_tokens": max_tokens,
+    }
+    sampling = {key: value for key, value in given.items() if value is not None}
+    if input is None:
+        value = input_of(contract, input_text if input_text is not None else _stdin())
+        with Engine(open_bundle(bundle), device=device, threads=threads, rows=1) as engine:
+            return _one(engine, contract, value, sampling, json)
+    with Engine(open_bundle(bundle), device=device, threads=threads, rows=rows) as engine:
+        note(f"{contract.name} on {engine.device}, {len(inputs)} inputs")
+        with written_whole(output) as file, progress(json) as tick:
+            for done, answer in enumerate(engine.run_many(contract.name, inputs, **sampling), 1):
+                file.write(jsonlib.dumps(answer, ensure_ascii=False) + "\n")
+                tick("answered", done, len(inputs))
+    if json and output != STANDARD:
+        emit_json({"task": contract.name, "answers": len(inputs), "output": str(output), "device": engine.device})
+    return None
+
+
+def _one(engine: Engine, task: TaskContract, value: Value, sampling: dict[str, Any], json: bool) -> None:
+    if json:
+        return emit_json(engine.run(task.name, value, **sampling))
+    for piece in engine.stream(task.name, value, **sampling):
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    return say()
+
+
+def _stdin() -> str:
+    if sys.stdin.isatty():
+        raise UsageError("there is no input", remedy="give --input FILE, --input-text TEXT, or pipe one input in")
+    return sys.stdin.read()
+
+
+def _task(tasks: tuple[TaskContract, ...], name: str | None) -> TaskContract:
+    from metier.contracts.nearest import did_you_mean
+
+    names = [task.name for task in tasks]
+    if name is None and len(tasks) == 1:
+        return tasks[0]
+    if name in names:
+        return tasks[names.index(name)]
+    wrong = f"the bundle has no task {name}{did_you_mean(name, names)}" if name else "the bundle has several tasks"
+    raise UsageError(wrong, remedy=f"name one with --task: {', '.join(names)}")

@@ -1,0 +1,69 @@
+"""The command tree: light to open, and open to plugins."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from typer.testing import CliRunner
+
+import metier as package
+from metier.cli import app as tree
+from metier.plugins.command import Command
+
+Runner = Callable[..., subprocess.CompletedProcess[str]]
+HEAVY = ("torch", "transformers", "peft", "onnx", "onnxruntime", "pyarrow", "matplotlib")
+COMMANDS = ["plugins", "bases", "data", "fit", "adapt", "evaluate", "export", "run", "doctor", "quickstart"]
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["adapt", "--help"], ["plugins"]])
+def test_opening_the_tree_loads_nothing_heavy(args: list[str]) -> None:
+    script = (
+        "import sys, contextlib\nfrom metier.cli import main\n"
+        f"with contextlib.suppress(SystemExit): main({args!r})\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == "[]\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_is_in_the_list(command: str, metier: Runner) -> None:
+    listed, own = metier("--help", COLUMNS="200"), metier(command, "--help")
+    assert f" {command} " in listed.stdout
+    assert own.returncode == 0
+    assert "Usage: metier " in own.stdout
+
+
+@pytest.mark.parametrize("line", ["plugins", "bases list", "bases show", "bases pull", "data report", "fit", "adapt"])
+def test_every_result_can_be_had_as_json(line: str, metier: Runner) -> None:
+    assert "--json" in metier(*line.split(), "--help", COLUMNS="200").stdout
+
+
+def test_the_version_is_the_packages_own(metier: Runner) -> None:
+    assert metier("--version").stdout == f"metier {package.__version__}\n"
+
+
+def test_a_mistyped_command_is_a_usage_error_with_the_nearest_name(metier: Runner) -> None:
+    done = metier("evalute")
+    assert done.returncode == 2
+    assert "Did you mean 'evaluate'?" in done.stderr
+
+
+def test_a_plugins_command_joins_the_tree_and_loads_only_when_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = []
+
+    def greet(name: str, loud: bool = False) -> None:
+        print(f"HELLO {name}" if loud else f"hello {name}")
+
+    def load() -> object:
+        loads.append(1)
+        return greet
+
+    monkeypatch.setattr(tree, "_plugin_commands", lambda: {"greet": Command("greet", load, help="Say hello.")})
+    runner = CliRunner()
+    assert "Say hello." in runner.invoke(tree.app, ["--help"]).output
+    assert loads == []
+    assert runner.invoke(tree.app, ["greet", "Ada", "--loud"]).output == "HELLO Ada\n"
+    assert "--loud" in runner.invoke(tree.app, ["greet", "--help"]).output
+    assert runner.invoke(tree.app, ["greet"]).exit_code == 2
