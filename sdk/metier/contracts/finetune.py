@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import AwareDatetime, JsonValue
+from pydantic import AwareDatetime, JsonValue, ValidationError
 
 from metier.contracts.base import Base
+from metier.contracts.errors import PluginError
 from metier.contracts.recipe import Recipe
 from metier.contracts.schema import SCHEMA_VERSION, Data
 from metier.contracts.task import TaskContract
@@ -54,3 +55,19 @@ class FineTune(Data):
 
     path: Path
     card: FineTuneCard
+
+    @classmethod
+    def packaged(cls, path: Path) -> Self:
+        """A fine-tune that a plugin carries: its card is read, its weights are verified when they are used.
+
+        Raises:
+            PluginError: the card is missing or does not parse.
+        """
+        try:
+            return cls(path=path, card=FineTuneCard.model_validate_json((path / CARD).read_bytes()))
+        except (OSError, ValidationError) as error:
+            raise PluginError(
+                f"its {CARD} cannot be read: {str(error).splitlines()[0]}",
+                where=str(path),
+                remedy="package the whole folder that `metier adapt` wrote",
+            ) from error
