@@ -10,15 +10,13 @@ Spec: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from metier.bases.progress import Progress, silent
+from metier.bases.quiet import quiet
 from metier.contracts.errors import BaseError
 
 SPLIT_DIGITS = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"})
@@ -46,7 +44,7 @@ def convert_gguf(file: Path, folder: Path, *, progress: Progress = silent) -> No
     try:
         pre = GGUFReader(file).get_field("tokenizer.ggml.pre")
         source: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
-        with _quiet():
+        with quiet():
             tokenizer = AutoTokenizer.from_pretrained(file.parent, **source)
             quantised = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **source)
     except Exception as error:
@@ -55,31 +53,35 @@ def convert_gguf(file: Path, folder: Path, *, progress: Progress = silent) -> No
             where=str(file),
             remedy="name a base in safetensors instead",
         ) from error
-    values = _config(quantised.config.to_dict(), architecture=type(quantised).__name__)
     # transformers refuses to save a model it knows as quantised: its weights move to one that never was.
+    values = quantised.config.to_dict()
+    values.pop("quantization_config", None)
     config = type(quantised.config).from_dict(values)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
     model.load_state_dict(quantised.state_dict())
     progress("writing model.safetensors", 0, None)
-    with _quiet():
+    with quiet():
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    _write(folder / "config.json", values)
+    values = _mend_config(folder / "config.json")
     special = {key: values[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id") if key in values}
     _write(folder / "generation_config.json", special)
     _mend_tokenizer(folder, values["max_position_embeddings"], str(pre.contents()) if pre else "")
 
 
-def _config(values: dict[str, Any], *, architecture: str) -> dict[str, Any]:
-    """config.json as the model's makers would write it: unquantised, float32 noise gone, readable by old and new."""
-    for key in ("quantization_config", "_name_or_path", "_model_name_or_path", "transformers_version"):
+def _mend_config(path: Path) -> dict[str, Any]:
+    """config.json as the model's makers would write it: float32 noise gone, readable by transformers 4 and 5."""
+    values: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    for key in ("transformers_version", "_name_or_path", "_model_name_or_path"):
         values.pop(key, None)
     rope = values.get("rope_parameters") or {}
     if rope.get("rope_theta"):
         values["rope_theta"] = rope["rope_theta"]  # where transformers 4 and graph builders look for it
-    values |= {"architectures": [architecture], "dtype": "float32", "torch_dtype": "float32"}
+    values["torch_dtype"] = values["dtype"] = "float32"
     # GGUF stores 1e-5 as the nearest float32, 9.99999974e-06: the shortest decimal that gives it back is meant.
-    return {k: float(str(np.float32(v))) if isinstance(v, float) else v for k, v in values.items() if v is not None}
+    values = {key: float(str(np.float32(v))) if isinstance(v, float) else v for key, v in values.items()}
+    _write(path, values)
+    return values
 
 
 def _mend_tokenizer(folder: Path, context: int, pre: str) -> None:
@@ -100,18 +102,3 @@ def _mend_tokenizer(folder: Path, context: int, pre: str) -> None:
 
 def _write(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """transformers' own progress bars off while ours runs: some heed its switch, the GGUF one only writes to stderr."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        with redirect_stderr(StringIO()):
-            yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -73,12 +73,14 @@ class HubSource:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import LocalEntryNotFoundError
 
-        self._progress(f"asking the hub for {repo}", 0, None)
         where = f"{repo}@{revision}" if revision else repo
-        commit = None if self._offline else _commit(repo, revision, where)
-        try:
-            # Without a commit the hub is out of reach, and only its cache is left.
+        commit: str | None = None  # stays so where the hub is out of reach, and only its cache is left
+        if not self._offline:
+            self._progress(f"asking the hub for {repo}", 0, None)
+            commit = _commit(repo, revision, where)
+        if commit:
             self._progress(f"fetching {repo}", 0, None)
+        try:
             return Path(
                 snapshot_download(
                     repo, revision=commit or revision, allow_patterns=list(FILES), local_files_only=commit is None

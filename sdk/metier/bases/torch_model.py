@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from metier.bases.quiet import quiet
 from metier.bases.resolve import LocalBase
 from metier.contracts.errors import BaseError, ResourceError, UsageError
 from metier.contracts.finetune import FineTune
@@ -27,7 +28,8 @@ def load_torch(base: LocalBase, dtype: str | torch.dtype = "float32", device: st
     torch, transformers = _stack()
     wanted = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     try:
-        model = transformers.AutoModelForCausalLM.from_pretrained(base.path, dtype=wanted, local_files_only=True)
+        with quiet():
+            model = transformers.AutoModelForCausalLM.from_pretrained(base.path, dtype=wanted, local_files_only=True)
         return model.to(device).eval()
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise ResourceError(
