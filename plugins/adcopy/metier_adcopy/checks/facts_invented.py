@@ -1,0 +1,133 @@
+"""Copy must say nothing that the brief does not: no number, unit, price, name or claim of its own.
+
+Moods and turns of phrase are free; what a buyer could hold the seller to is not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from metier.contracts import Check, Finding
+from metier_adcopy.checks.claims import CHINESE, ENGLISH, FREE_OF, NOT_FREE_OF
+from metier_adcopy.checks.quantities import CURRENCIES, Quantity, quantities, units_in
+from metier_adcopy.checks.words import HAN, NUMBER_WORDS, STOPWORDS, Text, normalise, same, tokens
+from metier_adcopy.facts import Fact, known_facts
+from metier_adcopy.task import DESCRIBE
+
+RULE = "House rule: add nothing to the brief"
+
+_WORD = re.compile(r"[^\W\d_]+")
+_OPENS = re.compile(r"(?:^|[.!?:;…。！？：；\"“”'‘(\[•*/–—\n]|\s-)\s*$")
+_TITLE_HAN = re.compile(r"《([^》]+)》")
+# Capitalised by the language, whatever the brief says.
+_ALWAYS = STOPWORDS | {"i", "no", "not", "ok", "mr", "mrs", "ms", "they", "there", "but", "join", "us"}
+_KIN = {"english": "british"}
+
+
+def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
+    """One finding per thing the text adds."""
+    facts = known_facts(input)
+    text = str(output.get("text", ""))
+    # An audience such as `parents of four-year-olds` may be addressed in its own words.
+    brief = ", ".join([*(f"{_spaced(f.key)} {f.value}" for f in facts), str(input.get("audience") or "")])
+    return [*_numbers(text, facts, brief), *_names(text, brief), *_claims(text, facts, brief)]
+
+
+def _spaced(key: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key)
+
+
+def _numbers(text: str, facts: Sequence[Fact], brief: str) -> Iterator[Finding]:
+    given: dict[str, set[str | None]] = {}
+    for quantity in quantities(brief):
+        given.setdefault(quantity.number, set()).add(quantity.unit)
+    spelt = {token for token in tokens(brief) if token[0].isdigit()}
+    around = units_in(brief)
+    for quantity in quantities(text):
+        if quantity.number not in given and quantity.number not in spelt:
+            yield _added(f"the number {quantity.excerpt}", quantity)
+        elif not _unit_given(quantity, given.get(quantity.number, {None}), around):
+            yield _added(f"{quantity.excerpt}, where the brief gives {quantity.number} another unit or none", quantity)
+
+
+def _unit_given(quantity: Quantity, units: set[str | None], around: set[str]) -> bool:
+    if quantity.unit is None or quantity.unit in units:
+        return True
+    if {quantity.unit, *units} >= {"pound", "GBP"}:  # `20 pounds` is money or weight.
+        return True
+    # `weight[890], unit[g]`, and the first number of `65-135 cm`, have their unit elsewhere in the brief; a price has not.
+    return None in units and quantity.unit in around and quantity.unit not in CURRENCIES
+
+
+def _names(text: str, brief: str) -> Iterator[Finding]:
+    known = Text(brief)
+    if HAN.search(text):
+        for title in _TITLE_HAN.findall(text):
+            if re.sub(r"\s+", "", normalise(title)) not in known.squeezed:
+                yield Finding(message=f"names 《{title}》, which is not in the brief", rule=RULE, excerpt=title)
+    for match in _WORD.finditer(re.sub(HAN.pattern, lambda m: " ", text)):
+        word = match[0]
+        plain = normalise(word)
+        capital = word[0].isupper() and (len(word) > 1 or HAN.search(text))
+        if not capital or plain in _ALWAYS or plain in NUMBER_WORDS:
+            continue
+        if match.start() and text[match.start() - 1].isdigit():  # A unit, as in 4.5L, or the tail of a code.
+            continue
+        if _OPENS.search(text[: match.start()]) or (match.start() and text[match.start() - 1] == "'"):
+            continue
+        if not all(_known(part, known) for part in tokens(plain)):
+            yield Finding(message=f"names {word}, which is not in the brief", rule=RULE, excerpt=word)
+
+
+def _known(word: str, brief: Text) -> bool:
+    # Close is enough: a brief's `Itallian` is mended in copy. Codes such as IPX7 are one token there, two words here.
+    return (
+        brief.has(word)
+        or any(t.startswith(word) for t in brief.tokens if any(c.isdigit() for c in t))
+        or any(same(_KIN.get(t, t), word) for t in brief.tokens)
+    )
+
+
+def _claims(text: str, facts: Sequence[Fact], brief: str) -> Iterator[Finding]:
+    said = _flat(text)
+    for fact in facts:  # A name may sound like a claim: a shop called The Organic Barn.
+        if fact.key.casefold() in {"name", "brand", "title", "名称", "品牌", "店名"}:
+            said = said.replace(_flat(fact.value), " ")
+    backed = _flat(brief)
+    for claim in (*ENGLISH, *CHINESE):
+        if (found := claim.pattern.search(said)) and not claim.backing.search(backed):
+            yield Finding(
+                message=f"claims {claim.label} ({found[0].strip()}), which is not in the brief",
+                rule=RULE,
+                excerpt=found[0].strip(),
+            )
+    known = Text(brief)
+    for found in FREE_OF.finditer(said):
+        if found[1] not in NOT_FREE_OF and not known.has(found[1]):
+            yield Finding(message=f"claims {found[0]}, which is not in the brief", rule=RULE, excerpt=found[0])
+
+
+def _flat(text: str) -> str:
+    return re.sub(r"[\s\-]+", " ", normalise(text))
+
+
+def _added(what: str, quantity: Quantity) -> Finding:
+    return Finding(message=f"adds {what}", rule=RULE, excerpt=quantity.excerpt)
+
+
+facts_invented = Check(
+    name="facts_invented",
+    tasks=(DESCRIBE,),
+    run=run,
+    passing=(
+        {"facts": "name[Pell & Finch overshirt], colour[rust], price[£68]"},
+        {"text": "Rust is a colour, not a flaw. The Pell & Finch overshirt is £68."},
+    ),
+    failing=(
+        {"facts": "name[Pell & Finch overshirt], colour[rust], price[£68]"},
+        {"text": "The award-winning Pell & Finch overshirt in rust is £58 with free delivery."},
+    ),
+    description="No number, unit, price, name or claim that the brief does not hold.",
+)

@@ -1,0 +1,117 @@
+"""Claims that the United States' Federal Trade Commission treats as deceptive unless proved or qualified.
+
+Section 5 of the FTC Act (15 U.S.C. 45) with the Advertising Substantiation Statement (1984); 16 CFR 255 (endorsements);
+16 CFR 260 (Green Guides, 2012); 16 CFR 251 (free), 239 (warranties), 323 (Made in USA); .com Disclosures (2013); Health
+Products Compliance Guidance (2022). A screen for a copy desk, not legal advice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from metier.contracts import Check, Finding
+from metier_adcopy.checks.words import normalise
+from metier_adcopy.facts import known_facts
+from metier_adcopy.task import DESCRIBE
+
+_SUBSTANTIATION = "FTC Act § 5 (15 U.S.C. 45) and Advertising Substantiation Statement (1984)"
+_HEALTH = "FTC Act §§ 5, 12 and Health Products Compliance Guidance (2022)"
+_GENERAL = "Green Guides, 16 CFR 260.4: unqualified general environmental benefit"
+
+
+class _Rule(NamedTuple):
+    what: str
+    rule: str
+    pattern: re.Pattern[str]
+    backing: re.Pattern[str] | None
+    """What in the brief makes the claim stand; None where no fact of a brief can."""
+
+
+def _rule(what: str, rule: str, pattern: str, backing: str | None = None) -> _Rule:
+    return _Rule(what, rule, re.compile(pattern), re.compile(backing) if backing else None)
+
+
+_RULES = (
+    _rule("a superlative that calls for proof", _SUBSTANTIATION,
+          r"\b(world'?s|nation'?s|country'?s|planet'?s|britain'?s|america'?s) (best|finest|greatest|leading|no\.? ?1|number one)\b|"
+          r"\bbest \w* ?(in|on) the (world|planet|country|market|business|universe)\b|\bbest ever\b|\bthe best \w+ (money can buy|ever|you can)\b|"
+          r"#\s?1\b|\bnumber one\b|\bno\. ?1 (choice|brand|rated|selling)|\bunbeatable\b|\bunrivall?ed\b|\bunmatched\b|\bsecond to none\b"),
+    _rule("a comparison that calls for proof", _SUBSTANTIATION,
+          r"\b(better|faster|stronger|longer|safer|cheaper) than (any|all|every|the leading|other|our competitors)"),
+    _rule("a price comparison", "Guides Against Deceptive Pricing, 16 CFR 233",
+          r"\b(lowest|cheapest) (price|prices|rates|around|in town|on the market)|\bwholesale price|\bwas [£$€]\d", r"lowest|cheapest|wholesale|\bwas\b"),
+    _rule("an unqualified promise of results", _SUBSTANTIATION,
+          r"\bguaranteed (results?|success|to|weight|returns?|income)|\bresults? (are )?guaranteed|\b(always|never fails to) works?\b|\bworks every time\b|"
+          r"\b100% (effective|safe|success|guaranteed|satisfaction)|\binstant results?\b|\bpermanent(ly)? (results?|cure|fix)"),
+    _rule("freedom from risk", _SUBSTANTIATION, r"\brisk free\b|\bno risk\b|\bzero risk\b|\bnothing to lose\b|\bno side effects?\b"),
+    _rule("a health claim", _HEALTH,
+          r"\bcur(es?|ed|ing)\b(?! (ham|meat|salmon|bacon|leather|beef|in))|\b(heals?|treats?|prevents?|reverses?|eliminates?|relieves?) "
+          r"(\w+ ){0,2}(acne|anxiety|arthritis|cancer|colds?|depression|diabetes|disease|eczema|flu|illness|insomnia|pain|stress|wrinkles)\b|"
+          r"\bdetox(es|ify|ifies|ifying)\b|\bboosts? (your )?(immun\w+|metabolism)|\bmiracle\b|\banti ?ageing\b|\bburns? fat\b|\blose \d+ ?(lb|kg|pounds)"),
+    _rule("a claim of proof", f"{_SUBSTANTIATION}; {_HEALTH}", r"\b(clinically|scientifically|medically) (proven|tested|shown)\b|\bstudies (show|prove)\b|\bproven to\b",
+          r"clinical|scientific|trial|study|studies"),
+    _rule("an expert's endorsement", "Endorsement Guides, 16 CFR 255.3",
+          r"\b(doctors?|dentists?|vets?|dermatologists?|experts?|pediatricians?|paediatricians?|chefs?) (\w+ )?(recommend\w*|approved?|endorse\w*|trust\w*|love)\b|"
+          r"\brecommended by (doctors|dentists|vets|experts|dermatologists)", r"recommend|endorse|approv|trust"),
+    _rule("consumers' endorsement", "Endorsement Guides, 16 CFR 255.2",
+          r"\b(customers|thousands|millions|everyone|people|users|parents) (\w+ )?(love|loves|agree|swear by|trust|rave)\b|\b(thousands|millions) of (happy|satisfied)|"
+          r"\bas seen on\b|\bcelebrit\w+ (favou?rite|love)", r"review|rating|customers|as seen on"),
+    _rule("an unqualified general environmental claim", _GENERAL,
+          r"\b(eco|environmentally|earth|planet|climate) ?(friendly|safe|conscious|kind|positive)\b|\b(good|kind|gentle|better) (for|to) the (planet|environment|earth)\b|"
+          r"\bgreen (choice|product|alternative|credentials)\b|\bsustainab(le|ly)\b|\bzero (impact|footprint)\b|\bguilt free\b"),
+    _rule("a carbon claim", "Green Guides, 16 CFR 260.5 (carbon offsets)", r"\bcarbon (neutral|negative|positive|free)\b|\bnet zero\b|\bclimate neutral\b", r"carbon|offset|net zero"),
+    _rule("a seal or certification", "Green Guides, 16 CFR 260.6 (certifications and seals)", r"\b(eco|green|sustainably?) certified\b", r"certif"),
+    _rule("a compostable claim", "Green Guides, 16 CFR 260.7", r"\bcompostable\b", r"compost"),
+    _rule("a degradable claim", "Green Guides, 16 CFR 260.8", r"\b(bio|photo|oxo)?degradable\b", r"degrad"),
+    _rule("a free-of claim", "Green Guides, 16 CFR 260.9", r"\b(chemical|toxin) free\b"),
+    _rule("a non-toxic claim", "Green Guides, 16 CFR 260.10", r"\bnon ?toxic\b", r"toxic"),
+    _rule("a recyclable claim", "Green Guides, 16 CFR 260.12", r"\brecyclable\b", r"recycl"),
+    _rule("a recycled-content claim", "Green Guides, 16 CFR 260.13", r"\brecycled\b", r"recycl"),
+    _rule("a refillable claim", "Green Guides, 16 CFR 260.14", r"\brefillable\b", r"refill"),
+    _rule("a renewable claim", "Green Guides, 16 CFR 260.15 and 260.16", r"\brenewable\b", r"renewab"),
+    _rule("an offer of something free", "Guide Concerning Use of the Word Free, 16 CFR 251; .com Disclosures (2013)",
+          r"\b(for free|free gift|free sample|free trial|absolutely free|100% free|free of charge)\b", r"\bfree\b|complimentary|no charge"),
+    _rule("a warranty or guarantee without its terms", "Guides for the Advertising of Warranties and Guarantees, 16 CFR 239",
+          r"\b(lifetime|full|unconditional|money back|satisfaction|our) (warranty|guarantee)\b|\bmoney back\b|\bsatisfaction guaranteed\b", r"warrant|guarante|money back"),
+    _rule("an unqualified claim of American origin", "Made in USA Labeling Rule, 16 CFR 323",
+          r"\b(made|built|crafted) in (the )?(usa|us|u\.s\.a?\.|united states|america)\b|\bamerican made\b", r"usa|u\.s|united states|america"),
+    _rule("pressure without a fact", ".com Disclosures (2013) and FTC Act § 5",
+          r"\b(act now|hurry|last chance|today only|only \d+ left|selling fast|while stocks last)\b", r"left|until|ends|stock|only"),
+)  # fmt: skip
+
+
+def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
+    """One finding per claim that the brief does not back, or that no brief can."""
+    facts = known_facts(input)
+    said = _flat(str(output.get("text", "")))
+    for fact in facts:  # A shop may be called Best Ever: its name is no claim.
+        if normalise(fact.key) in {"name", "brand", "title"}:
+            said = said.replace(_flat(fact.value), " ")
+    brief = _flat(", ".join(f"{fact.key} {fact.value}" for fact in facts))
+    return [
+        Finding(message=f"{rule.what}: {found[0].strip()}", rule=rule.rule, excerpt=found[0].strip())
+        for rule in _RULES
+        if (found := rule.pattern.search(said)) and not (rule.backing and rule.backing.search(brief))
+    ]
+
+
+def _flat(text: str) -> str:
+    return re.sub(r"[\s\-]+", " ", normalise(text))
+
+
+ftc = Check(
+    name="ftc",
+    tasks=(DESCRIBE,),
+    run=run,
+    passing=(
+        {"facts": "name[Aurora Glow], product[vitamin C cream], size[50 ml]"},
+        {"text": "Aurora Glow is a 50 ml vitamin C cream for mornings that come too soon."},
+    ),
+    failing=(
+        {"facts": "name[Aurora Glow], product[vitamin C cream], size[50 ml]"},
+        {"text": "Aurora Glow, the world's best 50 ml vitamin C cream: guaranteed results, risk-free."},
+    ),
+    description="No claim that the FTC would ask evidence or a qualification for, unless the brief holds it.",
+)

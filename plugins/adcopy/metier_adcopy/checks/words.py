@@ -1,0 +1,140 @@
+"""Words of a text in a form that can be compared: tokens, light stems, closeness. English and Chinese share it.
+
+It knows nothing of facts or rules.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
+
+# Letters with the digits stuck to them (IPX7, B2B), or letters alone, or a number, or one run of Han characters.
+_TOKEN = re.compile(r"[a-z\u00df-\u024f]+\d[a-z\d]*|[a-z\u00df-\u024f]+|\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|[\u3400-\u9fff]+")
+_QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‑": "-", "−": "-"})
+
+STOPWORDS = frozenset(
+    "a an the of and or with to in for on at by from up per is are was be it its this that these as all s t & each "
+    "into than then so if you your our we their his her".split()
+)
+
+NUMBER_WORDS = {
+    word: str(n)
+    for n, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+        "seventeen eighteen nineteen twenty".split()
+    )
+} | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80", "ninety": "90"}
+
+_TENS = {word: int(n) for word, n in NUMBER_WORDS.items() if n.endswith("0") and len(n) == 2 and n != "10"}
+_COMPOUND = re.compile(rf"\b({'|'.join(_TENS)})-({'|'.join(w for w, n in NUMBER_WORDS.items() if 0 < int(n) < 10)})\b")
+
+# Spellings and short forms that mean the same word; the right-hand side stands for all.
+_SAME = {
+    "center": "centre", "gray": "grey", "color": "colour", "colors": "colour", "til": "until", "till": "until",
+    "inches": "inch", "ltr": "litre", "litres": "litre", "liter": "litre", "liters": "litre", "l": "litre",
+    "grams": "g", "gram": "g", "kilo": "kg", "kilos": "kg", "kilograms": "kg", "hrs": "hour", "hr": "hour",
+    "h": "hour", "mins": "minute", "min": "minute", "yrs": "year", "yr": "year", "oz": "ounce", "lbs": "pound",
+    "aluminum": "aluminium", "jewelry": "jewellery", "tire": "tyre", "tires": "tyre", "pajamas": "pyjamas",
+    "children": "child", "kids": "child", "kid": "child", "feet": "foot", "ft": "foot", "in.": "inch",
+    "watts": "w", "watt": "w", "no": "not", "never": "not", "without": "not", "non": "not", "none": "not",
+    "isn't": "not", "metres": "m", "meters": "m", "metre": "m", "meter": "m", "litre's": "litre",
+}  # fmt: skip
+
+
+def normalise(text: str) -> str:
+    """NFKC, lower case, straight quotes and hyphens, `n't` as `not`, `twenty-four` as `24`."""
+    plain = unicodedata.normalize("NFKC", text).translate(_QUOTES).casefold()
+    plain = re.sub(r"\b(\w+?)n't\b", r"\1 not", plain).replace("cannot", "can not")
+    return _COMPOUND.sub(lambda m: str(_TENS[m[1]] + int(NUMBER_WORDS[m[2]])), plain)
+
+
+def tokens(text: str) -> list[str]:
+    """Words, numbers and Han runs of a text, normalised; thousands separators and trailing zeros dropped."""
+    found = []
+    for token in _TOKEN.findall(normalise(text)):
+        token = NUMBER_WORDS.get(token, token)
+        found.append(number(token) if token[0].isdigit() else _SAME.get(token, token))
+    return found
+
+
+def number(text: str) -> str:
+    """One spelling for a number: `1,000.50` → `1000.5`."""
+    plain = text.replace(",", "")
+    whole, _, fraction = plain.partition(".")
+    whole, fraction = whole.lstrip("0") or "0", fraction.rstrip("0")
+    return f"{whole}.{fraction}" if fraction else whole
+
+
+def content(words: list[str]) -> list[str]:
+    """Tokens that carry meaning."""
+    kept = [w for w in words if w not in STOPWORDS]
+    return kept or words
+
+
+@lru_cache(maxsize=20_000)
+def stem(word: str) -> str:
+    """A light English stem: plural, -ing, -ed, -ly and a final e; short words stay whole."""
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    for ending in ("ings", "ing", "edly", "ed", "ly", "es", "s", "y", "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
+            word = word[: -len(ending)]
+            break
+    return word[:-1] if len(word) > 3 and word[-1] == word[-2] else word
+
+
+@lru_cache(maxsize=200_000)
+def same(one: str, other: str) -> bool:
+    """Whether two tokens are the same word, a typing error or an ending apart. Numbers must be equal."""
+    if one == other:
+        return True
+    if one[0].isdigit() or other[0].isdigit() or HAN.search(one) or HAN.search(other):
+        return False
+    if stem(one) == stem(other):
+        return True
+    short, long = sorted((one, other), key=len)
+    if len(short) >= 5 and long.startswith(short[: max(5, len(short) - 2)]) and len(long) - len(short) <= 4:
+        return True
+    return len(short) >= 5 and _distance_at_most(short, long, 2 if len(short) >= 9 else 1)
+
+
+def _distance_at_most(one: str, other: str, most: int) -> bool:
+    """Whether the optimal string alignment distance (a swap of neighbours counts as one) is within `most`."""
+    if abs(len(one) - len(other)) > most:
+        return False
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        older, before, row = before, row, [i]
+        for j, b in enumerate(other, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
+                cost = min(cost, older[j - 2] + 1)
+            row.append(cost)
+    return row[-1] <= most
+
+
+class Text:
+    """A text's tokens, also joined two by two, so that `leak proof` meets `leakproof`."""
+
+    def __init__(self, text: str) -> None:
+        self.raw = text
+        self.plain = normalise(text)
+        self.squeezed = re.sub(r"\s+", "", self.plain)
+        self.tokens = tokens(text)
+        self.vocabulary = set(self.tokens) | {
+            a + b for a, b in zip(self.tokens, self.tokens[1:], strict=False) if a.isalpha() and b.isalpha()
+        }
+        self.chinese = bool(HAN.search(text))
+
+    def has(self, word: str) -> bool:
+        """Whether the word, or one close to it, is in the text."""
+        return word in self.vocabulary or any(same(word, other) for other in self.vocabulary)
+
+    def has_sequence(self, words: list[str]) -> bool:
+        """Whether the words follow one another in the text, exactly."""
+        n = len(words)
+        return any(self.tokens[i : i + n] == words for i in range(len(self.tokens) - n + 1))
