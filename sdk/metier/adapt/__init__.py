@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from metier.adapt.display import progress_bar
     from metier.adapt.loop import Progress
-    from metier.adapt.recipe_file import override, read_recipe, write_recipe
+    from metier.adapt.recipe_file import override, read_recipe, recipe_for, write_recipe
     from metier.adapt.sft import adapt
 
 _HOME = {
@@ -15,10 +15,11 @@ _HOME = {
     "override": "recipe_file",
     "progress_bar": "display",
     "read_recipe": "recipe_file",
+    "recipe_for": "recipe_file",
     "write_recipe": "recipe_file",
 }
 
-__all__ = ["Progress", "adapt", "override", "progress_bar", "read_recipe", "write_recipe"]
+__all__ = ["Progress", "adapt", "override", "progress_bar", "read_recipe", "recipe_for", "write_recipe"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from metier.contracts import Recipe, RecipeError
+from metier.contracts import Recipe, RecipeError, Vertical
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -43,6 +43,17 @@ def override(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
         RecipeError: a key or value is wrong.
     """
     return Recipe.parse(_overridden(recipe.model_dump(mode="json"), overrides))
+
+
+def recipe_for(vertical: Vertical, task: str, path: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe to adapt a task with: the file's where one is given, else the vertical's own, else the default.
+
+    Raises:
+        RecipeError: a key or value is wrong.
+    """
+    if path is not None:
+        return read_recipe(path, overrides)
+    return override(vertical.recipes.get(task, Recipe()), overrides)
 
 
 def write_recipe(path: Path, recipe: Recipe) -> None:

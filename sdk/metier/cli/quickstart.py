@@ -1,1 +1,166 @@
-def quickstart() -> None: ...
+"""`metier quickstart`: the whole way once, on a trade's packaged samples: adapt, evaluate, export, run without torch.
+
+Every step is one call that a user's own program could make; a step whose result is there already is passed over.
+"""
+
+from __future__ import annotations
+
+import json as jsonlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from metier.cli.before_after import before_after
+from metier.cli.options import BaseName, Json, Set
+from metier.cli.progress import Tick, progress, training_tick
+from metier.cli.screen import emit_json, note, say
+from metier.contracts import UsageError, Value
+
+if TYPE_CHECKING:
+    from metier.bases import LocalBase
+    from metier.contracts import Check, FineTune, Sample, TaskContract
+    from metier.evaluate import Evaluation
+
+SHOWN = 3
+"""Answers printed at the end."""
+
+_WITHOUT_TORCH = (
+    "import sys; sys.modules.update(dict.fromkeys(('torch', 'transformers', 'peft'))); "
+    "from metier.cli import main; main()"
+)
+"""Importing any of the three now raises: what runs below is what a product without them runs."""
+
+
+def quickstart(
+    trade: Annotated[str, typer.Argument(metavar="TRADE", help="A vertical with packaged samples.")] = "adcopy",
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where all results go.")] = Path("quickstart"),
+    base: BaseName = None,
+    set: Set = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, envvar="METIER_QUICKSTART_INPUTS", help="Measure on this many inputs only.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on from what is there.")] = False,
+    json: Json = False,
+) -> None:
+    """From a base to adapted copy out of an ONNX bundle: adapt, measure before and after, export, run."""
+    from metier.adapt import adapt, recipe_for
+    from metier.bases import resolve
+    from metier.data import training_data
+    from metier.data.training import first_inputs
+    from metier.plugins import load_plugins
+
+    registry = load_plugins()
+    vertical = registry.vertical(trade)
+    if not vertical.samples:
+        raise UsageError(f"{trade} packages no samples", remedy="use metier adapt TASK --data FILE")
+    contract = vertical.task(next(iter(vertical.samples)))
+    seconds: dict[str, float] = {}
+    with progress(json) as tick:
+        with _timed(seconds, "base"):
+            recipe = recipe_for(vertical, contract.name, None, [*(set or []), *([f"base={base}"] if base else [])])
+            local = resolve(recipe.base, sources=tuple(registry.base_sources.values()), progress=tick)
+            data = training_data(vertical, contract, seed=recipe.seed)
+        with _timed(seconds, "adapt"):
+            tick("loading the base")
+            finetune = adapt(
+                contract,
+                data.train,
+                data.held_out,
+                recipe,
+                out / "run",
+                base=local,
+                resume=not fresh,
+                progress=training_tick(tick),
+            )
+        with _timed(seconds, "evaluate"):
+            held_out = first_inputs(data.held_out, limit) if limit else data.held_out
+            checks = vertical.checks_for(contract.name)
+            evaluation = _evaluated(contract, held_out, data.train, local, finetune, checks, out, tick)
+        with _timed(seconds, "export"):
+            _exported(finetune, local, out, tick)
+        with _timed(seconds, "run"):
+            tick("answering without torch")
+            inputs = [sample.input for sample in first_inputs(data.held_out, SHOWN)]
+            answers = _run_without_torch(out, inputs)
+    if json:
+        pairs = [{"input": given, "output": made} for given, made in zip(inputs, answers, strict=True)]
+        return emit_json(
+            {"seconds": seconds, "copy": pairs, "metrics": evaluation.summary(), "report": str(out / "report.html")}
+        )
+    say()
+    for given, made in zip(inputs, answers, strict=True):
+        say(f"  {jsonlib.dumps(given, ensure_ascii=False)}")
+        say(f"  → {(contract.text_field and made[contract.text_field]) or jsonlib.dumps(made, ensure_ascii=False)}\n")
+    before_after(evaluation)
+    note("seconds: " + ", ".join(f"{step} {spent:.0f}" for step, spent in seconds.items()))
+    say(f"\nreport: {out / 'report.html'}\nbundle: {out / 'bundle'} (runs without torch)")
+    say(
+        "next:\n"
+        f"  metier run {out / 'bundle'} --input-text '{jsonlib.dumps(inputs[0], ensure_ascii=False)}'\n"
+        f"  metier adapt {contract.name} --data YOUR_FILE --out runs/mine   # your own samples\n"
+        "  README.md: embed the bundle in ten lines, write a plugin for your trade in thirty"
+    )
+    return None
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    begun = time.perf_counter()
+    yield
+    seconds[step] = round(time.perf_counter() - begun, 1)
+
+
+def _evaluated(
+    contract: TaskContract,
+    held_out: list[Sample],
+    train: list[Sample],
+    local: LocalBase,
+    finetune: FineTune,
+    checks: tuple[Check, ...],
+    out: Path,
+    tick: Tick,
+) -> Evaluation:
+    """The evaluation that is there already for these weights and inputs, else a new one, written beside the report."""
+    from metier.contracts import samples_sha256
+    from metier.evaluate import Evaluation, evaluate, record_metrics, write_html, write_json
+
+    page = out / "report.html"
+    if page.is_file() and page.with_suffix(".json").is_file():
+        known = Evaluation.model_validate_json(page.with_suffix(".json").read_bytes())
+        same = known.fine_tune is not None and known.fine_tune.weights_sha256 == finetune.card.weights_sha256
+        if same and known.held_out_sha256 == samples_sha256(held_out):
+            return known
+    evaluation = evaluate(contract, held_out, base=local, finetune=finetune, train=train, checks=checks, progress=tick)
+    record_metrics(finetune, evaluation)
+    write_json(evaluation, page.with_suffix(".json"))
+    write_html(evaluation, page)
+    return evaluation
+
+
+def _exported(finetune: FineTune, local: LocalBase, out: Path, tick: Tick) -> None:
+    from metier.bases import load_finetune
+    from metier.export import export
+    from metier.runtime.bundle import read_manifest
+
+    folder = out / "bundle"
+    if folder.is_dir():
+        card = read_manifest(folder).card
+        if card is not None and card.weights_sha256 == finetune.card.weights_sha256:
+            return
+    export(load_finetune(finetune.path), folder, precision="int4", target="cpu", base=local, progress=tick)
+
+
+def _run_without_torch(out: Path, inputs: list[Value]) -> list[Value]:
+    given, made = out / "facts.jsonl", out / "copy.jsonl"
+    given.write_text("".join(jsonlib.dumps(value, ensure_ascii=False) + "\n" for value in inputs), "utf-8")
+    command = ["run", str(out / "bundle"), "--input", str(given), "--output", str(made)]
+    done = subprocess.run([sys.executable, "-c", _WITHOUT_TORCH, *command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UsageError(f"running the bundle failed: {done.stderr.strip()}", where=str(out / "bundle"))
+    return [jsonlib.loads(line) for line in made.read_text("utf-8").splitlines()]
