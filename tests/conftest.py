@@ -1,6 +1,7 @@
 """Fixtures that several rooms' tests share: a tiny random base model, made once a session."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -46,6 +47,7 @@ def make_tiny_base(folder: Path, *, seed: int = 0) -> Path:
         eos_token_id=2,
         pad_token_id=0,
         tie_word_embeddings=True,
+        initializer_range=0.25,  # with the usual 0.02 and a frozen tied head, no hidden state gives a sure answer
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -57,3 +59,84 @@ def make_tiny_base(folder: Path, *, seed: int = 0) -> Path:
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny random base that loads in transformers, peft and our runtime."""
     return make_tiny_base(tmp_path_factory.mktemp("tiny_base"))
+
+
+def make_tiny_finetune(base: Path, folder: Path, tasks, samples, *, seed: int = 0):
+    """A fine-tune of the tiny base with random LoRA weights that change its answers, as `adapt` would leave it."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from metier.bases.checksum import sha256_of
+    from metier.bases.finetune import load_finetune, write_card
+    from metier.bases.resolve import resolve
+    from metier.bases.torch_model import load_torch
+    from metier.contracts import DataSummary, FineTuneCard, Recipe, samples_sha256
+
+    local = resolve(base)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False)
+        get_peft_model(load_torch(local), config).save_pretrained(folder)
+    digest = samples_sha256(samples)
+    card = FineTuneCard(
+        name="tiny",
+        tasks=tuple(tasks),
+        base=local.card,
+        recipe=Recipe(base=str(base)),
+        data=DataSummary(sha256=digest, samples=len(samples), held_out=len(samples), held_out_sha256=digest),
+        weights_sha256=sha256_of(folder / "adapter_model.safetensors"),
+    )
+    write_card(folder, card)
+    (folder / "held_out.jsonl").write_text("".join(s.model_dump_json() + "\n" for s in samples), "utf-8")
+    return load_finetune(folder)
+
+
+def tiny_tasks():
+    """One task per reply format, over the same input: text, json and label."""
+    from pydantic import BaseModel
+
+    from metier.contracts import TaskContract, TaskKind, prompt
+
+    class Facts(BaseModel):
+        facts: str
+
+    class Copy(BaseModel):
+        text: str
+
+    class Item(BaseModel):
+        name: str
+        price: float | None = None
+        tags: list[str]
+
+    class Mood(BaseModel):
+        mood: Literal["good", "bad mood", "sad"]
+
+    asked = {"en": prompt("Describe the facts: {{ facts }}")}
+    return [
+        TaskContract(
+            name="tiny.copy", kind=TaskKind.GENERATE, input=Facts, output=Copy, prompts=asked, max_reply_tokens=24
+        ),
+        TaskContract(name="tiny.item", kind=TaskKind.EXTRACT, input=Facts, output=Item, prompts=asked, reply="json"),
+        TaskContract(name="tiny.mood", kind=TaskKind.CLASSIFY, input=Facts, output=Mood, prompts=asked, reply="label"),
+    ]
+
+
+@pytest.fixture(scope="session")
+def tiny_finetune(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A fine-tune of the tiny base with a text, a json and a label task."""
+    from metier.contracts import Sample
+
+    samples = [
+        Sample(task="tiny.copy", input={"facts": "a blue mug"}, output={"text": "The mug is blue."}),
+        Sample(task="tiny.item", input={"facts": "a lamp"}, output={"name": "lamp", "tags": ["oak"]}),
+        Sample(task="tiny.mood", input={"facts": "rain"}, output={"mood": "bad mood"}),
+    ]
+    return make_tiny_finetune(tiny_base, tmp_path_factory.mktemp("tiny_finetune"), tiny_tasks(), samples)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_finetune, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an fp32 bundle of the tiny fine-tune. Copy it before changing anything."""
+    from metier.export import export
+
+    return export(tiny_finetune, tmp_path_factory.mktemp("tiny_bundle") / "bundle", precision="fp32").path

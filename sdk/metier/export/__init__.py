@@ -1,0 +1,15 @@
+"""From a fine-tune to a bundle: ONNX graph, quantisation, proof of parity. Loads torch when it is called."""
+
+from importlib import import_module
+from typing import Any
+
+__all__ = ["export"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "export":
+        # `metier.export.export` is also a module: the function takes its name on the package for good.
+        value = import_module("metier.export.bundling").export
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'metier.export' has no attribute {name!r}")

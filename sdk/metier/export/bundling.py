@@ -1,0 +1,173 @@
+"""FineTune → bundle: merge the LoRA, build the graph, prove it against torch, freeze the prompts, write all at once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, get_args
+
+from metier.bases.checksum import entries_of
+from metier.bases.resolve import LocalBase, resolve
+from metier.bases.torch_model import load_adapted
+from metier.contracts import ExportError, FineTune, Manifest, Sample, TaskContract, UsageError
+from metier.contracts.bundle import MANIFEST, Golden, Precision, Target
+from metier.export.folder import whole_folder
+from metier.export.graph import build_graph, silence
+from metier.export.parity import Texts, prove
+from metier.runtime.bundle import Bundle, open_bundle
+from metier.runtime.prompt import prompt_ids
+from metier.runtime.reply import encode_reply
+from metier.runtime.tokenizer import ChatTokenizer
+
+Progress = Callable[[str, int, int | None], None]
+"""(stage in words, done, total), as in bases."""
+
+PROOF = 8
+"""Samples that parity is proved on, and whose prompts are frozen: some 300 reply tokens, a few seconds."""
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
+VERSIONS = ("metier", "onnxruntime-genai-cuda", "onnxruntime-genai", "torch", "transformers", "peft", "tokenizers")
+
+
+def export(
+    finetune: FineTune,
+    out: str | Path,
+    *,
+    precision: Precision = "int4",
+    target: Target = "cpu",
+    base: LocalBase | None = None,
+    samples: Sequence[Sample] | None = None,
+    progress: Progress | None = None,
+) -> Bundle:
+    """Write a bundle with the fine-tune's LoRA merged into the weights, and open it.
+
+    Args:
+        finetune: from `load_finetune`.
+        out: folder to write; a bundle that is there is replaced once the new one is whole.
+        precision: fp32, fp16 or int4 weights.
+        target: cpu, or cuda, which can be built on a machine without CUDA.
+        base: what it was trained on; None resolves the card's.
+        samples: packaged with the bundle: parity is proved on them and their prompts are frozen. None takes the
+            first eight held-out samples of the fine-tune's folder.
+        progress: called with (stage, done, total).
+
+    Raises:
+        ExportError: parity is missed, there is no sample to prove it on, or the graph cannot be built.
+        UsageError: unknown precision or target, base of other weights, or `out` is no bundle.
+        ResourceError: memory or disk is full. In all cases nothing was written.
+    """
+    for name, value, known in (("precision", precision, get_args(Precision)), ("target", target, get_args(Target))):
+        if value not in known:
+            raise UsageError(f"there is no {name} {value}", remedy=f"{name}: {', '.join(known)}")
+    if (precision, target) == ("fp32", "cuda"):
+        raise UsageError(
+            "there is no fp32 bundle for cuda: ONNX Runtime's CUDA attention over shared KV computes in 16 bits",
+            remedy="export fp16 or int4 for cuda, or fp32 for cpu",
+        )
+    say = progress or (lambda stage, done, total: None)
+    proof = _proof(finetune, samples)
+    say("merge the LoRA", 0, 5)
+    base = base or resolve(finetune.card.base.id, revision=finetune.card.base.revision)
+    tokenizer = ChatTokenizer.load(base.path)
+    tasks = {task.name: task for task in finetune.card.tasks}
+    model = load_adapted(base, finetune, merge=True)
+    with whole_folder(Path(out)) as part, tempfile.TemporaryDirectory(prefix="metier-merged-") as merged:
+        _save(model, base, Path(merged))
+        say(f"build the {precision} graph", 1, 5)
+        graph = build_graph(Path(merged), part, precision, target)
+        _copy_tokenizer(base.path, part)
+        graph = graph.model_copy(update={"eos_token_ids": tokenizer.eos_ids})
+        say("prove parity with torch", 2, 5)
+        parity = prove(model, part, graph, _texts(tokenizer, tasks, proof), precision)
+        say("compute checksums", 3, 5)
+        manifest = Manifest(
+            name=finetune.card.name,
+            created=datetime.now(UTC),
+            base=finetune.card.base,
+            licence=finetune.card.base.licence,
+            precision=precision,
+            target=target,
+            tasks=finetune.card.tasks,
+            card=finetune.card,
+            graph=graph,
+            golden=tuple(_golden(tokenizer, tasks, sample) for sample in proof),
+            parity=parity,
+            metrics=finetune.card.metrics,
+            versions=_versions(),
+            files=entries_of(part),
+        )
+        (part / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
+        say("verify the bundle", 4, 5)
+        open_bundle(part)
+    say("done", 5, 5)
+    return Bundle(Path(out), manifest, tokenizer)
+
+
+def _proof(finetune: FineTune, samples: Sequence[Sample] | None) -> list[Sample]:
+    """The samples to package: those given, else held-out ones that the fine-tune's folder kept."""
+    if samples is None:
+        file = finetune.path / "held_out.jsonl"
+        lines = file.read_text("utf-8").splitlines() if file.is_file() else []
+        samples = [Sample.model_validate_json(line) for line in lines[:PROOF] if line.strip()]
+    names = {task.name for task in finetune.card.tasks}
+    found = [sample for sample in samples if sample.task in names][:PROOF]
+    if not found:
+        raise ExportError(
+            "there is no sample to prove the graph on",
+            where=str(finetune.path),
+            remedy=f"pass a few samples of {', '.join(sorted(names))}",
+        )
+    return found
+
+
+def _texts(tokenizer: ChatTokenizer, tasks: dict[str, TaskContract], samples: Sequence[Sample]) -> Texts:
+    return [
+        (
+            prompt_ids(tokenizer, tasks[s.task], s.input, language=s.language),
+            tokenizer.encode(encode_reply(tasks[s.task], s.output)),
+        )
+        for s in samples
+    ]
+
+
+def _golden(tokenizer: ChatTokenizer, tasks: dict[str, TaskContract], sample: Sample) -> Golden:
+    ids = prompt_ids(tokenizer, tasks[sample.task], sample.input, language=sample.language)
+    return Golden(task=sample.task, input=sample.input, language=sample.language, token_ids=tuple(ids))
+
+
+def _save(model: Any, base: LocalBase, folder: Path) -> None:
+    """The merged model as a Hugging Face folder: the form that the builder reads."""
+    with silence():
+        model.save_pretrained(folder)
+    for file in base.path.iterdir():
+        if (
+            file.is_file()
+            and file.suffix in {".json", ".jinja", ".model", ".txt"}
+            and not (folder / file.name).exists()
+        ):
+            shutil.copy2(file, folder / file.name)
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    if config.pop("quantization_config", None) is not None:
+        (folder / "config.json").write_text(json.dumps(config), "utf-8")
+
+
+def _copy_tokenizer(source: Path, part: Path) -> None:
+    """The base's own tokenizer files, byte for byte: what training used is what the product ships."""
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, part / name)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,143 @@
+"""The decoder graph, made by onnxruntime-genai's model builder from a Hugging Face folder.
+
+The one place that knows the builder's options; it knows nothing about fine-tunes or bundles.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from metier.contracts import ExportError
+from metier.contracts.bundle import Graph, Precision, Target
+
+FILE = "model.onnx"
+GENAI_CONFIG = "genai_config.json"
+
+OPTIONS: dict[str, tuple[str, ...]] = {
+    # Only the last position's logits leave the graph: a prompt's other rows would be 200 kB each, for nothing.
+    "all": ("prune_lm_head=true", "hf_token=false"),
+    # Activations as int8 (accuracy level 4) cost a KL of 0.007 on SmolLM2 where 4-bit weights cost 0.4.
+    "int4": ("block_size=32", "accuracy_level=4"),
+}
+
+
+def build_graph(model: Path, out: Path, precision: Precision, target: Target) -> Graph:
+    """Write model.onnx, model.onnx.data and genai_config.json of a decoder into `out`.
+
+    Args:
+        model: Hugging Face folder with full weights.
+        out: an existing folder.
+        precision: of the weights.
+        target: which execution provider the graph is shaped for. A cuda graph is built without CUDA.
+
+    Raises:
+        ExportError: the builder is not installed, or does not know the architecture.
+    """
+    builder = _builder()
+    # The builder's fp16 form for CPU has no GroupQueryAttention; its CUDA form has, and runs on CPU as well.
+    provider = "cuda" if target == "cuda" or precision == "fp16" else "cpu"
+    wanted = [*OPTIONS["all"], *OPTIONS.get(precision, ())]
+    said = io.StringIO()
+    try:
+        with tempfile.TemporaryDirectory() as scratch, silence(said):
+            options = builder.parse_extra_options(None, str(model), str(out), precision, provider, scratch, wanted)
+            if "hf_details" not in options:
+                options["hf_details"] = builder.get_hf_details(None, str(model), scratch, options)
+            builder.create_model(None, str(model), str(out), precision, provider, scratch, **options)
+    except NotImplementedError as error:
+        raise ExportError(
+            f"the model builder does not know this architecture: {error}",
+            where=str(model),
+            remedy="take a base whose architecture onnxruntime-genai lists, or a newer onnxruntime-genai",
+        ) from error
+    except OSError:
+        raise
+    except Exception as error:  # the builder raises whatever its libraries raise
+        last = said.getvalue().strip().splitlines()[-1:] or [""]
+        raise ExportError(f"the model builder failed: {error!r} {last[0]}".strip(), where=str(model)) from error
+    return _describe(model, out, target)
+
+
+def _describe(model: Path, out: Path, target: Target) -> Graph:
+    """What a decode loop must know, read from what the builder wrote."""
+    path = out / GENAI_CONFIG
+    config = json.loads(path.read_text("utf-8"))
+    decoder = config["model"]["decoder"]
+    options = decoder["session_options"]
+    if target == "cpu":
+        options["provider_options"] = []
+    # In the order that training and the runtime use: the tokenizer's own end token first.
+    path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    import onnx
+
+    graph = onnx.load(out / FILE, load_external_data=False).graph
+    types = {v.name: v.type.tensor_type.elem_type for v in [*graph.input, *graph.output]}
+    known = {"input_ids", "attention_mask"}
+    keys, values = decoder["inputs"]["past_key_names"], decoder["inputs"]["past_value_names"]
+    layers = decoder["num_hidden_layers"]
+    known |= {name % layer for name in (keys, values) for layer in range(layers)}
+    if extra := sorted({v.name for v in graph.input} - known):
+        raise ExportError(
+            f"the builder's graph has inputs that Metier's decode loop does not know: {', '.join(extra[:5])}",
+            where=str(model),
+            remedy="take a base with plain grouped-query attention",
+        )
+    names = {
+        onnx.TensorProto.FLOAT: "float32",
+        onnx.TensorProto.FLOAT16: "float16",
+        onnx.TensorProto.BFLOAT16: "bfloat16",
+    }
+    eos = config["model"]["eos_token_id"]
+    return Graph(
+        file=FILE,
+        layers=layers,
+        kv_heads=decoder["num_key_value_heads"],
+        head_dim=decoder["head_size"],
+        vocab_size=config["model"]["vocab_size"],
+        context_length=config["model"]["context_length"],
+        io_dtype=names[types["logits"]],
+        past_key=keys,
+        past_value=values,
+        present_key=decoder["outputs"]["present_key_names"],
+        present_value=decoder["outputs"]["present_value_names"],
+        eos_token_ids=tuple(eos if isinstance(eos, list) else [eos]),
+    )
+
+
+def _builder() -> Any:
+    try:
+        from onnxruntime_genai.models import builder
+    except ImportError as error:
+        raise ExportError(
+            f"{error.name} is not installed", remedy='run `pip install "metier[train]"` for training and export'
+        ) from error
+    return builder
+
+
+@contextlib.contextmanager
+def silence(said: io.StringIO | None = None) -> Iterator[None]:
+    """Libraries that print a line per weight: kept for an error message, off the user's screen."""
+    said = said or io.StringIO()
+    loud = logging.root.manager.disable
+    before = os.environ.get("TQDM_DISABLE")
+    os.environ["TQDM_DISABLE"] = "1"
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(loud)
+        if before is None:
+            del os.environ["TQDM_DISABLE"]
+        else:
+            os.environ["TQDM_DISABLE"] = before

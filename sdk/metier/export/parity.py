@@ -1,0 +1,99 @@
+"""Proof that the exported graph says what torch says: logits compared, teacher-forced, over samples' replies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metier.contracts import ExportError
+from metier.contracts.bundle import Graph, Parity, Precision
+from metier.runtime.decoder import Decoder
+from metier.runtime.device import open_session
+
+TOLERANCE: dict[Precision, dict[str, float]] = {
+    # fp32: only the order of additions differs. Measured on SmolLM2-135M: max_abs 2e-4, KL below 1e-6.
+    "fp32": {"max_abs": 1e-2, "mean_kl": 1e-4, "top1_agreement": 0.995},
+    # fp16: 11 bits of mantissa; a logit of 30 is rounded to 0.02.
+    "fp16": {"mean_kl": 1e-2, "top1_agreement": 0.97},
+    # int4: weights have 16 levels. A fine-tune's replies are peaked, so the bound is far below a base's.
+    "int4": {"mean_kl": 0.5, "top1_agreement": 0.75},
+}
+"""Bounds by precision: `max_abs` and `mean_kl` from above, `top1_agreement` from below. A graph with a wrong weight,
+mask or rotation misses each of them by orders of magnitude."""
+
+Texts = Sequence[tuple[Sequence[int], Sequence[int]]]
+"""(prompt ids, reply ids) per sample."""
+
+
+def prove(model: Any, folder: Path, graph: Graph, texts: Texts, precision: Precision) -> Parity:
+    """Compare a torch model with the graph in `folder`.
+
+    The graph runs on CPU whatever its target: the same weights and operators, so a cuda bundle can be proved where
+    it is built.
+
+    Args:
+        model: transformers causal language model, fp32, merged.
+        folder: holds model.onnx.
+        graph: what it is.
+        texts: at least one sample. Compared are the positions that predict each reply token and the one after.
+        precision: whose tolerance applies.
+
+    Raises:
+        ExportError: a bound is missed.
+    """
+    import torch
+
+    longest = max(len(p) + len(r) for p, r in texts)
+    decoder = Decoder(open_session(folder / graph.file, "cpu"), graph, rows=1, max_len=longest + 1)
+    largest, kl, agreed, tokens = 0.0, 0.0, 0, 0
+    for prompt, reply in texts:
+        ids = [*prompt, *reply]
+        with torch.inference_mode():
+            expected = model(torch.tensor([ids])).logits[0, len(prompt) - 1 :].float()  # [reply + 1, vocab]
+        found = torch.from_numpy(_logits(decoder, prompt, reply))[:, : expected.shape[1]]
+        expected = expected[:, : found.shape[1]]
+        p, q = expected.log_softmax(-1), found.log_softmax(-1)
+        largest = max(largest, float((expected - found).abs().max()))
+        kl += float((p.exp() * (p - q)).sum())
+        agreed += int((expected.argmax(-1) == found.argmax(-1)).sum())
+        tokens += len(expected)
+    bounds = TOLERANCE[precision]
+    parity = Parity(
+        samples=len(texts),
+        tokens=tokens,
+        max_abs=largest,
+        mean_kl=max(kl / tokens, 0.0),
+        top1_agreement=agreed / tokens,
+        tolerance=bounds,
+    )
+    if missed := misses(parity):
+        raise ExportError(
+            f"the {precision} graph differs too much from torch over {tokens} positions: {'; '.join(missed)}",
+            remedy="export at a higher precision; if fp32 fails too, report the architecture",
+        )
+    return parity
+
+
+def misses(parity: Parity) -> list[str]:
+    """Each bound that is not kept, in words."""
+    missed = []
+    for name, bound in parity.tolerance.items():
+        value = getattr(parity, name)
+        kept = value >= bound if name == "top1_agreement" else value <= bound
+        if not kept or not np.isfinite(value):
+            missed.append(f"{name} is {value:.4g}, the bound is {bound:g}")
+    return missed
+
+
+def _logits(decoder: Decoder, prompt: Sequence[int], reply: Sequence[int]) -> np.ndarray:
+    """Logits at the prompt's last position and at each reply token, [reply + 1, vocab]."""
+    decoder.truncate(0, 0)
+    decoder.prefill(0, np.array(prompt, np.int64))
+    rows = [decoder.logits(0).copy()]
+    for token in reply:
+        decoder.step(np.array([token], np.int64))
+        rows.append(decoder.logits(0).copy())
+    return np.stack(rows)
