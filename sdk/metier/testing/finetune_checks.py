@@ -66,7 +66,7 @@ def _config_faults(tuned: FineTune, config: dict[str, Any]) -> Iterator[str]:
             yield f"{PEFT_CONFIG} says {key} {config.get(key)}, its card's recipe {wanted}: {_PAIR}"
     named = str(config.get("base_model_name_or_path") or "")
     known = {tuned.card.base.id.rsplit("/", 1)[-1].lower(), tuned.card.recipe.base.rsplit("/", 1)[-1].lower()}
-    if not any(name in re.split(r"[/\\]", named.lower())[-1] or name in named.lower() for name in known):
+    if not any(name in named.lower() for name in known):
         yield f"{PEFT_CONFIG} names the base {named!r}, its card {tuned.card.base.id}: {_PAIR}"
 
 

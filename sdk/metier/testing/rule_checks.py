@@ -9,6 +9,7 @@ from itertools import islice
 from metier.contracts.check import Check, Finding
 from metier.contracts.errors import MetierError
 from metier.contracts.sample import Value
+from metier.contracts.schema import problems
 from metier.contracts.vertical import Vertical
 from metier.testing import packaged
 
@@ -46,7 +47,10 @@ def _examples(vertical: Vertical, check: Check) -> Iterator[str]:
 
 def _on_samples(vertical: Vertical, check: Check) -> Iterator[str]:
     for name in check.tasks:
-        for place, sample in islice(packaged.samples(vertical, vertical.task(name)), 50):
+        task = vertical.task(name)
+        for place, sample in islice(packaged.samples(vertical, task), 50):
+            if problems(task.input, sample.input) or problems(task.output, sample.output):
+                continue
             if isinstance(outcome := _run(check, (sample.input, sample.output)), str):
                 yield f"check {check.name} on {place}: {outcome}"
                 return
