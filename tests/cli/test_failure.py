@@ -1,8 +1,10 @@
 """What a user sees when a command fails: one message on stderr, a code a script can tell apart, no traceback."""
 
 import errno
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
@@ -85,3 +87,28 @@ def test_without_debug_there_is_no_traceback_and_stdout_stays_empty(metier: Runn
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_ctrl_c_ends_with_130_and_one_line() -> None:
+    waiting = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "print('up', flush=True); from metier.cli import main; main()",
+            "run",
+            "b",
+            "--input",
+            "-",
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert waiting.stdout is not None
+    assert waiting.stdout.readline() == "up\n"
+    time.sleep(2)
+    waiting.send_signal(signal.SIGINT)
+    _, err = waiting.communicate(timeout=30)
+    assert waiting.returncode == 130
+    assert err == "error: interrupted; no output was left half-written\n"

@@ -37,7 +37,7 @@ def adapt(
     from metier.adapt import adapt as adapt_base
     from metier.adapt import recipe_for
     from metier.bases import resolve
-    from metier.data import training_data
+    from metier.data.training import training_data
     from metier.plugins import load_plugins
 
     registry = load_plugins()

@@ -1,0 +1,157 @@
+"""From a file, or from what a trade packages, to the samples one adaptation learns from and those it is measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from metier.contracts import BadRow, Sample, TaskContract, UsageError, Vertical
+from metier.contracts.schema import Data
+from metier.data.clean import deduplicate
+from metier.data.load import load_samples
+from metier.data.samples_file import read_samples
+from metier.data.split import select, split
+
+HELD_OUT = 60
+"""Distinct inputs kept apart unless asked otherwise, and never more than a fifth of them: enough for an interval of a
+few BLEU, few enough to leave the rest of a small file for training."""
+
+
+class TrainingData(Data):
+    """What one adaptation takes, and what was left out on the way."""
+
+    train: list[Sample]
+    held_out: list[Sample]
+    """All references of each held-out input."""
+    bad: list[BadRow] = []
+    """Rows that did not fit, where they were to be skipped."""
+    doubled: int = 0
+    """Samples left out because another says the same."""
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a user should know before the training begins, a line each."""
+        said = [str(row) for row in self.bad[:20]]
+        if len(self.bad) > 20:
+            said.append(f"… and {len(self.bad) - 20} more rows that do not fit")
+        if self.doubled:
+            said.append(f"{self.doubled} samples left out: each says the same as another")
+        inputs = len(_by_input(self.held_out))
+        return [*said, f"{len(self.train)} samples to learn from, {len(self.held_out)} of {inputs} inputs held out"]
+
+
+def training_data(
+    vertical: Vertical,
+    task: TaskContract,
+    path: Path | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    on_bad: Literal["raise", "skip"] = "raise",
+    samples: int | None = None,
+    held_out: int | None = None,
+    seed: int = 0,
+) -> TrainingData:
+    """Samples of a task, cleaned, and split so that no held-out input, nor one nearly like it, is learnt from.
+
+    Args:
+        vertical: whose data adapters may read the file, and whose packaged samples are taken without one.
+        path: the user's file; None takes the packaged samples, held-out set included.
+        columns: header → field, for tables with names of their own.
+        on_bad: what a row that does not fit does.
+        samples: how many to learn from, distinct inputs first; None takes all.
+        held_out: distinct inputs to keep apart; None keeps 60, or a fifth where there are fewer than 300.
+        seed: of choice and split.
+
+    Raises:
+        DataError: the file cannot be read, or (on_bad="raise") a row does not fit.
+        UsageError: the vertical packages no samples and no file is given, or nothing is left to learn from.
+    """
+    bad: list[BadRow] = []
+    if path is None:
+        train, kept_apart = packaged(vertical, task, "train"), packaged(vertical, task, "held_out")
+        doubled = 0
+    else:
+        found = list(
+            load_samples(
+                task, path, adapters=vertical.adapters_for(task.name), columns=columns, on_bad=on_bad, bad=bad
+            )
+        )
+        kept, dropped = deduplicate(found)
+        doubled = len(dropped)
+        inputs = len(_by_input(kept))
+        parts = split(kept, held_out if held_out is not None else min(HELD_OUT, inputs // 5), seed)
+        train, kept_apart = list(parts.train), list(parts.held_out)
+    if samples is not None:
+        train = list(select(train, samples, seed))
+    if not train:
+        raise UsageError(
+            "there is nothing left to learn from",
+            where=str(path) if path else None,
+            remedy="give more rows, or lower --held-out",
+        )
+    return TrainingData(train=train, held_out=kept_apart, bad=bad, doubled=doubled)
+
+
+def packaged(vertical: Vertical, task: TaskContract, part: Literal["train", "held_out"] = "train") -> list[Sample]:
+    """The samples that a vertical brings for a task.
+
+    Raises:
+        UsageError: it brings none.
+    """
+    if (found := vertical.samples.get(task.name)) is None:
+        raise UsageError(f"{vertical.name} packages no samples of {task.name}", remedy="give a file with --data")
+    return list(load_samples(task, found.train if part == "train" else found.held_out))
+
+
+def samples_of(
+    vertical: Vertical | None,
+    task: TaskContract,
+    path: Path | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    on_bad: Literal["raise", "skip"] = "raise",
+) -> list[Sample]:
+    """Every sample of a file, or without one those that the vertical packages to learn from.
+
+    Raises:
+        DataError: the file cannot be read, or a row does not fit.
+        UsageError: there is neither a file nor a packaged set.
+    """
+    if path is not None:
+        adapters = vertical.adapters_for(task.name) if vertical else ()
+        return list(load_samples(task, path, adapters=adapters, columns=columns, on_bad=on_bad))
+    if vertical is None:
+        raise UsageError(f"no installed plugin brings {task.vertical}", remedy="give a file with --data")
+    return packaged(vertical, task)
+
+
+def train_of(run: Path) -> list[Sample]:
+    """What a fine-tune was trained on, from its folder; empty where it did not travel with it."""
+    return list(read_samples(run / "train.jsonl")) if (run / "train.jsonl").is_file() else []
+
+
+def held_out_of(run: Path) -> list[Sample]:
+    """What a fine-tune was not trained on, from its folder.
+
+    Raises:
+        UsageError: the folder has none.
+    """
+    path = run / "held_out.jsonl"
+    if not path.is_file():
+        raise UsageError("the run has no held-out samples", where=str(path), remedy="give a file with --data")
+    return list(read_samples(path))
+
+
+def first_inputs(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """All samples of the first `count` distinct inputs."""
+    wanted = set(list(_by_input(samples))[:count])
+    return [sample for sample in samples if _key(sample) in wanted]
+
+
+def _by_input(samples: Sequence[Sample]) -> dict[str, Sample]:
+    return {_key(sample): sample for sample in samples}
+
+
+def _key(sample: Sample) -> str:
+    return sample.model_dump_json(include={"input", "language"})
