@@ -82,7 +82,9 @@ class Registry:
             name, plugin = name or plugin.name, _Only(plugin)
         name = name or str(getattr(plugin, "__name__", type(plugin).__name__))
         if any(row.name == name and row.status == "ok" for row in self.plugins):
-            return self._broken(name, distribution, version, _clash("plugin", name, "another distribution"), strict)
+            return self._broken(
+                name, distribution, version, _clash("plugin name", name, "another distribution"), strict
+            )
         try:
             offer = offer_of(plugin)
             self._unclaimed(offer)
