@@ -34,7 +34,9 @@ def cases_of(task: TaskContract, samples: Sequence[Sample]) -> list[Case]:
     groups: dict[str, list[Sample]] = {}
     for sample in samples:
         task.check_sample(sample)
-        groups.setdefault(f"{task.language_of(sample.input, sample.language)}\0{key_of(sample.input)}", []).append(sample)
+        groups.setdefault(f"{task.language_of(sample.input, sample.language)}\0{key_of(sample.input)}", []).append(
+            sample
+        )
     return [
         Case(
             input=first.input,

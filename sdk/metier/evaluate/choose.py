@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from metier.contracts import Check, TaskContract, TaskKind, UsageError
 from metier.contracts.nearest import did_you_mean
@@ -11,10 +11,9 @@ from metier.evaluate.check_metrics import check_measures
 from metier.evaluate.measures import Measure, from_plugin
 from metier.evaluate.overlap_metrics import BLEU, CHRF, ROUGE_L
 from metier.plugins.metric import Metric
+from metier.plugins.registry import load_plugins
 
-BUILT_IN = {
-    m.name: m for m in (BLEU, CHRF, ROUGE_L, EXACT_MATCH, ACCURACY, MACRO_F1, SPAN_F1, FIELD_F1, VALID_REPLY)
-}
+BUILT_IN = {m.name: m for m in (BLEU, CHRF, ROUGE_L, EXACT_MATCH, ACCURACY, MACRO_F1, SPAN_F1, FIELD_F1, VALID_REPLY)}
 
 _OF_KIND = {
     TaskKind.GENERATE: (BLEU, CHRF, ROUGE_L),
@@ -28,28 +27,34 @@ _OF_KIND = {
 
 
 def choose_measures(
-    task: TaskContract,
-    *,
-    names: Sequence[str] = (),
-    plugin_metrics: Mapping[str, Metric] | None = None,
-    checks: Sequence[Check] = (),
+    task: TaskContract, *, wanted: Sequence[str | Metric] = (), checks: Sequence[Check] = ()
 ) -> list[Measure]:
-    """Measures by name, Metier's own before a plugin's; without names the contract's, else the kind's.
+    """Measures by name or as a plugin's objects; without any the contract's, else the kind's.
+
+    A name that is not Metier's own is looked up among the installed plugins.
 
     Raises:
         UsageError: a name is nobody's.
     """
-    known = {name: from_plugin(metric) for name, metric in (plugin_metrics or {}).items()} | BUILT_IN
-    wanted = tuple(names) or task.metrics
-    if unknown := [name for name in wanted if name not in known]:
-        raise UsageError(
-            f"there is no metric {unknown[0]}{did_you_mean(unknown[0], known)}", remedy=f"there are: {', '.join(known)}"
-        )
-    chosen = [known[name] for name in wanted] or list(_of_task(task))
+    chosen = [_measure(item) for item in (wanted or task.metrics)] or list(_of_task(task))
     # Every reply is some text; only structured replies can be wrong in form.
-    if task.reply.name in {"json", "label", "spans"} and VALID_REPLY not in chosen:
+    if task.reply.name in {"json", "label", "spans"}:
         chosen.append(VALID_REPLY)
     return list(dict.fromkeys([*chosen, *check_measures(checks)]))
+
+
+def _measure(wanted: str | Metric) -> Measure:
+    if isinstance(wanted, Metric):
+        return from_plugin(wanted)
+    if wanted in BUILT_IN:
+        return BUILT_IN[wanted]
+    plugins = load_plugins().metrics
+    if wanted not in plugins:
+        known = [*BUILT_IN, *plugins]
+        raise UsageError(
+            f"there is no metric {wanted}{did_you_mean(wanted, known)}", remedy=f"there are: {', '.join(known)}"
+        )
+    return from_plugin(plugins[wanted])
 
 
 def _of_task(task: TaskContract) -> Sequence[Measure]:

@@ -7,14 +7,35 @@ batches are grouped by length, so that little is padding; a finished row leaves 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from os.path import commonprefix
-from typing import Any, NamedTuple
+from itertools import takewhile
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
-from metier.evaluate.kv_cache import new_cache, take_rows
+from metier.evaluate.kv_cache import is_plain, new_cache, take_rows
 
-ROWS = 32
+BATCH_TOKENS = 32_768
+"""Tokens that the KV cache of one batch may hold, so that long prompts are decoded fewer at a time."""
+MAX_ROWS = 64
+
+
+class Guide(Protocol):
+    """Keeps one reply within a form; `metier.runtime.constraint.Constraint` is one."""
+
+    def allowed(self) -> npt.NDArray[np.bool_]:
+        """Which tokens may come next, `[vocab_size]`."""
+        ...
+
+    def settle(self, token: int) -> int:
+        """Take a token, or the one that must stand in its place."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing can follow."""
+        ...
 
 
 class Generated(NamedTuple):
@@ -32,7 +53,7 @@ def generate(
     *,
     eos_ids: Sequence[int],
     max_tokens: int,
-    rows: int = ROWS,
+    guide: Callable[[], Guide] | None = None,
     on_done: Callable[[int], None] | None = None,
 ) -> list[Generated]:
     """Greedy replies to prompts of token ids, in order.
@@ -42,22 +63,33 @@ def generate(
         prompts: token ids, each at least one.
         eos_ids: any of these ends a reply.
         max_tokens: longest reply, in tokens.
-        rows: prompts decoded together.
+        guide: makes the guide of one reply; None decodes freely.
         on_done: called with the number of prompts finished so far.
     """
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     results: dict[int, Generated] = {}
     with torch.inference_mode():
-        for start in range(0, len(order), rows):
-            batch = order[start : start + rows]
-            done = _batch(model, [list(prompts[i]) for i in batch], frozenset(eos_ids), max_tokens)
+        while len(results) < len(order):
+            batch = _next_batch(order[len(results) :], prompts, max_tokens)
+            guides = [guide() if guide else None for _ in batch]
+            done = _batch(model, [list(prompts[i]) for i in batch], frozenset(eos_ids), max_tokens, guides)
             results.update(zip(batch, done, strict=True))
             if on_done:
                 on_done(len(results))
     return [results[i] for i in range(len(prompts))]
 
 
-def _batch(model: Any, prompts: list[list[int]], eos: frozenset[int], max_tokens: int) -> list[Generated]:
+def _next_batch(order: list[int], prompts: Sequence[Sequence[int]], max_tokens: int) -> list[int]:
+    """As many of the next prompts as fit; they come shortest first, so that the last one is the widest."""
+    rows = 1
+    while rows < min(MAX_ROWS, len(order)) and (rows + 1) * (len(prompts[order[rows]]) + max_tokens) <= BATCH_TOKENS:
+        rows += 1
+    return order[:rows]
+
+
+def _batch(
+    model: Any, prompts: list[list[int]], eos: frozenset[int], max_tokens: int, guides: list[Guide | None]
+) -> list[Generated]:
     device = next(model.parameters()).device
     cache, mask, logits = _prefill(model, prompts, device)
     positions = torch.tensor([len(p) for p in prompts], device=device)
@@ -65,11 +97,13 @@ def _batch(model: Any, prompts: list[list[int]], eos: frozenset[int], max_tokens
     finished = [False] * len(prompts)
     alive = list(range(len(prompts)))
     while True:
-        tokens = logits.argmax(-1).tolist()
+        tokens = _choose(logits, [None if finished[row] else guides[row] for row in alive])
         for row, token in zip(alive, tokens, strict=True):
             finished[row] |= token in eos
             if not finished[row] and len(replies[row]) < max_tokens:
                 replies[row].append(token)
+                guided = guides[row]
+                finished[row] = guided is not None and guided.done
         keep = [k for k, row in enumerate(alive) if not finished[row] and len(replies[row]) < max_tokens]
         if not keep:
             return [Generated(ids, end) for ids, end in zip(replies, finished, strict=True)]
@@ -91,14 +125,32 @@ def _batch(model: Any, prompts: list[list[int]], eos: frozenset[int], max_tokens
         logits = out.logits[:, -1]
 
 
+def _choose(logits: torch.Tensor, guides: list[Guide | None]) -> list[int]:
+    """The likeliest token of each row, `[rows, vocab]`, within its guide where it has one."""
+    if any(guides):
+        free = np.ones(logits.shape[1], dtype=np.bool_)
+        allowed = torch.from_numpy(np.stack([g.allowed() if g else free for g in guides])).to(logits.device)
+        logits = logits.masked_fill(~allowed, float("-inf"))
+    tokens = logits.argmax(-1).tolist()
+    return [g.settle(token) if g else token for g, token in zip(guides, tokens, strict=True)]
+
+
+def _shared(prompts: list[list[int]]) -> int:
+    """Tokens that all prompts begin with, short of the shortest one's last."""
+    if len(prompts) == 1:
+        return 0
+    alike = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*prompts, strict=False)))
+    return min(alike, min(map(len, prompts)) - 1)
+
+
 def _prefill(model: Any, prompts: list[list[int]], device: torch.device) -> tuple[Any, torch.Tensor, torch.Tensor]:
     """Read the prompts: the cache, the mask `[rows, length]` and the next token's logits `[rows, vocab]`.
 
     The shared prefix is read as one row and repeated; the rest is padded on the left, behind the prefix, where the
     mask hides it. At least one token stays with each row, since its logits are needed.
     """
-    shared = min(len(commonprefix(prompts)), min(len(p) for p in prompts) - 1) if len(prompts) > 1 else 0
     cache = new_cache(model)
+    shared = _shared(prompts) if is_plain(cache) else 0
     if shared:
         prefix = torch.tensor([prompts[0][:shared]], device=device)
         model(input_ids=prefix, past_key_values=cache, use_cache=True, logits_to_keep=1)

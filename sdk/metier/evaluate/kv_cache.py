@@ -56,10 +56,15 @@ def _with_room(filled: torch.Tensor, length: int) -> torch.Tensor:
 
 
 def new_cache(model: Any) -> DynamicCache:
-    """An empty cache for a model; layers that are not plain attention (sliding window, linear) stay transformers' own."""
+    """An empty cache for a model; sliding-window and linear layers stay transformers' own."""
     cache = DynamicCache(config=model.config)
     cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
+
+
+def is_plain(cache: DynamicCache) -> bool:
+    """Whether all layers attend to all tokens, so that padding may stand anywhere behind a mask."""
+    return all(isinstance(layer, GrowingLayer) for layer in cache.layers)
 
 
 def take_rows(cache: DynamicCache, rows: torch.Tensor) -> None:

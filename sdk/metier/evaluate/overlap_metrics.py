@@ -42,7 +42,9 @@ def _chrf() -> Any:
 def bleu_statistics(cases: Sequence[Case], answers: Sequence[Answer]) -> Array:
     """`[inputs, 10]`: lengths of answer and closest reference, matches of order 1 to 4, totals of order 1 to 4."""
     rows = [
-        _bleu(tokenizer_of(case.language))._extract_corpus_statistics([answer.text], [[r] for r in case.reference_texts])
+        _bleu(tokenizer_of(case.language))._extract_corpus_statistics(
+            [answer.text], [[r] for r in case.reference_texts]
+        )
         for case, answer in zip(cases, answers, strict=True)
     ]
     return np.array(rows, dtype=np.float64)[:, 0]
@@ -125,8 +127,6 @@ def _chrf_signature(cases: Sequence[Case]) -> str:
     return f"case:lc|eff:yes|nc:6|nw:0|space:no|version:{version('sacrebleu')}"
 
 
-BLEU = Measure(
-    "bleu", "BLEU", from_sums(bleu_statistics, bleu_score), unit="points", signature=_bleu_signature
-)
+BLEU = Measure("bleu", "BLEU", from_sums(bleu_statistics, bleu_score), unit="points", signature=_bleu_signature)
 CHRF = Measure("chrf", "chrF", from_sums(chrf_statistics, chrf_score), unit="points", signature=_chrf_signature)
 ROUGE_L = Measure("rouge_l", "ROUGE-L", mean_of(rouge_l, 100), unit="points")

@@ -1,0 +1,138 @@
+"""Writes an evaluation for people (one HTML file that loads nothing from anywhere) and for programs (JSON)."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from metier.contracts import Value
+from metier.evaluate.plots import loss_svg, metrics_svg
+from metier.evaluate.results import FINE_TUNE, Difference, Evaluation, Interval, MetricReport
+
+OPEN_ROWS = 12
+"""Inputs shown at once; the others are folded away."""
+
+
+def write_html(evaluation: Evaluation, path: Path) -> Path:
+    """The report as one self-contained file."""
+    return _write(path, render_html(evaluation))
+
+
+def write_json(evaluation: Evaluation, path: Path) -> Path:
+    """The evaluation as `Evaluation.model_validate_json` reads it back."""
+    return _write(path, evaluation.model_dump_json(indent=1))
+
+
+def render_html(evaluation: Evaluation) -> str:
+    """The report's HTML. All text that users or models wrote is escaped by the template."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("metier.evaluate", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(figure=figure, signed=signed, readable=readable)
+    task = [m for m in evaluation.metrics if m.kind == "task"]
+    checks = [m for m in evaluation.metrics if m.kind == "check"]
+    loss = loss_svg(evaluation)
+    return environment.get_template("report.html.j2").render(
+        e=evaluation,
+        headline=headline(evaluation),
+        cards=_cards(evaluation),
+        groups=[
+            (title, metrics, Markup(metrics_svg(evaluation, metrics)))
+            for title, metrics in (("Task metrics", task), ("Checks of the trade", checks))
+            if metrics
+        ],
+        loss=Markup(loss) if loss else None,
+        open_rows=OPEN_ROWS,
+    )
+
+
+def headline(evaluation: Evaluation) -> str:
+    """What the evaluation found, in a sentence, on its first metric."""
+    metric = evaluation.metrics[0]
+    difference = _gain(evaluation, metric)
+    if difference is None:
+        first = evaluation.systems[0]
+        return f"{first.title} scores {_interval(metric, metric.values[first.name])} {metric.title}."
+    better = (difference.interval.value > 0) == metric.higher_is_better
+    verb = ("gains" if better else "loses") if difference.certain else "shows no certain change:"
+    against = next(s.title for s in evaluation.systems if s.name == difference.against).lower()
+    size = _interval(metric, difference.interval, sign=True)
+    return f"The fine-tune {verb} {size} {metric.title} against {against}."
+
+
+def _gain(evaluation: Evaluation, metric: MetricReport) -> Difference | None:
+    """The fine-tune against the strongest way to ask the base."""
+    found = [d for d in metric.differences if d.system == FINE_TUNE]
+    sign = 1 if metric.higher_is_better else -1
+    return max(found, key=lambda d: sign * metric.values[d.against].value, default=None)
+
+
+def _cards(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """The few figures to see first: each metric from the base to the last system, and forgetting."""
+    first, last = evaluation.systems[0].name, evaluation.systems[-1].name
+    if any(s.name == FINE_TUNE for s in evaluation.systems):
+        last = FINE_TUNE
+    chosen = [m for m in evaluation.metrics if m.kind == "task"][:2] + [
+        m for m in evaluation.metrics if m.name == "findings"
+    ]
+    cards = [
+        {
+            "title": m.title,
+            "before": figure(m.values[first].value, m) if first != last else None,
+            "after": figure(m.values[last].value, m),
+            "note": f"{evaluation.confidence:.0%} interval {figure(m.values[last].low, m)} to "
+            f"{figure(m.values[last].high, m)}",
+        }
+        for m in chosen
+    ]
+    if evaluation.forgetting and evaluation.forgetting.after is not None:
+        told = evaluation.forgetting
+        cards.append(
+            {
+                "title": "General perplexity",
+                "before": f"{told.before:.3g}",
+                "after": f"{told.after:.3g}",
+                "note": f"{told.change:+.0%}; growth is forgetting",
+            }
+        )
+    return cards
+
+
+def figure(value: float, metric: MetricReport) -> str:
+    """A figure as the metric writes it."""
+    if metric.unit == "percent":
+        return f"{value:.0f}%"
+    return f"{value:.2f}" if metric.unit == "count" or abs(value) < 1 else f"{value:.1f}"
+
+
+def signed(value: float, metric: MetricReport) -> str:
+    """A difference, with its sign; percentages differ by points."""
+    return f"{value:+.2f}" if metric.unit == "count" else f"{value:+.1f}"
+
+
+def _interval(metric: MetricReport, interval: Interval, sign: bool = False) -> str:
+    write = signed if sign else figure
+    low, high = write(interval.low, metric), write(interval.high, metric)
+    return f"{write(interval.value, metric)} ({low} to {high})"
+
+
+def readable(value: Value) -> list[tuple[str, str]]:
+    """A value's fields as text, for people: what is nested stays JSON."""
+    return [(k, v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)) for k, v in value.items()]
+
+
+def _write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+    return path
