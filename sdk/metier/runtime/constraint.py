@@ -38,8 +38,8 @@ class Constraint:
         self._zone = -1 if self._plan is None else 2 * len(self._plan) + CLOSING_ZONE
         if self._plan is not None and len(self._plan) > budget:
             raise RequestError(
-                f"max_tokens is {budget}, but the shortest reply of this form takes {len(self._plan)} tokens",
-                remedy=f"allow at least {len(self._plan)} tokens",
+                f"max_tokens is {budget}, but a short reply of this form takes {len(self._plan)} tokens",
+                remedy=f"allow {len(self._plan)} tokens or more",
             )
 
     def allowed(self) -> Allowed:
@@ -88,8 +88,8 @@ class Constraint:
         if forced:
             return int(forced[0])
         allowed = _mask(matcher, self._vocab_size)
-        # Where a letter may stand, brackets are text and only a quote closes; elsewhere a quote would open.
-        within_text = any(allowed[token] for token in self._words.letters)
+        # Where any letter may stand, brackets are text and only a quote closes; elsewhere a quote would open.
+        within_text = bool(self._words.letters) and all(allowed[token] for token in self._words.letters)
         for token in self._words.quotes if within_text else self._words.brackets:
             if allowed[token]:
                 return token
@@ -126,6 +126,6 @@ def _vocabulary(tokenizer: ChatTokenizer, vocab_size: int) -> _Words:
         tokens=tokens,
         quotes=single('"}', '"]', '"', '",', '":', "\n"),
         brackets=single("}", "]", "]}", "}]", ", ", ",", "0", "null", "true"),
-        letters=single("a", "e", "x"),
+        letters=single("a", "x", "z"),  # no "e": a number may go on with it
         lengths=np.array([len(tokens.decode_bytes([i])) for i in range(vocab_size)]),
     )

@@ -1,0 +1,125 @@
+"""A bundle is used whole and unchanged, or not at all."""
+
+import json
+import shutil
+
+import pytest
+
+from metier.contracts import BundleError, UsageError
+from metier.runtime import open_bundle
+
+
+@pytest.fixture
+def copy(tiny_bundle, tmp_path):
+    return shutil.copytree(tiny_bundle, tmp_path / "bundle")
+
+
+def edit(folder, change):
+    file = folder / "bundle.json"
+    manifest = json.loads(file.read_text())
+    change(manifest)
+    file.write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.onnx.data", "tokenizer.json", "genai_config.json"])
+def test_one_changed_byte_is_named(copy, name):
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(data)
+    with pytest.raises(BundleError, match=rf"{name}: its checksum"):
+        open_bundle(copy)
+
+
+def test_a_truncated_file_is_named_with_its_sizes(copy):
+    data = (copy / "model.onnx.data").read_bytes()
+    (copy / "model.onnx.data").write_bytes(data[:-7])
+    with pytest.raises(BundleError, match=rf"{len(data) - 7} bytes, not {len(data)}"):
+        open_bundle(copy)
+
+
+def test_a_missing_file_is_named(copy):
+    (copy / "tokenizer.json").unlink()
+    with pytest.raises(BundleError, match=r"tokenizer\.json: the file is missing"):
+        open_bundle(copy)
+
+
+def test_a_file_that_the_manifest_does_not_list_is_named(copy):
+    (copy / "extra.txt").write_text("x")
+    with pytest.raises(BundleError, match=r"extra\.txt: the manifest does not list"):
+        open_bundle(copy)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "a/../../outside", "..\\outside"])
+def test_no_path_leaves_the_folder(copy, name):
+    (copy.parent / "outside").write_text("x")
+    edit(copy, lambda m: m["files"].update({name: {"sha256": "0" * 64, "size": 1}}))
+    with pytest.raises(BundleError, match="outside the bundle"):
+        open_bundle(copy)
+
+
+def test_a_link_that_leaves_the_folder_is_refused(copy):
+    target = copy.parent / "tokenizer.json"
+    (copy / "tokenizer.json").rename(target)
+    (copy / "tokenizer.json").symlink_to(target)
+    with pytest.raises(BundleError, match="outside the bundle"):
+        open_bundle(copy)
+
+
+def test_weights_outside_the_folder_are_not_read(copy):
+    import hashlib
+
+    import onnx
+
+    model = onnx.load(copy / "model.onnx", load_external_data=False)
+    (copy / "model.onnx.data").rename(copy.parent / "model.onnx.data")
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = "../model.onnx.data"
+    onnx.save(model, copy / "model.onnx")
+    data = (copy / "model.onnx").read_bytes()
+
+    def change(manifest):
+        del manifest["files"]["model.onnx.data"]
+        manifest["files"]["model.onnx"] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+
+    edit(copy, change)
+    from metier.runtime import Engine
+
+    with pytest.raises(BundleError):
+        Engine(copy)
+
+
+def test_code_in_a_bundle_is_refused(copy):
+    (copy / "weights.pkl").write_bytes(b"x")
+    edit(copy, lambda m: m["files"].update({"weights.pkl": {"sha256": "0" * 64, "size": 1}}))
+    with pytest.raises(BundleError, match="could run code"):
+        open_bundle(copy)
+
+
+def test_a_prompt_that_tokenises_differently_is_found_at_load(copy):
+    edit(copy, lambda m: m["golden"][0]["token_ids"].__setitem__(3, 9))
+    with pytest.raises(BundleError, match=r"packaged prompt 0 of tiny\.copy tokenises differently from position 3"):
+        open_bundle(copy)
+
+
+def test_another_schema_version_says_which(copy):
+    edit(copy, lambda m: m.update(schema_version="2"))
+    with pytest.raises(BundleError, match=r"schema version 2; this Metier reads 1"):
+        open_bundle(copy)
+
+
+def test_a_manifest_that_is_not_one_is_named(copy):
+    (copy / "bundle.json").write_text("{")
+    with pytest.raises(BundleError, match=r"bundle\.json"):
+        open_bundle(copy)
+
+
+def test_a_folder_without_a_manifest_says_what_to_give(tmp_path):
+    with pytest.raises(BundleError, match="metier export"):
+        open_bundle(tmp_path)
+
+
+def test_an_unknown_task_lists_the_bundles(tiny_bundle):
+    with pytest.raises(UsageError, match=r"tiny\.copy, tiny\.item, tiny\.mood"):
+        open_bundle(tiny_bundle).task("tiny.nothing")
