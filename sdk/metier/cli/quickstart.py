@@ -51,8 +51,7 @@ def quickstart(
     """From a base to adapted copy out of an ONNX bundle: adapt, measure before and after, export, run."""
     from metier.adapt import adapt, recipe_for
     from metier.bases import resolve
-    from metier.data.training import training_data
-    from metier.data.training import first_inputs
+    from metier.data.training import first_inputs, training_data
     from metier.plugins import load_plugins
 
     registry = load_plugins()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +15,7 @@ from metier.cli.jsonl import STANDARD, check_inputs, input_of, read_inputs, writ
 from metier.cli.options import Json
 from metier.cli.progress import progress
 from metier.cli.screen import emit_json, note, say
-from metier.contracts import TaskContract, UsageError, Value
+from metier.contracts import MetierError, TaskContract, UsageError, Value
 
 if TYPE_CHECKING:
     from metier.runtime import Engine
@@ -48,8 +50,7 @@ def run(
     json: Json = False,
 ) -> None:
     """Answer inputs with a bundle, on ONNX Runtime; one input alone is streamed to the terminal."""
-    from metier.runtime import Engine, open_bundle
-    from metier.runtime.bundle import read_manifest
+    from metier.runtime.bundle import open_bundle, read_manifest
 
     if input is not None and input_text is not None:
         raise UsageError("--input and --input-text exclude each other", remedy="give one of them")
@@ -66,16 +67,22 @@ def run(
         "max_tokens": max_tokens,
     }
     sampling = {key: value for key, value in given.items() if value is not None}
-    if input is None:
-        value = input_of(contract, input_text if input_text is not None else _stdin())
+    value = input_of(contract, input_text if input_text is not None else _stdin()) if input is None else None
+
+    from metier.runtime import Engine  # onnxruntime loads here, after everything that the user can mend was looked at
+
+    if value is not None:
         with Engine(open_bundle(bundle), device=device, threads=threads, rows=1) as engine:
             return _one(engine, contract, value, sampling, json)
     with Engine(open_bundle(bundle), device=device, threads=threads, rows=rows) as engine:
         note(f"{contract.name} on {engine.device}, {len(inputs)} inputs")
         with written_whole(output) as file, progress(json) as tick:
-            for done, answer in enumerate(engine.run_many(contract.name, inputs, **sampling), 1):
+            answers = engine.run_many(contract.name, inputs, **sampling)
+            for done, (where, _) in enumerate(lines, 1):
+                with _placed(where):
+                    answer = next(answers)
                 file.write(jsonlib.dumps(answer, ensure_ascii=False) + "\n")
-                tick("answered", done, len(inputs))
+                tick("answering", done, len(inputs))
     if json and output != STANDARD:
         emit_json({"task": contract.name, "answers": len(inputs), "output": str(output), "device": engine.device})
     return None
@@ -88,6 +95,15 @@ def _one(engine: Engine, task: TaskContract, value: Value, sampling: dict[str, A
         sys.stdout.write(piece)
         sys.stdout.flush()
     return say()
+
+
+@contextmanager
+def _placed(where: str) -> Iterator[None]:
+    """Give an error about one answer the place of its input."""
+    try:
+        yield
+    except MetierError as error:
+        raise type(error)(error.what, where=error.where or where, remedy=error.remedy) from error
 
 
 def _stdin() -> str:

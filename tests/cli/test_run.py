@@ -1,0 +1,105 @@
+"""`metier run`: a file of inputs in, answers out in order; one input streamed; torch nowhere."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from metier.contracts import errors
+
+Runner = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def facts(tmp_path: Path) -> Path:
+    path = tmp_path / "facts.jsonl"
+    path.write_text("".join(json.dumps({"facts": f"name[Mug {n}]"}) + "\n" for n in range(11)))
+    return path
+
+
+def test_answers_come_in_order_one_object_a_line_and_equal_the_engines_own(
+    tiny_bundle: Path, facts: Path, metier: Runner, tmp_path: Path
+) -> None:
+    done = metier("run", tiny_bundle, "--task", "tiny.item", "--input", facts, "--output", "out.jsonl", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "task": "tiny.item", "answers": 11, "output": "out.jsonl", "device": "cpu"
+    }  # fmt: skip
+    from metier import Engine
+
+    inputs = [json.loads(line) for line in facts.read_text().splitlines()]
+    with Engine(tiny_bundle, device="cpu") as engine:
+        expected = [engine.run("tiny.item", value) for value in inputs]
+    assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == expected
+
+
+def test_one_input_alone_is_printed_as_its_text(tiny_bundle: Path, metier: Runner) -> None:
+    options = ("run", tiny_bundle, "--task", "tiny.mood", "--seed", "1")
+    typed = metier(*options, "--input-text", "rain")
+    assert typed.returncode == 0, typed.stderr
+    assert typed.stdout.strip() in {"good", "bad mood", "sad"}
+    assert metier(*options, input="rain\n").stdout == typed.stdout
+    assert json.loads(metier(*options, "--input-text", '{"facts": "rain"}', "--json").stdout) == {
+        "mood": typed.stdout.strip()
+    }
+
+
+def test_stdin_and_stdout_can_stand_for_files(tiny_bundle: Path, facts: Path, metier: Runner) -> None:
+    done = metier("run", tiny_bundle, "--task", "tiny.mood", "--input", "-", input=facts.read_text())
+    assert done.returncode == 0, done.stderr
+    assert [set(json.loads(line)) for line in done.stdout.splitlines()] == [{"mood"}] * 11
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"facts": 3}', "facts.jsonl:12: input does not satisfy tiny.mood"),
+        ("{", "facts.jsonl:12: the line is not JSON"),
+    ],
+)
+def test_a_bad_line_is_named_before_the_model_loads(
+    line: str, said: str, tiny_bundle: Path, facts: Path, tmp_path: Path
+) -> None:
+    with facts.open("a") as file:
+        file.write(line)
+    script = (
+        "import sys, contextlib\nfrom metier.cli import main\n"
+        f"try: main(['run', {str(tiny_bundle)!r}, '--task', 'tiny.mood', '--input', {str(facts)!r}, '--output', 'o'])\n"
+        "except SystemExit as end: print(end.code, 'onnxruntime' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{errors.DataError.exit_code} False\n"
+    assert said in done.stderr
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_bundle_with_several_tasks_asks_which_and_names_the_nearest(tiny_bundle: Path, metier: Runner) -> None:
+    silent = metier("run", tiny_bundle, "--input-text", "rain")
+    assert silent.returncode == 2
+    assert "tiny.copy, tiny.item, tiny.mood" in silent.stderr
+    assert "did you mean tiny.mood?" in metier("run", tiny_bundle, "--task", "tiny.mod", "--input-text", "x").stderr
+
+
+def test_cuda_where_there_is_none_is_an_error_and_no_output_is_written(
+    tiny_bundle: Path, facts: Path, metier: Runner, tmp_path: Path
+) -> None:
+    if Path("/proc/driver/nvidia").exists():
+        pytest.skip("this machine has CUDA")
+    options = ("--task", "tiny.mood", "--input", facts, "--output", "out.jsonl", "--device", "cuda")
+    done = metier("run", tiny_bundle, *options)
+    assert done.returncode == errors.DeviceError.exit_code
+    assert "→" in done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["facts.jsonl"]
+
+
+def test_running_a_bundle_loads_neither_torch_nor_transformers(tiny_bundle: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'transformers', 'peft')))\n"
+        f"from metier.cli import main; main(['run', {str(tiny_bundle)!r}, '--task', 'tiny.mood', '--input-text', 'x'])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() in {"good", "bad mood", "sad"}
