@@ -123,9 +123,10 @@ class Training:
                 self.save()
                 state.seconds += time.perf_counter() - started
                 saved = time.monotonic()
-        with torch.no_grad():
-            for weight, best in zip(self.trainee.weights, self.best):
-                weight.copy_(best)
+        if self.best:
+            with torch.no_grad():
+                for weight, best in zip(self.trainee.weights, self.best, strict=True):
+                    weight.copy_(best)
 
     def save(self) -> None:
         """Write a checkpoint of this moment."""

@@ -1,4 +1,4 @@
-"""Causal attention over rows packed end to end behind one shared prefix, for any model that takes an attention function.
+"""Causal attention over rows packed end to end behind one shared prefix, for models that take an attention function.
 
 A batch's rows usually open with the same tokens (the system turn, the task's instruction). Those are computed once;
 every row attends to them and to itself. At the short lengths of trade samples, plain batched products beat the fused

@@ -11,8 +11,9 @@ from typing import Any
 
 from metier.adapt.loop import State
 from metier.adapt.recipe_file import write_recipe
+from metier.bases.finetune import write_card
 from metier.contracts import Base, DataSummary, FineTuneCard, Recipe, Sample, TaskContract, samples_sha256
-from metier.contracts.finetune import CARD, PEFT_CONFIG, WEIGHTS
+from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
 
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors")
 _PART = ".part"
@@ -37,6 +38,8 @@ def write(
         os.replace(part / name, out / name)
     shutil.rmtree(part)
     write_recipe(out / "recipe.yaml", recipe)
+    _write_samples(out / "train.jsonl", train)
+    _write_samples(out / "held_out.jsonl", held_out)
     card = FineTuneCard(
         name=out.resolve().name,
         tasks=tuple(tasks),
@@ -48,7 +51,7 @@ def write(
         training=_figures(state),
         created=datetime.now(UTC).replace(microsecond=0),
     )
-    _write_whole(out / CARD, card.model_dump_json(indent=2))
+    write_card(out, card)
     return card
 
 
@@ -79,10 +82,8 @@ def _figures(state: State) -> dict[str, float]:
     return figures
 
 
-def _write_whole(path: Path, text: str) -> None:
+def _write_samples(path: Path, samples: Sequence[Sample]) -> None:
     part = path.with_name(path.name + _PART)
     with part.open("w", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
+        handle.writelines(sample.model_dump_json() + "\n" for sample in samples)
     os.replace(part, path)

@@ -19,7 +19,6 @@ from metier.bases.resolve import LocalBase, resolve
 from metier.bases.torch_model import load_torch
 from metier.contracts import FineTune, Recipe, Sample, TaskContract, UsageError, samples_sha256
 from metier.contracts.finetune import CARD
-from metier.data.samples_file import write_samples
 from metier.runtime.tokenizer import ChatTokenizer
 
 _HELD_OUT_FOR_LOSS = 64
@@ -118,8 +117,6 @@ def _adapt(
             if progress:
                 progress(event)
     trainee.finish()
-    write_samples(out / "train.jsonl", train)
-    write_samples(out / "held_out.jsonl", held_out)
     card = result.write(
         out,
         adapted,
@@ -142,7 +139,7 @@ def distinct_first(samples: Sequence[Sample]) -> list[Sample]:
         key = sample.model_dump_json(include={"task", "input", "language"})
         ranks.append(seen.get(key, 0))
         seen[key] = ranks[-1] + 1
-    return [sample for _, sample in sorted(zip(ranks, samples), key=lambda pair: pair[0])]
+    return [sample for _, sample in sorted(zip(ranks, samples, strict=True), key=lambda pair: pair[0])]
 
 
 def _fingerprint(

@@ -20,6 +20,7 @@ class Trainee:
     """A PEFT model with its device, dtype, and the way its loss is computed."""
 
     def __init__(self, adapted: Any, pad_id: int) -> None:
+        packed_attention.register()
         self.adapted = adapted
         self.model = adapted.get_base_model()
         self.pad_id = pad_id
@@ -36,7 +37,6 @@ class Trainee:
 
     def choose_way(self, probe: Sequence[Example]) -> None:
         """Pack from now on if packed and plain computation agree on `probe`, else pad."""
-        packed_attention.register()
         with torch.no_grad():
             plain = pad(probe, self.device, self.pad_id)
             out = self.model(input_ids=plain.ids, attention_mask=plain.mask, use_cache=False)
