@@ -63,8 +63,10 @@ def _name(text: Text, name: str) -> bool:
 
 def _value(text: Text, key: str, value: str) -> bool:
     plain = " ".join(normalise(value).split())
-    if (pattern := other_words(key, plain)) and pattern.search(text.plain):
-        return True
+    if known := other_words(key, plain):
+        pattern, alone = known
+        if alone or pattern.search(text.plain):
+            return bool(pattern.search(text.plain))
     if plain.replace(" ", "") in text.squeezed and not plain.isalpha() and not plain[0].isdigit():
         return True
     chinese = bool(HAN.search(value)) and text.chinese

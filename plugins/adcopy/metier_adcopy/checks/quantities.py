@@ -34,7 +34,7 @@ _HAN = sorted((u for u in _UNITS if not u.isascii() and u.isalpha()), key=len, r
 _INCH = r"in(?=\s*(?:[.,;:)x×]|$|wide|high|deep|long|tall|deck|inseam))"
 _AMOUNT = r"\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 _QUANTITY = re.compile(
-    rf"(?P<before>us\$|[£$€¥]|\b(?:gbp|usd|eur|cny|rmb)\s)?\s?(?<![\w.])(?<!\d,)(?P<number>{_AMOUNT})"
+    rf"(?P<before>us\$|[£$€¥]|\b(?:gbp|usd|eur|cny|rmb)\s)?\s?(?<![a-z\d.])(?<!\d,)(?P<number>{_AMOUNT})"
     rf"(?:\s?-?\s?(?P<after>°c|[%£$€\"]|(?:{'|'.join(_LATIN)})(?:e?s)?(?![a-z\d])|{_INCH}|{'|'.join(_HAN)}))?"
 )
 _SPELT = re.compile(

@@ -16,8 +16,8 @@ _RATING = r"(rat\w+|review\w*|star\w*|recommend\w*|customer\w*|quality|feedback)
 
 
 def _near(one: str, other: str, words: int = 4) -> str:
-    """Either order, at most `words` words between."""
-    gap = rf"(\W+\w+){{0,{words}}}?\W+"
+    """Either order, at most `words` words between, none of which speaks of another price or rating."""
+    gap = rf"(\W+(?!pric|cost|rat(e|ing)|review|star|but\b|and\b)\w+){{0,{words}}}?\W+"
     return rf"\b{one}{gap}{other}|\b{other}{gap}{one}"
 
 
@@ -25,7 +25,7 @@ _CHEAP = rf"\b(cheap|inexpensive|affordable|budget|bargain|economical)|{_near(_L
 _COSTLY = rf"\b(expensive|pricey|upscale|upmarket|costly)|{_near(_DEAR, _PRICE)}"
 _FAIR = rf"\b(reasonabl|moderate)|{_near(_MIDDLE, _PRICE)}"
 _GOOD = _near(r"(high\w*|excellent|great|good|well|top|perfect|5|five)", _RATING) + r"|\b(5|five) out of\b"
-_POOR = _near(r"(low\w*|poor\w*|bad\w*|not|1|one)", _RATING) + r"|\b(1|one) out of\b"
+_POOR = _near(r"(low\w*|poor\w*|bad\w*|1|one)", _RATING) + r"|\b(1|one) out of\b|\bnot (\w+ )?(good|great|recommended|well)\b"
 _SOSO = _near(r"(average\w*|decent|ok|okay|mediocre|moderate\w*|3|three)", _RATING) + r"|\b(3|three) out of\b"
 
 _OTHER_WORDS: dict[tuple[str, str], str] = {
@@ -70,7 +70,11 @@ NO_WORDS: dict[str, str] = {
 """What else says no to a key."""
 
 
-def other_words(key: str, value: str) -> re.Pattern[str] | None:
-    """Pattern for what else states this value under this key (both normalised), if the house knows one."""
+def other_words(key: str, value: str) -> tuple[re.Pattern[str], bool] | None:
+    """(pattern for how else this value is said under this key, whether nothing else says it), both normalised.
+
+    A price or a rating is said by its pattern only: `high` alone could speak of the other.
+    """
     topic = "price" if "price" in key else "rating" if "rating" in key else ""
-    return _COMPILED.get((topic, value))
+    pattern = _COMPILED.get((topic, value))
+    return (pattern, bool(topic)) if pattern else None

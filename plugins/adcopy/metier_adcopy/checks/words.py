@@ -78,7 +78,7 @@ def content(words: list[str]) -> list[str]:
 def stem(word: str) -> str:
     """A light English stem: plural, -ing, -ed, -ly and a final e; short words stay whole."""
     if len(word) > 4 and word.endswith("ies"):
-        return word[:-3] + "y"
+        word = word[:-3] + "y"
     for ending in ("ings", "ing", "edly", "ed", "ly", "es", "s", "y", "e"):
         if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
             word = word[: -len(ending)]

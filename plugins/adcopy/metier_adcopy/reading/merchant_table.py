@@ -1,0 +1,52 @@
+"""A Google Merchant Center product feed as tab-separated text (CSV too): one product a line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from metier.contracts import BadRow, Sample
+from metier_adcopy.reading.merchant import DESCRIPTION, sample_of_product
+from metier_adcopy.reading.tables import header, rows_with, text
+from metier_adcopy.task import DESCRIBE
+
+# What a feed has and an ordinary catalogue has not, beside title and description.
+_TELLING = {"image_link", "availability", "gtin", "mpn", "google_product_category", "link", "identifier_exists"}
+
+
+def attribute_of(column: str) -> str:
+    """`g:product type(custom)` and `Product Type` are product_type."""
+    plain = column.strip().casefold().removeprefix("g:")
+    return re.sub(r"[\s\-]+", "_", re.sub(r"\(.*\)$", "", plain).strip())
+
+
+@dataclass(frozen=True)
+class MerchantTable:
+    """The text form of a product feed."""
+
+    name: str = "merchant_feed_text"
+    task: str = DESCRIBE
+    example: Path = Path(__file__).parent.parent / "examples" / "feed.tsv"
+
+    def accepts(self, path: Path) -> bool:
+        """Whether the header is a feed's: title, description and an attribute that only feeds have."""
+        have = {attribute_of(column) for column in header(path)}
+        return {"title", "description"} <= have and bool(have & _TELLING)
+
+    def read(self, path: Path) -> Iterator[Sample | BadRow]:
+        """One sample a line.
+
+        Raises:
+            DataError: no table, or neither title nor description among its columns.
+        """
+        needed = {
+            "title": ("title", "g:title", "structured_title"),
+            "description": tuple(f"{prefix}{name}" for name in DESCRIPTION for prefix in ("", "g:")),
+        }
+        for row in rows_with(path, needed):
+            if isinstance(row, BadRow):
+                yield row
+                continue
+            yield sample_of_product([(attribute_of(k), text(v)) for k, v in row.values.items()], row.provenance)

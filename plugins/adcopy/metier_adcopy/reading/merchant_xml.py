@@ -1,0 +1,152 @@
+"""A Google Merchant Center product feed as RSS 2.0 or Atom XML: parsed as a stream, each item at its own line.
+
+DTDs are refused (defusedxml), so that no entity can expand or reach out.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.sax import SAXException, SAXParseException
+from xml.sax.handler import ContentHandler, feature_namespaces
+
+from defusedxml import DefusedXmlException
+from defusedxml.expatreader import DefusedExpatParser
+
+from metier.contracts import BadRow, DataError, Provenance, Sample
+from metier_adcopy.reading.merchant import NAMESPACE, SPOKEN_FOR, sample_of_product
+from metier_adcopy.task import DESCRIBE
+
+_CHUNK = 64 * 1024
+"""Bytes fed at a time."""
+_LONGEST = 1_000_000
+"""Characters of one item that are kept: Merchant Center's own limit is 5,000 for a description."""
+
+
+@dataclass(frozen=True)
+class MerchantXml:
+    """The XML forms of a product feed."""
+
+    name: str = "merchant_feed_xml"
+    task: str = DESCRIBE
+    example: Path = Path(__file__).parent.parent / "examples" / "feed.xml"
+
+    def accepts(self, path: Path) -> bool:
+        """Whether it is XML, RSS or Atom by suffix or first tag, and speaks Google's namespace near its start."""
+        try:
+            with path.open("rb") as file:
+                start = file.read(8192).replace(b"\0", b"")  # UTF-16's halves.
+        except (OSError, ValueError):
+            return False
+        return NAMESPACE.encode() in start and (b"<rss" in start or b"<feed" in start)
+
+    def read(self, path: Path) -> Iterator[Sample | BadRow]:
+        """One sample an item or entry; its line is that of the opening tag.
+
+        Raises:
+            DataError: the file is not well-formed XML (with the line), declares a DTD, or is no feed.
+        """
+        items = _Items()
+        parser: Any = DefusedExpatParser(forbid_dtd=True)
+        parser.setFeature(feature_namespaces, True)
+        parser.setContentHandler(items)
+        try:
+            with path.open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    parser.feed(chunk)
+                    yield from items.samples(path)
+                parser.close()
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
+        except DefusedXmlException as error:
+            raise DataError(
+                "the feed declares a document type, which could hide entities",
+                where=f"{path}:{_line(parser)}",
+                remedy="remove the <!DOCTYPE …> declaration",
+            ) from error
+        except SAXParseException as error:
+            raise DataError(
+                f"the XML is not well-formed: {error.getMessage()}",
+                where=f"{path}:{error.getLineNumber() or 1}",
+                remedy="mend the tag or the character there, and see that & is written &amp;",
+            ) from error
+        # LookupError: an encoding that Python does not know. ValueError: NUL or a multi-byte encoding of expat's.
+        except (SAXException, ValueError, LookupError) as error:
+            raise DataError(f"the XML cannot be parsed: {error}", where=f"{path}:{_line(parser)}") from error
+        yield from items.samples(path)
+        if not items.root_is_feed:
+            raise DataError(
+                "there is neither an RSS channel nor an Atom feed in it",
+                where=f"{path}:1",
+                remedy="give a product feed with <rss> or <feed> as its first tag",
+            )
+
+
+def _line(parser: Any) -> int:
+    try:
+        return int(parser.getLineNumber()) or 1
+    except (AttributeError, TypeError):
+        return 1
+
+
+class _Items(ContentHandler):
+    """Collects finished items as the parser goes; holds the unfinished one only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finished: deque[tuple[int, list[tuple[str, str]]]] = deque()
+        self.root_is_feed = False
+        self._locator: Any = None
+        self._depth = 0
+        self._item: list[tuple[str, str]] | None = None
+        self._item_depth, self._item_line, self._item_size = 0, 1, 0
+        self._attribute = ""
+        self._parts: list[str] = []
+
+    def samples(self, path: Path) -> Iterator[Sample | BadRow]:
+        """What has been finished since last asked."""
+        while self.finished:
+            line, attributes = self.finished.popleft()
+            yield sample_of_product(attributes, Provenance(source=str(path), line=line))
+
+    def setDocumentLocator(self, locator: Any) -> None:  # noqa: N802 (SAX's name)
+        self._locator = locator
+
+    def startElementNS(self, name: tuple[str | None, str], qname: Any, attrs: Any) -> None:  # noqa: N802
+        self._depth += 1
+        local = name[1]
+        if self._depth == 1:
+            self.root_is_feed = local in ("rss", "feed", "RDF")
+        if self._item is None:
+            if local in ("item", "entry"):
+                self._item, self._item_depth, self._item_size = [], self._depth, 0
+                self._item_line = int(self._locator.getLineNumber() or 1) if self._locator else 1
+        elif self._depth == self._item_depth + 1:
+            # Google's own namespace first; RSS's and Atom's title and description count as well.
+            self._attribute = local if name[0] == NAMESPACE or local in SPOKEN_FOR else ""
+            self._parts = []
+        elif self._attribute and self._parts and self._parts[-1] != ":":
+            # <g:product_detail><g:attribute_name>…</g:attribute_name><g:attribute_value>…: as the text form, joined by :
+            if "".join(self._parts).strip():
+                self._parts.append(":")
+
+    def characters(self, content: str) -> None:
+        if self._item is not None and self._attribute and self._item_size < _LONGEST:
+            self._parts.append(content)
+            self._item_size += len(content)
+
+    def endElementNS(self, name: tuple[str | None, str], qname: Any) -> None:  # noqa: N802
+        if self._item is not None:
+            if self._depth == self._item_depth + 1 and self._attribute:
+                google = name[0] == NAMESPACE
+                pair = (self._attribute, "".join(self._parts).strip())
+                # g:title overrides the title of RSS, wherever it stands.
+                self._item.insert(0, pair) if google and pair[0] in ("title", "description") else self._item.append(pair)
+                self._attribute = ""
+            elif self._depth == self._item_depth:
+                self.finished.append((self._item_line, self._item))
+                self._item = None
+        self._depth -= 1

@@ -1,0 +1,95 @@
+"""From a row of a trade file to a sample, or to a bad row that says which field is wrong. It reads no files."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from html.parser import HTMLParser
+
+from metier.contracts import BadRow, ContractError, Provenance, Sample
+from metier_adcopy.checks.words import HAN
+from metier_adcopy.facts import Fact, parse_facts, write_facts
+from metier_adcopy.task import DESCRIBE
+
+_TAG = re.compile(r"<[a-zA-Z/!][^>]*>")
+
+
+def sample_of(facts: str, text: str, provenance: Provenance, *, fields: tuple[str, str]) -> Sample | BadRow:
+    """A sample of `adcopy.describe` from a meaning representation and a text.
+
+    Args:
+        facts: `key[value], key[value]`.
+        text: the description.
+        provenance: the row's place.
+        fields: names of the row's fields that the two came from, for the bad row.
+    """
+    text = plain_text(text)
+    if not text:
+        return BadRow(
+            provenance=provenance,
+            field=fields[1],
+            reason="there is no description to learn from",
+            remedy=f"fill {fields[1]}, or leave the row out",
+        )
+    try:
+        if not any(fact.known for fact in parse_facts(facts)):
+            raise ContractError("every fact is empty", remedy=f"fill {fields[0]}, or leave the row out")
+    except ContractError as error:
+        return BadRow(provenance=provenance, field=fields[0], reason=error.what, remedy=error.remedy)
+    input = {"facts": facts.strip()}
+    if language_of(text) == "zh":
+        input["language"] = "zh"
+    return Sample(task=DESCRIBE, input=dict(input), output={"text": text}, provenance=provenance)
+
+
+def facts_of(pairs: Sequence[tuple[str, str]]) -> str:
+    """Facts of a row's columns, empty and placeholder values left out."""
+    return write_facts(
+        (key, value) for key, value in ((k, plain_text(v)) for k, v in pairs) if key.strip() and Fact(key, value).known
+    )
+
+
+def language_of(text: str) -> str:
+    """`zh` where at least a fifth of the letters are Han, else `en`."""
+    letters = sum(c.isalpha() for c in text)
+    return "zh" if letters and len(HAN.findall(text)) / letters >= 0.2 else "en"
+
+
+def plain_text(text: str) -> str:
+    """A field without its HTML, entities and runs of white space. Text that merely holds `<` stays as it is."""
+    if _TAG.search(text):
+        text = _strip_tags(text)
+    text = html.unescape(text)
+    # XML and HTML know no control characters; a model should not either.
+    return " ".join("".join(c if c.isprintable() or c.isspace() else " " for c in text).split())
+
+
+class _TextOnly(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=False)
+        self.parts: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.parts.append(data)
+
+    def handle_entityref(self, name: str) -> None:
+        self.parts.append(f"&{name};")
+
+    def handle_charref(self, name: str) -> None:
+        self.parts.append(f"&#{name};")
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.parts.append(" ")
+
+    handle_endtag = handle_starttag  # type: ignore[assignment]
+
+
+def _strip_tags(text: str) -> str:
+    parser = _TextOnly()
+    try:
+        parser.feed(text)
+        parser.close()
+    except (AssertionError, ValueError):  # html.parser gives up on some broken declarations.
+        return _TAG.sub(" ", text)
+    return "".join(parser.parts)
