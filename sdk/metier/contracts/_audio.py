@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from metier.contracts._source import DamagedError, Source, Traits
 
+_WALKED = 8 << 20
+"""Bytes up to which an MP3 without a Xing header is walked frame by frame."""
 _MP3_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 _MP3_KBPS = {
     (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -58,7 +60,7 @@ def ogg(source: Source) -> Traits | None:
     """Ogg (RFC 3533) with Opus (RFC 7845), Vorbis, Speex or FLAC: page by page, so that the last one is known whole."""
     if source.upto(0, 4) != b"OggS":
         return None
-    first = source.upto(28, 64)
+    first = source.upto(28, 64).ljust(64, b"\0")
     if first.startswith(b"OpusHead"):
         rate, channels, clock, skip = 48000, first[9], 48000, int.from_bytes(first[10:12], "little")
     elif first.startswith(b"\x01vorbis"):
@@ -83,11 +85,13 @@ def ogg(source: Source) -> Traits | None:
         granule = max(granule, position)
     if not clock:
         raise DamagedError("its sample rate is 0")
+    if granule <= skip:
+        raise DamagedError("it is cut off: no sound follows its headers")
     return _speech("audio/ogg", rate, channels, max(0, granule - skip) / clock)
 
 
 def mp3(source: Source) -> Traits | None:
-    """MPEG audio: past any ID3v2 tag (id3.org), two frames in a row; length from the Xing header, else the bit rate."""
+    """MPEG audio: past any ID3v2 tag (id3.org), two frames in a row; length by Xing header or frames."""
     tagged = source.upto(0, 3) == b"ID3"
     at = 0
     if tagged:
@@ -109,11 +113,18 @@ def mp3(source: Source) -> Traits | None:
     if layer == 3 and xing > 0:
         flags, count, total = source.unpack(">III", at + xing + 4)
         if flags & 3 == 3:
-            # The header counts bytes from its own frame; taggers may trim the last one, so a frame of slack.
-            source.holds(at + total - length - 1440, "its audio")
+            source.holds(at + total, "its audio")
         if flags & 1:
             return _speech("audio/mpeg", rate, channels, count * samples / rate)
-    return _speech("audio/mpeg", rate, channels, (source.size - at) / (kbps * 125))
+    if source.size > _WALKED:
+        return _speech("audio/mpeg", rate, channels, (source.size - at) / (kbps * 125))
+    count = 0
+    while next_frame := _mp3_frame(source.upto(at, 4)):
+        at, count = at + next_frame[3], count + 1
+        source.holds(at, f"frame {count}")
+    if 0 < source.size - at < 4:
+        raise DamagedError(f"it is cut off in the header of frame {count + 1}")
+    return _speech("audio/mpeg", rate, channels, count * samples / rate)
 
 
 def _mp3_frame(head: bytes) -> tuple[int, int, int, int, int, int] | None:

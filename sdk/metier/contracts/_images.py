@@ -60,13 +60,29 @@ def jpeg(source: Source) -> Traits | None:
 
 
 def gif(source: Source) -> Traits | None:
-    """GIF 87a and 89a: logical screen size; the trailer byte ends it."""
+    """GIF 87a and 89a: logical screen size, then block by block to the trailer."""
     if source.upto(0, 6) not in {b"GIF87a", b"GIF89a"}:
         return None
-    width, height = source.unpack("<HH", 6)
-    if not source.upto(max(13, source.size - 64), 64).rstrip(b"\0").endswith(b";"):
-        raise DamagedError("it is cut off: no trailer at its end")
-    return _image("image/gif", width, height)
+    width, height, packed = source.unpack("<HHB", 6)
+    at = 13 + _colours(packed)
+    while True:
+        (mark,) = source.unpack("B", at)
+        if mark == 0x3B:
+            return _image("image/gif", width, height)
+        if mark == 0x2C:
+            at += 11 + _colours(source.unpack("B", at + 9)[0])
+        elif mark == 0x21:
+            at += 2
+        else:
+            raise DamagedError(f"no GIF block at byte {at}")
+        while length := source.unpack("B", at)[0]:
+            at += 1 + length
+        at += 1
+
+
+def _colours(packed: int) -> int:
+    """Bytes of the colour table that a packed field tells of."""
+    return 3 << (packed & 7) + 1 if packed & 0x80 else 0
 
 
 def webp(source: Source) -> Traits | None:

@@ -62,23 +62,28 @@ def ply(source: Source) -> Traits | None:
     if not stop:
         raise DamagedError("it is cut off: its header has no end_header")
     counts: dict[str, int] = {}
-    least = 0
-    ascii_, element = True, 0
+    least = element = 0
+    ascii_ = True
     for line in head[: stop.start()].decode("latin-1").splitlines():
         match line.split():
-            case ["format", kind, *_]:
-                ascii_ = kind == "ascii"
+            case ["format", form, *_]:
+                ascii_ = form == "ascii"
             case ["element", name, number] if number.isdecimal():
                 counts[name] = element = int(number)
-                least += 2 * element if ascii_ else 0
-            case ["property", "list", length, _, _] if not ascii_:
-                least += element * _PLY_BYTES.get(length, 1)
-            case ["property", kind, _] if not ascii_:
+            case ["property", "list", length, item, name]:
+                # A face has three corners at least; of other lists nothing is known.
+                corners = 3 * _PLY_BYTES.get(item, 1) if name in {"vertex_indices", "vertex_index"} else 0
+                least += element * (_PLY_BYTES.get(length, 1) + corners)
+            case ["property", kind, _]:
                 least += element * _PLY_BYTES.get(kind, 1)
     if "vertex" not in counts:
         raise DamagedError("its header names no vertex element")
-    # The last line of an ascii file may lack its line break.
-    source.holds(stop.end() + least - (1 if ascii_ and least else 0), "its elements")
+    if not ascii_:
+        source.holds(stop.end() + least, "its elements")
+    elif source.size <= _COUNTED:
+        lines = len(source.at(stop.end(), source.size - stop.end()).split(b"\n"))
+        if lines < sum(counts.values()):
+            raise DamagedError(f"it is cut off: {lines} lines for {sum(counts.values())} elements")
     return Traits("model/ply", {"vertices": counts["vertex"], "faces": counts.get("face")})
 
 

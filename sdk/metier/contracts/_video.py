@@ -19,11 +19,11 @@ def mp4(source: Source) -> Traits | None:
     if source.upto(4, 4) != b"ftyp":
         return None
     brand = source.at(8, 4)
-    moov = None
-    for box in _boxes(source, 0, source.size):
-        moov = box if box.kind == b"moov" else moov
-    if moov is None:
-        raise DamagedError("it is cut off: its index (moov box) is missing")
+    top = {box.kind: box for box in _boxes(source, 0, source.size)}
+    for kind, what in ((b"moov", "index"), (b"mdat", "media data")):
+        if kind not in top:
+            raise DamagedError(f"it is cut off: its {what} ({kind.decode()} box) is missing")
+    moov = top[b"moov"]
     facts: dict[str, int | float | None] = {}
     sound: dict[str, int | float | None] = {}
     duration: float | None = None
@@ -90,11 +90,11 @@ def webm(source: Source) -> Traits | None:
     """Matroska (RFC 9559): the segment whole where its size is known; Info and Tracks before the first cluster."""
     if source.upto(0, 4) != _EBML.to_bytes(4, "big"):
         return None
-    head, *_ = _elements(source, 0, source.size)
+    head = next(_elements(source, 0, source.size))
     kinds = {e.kind: source.at(e.start, e.end - e.start) for e in _elements(source, head.start, head.end)}
     doctype = bytes(kinds.get(_DOCTYPE, b"")).rstrip(b"\0")
-    segment, *_ = _elements(source, head.end, source.size)
-    if segment.kind != _SEGMENT:
+    segment = next(_elements(source, head.end, source.size), None)
+    if segment is None or segment.kind != _SEGMENT:
         raise DamagedError("no segment follows its EBML header")
     facts: dict[str, int | float | None] = {"width": None, "height": None, "duration": None}
     scale, ticks, clusters = 1_000_000, None, False

@@ -7,6 +7,7 @@ import base64
 import binascii
 import io
 import re
+import struct
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import unquote_to_bytes
@@ -51,6 +52,8 @@ class Payload(Data):
     """One file of a modality. A field of such a type takes a path, bytes, a base64 data URI, or the payload as JSON."""
 
     modality: ClassVar[Modality]
+    family: ClassVar[str]
+    """First part of its media types."""
     kinds: ClassVar[str]
 
     source: str
@@ -145,10 +148,9 @@ class Payload(Data):
         found = _sniff(source, name)
         if found is None:
             raise ValueError(f"{name} is no {cls.modality} file that Metier reads ({cls.kinds})")
-        facts = {key: value for key, value in found.facts.items() if key in cls.model_fields}
-        if len(facts) < len(found.facts):
+        if found.media_type.split("/")[0] != cls.family:
             raise ValueError(f"{name} is {found.media_type}, not {cls.modality} ({cls.kinds})")
-        return {"media_type": found.media_type, "size": source.size, **facts}
+        return {"media_type": found.media_type, "size": source.size, **found.facts}
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
@@ -168,6 +170,7 @@ class Image(Payload):
     """A still picture."""
 
     modality = Modality.IMAGE
+    family = "image"
     kinds = "PNG, JPEG, GIF, WebP or BMP"
     width: int = Field(ge=1)
     """Pixels, before any EXIF rotation."""
@@ -179,6 +182,7 @@ class Speech(Payload):
     """A recorded voice, or any sound."""
 
     modality = Modality.SPEECH
+    family = "audio"
     kinds = "WAV, FLAC, Ogg (Opus, Vorbis), MP3 or M4A"
     sample_rate: int = Field(ge=1)
     """Hertz."""
@@ -191,6 +195,7 @@ class Video(Payload):
     """A film."""
 
     modality = Modality.VIDEO
+    family = "video"
     kinds = "MP4, QuickTime, WebM or Matroska"
     width: int = Field(ge=1)
     """Pixels."""
@@ -204,6 +209,7 @@ class Mesh(Payload):
     """A 3D model."""
 
     modality = Modality.MESH
+    family = "model"
     kinds = "GLB, glTF, PLY, STL or OBJ"
     vertices: Annotated[int | None, Field(ge=0)] = None
     """Where the file can be counted cheaply."""
@@ -218,6 +224,8 @@ def _sniff(source: Source, name: str) -> Traits | None:
                 return found
         except DamagedError as error:
             raise ValueError(f"{name} looks like {reader.__name__.upper()}, but {error}") from error
+        except (struct.error, IndexError, OverflowError, RecursionError) as error:
+            raise ValueError(f"{name} looks like {reader.__name__.upper()}, but its header is damaged") from error
     return None
 
 
