@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from metier_adcopy.checks.advertising_law import run
 
 TEA = {"facts": "名称[半亩茶], 产地[福鼎]"}
@@ -10,7 +11,24 @@ TEA = {"facts": "名称[半亩茶], 产地[福鼎]"}
 
 @pytest.mark.parametrize(
     "term",
-    ["国家级", "最高级", "最佳", "顶级", "极品", "第一品牌", "全国销量第一", "独一无二", "最好", "最便宜", "最先进", "世界领先", "唯一", "NO.1", "史无前例", "万能"],
+    [
+        "国家级",
+        "最高级",
+        "最佳",
+        "顶级",
+        "极品",
+        "第一品牌",
+        "全国销量第一",
+        "独一无二",
+        "最好",
+        "最便宜",
+        "最先进",
+        "世界领先",
+        "唯一",
+        "NO.1",
+        "史无前例",
+        "万能",
+    ],
 )
 def test_an_absolute_term_is_found_under_article_nine(term: str) -> None:
     found = run(TEA, {"text": f"半亩茶，{term}的白茶。"})
@@ -19,7 +37,12 @@ def test_an_absolute_term_is_found_under_article_nine(term: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "rule"),
-    [("国宴专用的茶。", "第九条第（二）项"), ("包装印国旗。", "第九条第（一）项"), ("喝了降血糖。", "第十七条"), ("投茶稳赚。", "第二十五条")],
+    [
+        ("国宴专用的茶。", "第九条第（二）项"),
+        ("包装印国旗。", "第九条第（一）项"),
+        ("喝了降血糖。", "第十七条"),
+        ("投茶稳赚。", "第二十五条"),
+    ],
 )
 def test_other_bans_cite_their_own_article(text: str, rule: str) -> None:
     (finding,) = run(TEA, {"text": text})

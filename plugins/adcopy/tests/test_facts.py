@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from metier_adcopy.facts import Fact, known_facts, parse_facts, write_facts
 
 from metier.contracts import ContractError
+from metier_adcopy.facts import Fact, known_facts, parse_facts, write_facts
 
 
 def test_facts_come_in_order_with_blanks_trimmed() -> None:
@@ -26,7 +26,9 @@ def test_full_width_commas_and_a_trailing_comma_are_allowed() -> None:
     assert [f.key for f in parse_facts("名称[云眠枕]，高度[10厘米]、")] == ["名称", "高度"]
 
 
-@pytest.mark.parametrize("text", ["", "   ", "no brackets", "name[open", "name]x[", "a[b] c[d]", "[value]", "a[b[c]]", ","])
+@pytest.mark.parametrize(
+    "text", ["", "   ", "no brackets", "name[open", "name]x[", "a[b] c[d]", "[value]", "a[b[c]]", ","]
+)
 def test_what_is_no_list_of_facts_is_refused_with_a_remedy(text: str) -> None:
     with pytest.raises(ContractError) as caught:
         parse_facts(text)

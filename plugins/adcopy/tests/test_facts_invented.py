@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from metier_adcopy.checks.facts_invented import run
 
 MUG = "name[Harrow mug], material[stoneware], capacity[350 ml], price[£14], made in[Kent], dishwasher safe[yes]"
@@ -67,7 +68,15 @@ def test_a_claim_with_a_fact_behind_it_is_let_pass(facts: str, text: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "text", ["静界，续航50小时。", "静界，三年质保。", "静界，全国包邮。", "静界，获得《时代》推荐。", "静界，Sony同款。", "静界，续航40小时，专利设计。"]
+    "text",
+    [
+        "静界，续航50小时。",
+        "静界，三年质保。",
+        "静界，全国包邮。",
+        "静界，获得《时代》推荐。",
+        "静界，Sony同款。",
+        "静界，续航40小时，专利设计。",
+    ],
 )
 def test_an_addition_in_chinese_is_found(text: str) -> None:
     assert run({"facts": "名称[静界], 续航[40小时]"}, {"text": text})

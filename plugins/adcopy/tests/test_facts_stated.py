@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
+
 from metier_adcopy.checks.facts_stated import run
 
 E2E = Path(__file__).parents[3].parent / "shared" / "data" / "e2e" / "devset.csv"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from metier_adcopy.checks.ftc import run
 
 CREAM = "name[Aurora Glow], product[cream], size[50 ml]"
@@ -45,7 +46,14 @@ def test_a_claim_that_calls_for_proof_is_found_with_its_rule(text: str, rule: st
 
 @pytest.mark.parametrize(
     "text",
-    ["Aurora Glow is a 50 ml cream.", "Best served cold.", "The best mornings start late.", "A cured ham sandwich.", "Treat yourself.", "Green as a leaf."],
+    [
+        "Aurora Glow is a 50 ml cream.",
+        "Best served cold.",
+        "The best mornings start late.",
+        "A cured ham sandwich.",
+        "Treat yourself.",
+        "Green as a leaf.",
+    ],
 )
 def test_puffery_and_plain_words_are_let_pass(text: str) -> None:
     assert not run({"facts": CREAM}, {"text": text})

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from metier_adcopy.reading import ADAPTERS
-from metier_adcopy.task import describe
 
 from metier.contracts import BadRow, DataAdapter, MetierError, Sample
+from metier_adcopy.reading import ADAPTERS
+from metier_adcopy.task import describe
 
 
 def outcome(adapter: DataAdapter, suffix: str, content: bytes) -> None:
@@ -36,7 +36,12 @@ def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
     """A good file with a piece cut out, repeated, or replaced by noise."""
     start = draw(st.integers(0, len(whole)))
     stop = draw(st.integers(start, min(len(whole), start + 80)))
-    noise = draw(st.one_of(st.binary(max_size=24), st.sampled_from([b'"', b"\t", b"<", b"&", b"\0", b"]]>", b"<![CDATA[", b"\xff\xfe", b"\r", b"[", b","])))
+    noise = draw(
+        st.one_of(
+            st.binary(max_size=24),
+            st.sampled_from([b'"', b"\t", b"<", b"&", b"\0", b"]]>", b"<![CDATA[", b"\xff\xfe", b"\r", b"[", b","]),
+        )
+    )
     return whole[:start] + noise + whole[start if draw(st.booleans()) else stop :]
 
 
@@ -45,7 +50,13 @@ def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
 @given(data=st.data())
 def test_any_bytes_end_in_rows_or_in_an_error_that_names_the_place(adapter: DataAdapter, data: st.DataObject) -> None:
     whole = adapter.example.read_bytes()
-    content = data.draw(st.one_of(st.binary(max_size=400), damaged(whole), st.text(max_size=200).map(lambda t: t.encode("utf-8", "surrogatepass"))))
+    content = data.draw(
+        st.one_of(
+            st.binary(max_size=400),
+            damaged(whole),
+            st.text(max_size=200).map(lambda t: t.encode("utf-8", "surrogatepass")),
+        )
+    )
     outcome(adapter, adapter.example.suffix, content)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+
 from metier_adcopy.checks.length import run, width
 
 
 @pytest.mark.parametrize(
-    ("text", "places"), [("mug", 3), ("云眠枕", 6), ("，", 2), (",", 1), ("ＡＢ", 4), ("cafe\u0301", 4), ("", 0), ("カナ", 4), ("ｶﾅ", 2)]
+    ("text", "places"),
+    [("mug", 3), ("云眠枕", 6), ("，", 2), (",", 1), ("ＡＢ", 4), ("cafe\u0301", 4), ("", 0), ("カナ", 4), ("ｶﾅ", 2)],
 )
 def test_a_full_width_character_takes_two_places_and_a_combining_mark_none(text: str, places: int) -> None:
     assert width(text) == places

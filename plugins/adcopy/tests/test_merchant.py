@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from metier_adcopy.reading import MerchantTable, MerchantXml
 
 from metier.contracts import BadRow, DataError, Sample
+from metier_adcopy.reading import MerchantTable, MerchantXml
 
 G = 'xmlns:g="http://base.google.com/ns/1.0"'
 
@@ -87,7 +87,9 @@ def test_an_entity_bomb_is_refused_before_it_expands(tmp_path: Path) -> None:
         list(MerchantXml().read(write(tmp_path / "a.xml", bomb)))
 
 
-@pytest.mark.parametrize("text", ["", "<html/>", "no xml", "<rss>", "\0\0", '<?xml version="1.0" encoding="no-such"?><rss/>'])
+@pytest.mark.parametrize(
+    "text", ["", "<html/>", "no xml", "<rss>", "\0\0", '<?xml version="1.0" encoding="no-such"?><rss/>']
+)
 def test_what_is_no_feed_is_an_error_with_file_and_line(tmp_path: Path, text: str) -> None:
     path = write(tmp_path / "a.xml", text)
     with pytest.raises(DataError) as caught:

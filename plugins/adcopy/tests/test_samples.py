@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from metier_adcopy.checks import CHECKS
 from metier_adcopy.task import describe
 from metier_adcopy.vertical import vertical
@@ -26,7 +27,9 @@ TRAIN, HELD_OUT = rows(SET.train), rows(SET.held_out)
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 def test_every_packaged_sample_passes_every_check(check: Any) -> None:
-    found = [(row["output"]["text"], f.message) for row in TRAIN + HELD_OUT for f in check.run(row["input"], row["output"])]
+    found = [
+        (row["output"]["text"], f.message) for row in TRAIN + HELD_OUT for f in check.run(row["input"], row["output"])
+    ]
     assert not found
 
 

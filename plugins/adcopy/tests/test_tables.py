@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from metier_adcopy.reading import Catalogue, MeaningRepresentations
 
 from metier.contracts import BadRow, DataError, Sample
+from metier_adcopy.reading import Catalogue, MeaningRepresentations
 
 
 def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
@@ -25,7 +25,8 @@ def test_each_meaning_representation_is_a_sample_of_its_line(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("row", "field"), [("name(Alimentum),text", "mr"), ("name[Alimentum],", "ref"), ("name[],text", "mr"), (",text", "mr")]
+    ("row", "field"),
+    [("name(Alimentum),text", "mr"), ("name[Alimentum],", "ref"), ("name[],text", "mr"), (",text", "mr")],
 )
 def test_a_row_that_cannot_be_read_is_a_bad_row_with_its_field(tmp_path: Path, row: str, field: str) -> None:
     good = "name[Alimentum],Alimentum."
@@ -73,7 +74,13 @@ def test_audience_tone_and_limit_columns_go_into_the_brief(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("row", "field"), [(",A mug.,9", "name"), ("Mug,,9", "description"), ("Mug,A mug.,ninety", "max_chars"), ("Mug,A mug.,0", "max_chars")]
+    ("row", "field"),
+    [
+        (",A mug.,9", "name"),
+        ("Mug,,9", "description"),
+        ("Mug,A mug.,ninety", "max_chars"),
+        ("Mug,A mug.,0", "max_chars"),
+    ],
 )
 def test_a_product_without_name_or_text_or_with_an_odd_limit_is_a_bad_row(tmp_path: Path, row: str, field: str) -> None:
     (bad,) = Catalogue().read(write(tmp_path / "c.csv", f"name,description,max_chars\n{row}\n"))
@@ -91,7 +98,12 @@ def test_a_spreadsheet_is_a_catalogue_too(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     sheet = book.active
     assert sheet is not None
-    for row in (["Title", "Weight", "Description"], ["Mug", 350.0, "A mug of 350."], [None, None, None], ["Jug", 2.5, None]):
+    for row in (
+        ["Title", "Weight", "Description"],
+        ["Mug", 350.0, "A mug of 350."],
+        [None, None, None],
+        ["Jug", 2.5, None],
+    ):
         sheet.append(row)
     book.save(tmp_path / "c.xlsx")
     rows = list(Catalogue().read(tmp_path / "c.xlsx"))

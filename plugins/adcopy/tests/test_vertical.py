@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from metier_adcopy.task import describe
-from metier_adcopy.vertical import fine_tunes_in, vertical
 
 import metier_adcopy
 from metier.contracts import PluginError
 from metier.runtime.prompt import messages
 from metier.testing import conformance_test
+from metier_adcopy.task import describe
+from metier_adcopy.vertical import fine_tunes_in, vertical
 
 test_conformance = conformance_test(vertical())
 
@@ -29,7 +29,9 @@ def test_the_smallest_brief_is_its_facts_and_one_instruction() -> None:
 
 def test_a_full_brief_is_said_line_by_line_in_the_language_of_the_copy() -> None:
     brief = {"facts": "name[Mug]", "audience": "tea people", "tone": "dry", "max_chars": 90, "language": "en"}
-    assert messages(describe, brief)[-1]["content"] == "name[Mug]\nAudience: tea people\nTone: dry\nAt most 90 characters"
+    assert (
+        messages(describe, brief)[-1]["content"] == "name[Mug]\nAudience: tea people\nTone: dry\nAt most 90 characters"
+    )
     assert "语气：干" in messages(describe, {"facts": "名称[杯]", "tone": "干", "language": "zh"})[-1]["content"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from metier_adcopy.checks.quantities import quantities
 from metier_adcopy.checks.words import Text, same, tokens
 
@@ -18,7 +19,9 @@ def test_endings_and_small_typing_errors_keep_a_word_the_same(one: str, other: s
     assert same(one, other) and same(other, one)
 
 
-@pytest.mark.parametrize(("one", "other"), [("oak", "ash"), ("350", "35"), ("red", "rest"), ("cotton", "carton"), ("12", "13")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("oak", "ash"), ("350", "35"), ("red", "rest"), ("cotton", "carton"), ("12", "13")]
+)
 def test_other_words_and_other_numbers_are_not_the_same(one: str, other: str) -> None:
     assert not same(one, other)
 

@@ -41,7 +41,9 @@ _BANS = (
         "《中华人民共和国广告法》第九条第（一）项：不得使用国旗、国歌、国徽，军旗、军歌、军徽",
     ),
     _Ban(
-        re.compile(r"国家机关|国务院|中央领导|国家领导人|国宴(?:专用|指定)|人民大会堂(?:专用|指定)|军队(?:专用|特供)|特供|专供(?=机关|军)"),
+        re.compile(
+            r"国家机关|国务院|中央领导|国家领导人|国宴(?:专用|指定)|人民大会堂(?:专用|指定)|军队(?:专用|特供)|特供|专供(?=机关|军)"
+        ),
         "《中华人民共和国广告法》第九条第（二）项：不得使用国家机关、国家机关工作人员的名义或者形象",
     ),
     _Ban(
@@ -56,7 +58,9 @@ _BANS = (
 
 _CLAUSE = re.compile(r"[，。；！？、,.;!?\n]")
 # Article 5: the seller's attitude, or an aim, not the goods.
-_ATTITUDE = re.compile(r"追求|力求|争做|争创|努力|目标|立志|希望|愿|想|顾客第一|客户第一|安全第一|质量第一(?=的)|用户至上|尽最大|用心")
+_ATTITUDE = re.compile(
+    r"追求|力求|争做|争创|努力|目标|立志|希望|愿|想|顾客第一|客户第一|安全第一|质量第一(?=的)|用户至上|尽最大|用心"
+)
 # Article 6(1): a comparison within one brand. 6(2): advice on use and storage.
 _OWN = re.compile(r"(?:本店|我们家?|自家|我家|本品牌|同系列|全系列|本系列)(?:里|中|的)?[^，。]{0,6}最")
 _ADVICE = re.compile(
@@ -82,7 +86,9 @@ def _findings(text: str, facts: Sequence[Fact]) -> Iterator[Finding]:
 
 
 def _is_name(key: str) -> bool:
-    return bool(re.search(r"^(name|brand|title|model|型号|规格|专利|奖项|称号|等级|认证)$|名|品牌|商标", normalise(key)))
+    return bool(
+        re.search(r"^(name|brand|title|model|型号|规格|专利|奖项|称号|等级|认证)$|名|品牌|商标", normalise(key))
+    )
 
 
 def _exempt(text: str, found: re.Match[str], names: Sequence[str], facts: Sequence[Fact]) -> bool:

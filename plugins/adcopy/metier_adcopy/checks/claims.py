@@ -67,7 +67,25 @@ ENGLISH: tuple[Claim, ...] = (
 
 FREE_OF = re.compile(r"\b(\w+) free\b(?! (over|delivery|shipping|pickup|trial|plan|gift|entry|first))")
 """`sugar free`: the facts must name what is left out."""
-NOT_FREE_OF = {"s", "is", "are", "for", "go", "goes", "and", "the", "a", "come", "comes", "with", "feel", "get", "set", "hands", "class"}
+NOT_FREE_OF = {
+    "s",
+    "is",
+    "are",
+    "for",
+    "go",
+    "goes",
+    "and",
+    "the",
+    "a",
+    "come",
+    "comes",
+    "with",
+    "feel",
+    "get",
+    "set",
+    "hands",
+    "class",
+}
 
 CHINESE: tuple[Claim, ...] = (
     _claim("奖项", r"获奖|金奖|大奖|奖项"),

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metier.contracts import Check, Finding
-from metier_adcopy.checks.words import HAN, Text, content, normalise, tokens
 from metier_adcopy.checks.wording import other_words
+from metier_adcopy.checks.words import HAN, Text, content, normalise, tokens
 from metier_adcopy.checks.yes_no import says, yes_no
 from metier_adcopy.facts import Fact, known_facts
 from metier_adcopy.task import DESCRIBE
@@ -19,7 +19,7 @@ from metier_adcopy.task import DESCRIBE
 RULE = "House rule: state every fact of the brief"
 
 NAME_KEYS = frozenset(
-    "name brand title author artist host 名称 名稱 品名 商品名 商品名称 品牌 店名 书名 餐厅 民宿 作者".split()
+    ["name", "brand", "title", "author", "artist", "host", "名称", "名稱", "品名", "商品名", "商品名称", "品牌", "店名", "书名", "餐厅", "民宿", "作者"]
 )
 """Keys whose value is a name: the copy must hold it whole, case aside."""
 

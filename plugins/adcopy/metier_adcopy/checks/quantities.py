@@ -41,7 +41,9 @@ _SPELT = re.compile(
     rf"\b(?P<number>{'|'.join(w for w, n in NUMBER_WORDS.items() if int(n) >= 2)})[\s-]"
     rf"(?P<after>percent|(?:{'|'.join(u for u in _LATIN if len(u) > 2)})(?:e?s)?)\b"
 )
-_HAN_NUMERAL = re.compile(rf"(?P<number>[二两三四五六七八九十百千万]+)(?P<after>{'|'.join(u for u in _HAN if u not in '天日月')})")
+_HAN_NUMERAL = re.compile(
+    rf"(?P<number>[二两三四五六七八九十百千万]+)(?P<after>{'|'.join(u for u in _HAN if u not in '天日月')})"
+)
 _HAN_DIGIT = {c: n for n, c in enumerate("零一二三四五六七八九")} | {"两": 2}
 
 

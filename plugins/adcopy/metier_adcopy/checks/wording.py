@@ -25,7 +25,10 @@ _CHEAP = rf"\b(cheap|inexpensive|affordable|budget|bargain|economical)|{_near(_L
 _COSTLY = rf"\b(expensive|pricey|upscale|upmarket|costly)|{_near(_DEAR, _PRICE)}"
 _FAIR = rf"\b(reasonabl|moderate)|{_near(_MIDDLE, _PRICE)}"
 _GOOD = _near(r"(high\w*|excellent|great|good|well|top|perfect|5|five)", _RATING) + r"|\b(5|five) out of\b"
-_POOR = _near(r"(low\w*|poor\w*|bad\w*|1|one)", _RATING) + r"|\b(1|one) out of\b|\bnot (\w+ )?(good|great|recommended|well)\b"
+_POOR = (
+    _near(r"(low\w*|poor\w*|bad\w*|1|one)", _RATING)
+    + r"|\b(1|one) out of\b|\bnot (\w+ )?(good|great|recommended|well)\b"
+)
 _SOSO = _near(r"(average\w*|decent|ok|okay|mediocre|moderate\w*|3|three)", _RATING) + r"|\b(3|three) out of\b"
 
 _OTHER_WORDS: dict[tuple[str, str], str] = {

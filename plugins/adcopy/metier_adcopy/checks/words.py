@@ -12,19 +12,19 @@ from functools import lru_cache
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 
 # Letters with the digits stuck to them (IPX7, B2B), or letters alone, or a number, or one run of Han characters.
-_TOKEN = re.compile(r"[a-z\u00df-\u024f]+\d[a-z\d]*|[a-z\u00df-\u024f]+|\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|[\u3400-\u9fff]+")
+_TOKEN = re.compile(
+    r"[a-z\u00df-\u024f]+\d[a-z\d]*|[a-z\u00df-\u024f]+|\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|[\u3400-\u9fff]+"
+)
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‑": "-", "−": "-"})
 
 STOPWORDS = frozenset(
-    "a an the of and or with to in for on at by from up per is are was be it its this that these as all s t & each "
-    "into than then so if you your our we their his her".split()
+    ["a", "an", "the", "of", "and", "or", "with", "to", "in", "for", "on", "at", "by", "from", "up", "per", "is", "are", "was", "be", "it", "its", "this", "that", "these", "as", "all", "s", "t", "&", "each", "into", "than", "then", "so", "if", "you", "your", "our", "we", "their", "his", "her"]
 )
 
 NUMBER_WORDS = {
     word: str(n)
     for n, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen twenty".split()
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"]
     )
 } | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80", "ninety": "90"}
 

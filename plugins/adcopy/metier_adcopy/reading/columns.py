@@ -35,9 +35,7 @@ _ROLE = {spelling: role for role, spellings in _SYNONYMS.items() for spelling in
 
 # What identifies or handles an article but never belongs into its copy.
 _SILENT = frozenset(
-    "id sku gtin ean upc mpn isbn asin barcode link url image image_link image_url images picture photo availability "
-    "stock quantity inventory shipping tax identifier_exists handle published status created updated created_at "
-    "updated_at row index 编号 序号 货号 条码 链接 图片 库存 数量 主图 上架时间 状态".split()
+    ["id", "sku", "gtin", "ean", "upc", "mpn", "isbn", "asin", "barcode", "link", "url", "image", "image_link", "image_url", "images", "picture", "photo", "availability", "stock", "quantity", "inventory", "shipping", "tax", "identifier_exists", "handle", "published", "status", "created", "updated", "created_at", "updated_at", "row", "index", "编号", "序号", "货号", "条码", "链接", "图片", "库存", "数量", "主图", "上架时间", "状态"]
 )
 
 

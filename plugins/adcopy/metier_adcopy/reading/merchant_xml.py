@@ -49,8 +49,8 @@ class MerchantXml:
         Raises:
             DataError: the file is not well-formed XML (with the line), declares a DTD, or is no feed.
         """
-        items = _Items()
         parser: Any = DefusedExpatParser(forbid_dtd=True)
+        items = _Items(parser)
         parser.setFeature(feature_namespaces, True)
         parser.setContentHandler(items)
         try:
@@ -95,11 +95,11 @@ def _line(parser: Any) -> int:
 class _Items(ContentHandler):
     """Collects finished items as the parser goes; holds the unfinished one only."""
 
-    def __init__(self) -> None:
+    def __init__(self, parser: Any) -> None:
         super().__init__()
+        self._parser = parser  # Asked for its line; SAX sets no locator on an incremental parser.
         self.finished: deque[tuple[int, list[tuple[str, str]]]] = deque()
         self.root_is_feed = False
-        self._locator: Any = None
         self._depth = 0
         self._item: list[tuple[str, str]] | None = None
         self._item_depth, self._item_line, self._item_size = 0, 1, 0
@@ -112,10 +112,7 @@ class _Items(ContentHandler):
             line, attributes = self.finished.popleft()
             yield sample_of_product(attributes, Provenance(source=str(path), line=line))
 
-    def setDocumentLocator(self, locator: Any) -> None:  # noqa: N802 (SAX's name)
-        self._locator = locator
-
-    def startElementNS(self, name: tuple[str | None, str], qname: Any, attrs: Any) -> None:  # noqa: N802
+    def startElementNS(self, name: tuple[str | None, str], qname: Any, attrs: Any) -> None:  # noqa: N802 (SAX's name)
         self._depth += 1
         local = name[1]
         if self._depth == 1:
@@ -123,7 +120,7 @@ class _Items(ContentHandler):
         if self._item is None:
             if local in ("item", "entry"):
                 self._item, self._item_depth, self._item_size = [], self._depth, 0
-                self._item_line = int(self._locator.getLineNumber() or 1) if self._locator else 1
+                self._item_line = _line(self._parser)
         elif self._depth == self._item_depth + 1:
             # Google's own namespace first; RSS's and Atom's title and description count as well.
             self._attribute = local if name[0] == NAMESPACE or local in SPOKEN_FOR else ""
@@ -144,7 +141,9 @@ class _Items(ContentHandler):
                 google = name[0] == NAMESPACE
                 pair = (self._attribute, "".join(self._parts).strip())
                 # g:title overrides the title of RSS, wherever it stands.
-                self._item.insert(0, pair) if google and pair[0] in ("title", "description") else self._item.append(pair)
+                self._item.insert(0, pair) if google and pair[0] in ("title", "description") else self._item.append(
+                    pair
+                )
                 self._attribute = ""
             elif self._depth == self._item_depth:
                 self.finished.append((self._item_line, self._item))

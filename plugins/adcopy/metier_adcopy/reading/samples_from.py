@@ -65,6 +65,9 @@ def plain_text(text: str) -> str:
     return " ".join("".join(c if c.isprintable() or c.isspace() else " " for c in text).split())
 
 
+_BLOCKS = frozenset(["p", "br", "div", "li", "ul", "ol", "tr", "td", "th", "h1", "h2", "h3", "h4", "h5", "h6", "section", "article", "table"])
+
+
 class _TextOnly(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=False)
@@ -80,9 +83,10 @@ class _TextOnly(HTMLParser):
         self.parts.append(f"&#{name};")
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
-        self.parts.append(" ")
+        self.parts.append(" " if tag in _BLOCKS else "")
 
-    handle_endtag = handle_starttag  # type: ignore[assignment]
+    def handle_endtag(self, tag: str) -> None:
+        self.parts.append(" " if tag in _BLOCKS else "")
 
 
 def _strip_tags(text: str) -> str:
