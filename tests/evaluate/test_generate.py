@@ -66,7 +66,9 @@ def test_batches_are_cut_by_the_tokens_they_hold(model, monkeypatch: pytest.Monk
     seen: list[int] = []
     whole = module._batch
     monkeypatch.setattr(module, "BATCH_TOKENS", 60)
-    monkeypatch.setattr(module, "_batch", lambda model, prompts, *rest: seen.append(len(prompts)) or whole(model, prompts, *rest))
+    monkeypatch.setattr(
+        module, "_batch", lambda model, prompts, *rest: seen.append(len(prompts)) or whole(model, prompts, *rest)
+    )
     prompts = [[5] * n for n in (30, 10, 10, 10, 70)]
     done: list[int] = []
     replies = module.generate(model, prompts, eos_ids=[1], max_tokens=10, on_done=done.append)

@@ -53,7 +53,7 @@ def macro_f1(cases: Sequence[Case], answers: Sequence[Answer], weights: Weights)
     hits, sizes = weights @ hit, weights @ size
     with np.errstate(divide="ignore", invalid="ignore"):
         f1 = np.where(sizes > 0, 2 * hits / sizes, 0.0)
-    return 100 * f1.sum(axis=-1) / np.maximum((sizes > 0).sum(axis=-1), 1)
+    return np.asarray(100 * f1.sum(axis=-1) / np.maximum((sizes > 0).sum(axis=-1), 1))
 
 
 def _f1_statistics(items: Callable[[Value], Counter[Any]]) -> Callable[[Sequence[Case], Sequence[Answer]], Array]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers import cache_utils
+from transformers.cache_utils import DynamicCache
 
 _ROOM = 64
+DynamicLayer: Any = cache_utils.DynamicLayer
 
 
 class GrowingLayer(DynamicLayer):
@@ -17,6 +19,8 @@ class GrowingLayer(DynamicLayer):
     in transformers (masks, lengths) works unchanged.
     """
 
+    keys: Any
+    values: Any
     _key_buffer: torch.Tensor
     _value_buffer: torch.Tensor
 
@@ -69,7 +73,8 @@ def is_plain(cache: DynamicCache) -> bool:
 
 def take_rows(cache: DynamicCache, rows: torch.Tensor) -> None:
     """Keep these rows of every layer, in this order, repeated where they are named twice."""
-    for layer in cache.layers:
+    layers: list[Any] = cache.layers
+    for layer in layers:
         if isinstance(layer, GrowingLayer):
             layer.take_rows(rows)
         else:

@@ -59,7 +59,7 @@ def from_plugin(metric: Metric) -> Measure:
         whole = metric.score(texts, references)
         first = metric.compute(texts, references)
         if isinstance(first, Sequence):
-            return (weights @ np.array(first, dtype=np.float64)) / weights.sum(axis=1)
+            return np.asarray(weights @ np.array(first, dtype=np.float64) / weights.sum(axis=1))
         figures = [whole]
         for drawn in weights[1:]:
             picked = np.repeat(np.arange(len(texts)), drawn).tolist()

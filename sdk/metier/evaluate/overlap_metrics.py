@@ -27,14 +27,14 @@ def tokenizer_of(language: str) -> str:
 
 @lru_cache(maxsize=8)
 def _bleu(tokenizer: str) -> Any:
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     return BLEU(lowercase=True, tokenize=tokenizer, force=True)
 
 
 @lru_cache(maxsize=1)
 def _chrf() -> Any:
-    from sacrebleu.metrics import CHRF
+    from sacrebleu.metrics.chrf import CHRF
 
     return CHRF(lowercase=True)
 
@@ -86,7 +86,7 @@ def chrf_score(sums: Array) -> Array:
         precision = np.where(counted, match / answer, 0.0).sum(axis=-1) / orders
         recall = np.where(counted, match / reference, 0.0).sum(axis=-1) / orders
         score = 100 * 5 * precision * recall / (4 * precision + recall)
-    return np.nan_to_num(score, nan=0.0)
+    return np.asarray(np.nan_to_num(score, nan=0.0))
 
 
 class _Words:

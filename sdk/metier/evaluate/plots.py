@@ -7,17 +7,26 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from metier.evaluate.results import BASE_FEW_SHOT, BASE_ZERO_SHOT, BUNDLE, FINE_TUNE, Evaluation, LossPoint, MetricReport
+from metier.evaluate.results import (
+    BASE_FEW_SHOT,
+    BASE_ZERO_SHOT,
+    BUNDLE,
+    FINE_TUNE,
+    Evaluation,
+    LossPoint,
+    MetricReport,
+)
 
 INK, FAINT = "#010203", "#040506"
 _SYSTEMS = {BASE_ZERO_SHOT: "#0a0b01", BASE_FEW_SHOT: "#0a0b02", FINE_TUNE: "#0a0b03", BUNDLE: "#0a0b04"}
 _VARIABLES = {INK: "--ink", FAINT: "--line"} | {c: f"--{name.replace('_', '-')}" for name, c in _SYSTEMS.items()}
 """Stand-in colours → the page's CSS variables."""
 
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.family": "sans-serif",
@@ -64,8 +73,7 @@ def _panel(axis: Any, metric: MetricReport, titles: dict[str, str]) -> None:
         axis.plot(figure.value, y, "o", color=colour, markersize=8)
     if metric.references is not None:
         axis.axvline(metric.references, color=INK, linestyle=(0, (2, 2)), linewidth=1)
-    arrow = "" if metric.higher_is_better else "  (lower is better)"
-    axis.set_title(metric.title + arrow)
+    axis.set_title(metric.title if metric.higher_is_better else f"{metric.title} ↓")
     axis.set_yticks(range(len(titles)), titles.values())
     axis.set_ylim(len(titles) - 0.4, -0.6)
     top = max([figure.high for figure in metric.values.values()] + [metric.references or 0])
@@ -108,28 +116,18 @@ def _smooth(points: Sequence[LossPoint]) -> tuple[list[int], list[float]]:
     return steps, [sum(w) / len(w) for w in windows]
 
 
-class _style:
-    """matplotlib without a display, in our style, its state left as it was."""
+@contextmanager
+def _style() -> Iterator[Any]:
+    """matplotlib's pyplot without a display, in our style; figures made within are closed at the end."""
+    import matplotlib
 
-    def __enter__(self) -> Any:
-        import matplotlib
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
 
-        matplotlib.use("Agg")
-        import matplotlib.pyplot as plt
-
-        self._context = matplotlib.rc_context(_STYLE)
-        self._context.__enter__()
-        self._quiet = warnings.catch_warnings()
-        self._quiet.__enter__()
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*[Gg]lyph")  # text is drawn by the browser, in its own fonts
-        return plt
-
-    def __exit__(self, *error: Any) -> None:
-        import matplotlib.pyplot as plt
-
+        yield plt
         plt.close("all")
-        self._quiet.__exit__(*error)
-        self._context.__exit__(*error)
 
 
 def _svg(figure: Any, salt: str) -> str:

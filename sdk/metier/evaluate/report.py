@@ -116,7 +116,7 @@ def figure(value: float, metric: MetricReport) -> str:
 
 def signed(value: float, metric: MetricReport) -> str:
     """A difference, with its sign; percentages differ by points."""
-    return f"{value:+.2f}" if metric.unit == "count" else f"{value:+.1f}"
+    return (f"{value:+.2f}" if metric.unit == "count" else f"{value:+.1f}").replace("-", "−")
 
 
 def _interval(metric: MetricReport, interval: Interval, sign: bool = False) -> str:

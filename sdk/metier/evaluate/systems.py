@@ -90,7 +90,7 @@ def ask_bundle(
         title = f"Bundle ({engine.bundle.manifest.precision})"
         begun = time.perf_counter()
         progress(title, 0, len(cases))
-        limits = {} if max_tokens is None else {"max_tokens": max_tokens}
+        limits: dict[str, Any] = {} if max_tokens is None else {"max_tokens": max_tokens}
         under_way = [
             engine.submit(engine.request(task.name, case.input, language=case.language, **limits)) for case in cases
         ]
