@@ -105,7 +105,8 @@ def test_most_human_references_pass_and_a_changed_fact_is_nearly_always_found() 
     assert 0.68 < len(passing) / len(rows) < 0.80
     swaps = [
         ("familyFriendly[yes]", "familyFriendly[no]"), ("familyFriendly[no]", "familyFriendly[yes]"),
-        ("area[riverside]", "area[city centre]"), ("food[English]", "food[Chinese]"), ("name[The Eagle]", "name[The Mill]"),
+        ("area[riverside]", "area[city centre]"), ("food[English]", "food[Chinese]"),
+        ("name[The Eagle]", "name[The Mill]"),
         ("near[Burger King]", "near[Café Rouge]"), ("customer rating[5 out of 5]", "customer rating[1 out of 5]"),
         ("customer rating[low]", "customer rating[high]"), ("priceRange[cheap]", "priceRange[high]"),
     ]  # fmt: skip

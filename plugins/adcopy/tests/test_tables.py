@@ -46,7 +46,8 @@ def test_a_table_without_references_names_the_columns_it_has(tmp_path: Path) -> 
 def test_english_headers_become_facts_and_identifiers_stay_out(tmp_path: Path) -> None:
     path = write(
         tmp_path / "c.csv",
-        "SKU,Product Name,Retail Price (GBP),Color,Care_Label,Image URL,Body HTML\n1,Mug,14,red,hand wash,http://x,<p>A mug</p>\n",
+        "SKU,Product Name,Retail Price (GBP),Color,Care_Label,Image URL,Body HTML\n"
+        "1,Mug,14,red,hand wash,http://x,<p>A mug</p>\n",
     )
     assert Catalogue().accepts(path)
     (sample,) = Catalogue().read(path)

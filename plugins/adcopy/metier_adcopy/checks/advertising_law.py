@@ -1,8 +1,8 @@
-"""Absolute terms that China's Advertising Law forbids, and the cases in which the 2023 enforcement guide lets them stand.
+"""Absolute terms that China's Advertising Law forbids, and the cases in which the 2023 guide lets them stand.
 
-中华人民共和国广告法 (2021 revision) article 9; 市场监管总局《广告绝对化用语执法指南》(2023, no. 6), whose articles 5 and 6
-list the exemptions. A screen for a copy desk, not legal advice: what depends on proof, such as sales figures, it lets pass
-only where the brief holds the claim.
+中华人民共和国广告法 (2021 revision) article 9; 市场监管总局《广告绝对化用语执法指南》(2023, no. 6), whose
+articles 5 and 6 list the exemptions. A screen for a copy desk, not legal advice: what depends on proof, such as
+sales figures, it lets pass only where the brief holds the claim.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _is_name(key: str) -> bool:
 
 def _exempt(text: str, found: re.Match[str], names: Sequence[str], facts: Sequence[Fact]) -> bool:
     """Whether articles 5 or 6 of the 2023 guide cover this use."""
-    # 6(3), 6(4), 6(5): part of a name, trade mark, model, statutory grade or award that the brief holds and the text repeats.
+    # 6(3), 6(4), 6(5): part of a name, trade mark, model, statutory grade or award that the brief holds.
     for name in names:
         at = text.find(name)
         while name and at >= 0:

@@ -22,7 +22,9 @@ _WORD = re.compile(r"[^\W\d_]+")
 _OPENS = re.compile(r"(?:^|[.!?:;…。！？：；\"“”'‘(\[•*/–—\n]|\s-)\s*$")
 _TITLE_HAN = re.compile(r"《([^》]+)》")
 # Capitalised by the language, whatever the brief says.
-_ALWAYS = STOPWORDS | {"i", "no", "not", "ok", "mr", "mrs", "ms", "they", "there", "but", "join", "us"}
+_ALWAYS = STOPWORDS | {
+    "i", "no", "not", "ok", "mr", "mrs", "ms", "they", "there", "but", "join", "us",
+}  # fmt: skip
 _KIN = {"english": "british"}
 
 
@@ -57,7 +59,7 @@ def _unit_given(quantity: Quantity, units: set[str | None], around: set[str]) ->
         return True
     if {quantity.unit, *units} >= {"pound", "GBP"}:  # `20 pounds` is money or weight.
         return True
-    # `weight[890], unit[g]`, and the first number of `65-135 cm`, have their unit elsewhere in the brief; a price has not.
+    # `weight[890], unit[g]`, and the 65 of `65-135 cm`, have their unit elsewhere in the brief; a price has not.
     return None in units and quantity.unit in around and quantity.unit not in CURRENCIES
 
 

@@ -34,52 +34,128 @@ def _rule(what: str, rule: str, pattern: str, backing: str | None = None) -> _Ru
 
 
 _RULES = (
-    _rule("a superlative that calls for proof", _SUBSTANTIATION,
-          r"\b(world'?s|nation'?s|country'?s|planet'?s|britain'?s|america'?s) (best|finest|greatest|leading|no\.? ?1|number one)\b|"
-          r"\bbest \w* ?(in|on) the (world|planet|country|market|business|universe)\b|\bbest ever\b|\bthe best \w+ (money can buy|ever|you can)\b|"
-          r"#\s?1\b|\bnumber one\b|\bno\. ?1 (choice|brand|rated|selling)|\bunbeatable\b|\bunrivall?ed\b|\bunmatched\b|\bsecond to none\b"),
-    _rule("a comparison that calls for proof", _SUBSTANTIATION,
-          r"\b(better|faster|stronger|longer|safer|cheaper) than (any|all|every|the leading|other|our competitors)"),
-    _rule("a price comparison", "Guides Against Deceptive Pricing, 16 CFR 233",
-          r"\b(lowest|cheapest) (price|prices|rates|around|in town|on the market)|\bwholesale price|\bwas [£$€]\d", r"lowest|cheapest|wholesale|\bwas\b"),
-    _rule("an unqualified promise of results", _SUBSTANTIATION,
-          r"\bguaranteed (results?|success|to|weight|returns?|income)|\bresults? (are )?guaranteed|\b(always|never fails to) works?\b|\bworks every time\b|"
-          r"\b100% (effective|safe|success|guaranteed|satisfaction)|\binstant results?\b|\bpermanent(ly)? (results?|cure|fix)"),
-    _rule("freedom from risk", _SUBSTANTIATION, r"\brisk free\b|\bno risk\b|\bzero risk\b|\bnothing to lose\b|\bno side effects?\b"),
-    _rule("a health claim", _HEALTH,
-          r"\bcur(es?|ed|ing)\b(?! (ham|meat|salmon|bacon|leather|beef|in))|\b(heals?|treats?|prevents?|reverses?|eliminates?|relieves?) "
-          r"(\w+ ){0,2}(acne|anxiety|arthritis|cancer|colds?|depression|diabetes|disease|eczema|flu|illness|insomnia|pain|stress|wrinkles)\b|"
-          r"\bdetox(es|ify|ifies|ifying)\b|\bboosts? (your )?(immun\w+|metabolism)|\bmiracle\b|\banti ?ageing\b|\bburns? fat\b|\blose \d+ ?(lb|kg|pounds)"),
-    _rule("a claim of proof", f"{_SUBSTANTIATION}; {_HEALTH}", r"\b(clinically|scientifically|medically) (proven|tested|shown)\b|\bstudies (show|prove)\b|\bproven to\b",
-          r"clinical|scientific|trial|study|studies"),
-    _rule("an expert's endorsement", "Endorsement Guides, 16 CFR 255.3",
-          r"\b(doctors?|dentists?|vets?|dermatologists?|experts?|pediatricians?|paediatricians?|chefs?) (\w+ )?(recommend\w*|approved?|endorse\w*|trust\w*|love)\b|"
-          r"\brecommended by (doctors|dentists|vets|experts|dermatologists)", r"recommend|endorse|approv|trust"),
-    _rule("consumers' endorsement", "Endorsement Guides, 16 CFR 255.2",
-          r"\b(customers|thousands|millions|everyone|people|users|parents) (\w+ )?(love|loves|agree|swear by|trust|rave)\b|\b(thousands|millions) of (happy|satisfied)|"
-          r"\bas seen on\b|\bcelebrit\w+ (favou?rite|love)", r"review|rating|customers|as seen on"),
-    _rule("an unqualified general environmental claim", _GENERAL,
-          r"\b(eco|environmentally|earth|planet|climate) ?(friendly|safe|conscious|kind|positive)\b|\b(good|kind|gentle|better) (for|to) the (planet|environment|earth)\b|"
-          r"\bgreen (choice|product|alternative|credentials)\b|\bsustainab(le|ly)\b|\bzero (impact|footprint)\b|\bguilt free\b"),
-    _rule("a carbon claim", "Green Guides, 16 CFR 260.5 (carbon offsets)", r"\bcarbon (neutral|negative|positive|free)\b|\bnet zero\b|\bclimate neutral\b", r"carbon|offset|net zero"),
-    _rule("a seal or certification", "Green Guides, 16 CFR 260.6 (certifications and seals)", r"\b(eco|green|sustainably?) certified\b", r"certif"),
-    _rule("a compostable claim", "Green Guides, 16 CFR 260.7", r"\bcompostable\b", r"compost"),
-    _rule("a degradable claim", "Green Guides, 16 CFR 260.8", r"\b(bio|photo|oxo)?degradable\b", r"degrad"),
+    _rule(
+        "a superlative that calls for proof",
+        _SUBSTANTIATION,
+        r"\b(world'?s|nation'?s|country'?s|planet'?s|britain'?s|america'?s) (best|finest|greatest|"
+        r"leading|no\.? ?1|number one)\b|"
+        r"\bbest \w* ?(in|on) the (world|planet|country|market|business|universe)\b|\bbest ever\b|"
+        r"\bthe best \w+ (money can buy|ever|you can)\b|#\s?1\b|\bnumber one\b|"
+        r"\bno\. ?1 (choice|brand|rated|selling)|\bunbeatable\b|\bunrivall?ed\b|\bunmatched\b|"
+        r"\bsecond to none\b",
+    ),
+    _rule(
+        "a comparison that calls for proof",
+        _SUBSTANTIATION,
+        r"\b(better|faster|stronger|longer|safer|cheaper) than (any|all|every|the leading|other|"
+        "our competitors)",
+    ),
+    _rule(
+        "a price comparison",
+        "Guides Against Deceptive Pricing, 16 CFR 233",
+        r"\b(lowest|cheapest) (price|prices|rates|around|in town|on the market)|\bwholesale price|"
+        r"\bwas [£$€]\d",
+        r"lowest|cheapest|wholesale|\bwas\b",
+    ),
+    _rule(
+        "an unqualified promise of results",
+        _SUBSTANTIATION,
+        r"\bguaranteed (results?|success|to|weight|returns?|income)|\bresults? (are )?guaranteed|"
+        r"\b(always|never fails to) works?\b|\bworks every time\b|"
+        r"\b100% (effective|safe|success|guaranteed|satisfaction)|\binstant results?\b|"
+        r"\bpermanent(ly)? (results?|cure|fix)",
+    ),
+    _rule(
+        "freedom from risk",
+        _SUBSTANTIATION,
+        r"\brisk free\b|\bno risk\b|\bzero risk\b|\bnothing to lose\b|\bno side effects?\b",
+    ),
+    _rule(
+        "a health claim",
+        _HEALTH,
+        r"\bcur(es?|ed|ing)\b(?! (ham|meat|salmon|bacon|leather|beef|in))|"
+        r"\b(heals?|treats?|prevents?|reverses?|eliminates?|relieves?) (\w+ ){0,2}(acne|anxiety|"
+        "arthritis|cancer|colds?|depression|diabetes|disease|eczema|flu|illness|insomnia|pain|stress|"
+        r"wrinkles)\b|\bdetox(es|ify|ifies|ifying)\b|\bboosts? (your )?(immun\w+|metabolism)|\bmiracle\b|"
+        r"\banti ?ageing\b|\bburns? fat\b|\blose \d+ ?(lb|kg|pounds)",
+    ),
+    _rule(
+        "a claim of proof",
+        f"{_SUBSTANTIATION}; {_HEALTH}",
+        r"\b(clinically|scientifically|medically) (proven|tested|shown)\b|\bstudies (show|prove)\b|"
+        r"\bproven to\b",
+        "clinical|scientific|trial|study|studies",
+    ),
+    _rule(
+        "an expert's endorsement",
+        "Endorsement Guides, 16 CFR 255.3",
+        r"\b(doctors?|dentists?|vets?|dermatologists?|experts?|pediatricians?|paediatricians?|"
+        r"chefs?) (\w+ )?(recommend\w*|approved?|endorse\w*|trust\w*|love)\b|"
+        r"\brecommended by (doctors|dentists|vets|experts|dermatologists)",
+        "recommend|endorse|approv|trust",
+    ),
+    _rule(
+        "consumers' endorsement",
+        "Endorsement Guides, 16 CFR 255.2",
+        r"\b(customers|thousands|millions|everyone|people|users|parents) (\w+ )?(love|loves|agree|"
+        r"swear by|trust|rave)\b|\b(thousands|millions) of (happy|satisfied)|\bas seen on\b|"
+        r"\bcelebrit\w+ (favou?rite|love)",
+        "review|rating|customers|as seen on",
+    ),
+    _rule(
+        "an unqualified general environmental claim",
+        _GENERAL,
+        r"\b(eco|environmentally|earth|planet|climate) ?(friendly|safe|conscious|kind|positive)\b|"
+        r"\b(good|kind|gentle|better) (for|to) the (planet|environment|earth)\b|"
+        r"\bgreen (choice|product|alternative|credentials)\b|\bsustainab(le|ly)\b|"
+        r"\bzero (impact|footprint)\b|\bguilt free\b",
+    ),
+    _rule(
+        "a carbon claim",
+        "Green Guides, 16 CFR 260.5 (carbon offsets)",
+        r"\bcarbon (neutral|negative|positive|free)\b|\bnet zero\b|\bclimate neutral\b",
+        "carbon|offset|net zero",
+    ),
+    _rule(
+        "a seal or certification",
+        "Green Guides, 16 CFR 260.6 (certifications and seals)",
+        r"\b(eco|green|sustainably?) certified\b",
+        "certif",
+    ),
+    _rule("a compostable claim", "Green Guides, 16 CFR 260.7", r"\bcompostable\b", "compost"),
+    _rule("a degradable claim", "Green Guides, 16 CFR 260.8", r"\b(bio|photo|oxo)?degradable\b", "degrad"),
     _rule("a free-of claim", "Green Guides, 16 CFR 260.9", r"\b(chemical|toxin) free\b"),
-    _rule("a non-toxic claim", "Green Guides, 16 CFR 260.10", r"\bnon ?toxic\b", r"toxic"),
-    _rule("a recyclable claim", "Green Guides, 16 CFR 260.12", r"\brecyclable\b", r"recycl"),
-    _rule("a recycled-content claim", "Green Guides, 16 CFR 260.13", r"\brecycled\b", r"recycl"),
-    _rule("a refillable claim", "Green Guides, 16 CFR 260.14", r"\brefillable\b", r"refill"),
-    _rule("a renewable claim", "Green Guides, 16 CFR 260.15 and 260.16", r"\brenewable\b", r"renewab"),
-    _rule("an offer of something free", "Guide Concerning Use of the Word Free, 16 CFR 251; .com Disclosures (2013)",
-          r"\b(for free|free gift|free sample|free trial|absolutely free|100% free|free of charge)\b", r"\bfree\b|complimentary|no charge"),
-    _rule("a warranty or guarantee without its terms", "Guides for the Advertising of Warranties and Guarantees, 16 CFR 239",
-          r"\b(lifetime|full|unconditional|money back|satisfaction|our) (warranty|guarantee)\b|\bmoney back\b|\bsatisfaction guaranteed\b", r"warrant|guarante|money back"),
-    _rule("an unqualified claim of American origin", "Made in USA Labeling Rule, 16 CFR 323",
-          r"\b(made|built|crafted) in (the )?(usa|us|u\.s\.a?\.|united states|america)\b|\bamerican made\b", r"usa|u\.s|united states|america"),
-    _rule("pressure without a fact", ".com Disclosures (2013) and FTC Act § 5",
-          r"\b(act now|hurry|last chance|today only|only \d+ left|selling fast|while stocks last)\b", r"left|until|ends|stock|only"),
-)  # fmt: skip
+    _rule("a non-toxic claim", "Green Guides, 16 CFR 260.10", r"\bnon ?toxic\b", "toxic"),
+    _rule("a recyclable claim", "Green Guides, 16 CFR 260.12", r"\brecyclable\b", "recycl"),
+    _rule("a recycled-content claim", "Green Guides, 16 CFR 260.13", r"\brecycled\b", "recycl"),
+    _rule("a refillable claim", "Green Guides, 16 CFR 260.14", r"\brefillable\b", "refill"),
+    _rule("a renewable claim", "Green Guides, 16 CFR 260.15 and 260.16", r"\brenewable\b", "renewab"),
+    _rule(
+        "an offer of something free",
+        "Guide Concerning Use of the Word Free, 16 CFR 251; .com Disclosures (2013)",
+        r"\b(for free|free gift|free sample|free trial|absolutely free|100% free|free of charge)\b",
+        r"\bfree\b|complimentary|no charge",
+    ),
+    _rule(
+        "a warranty or guarantee without its terms",
+        "Guides for the Advertising of Warranties and Guarantees, 16 CFR 239",
+        r"\b(lifetime|full|unconditional|money back|satisfaction|our) (warranty|guarantee)\b|\bmoney back\b|"
+        r"\bsatisfaction guaranteed\b",
+        "warrant|guarante|money back",
+    ),
+    _rule(
+        "an unqualified claim of American origin",
+        "Made in USA Labeling Rule, 16 CFR 323",
+        r"\b(made|built|crafted) in (the )?(usa|us|u\.s\.a?\.|united states|america)\b|\bamerican made\b",
+        r"usa|u\.s|united states|america",
+    ),
+    _rule(
+        "pressure without a fact",
+        ".com Disclosures (2013) and FTC Act § 5",
+        r"\b(act now|hurry|last chance|today only|only \d+ left|selling fast|while stocks last)\b",
+        "left|until|ends|stock|only",
+    ),
+)
 
 
 def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:

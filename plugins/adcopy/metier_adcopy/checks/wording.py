@@ -57,8 +57,9 @@ _OTHER_WORDS: dict[tuple[str, str], str] = {
 _COMPILED = {place: re.compile(pattern) for place, pattern in _OTHER_WORDS.items()}
 
 YES_WORDS: dict[str, str] = {
-    "family friendly": r"(family|families|kids?|child(ren)?)(\W+\w+){0,3}\W+(friendly|orient\w+|welcom\w+|allowed|suitable|"
-    r"atmosphere|environment|venue|place|restaurant|pub|coffee|establishment)|(family|child|kid)[ -]?(friendly|orient\w+)|"
+    "family friendly": r"(family|families|kids?|child(ren)?)(\W+\w+){0,3}\W+(friendly|orient\w+|welcom\w+|allowed|"
+    r"suitable|atmosphere|environment|venue|place|restaurant|pub|coffee|establishment)|"
+    r"(family|child|kid)[ -]?(friendly|orient\w+)|"
     r"(welcom\w+|suitable|suited|good|great|friendly|friend|perfect|ideal|appropriate|caters?|fun|open|bring|place|"
     r"appropriate)(\W+\w+){0,5}\W+(famil(y|ies)|kids?|child(ren)?)|\bfamily (pub|restaurant|coffee|place|venue|"
     r"establishment|shop|style|dining|fun|eat)|\ball ages\b|\bfamily\b|\bkids\b|\bchildren\b|\bfamilies\b",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import pairwise
 
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 
@@ -18,15 +19,19 @@ _TOKEN = re.compile(
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‑": "-", "−": "-"})
 
 STOPWORDS = frozenset(
-    ["a", "an", "the", "of", "and", "or", "with", "to", "in", "for", "on", "at", "by", "from", "up", "per", "is", "are", "was", "be", "it", "its", "this", "that", "these", "as", "all", "s", "t", "&", "each", "into", "than", "then", "so", "if", "you", "your", "our", "we", "their", "his", "her"]
-)
+    [
+        "a", "an", "the", "of", "and", "or", "with", "to", "in", "for", "on", "at", "by", "from", "up", "per",
+        "is", "are", "was", "be", "it", "its", "this", "that", "these", "as", "all", "s", "t", "&", "each",
+        "into", "than", "then", "so", "if", "you", "your", "our", "we", "their", "his", "her",
+    ]
+)  # fmt: skip
 
-NUMBER_WORDS = {
-    word: str(n)
-    for n, word in enumerate(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"]
-    )
-} | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80", "ninety": "90"}
+_SPELT = [
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+]  # fmt: skip
+_TYS = ["thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+NUMBER_WORDS = {w: str(n) for n, w in enumerate(_SPELT)} | {w: f"{n}0" for n, w in enumerate(_TYS, 3)}
 
 _TENS = {word: int(n) for word, n in NUMBER_WORDS.items() if n.endswith("0") and len(n) == 2 and n != "10"}
 _COMPOUND = re.compile(rf"\b({'|'.join(_TENS)})-({'|'.join(w for w, n in NUMBER_WORDS.items() if 0 < int(n) < 10)})\b")
@@ -74,16 +79,19 @@ def content(words: list[str]) -> list[str]:
     return kept or words
 
 
+_ENDINGS = ("ings", "ing", "edly", "ed", "ly", "es", "s", "y", "e")
+
+
 @lru_cache(maxsize=20_000)
 def stem(word: str) -> str:
     """A light English stem: plural, -ing, -ed, -ly and a final e; short words stay whole."""
     if len(word) > 4 and word.endswith("ies"):
         word = word[:-3] + "y"
-    for ending in ("ings", "ing", "edly", "ed", "ly", "es", "s", "y", "e"):
+    for ending in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
             word = word[: -len(ending)]
             break
-    return word[:-1] if len(word) > 3 and word[-1] == word[-2] else word
+    return word[:-1] if len(word) > 3 and word[-1] == word[-2] else word  # fmt: skip
 
 
 @lru_cache(maxsize=200_000)
@@ -125,9 +133,7 @@ class Text:
         self.plain = normalise(text)
         self.squeezed = re.sub(r"\s+", "", self.plain)
         self.tokens = tokens(text)
-        self.vocabulary = set(self.tokens) | {
-            a + b for a, b in zip(self.tokens, self.tokens[1:], strict=False) if a.isalpha() and b.isalpha()
-        }
+        self.vocabulary = set(self.tokens) | {a + b for a, b in pairwise(self.tokens) if a.isalpha() and b.isalpha()}
         self.chinese = bool(HAN.search(text))
 
     def has(self, word: str) -> bool:

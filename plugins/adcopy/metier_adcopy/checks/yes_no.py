@@ -7,14 +7,22 @@ import re
 from metier_adcopy.checks.wording import NO_WORDS, YES_WORDS
 from metier_adcopy.checks.words import HAN, Text, content, normalise, same, tokens
 
-_YES = {"yes", "y", "true", "是", "有", "含", "支持", "可", "可以", "能"}
-_NO = {"no", "n", "false", "none", "否", "无", "不", "没有", "不支持", "不可", "不含", "非"}
+_YES = {
+    "yes", "y", "true", "是", "有", "含", "支持", "可", "可以", "能",
+}  # fmt: skip
+_NO = {
+    "no", "n", "false", "none", "否", "无", "不", "没有", "不支持", "不可", "不含", "非",
+}  # fmt: skip
 _FIRST = re.compile(r"\s*([^\s,，;；(]+)\s*(?:[,，;；(]\s*(.*?)\)?)?\s*$", re.S)
 
 # Words of a key that say how the thing stands to the product, not what it is: copy leaves them out.
-_AROUND = {"is", "has", "available", "allowed", "included", "provided", "offered", "welcome", "required", "needed"}
+_AROUND = {
+    "is", "has", "available", "allowed", "included", "provided", "offered", "welcome", "required", "needed",
+}  # fmt: skip
 _AROUND_HAN = re.compile(r"^(?:是否|可否|能否|支持|可|能|有|带|含|送)+|(?:支持)$")
-_NEGATORS = {"not", "nor", "neither", "lacks", "lack", "minus", "excluding", "skip", "skips", "nothing"}
+_NEGATORS = {
+    "not", "nor", "neither", "lacks", "lack", "minus", "excluding", "skip", "skips", "nothing",
+}  # fmt: skip
 _CLAUSE = re.compile(r"[.;:!?,](?!\d)|\bbut\b|\balthough\b|\bthough\b|\bwhile\b|\s-\s")
 _CLAUSE_HAN = re.compile(r"[，。；：！？,.;!?\s]")
 _NEGATION_HAN = re.compile(r"[不无非没未免勿别零]")

@@ -6,7 +6,8 @@ import re
 import unicodedata
 
 _SYNONYMS: dict[str, str] = {
-    "name": "name title product_name product_title item item_name productname 商品名 商品名称 产品名 产品名称 名称 品名 标题 商品标题 宝贝标题 商品",
+    "name": "name title product_name product_title item item_name productname "
+    "商品名 商品名称 产品名 产品名称 名称 品名 标题 商品标题 宝贝标题 商品",
     "brand": "brand brand_name manufacturer maker vendor label 品牌 品牌名 品牌名称 厂商 生产商",
     "price": "price unit_price retail_price list_price rrp msrp cost 价格 售价 单价 定价 零售价 价钱",
     "sale price": "sale_price special_price offer_price 促销价 活动价 折后价",
@@ -25,7 +26,8 @@ _SYNONYMS: dict[str, str] = {
     "features": "features feature highlights key_features bullet_points selling_points 特点 卖点 功能 亮点",
     "flavour": "flavor flavour taste 口味 味道",
     "model": "model model_number 型号",
-    "description": "description desc product_description body body_html long_description short_description copy text summary "
+    "description": "description desc product_description body body_html long_description short_description "
+    "copy text summary "
     "描述 商品描述 产品描述 详情 商品详情 简介 文案 介绍 商品介绍 广告文案",
     "audience": "audience target_audience target 受众 目标人群 适用人群",
     "tone": "tone voice tone_of_voice 语气 风格语气",
@@ -35,8 +37,14 @@ _ROLE = {spelling: role for role, spellings in _SYNONYMS.items() for spelling in
 
 # What identifies or handles an article but never belongs into its copy.
 _SILENT = frozenset(
-    ["id", "sku", "gtin", "ean", "upc", "mpn", "isbn", "asin", "barcode", "link", "url", "image", "image_link", "image_url", "images", "picture", "photo", "availability", "stock", "quantity", "inventory", "shipping", "tax", "identifier_exists", "handle", "published", "status", "created", "updated", "created_at", "updated_at", "row", "index", "编号", "序号", "货号", "条码", "链接", "图片", "库存", "数量", "主图", "上架时间", "状态"]
-)
+    [
+        "id", "sku", "gtin", "ean", "upc", "mpn", "isbn", "asin", "barcode", "link", "url", "image",
+        "image_link", "image_url", "images", "picture", "photo", "availability", "stock", "quantity",
+        "inventory", "shipping", "tax", "identifier_exists", "handle", "published", "status", "created",
+        "updated", "created_at", "updated_at", "row", "index", "编号", "序号", "货号", "条码", "链接", "图片",
+        "库存", "数量", "主图", "上架时间", "状态",
+    ]
+)  # fmt: skip
 
 
 def role_of(header: str) -> str | None:

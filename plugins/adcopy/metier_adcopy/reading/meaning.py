@@ -1,4 +1,4 @@
-"""Meaning representations with references, as in the E2E data set (arXiv 1706.09254): a table with columns mr and ref."""
+"""Meaning representations with references, as in the E2E data set (arXiv 1706.09254): columns mr and ref."""
 
 from __future__ import annotations
 

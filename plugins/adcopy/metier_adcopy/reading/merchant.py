@@ -52,9 +52,9 @@ def _fact(attribute: str, value: str) -> tuple[str, str]:
     if attribute == "product_type":  # Home > Kitchen > Mugs: copy says mugs.
         value = re.split(r"\s*>\s*", value)[-1]
     if attribute == "product_detail":  # Section:name:value, the section optional.
-        parts = value.split(":")
-        if len(parts) >= 2 and parts[-2].strip():
-            return parts[-2].strip(), parts[-1].strip()
+        *_, key, said = ["", *value.split(":", 2)]
+        if key.strip():
+            return key.strip(), said.strip()
     if attribute == "condition":
         value = value.casefold()
     if attribute in ("price", "sale_price"):  # 24.00 GBP is £24.

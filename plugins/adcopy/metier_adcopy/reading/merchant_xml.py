@@ -125,10 +125,9 @@ class _Items(ContentHandler):
             # Google's own namespace first; RSS's and Atom's title and description count as well.
             self._attribute = local if name[0] == NAMESPACE or local in SPOKEN_FOR else ""
             self._parts = []
-        elif self._attribute and self._parts and self._parts[-1] != ":":
-            # <g:product_detail><g:attribute_name>…</g:attribute_name><g:attribute_value>…: as the text form, joined by :
-            if "".join(self._parts).strip():
-                self._parts.append(":")
+        elif self._attribute and "".join(self._parts[-8:]).strip(": \n\t"):
+            # g:attribute_name and g:attribute_value within g:product_detail: joined by `:`, as in the text form.
+            self._parts.append(":")
 
     def characters(self, content: str) -> None:
         if self._item is not None and self._attribute and self._item_size < _LONGEST:

@@ -65,7 +65,12 @@ def plain_text(text: str) -> str:
     return " ".join("".join(c if c.isprintable() or c.isspace() else " " for c in text).split())
 
 
-_BLOCKS = frozenset(["p", "br", "div", "li", "ul", "ol", "tr", "td", "th", "h1", "h2", "h3", "h4", "h5", "h6", "section", "article", "table"])
+_BLOCKS = frozenset(
+    [
+        "p", "br", "div", "li", "ul", "ol", "tr", "td", "th", "h1", "h2", "h3", "h4", "h5", "h6", "section",
+        "article", "table",
+    ]
+)  # fmt: skip
 
 
 class _TextOnly(HTMLParser):

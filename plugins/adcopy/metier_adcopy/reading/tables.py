@@ -29,7 +29,7 @@ def header(path: Path) -> tuple[str, ...]:
         try:
             return next((tuple(row.values) for row in rows if not isinstance(row, BadRow)), ())
         finally:
-            rows.close()  # type: ignore[attr-defined]
+            rows.close()
     except (MetierError, OSError, ValueError):
         return ()
 
