@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers import cache_utils
-from transformers.cache_utils import DynamicCache
+from transformers.cache_utils import DynamicCache, DynamicLayer
 
 _ROOM = 64
-DynamicLayer: Any = cache_utils.DynamicLayer
 
 
-class GrowingLayer(DynamicLayer):
+class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """A `DynamicLayer` whose buffers have room to grow: transformers' own concatenates all of it for each token.
 
     `keys` and `values` stay views of what is filled, `[rows, kv_heads, length, head_dim]`, so that everything else
@@ -62,7 +60,8 @@ def _with_room(filled: torch.Tensor, length: int) -> torch.Tensor:
 def new_cache(model: Any) -> DynamicCache:
     """An empty cache for a model; sliding-window and linear layers stay transformers' own."""
     cache = DynamicCache(config=model.config)
-    cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    growing: Any = GrowingLayer
+    cache.layers = [growing() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
 
 
