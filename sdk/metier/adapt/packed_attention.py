@@ -132,7 +132,8 @@ def packed_attention(
     Returns:
         [1, T, heads, dim], and no attention weights.
     """
-    place, (_, heads, total, dim), groups = metier_layout, query.shape, key.shape[1]
+    place, groups = metier_layout, key.shape[1]
+    _, heads, total, dim = query.shape
     share, shared, rows, length = heads // groups, place.prefix, place.rows, place.length
     scale = dim**-0.5 if scaling is None else scaling
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # [T, heads, dim]

@@ -41,5 +41,5 @@ def choose_dtype(recipe: Recipe, device: torch.device) -> torch.dtype:
 def bf16_is_native(device: torch.device) -> bool:
     """Whether the device has bf16 matrix instructions (AVX512-BF16, AMX; Ampere and later), not an emulation."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

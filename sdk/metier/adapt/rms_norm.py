@@ -14,7 +14,8 @@ class _RmsNorm(torch.autograd.Function):
         scale = torch.linalg.vector_norm(wide, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
         unit = (wide * scale).to(x.dtype)
         ctx.save_for_backward(unit, scale, weight)
-        return unit * weight
+        scaled: Tensor = unit * weight
+        return scaled
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

@@ -87,7 +87,7 @@ def training_kernels(adapted: Any) -> Iterator[None]:
         yield
     finally:
         for module in swapped:
-            del module.forward
+            vars(module).pop("forward", None)
 
 
 def _lora_kernel(module: nn.Module) -> Any:
@@ -99,7 +99,8 @@ def _lora_kernel(module: nn.Module) -> Any:
     if not isinstance(module.lora_dropout[ADAPTER], nn.Identity) or module.use_dora[ADAPTER]:
         return None
     frozen: Any = module.base_layer
-    a, b = module.lora_A[ADAPTER].weight, module.lora_B[ADAPTER].weight
+    a: Any = module.lora_A[ADAPTER].weight
+    b: Any = module.lora_B[ADAPTER].weight
     return lora_forward(frozen.weight, frozen.bias, a, b, float(module.scaling[ADAPTER]))
 
 
