@@ -73,9 +73,7 @@ def training_data(
         doubled = 0
     else:
         found = list(
-            load_samples(
-                task, path, adapters=vertical.adapters_for(task.name), columns=columns, on_bad=on_bad, bad=bad
-            )
+            load_samples(task, path, adapters=vertical.adapters_for(task.name), columns=columns, on_bad=on_bad, bad=bad)
         )
         kept, dropped = deduplicate(found)
         doubled = len(dropped)

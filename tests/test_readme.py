@@ -1,0 +1,174 @@
+"""Every command and snippet of the READMEs is run as written, with the tiny base where the default one would take
+minutes; and the file tree in them is the tree on disk.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from metier.cli.failure import EXIT_CODES
+
+ROOT = Path(__file__).parent.parent
+ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
+BIN = Path(sys.executable).parent
+
+sys.path.insert(0, str(Path(__file__).parent))
+from readme_blocks import Block, blocks, tree  # noqa: E402
+
+BLOCKS = blocks(ENGLISH)
+
+
+def named(name: str) -> list[Block]:
+    found = [block for block in BLOCKS if (block.kind, block.name) == ("test", name)]
+    assert found, f"no block is marked test: {name}"
+    return found
+
+
+def run(block: Block, folder: Path, **environment: str) -> str:
+    """What a block prints, run from `folder`; it must succeed."""
+    command = {"sh": ["bash", "-euo", "pipefail", "-c"], "python": [str(BIN / "python"), "-c"]}[block.language]
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "NO_COLOR": "1", "COLUMNS": "200", **environment}
+    done = subprocess.run(
+        [*command, block.text], cwd=folder, env=env, capture_output=True, text=True, timeout=580, check=False
+    )
+    assert done.returncode == 0, f"README.md:{block.line}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the checkout's examples in it, as the README's reader has."""
+    folder = tmp_path_factory.mktemp("desk")
+    (folder / "examples").symlink_to(ROOT / "examples")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout without its history, sharing the installed environment."""
+    folder = tmp_path_factory.mktemp("clone") / "metier"
+    skip = shutil.ignore_patterns(".git", ".venv", "__pycache__", "runs", "quickstart", ".*_cache", ".hypothesis")
+    shutil.copytree(ROOT, folder, ignore=skip, symlinks=True)
+    (folder / ".venv").symlink_to(Path(sys.prefix))
+    return folder
+
+
+@pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
+def test_every_block_but_pictures_says_which_test_runs_it(path: Path) -> None:
+    unmarked = [f"{path.name}:{b.line}" for b in blocks(path) if b.kind is None and b.language != "text"]
+    assert unmarked == []
+    known = {"tour", "plugin", "install", "quickstart", "make-test"}
+    assert {b.name for b in blocks(path) if b.kind == "test"} == known
+
+
+def test_both_languages_have_the_same_commands_and_snippets() -> None:
+    def code(path: Path) -> list[tuple[str | None, str | None, str]]:
+        return [(b.kind, b.name, b.text) for b in blocks(path) if b.language != "text"]
+
+    assert code(CHINESE) == code(ENGLISH)
+
+
+@pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
+def test_every_link_to_a_file_of_the_checkout_leads_somewhere(path: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", path.read_text("utf-8"), flags=re.S | re.M)
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
+def test_the_file_tree_is_the_tree_on_disk_with_a_phrase_for_each_file(path: Path) -> None:
+    told = tree(path)
+    real = [
+        str(file.relative_to(ROOT))
+        for folder in ("sdk", "plugins")
+        for file in sorted((ROOT / folder).rglob("*"))
+        if file.is_file() and not {"__pycache__", "tests"} & set(file.relative_to(ROOT).parts) and file.suffix != ".pyc"
+    ]
+    assert sorted(set(real) - set(told)) == [], "on disk, not in the README"
+    assert sorted(set(told) - set(real)) == [], "in the README, not on disk"
+    assert len(told) == len(set(told))
+    (block,) = [b for b in blocks(path) if b.language == "text" and b.text.startswith("sdk/")]
+    bare = [line for line in block.text.splitlines() if not re.search(r"\S {2,}\S", line)]
+    assert bare == [], "files without a phrase"
+
+
+@pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
+def test_the_exit_codes_are_those_of_the_command(path: Path) -> None:
+    table = {int(code) for code in re.findall(r"\| (\d+) \|", path.read_text("utf-8"))}
+    assert table == {int(code) for code in re.findall(r"(?:^|[ ,])(\d+) ", EXIT_CODES)}
+
+
+@pytest.mark.xdist_group("readme")
+def test_the_tour_from_plugins_to_embedding_runs_as_written(desk: Path, tiny_base: Path) -> None:
+    settings = {"METIER_BASE": str(tiny_base), "METIER_SET": "epochs=0.2 max_length=1024 evaluations=1"}
+    printed = [run(block, desk, **settings) for block in named("tour")]
+    assert "adcopy" in printed[0]
+    assert len((desk / "runs/copy.jsonl").read_text("utf-8").splitlines()) == 3
+    assert (desk / "runs/adcopy/report.html").stat().st_size > 10_000
+    assert all(set(json.loads(line)) == {"text"} for line in (desk / "runs/copy.jsonl").read_text("utf-8").splitlines())
+    assert len(printed[-1].splitlines()) >= 4
+
+
+@pytest.mark.xdist_group("readme")
+def test_the_plugin_in_thirty_lines_installs_conforms_and_adapts(desk: Path, tiny_base: Path) -> None:
+    written = [block for block in BLOCKS if block.kind == "file"]
+    for block in written:
+        assert block.name is not None
+        (desk / block.name).parent.mkdir(exist_ok=True)
+        (desk / block.name).write_text(block.text, "utf-8")
+    prefix = desk / "prefix"
+    site = sysconfig.get_path("purelib", vars={"base": str(prefix)})
+    settings = {"METIER_BASE": str(tiny_base), "METIER_SET": "epochs=1", "PYTHONPATH": site}
+    # pip puts it beside the environment, not into it: other tests run in that environment at the same time.
+    settings |= {"PIP_PREFIX": str(prefix), "PYTEST_ADDOPTS": "-p no:cacheprovider"}
+    printed = [run(block, desk, **settings) for block in named("plugin")]
+    assert re.search(r"^press +0.1.0 +ok +verticals: press", printed[0], re.M)
+    assert re.search(r"\d+ passed", printed[0])
+    assert (desk / "runs/press/adapter_model.safetensors").is_file()
+
+
+def test_the_plugins_code_is_about_thirty_lines() -> None:
+    (code,) = [b.text for b in BLOCKS if b.kind == "file" and b.language == "python" and "hookimpl" in b.text]
+    assert sum(bool(line.strip()) for line in code.splitlines()) <= 35
+    (embed,) = [b.text for b in named("tour") if b.language == "python"]
+    assert sum(bool(line.strip()) for line in embed.splitlines()) <= 10
+
+
+@pytest.mark.parametrize("block", named("install"), ids=lambda block: f"line {block.line}")
+def test_the_install_lines_are_ones_that_pip_takes(block: Block, checkout: Path, tmp_path: Path) -> None:
+    # A dry run without dependencies: metadata of both packages is built for real, gigabytes are not fetched.
+    dry = 'pip() { command pip "$@" --dry-run --no-deps; }\n'
+    clone = tmp_path / "clone"
+    shutil.copytree(checkout, clone, ignore=shutil.ignore_patterns(".venv"))
+    assert "Would install metier-" in run(replace(block, text=dry + block.text), clone)
+
+
+def test_make_test_lints_and_finds_every_test(checkout: Path) -> None:
+    (block,) = named("make-test")
+    assert re.search(
+        r"\d+ tests collected", run(block, checkout, PYTEST_ADDOPTS="--collect-only -q -p no:cacheprovider")
+    )
+
+
+@pytest.mark.xdist_group("quickstart")
+def test_make_quickstart_ends_with_copy_table_and_report(checkout: Path, tiny_base: Path) -> None:
+    (block,) = named("quickstart")
+    settings = {"METIER_BASE": str(tiny_base), "METIER_SET": "epochs=0.2 max_length=1024 evaluations=1"}
+    settings |= {"METIER_QUICKSTART_INPUTS": "4"}
+    printed = run(block, checkout, **settings)
+    assert printed.count("  → ") == 3
+    assert "held-out inputs" in printed
+    assert "report: quickstart/report.html" in printed
+    begun = (checkout / "quickstart/bundle/bundle.json").stat().st_mtime_ns
+    assert "report: quickstart/report.html" in run(block, checkout, **settings)
+    assert (checkout / "quickstart/bundle/bundle.json").stat().st_mtime_ns == begun, "a second run does nothing twice"
