@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from metier.bases import resolve
-from metier.contracts import FineTune, Sample
+from metier.contracts import FineTune, Sample, UsageError
 from metier.evaluate import evaluate
 
 OUTPUTS = {
@@ -40,6 +40,22 @@ def test_an_fp32_bundle_answers_as_the_fine_tune_does_in_torch(
         assert (bundle.text, bundle.output, bundle.finished) == (torch.text, torch.output, torch.finished)
     assert all(d.interval.value == 0 for m in told.metrics for d in m.differences if d.against == "fine_tune")
     assert told.summary()["bundle"] == told.summary()["after"]
+
+
+def test_a_bundle_without_the_task_and_a_fine_tune_of_another_base_are_refused_before_anything_is_asked(
+    tiny_base: Path, tiny_finetune: FineTune, tiny_bundle: Path
+) -> None:
+    task = tiny_finetune.card.tasks[0].model_copy(update={"name": "tiny.other"})
+    samples = [Sample(task="tiny.other", input={"facts": "a"}, output={"text": "b"})]
+    asked: list[str] = []
+    with pytest.raises(UsageError, match=r"tiny\.other"):
+        evaluate(
+            task, samples, base=resolve(tiny_base), bundle=tiny_bundle, progress=lambda what, *_: asked.append(what)
+        )
+    other = resolve(tiny_base).model_copy(update={"sha256": "f" * 64})
+    with pytest.raises(UsageError, match="was trained on"):
+        evaluate(task, samples, base=other, finetune=tiny_finetune, progress=lambda what, *_: asked.append(what))
+    assert asked == []
 
 
 def test_importing_the_room_loads_no_torch() -> None:

@@ -28,6 +28,7 @@ from metier.evaluate.results import (
 from metier.evaluate.systems import Answers, Progress, ask_bundle, ask_torch, few_shot_prompts, zero_shot_prompts
 from metier.evaluate.training_log import read_training_log
 from metier.plugins.metric import Metric
+from metier.runtime.bundle import open_bundle
 from metier.runtime.tokenizer import ChatTokenizer
 
 FP32_UP_TO = 1_000_000_000
@@ -78,11 +79,12 @@ def evaluate(
         progress: called as `progress(what, done, total)`.
 
     Raises:
-        UsageError: no samples, or an unknown metric.
+        UsageError: no samples, an unknown metric, a fine-tune of another base, or a bundle without this task.
+        BundleError: the bundle is damaged.
         ContractError: a sample does not satisfy the contract, or a prompt does not fit the base's context.
         DeviceError: the device asked for is not active.
     """
-    from metier.bases.torch_model import load_adapted, load_torch
+    from metier.bases.torch_model import check_fits, load_adapted, load_torch
     from metier.evaluate.hardware import choose_device, choose_dtype, free_memory
 
     begun = time.perf_counter()
@@ -96,6 +98,12 @@ def evaluate(
     few, shown = few_shot_prompts(
         tokenizer, task, cases, train, count=few_shot, seed=seed, room=base.card.context_length - limit
     )
+    # What cannot work is said before minutes are spent on the base.
+    if finetune is not None:
+        check_fits(base, finetune)
+    opened = open_bundle(bundle) if bundle is not None else None
+    if opened is not None:
+        opened.task(task.name)
     place = choose_device(device)
     dtype = choose_dtype(precision, place)
     loaded = "float32" if (base.card.parameters or 0) <= FP32_UP_TO else dtype
@@ -127,9 +135,9 @@ def evaluate(
         systems.append(ask(model, zero, FINE_TUNE, "Fine-tune", detail))
     del model
     free_memory()
-    if bundle is not None:
+    if opened is not None:
         systems.append(
-            ask_bundle(bundle, task, cases, name=BUNDLE, max_tokens=max_tokens, checks=checks, progress=told)
+            ask_bundle(opened, task, cases, name=BUNDLE, max_tokens=max_tokens, checks=checks, progress=told)
         )
     told("Measuring", 0, len(measures))
     references = reference_answers(task, cases, checks)

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from metier.contracts import Check, ContractError, Sample, TaskContract, Value
 from metier.evaluate.cases import Case, pick_shots
 from metier.evaluate.check_metrics import run_checks
 from metier.evaluate.results import Answer, SystemReport
+from metier.runtime.bundle import Bundle
 from metier.runtime.prompt import prompt_ids
 from metier.runtime.reply import decode_reply, grammar_of
 from metier.runtime.tokenizer import ChatTokenizer
@@ -74,7 +74,7 @@ def ask_torch(
 
 
 def ask_bundle(
-    bundle: Path,
+    bundle: Bundle,
     task: TaskContract,
     cases: Sequence[Case],
     *,
@@ -87,7 +87,7 @@ def ask_bundle(
     from metier.runtime.engine import Engine
 
     with Engine(bundle) as engine:
-        title = f"Bundle ({engine.bundle.manifest.precision})"
+        title = f"Bundle ({bundle.manifest.precision})"
         begun = time.perf_counter()
         progress(title, 0, len(cases))
         limits: dict[str, Any] = {} if max_tokens is None else {"max_tokens": max_tokens}
@@ -101,7 +101,7 @@ def ask_bundle(
             answers.append(read_answer(task, checks, case.input, text, len(generation.ids), finished))
             progress(title, done, len(cases))
         seconds = time.perf_counter() - begun
-        detail = f"{bundle.name}, ONNX Runtime on {engine.device}"
+        detail = f"{bundle.manifest.name}, ONNX Runtime on {engine.device}"
     return Answers(_report(name, title, detail, seconds, answers), answers)
 
 
