@@ -56,6 +56,6 @@ describe = TaskContract(
         "en": prompt(_USER_EN, system="Write ad copy that states every fact and adds none."),
         "zh": prompt(_USER_ZH, system="写广告文案：每个事实都写到，不添加。"),
     },
-    metrics=("bleu", "chrf", "rouge"),
+    metrics=("bleu", "chrf", "rouge_l"),
     max_reply_tokens=160,
 )

@@ -44,6 +44,13 @@ STATED = [
     ("早餐[含]", "房价含早餐。"),
     ("风味[柑橘、红糖]", "入口有红糖和柑橘的味道。"),
     ("续航[40小时]", "续航40 小时。"),
+    ("容量[500毫升]", "装得下500ml。"),
+    ("价格[129元]", "只要￥129。"),
+    ("thickness[6 mm]", "It is 6 millimetres thick."),
+    ("waterproof[yes]", "It is not only waterproof, it floats."),
+    ("dogs welcome[yes]", "There is no parking and dogs are welcome."),
+    ("wifi[yes]", "It has wifi and no pets."),
+    ("pets[no]", "It has neither wifi nor pets."),
 ]
 
 LEFT_OUT = [
@@ -55,6 +62,8 @@ LEFT_OUT = [
     ("dishwasher safe[no]", "A mug for tea."),
     ("vegan[yes]", "It's not vegan."),
     ("wifi[no]", "There is wifi."),
+    ("parking[no]", "There is parking and no dogs are welcome."),
+    ("thickness[6 mm]", "It is 5 millimetres thick."),
     ("familyFriendly[no]", "It is family friendly."),
     ("familyFriendly[yes]", "It is not family friendly."),
     ("familyFriendly[yes]", "Adults only."),

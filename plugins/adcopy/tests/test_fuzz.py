@@ -9,7 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from metier.contracts import BadRow, DataAdapter, MetierError, Sample
+from metier.contracts import BadRow, Check, ContractError, DataAdapter, MetierError, Sample
+from metier_adcopy.checks import CHECKS
+from metier_adcopy.facts import write_facts
 from metier_adcopy.reading import ADAPTERS
 from metier_adcopy.task import describe
 
@@ -76,3 +78,18 @@ def test_a_missing_file_is_an_error_of_metiers(adapter: DataAdapter, tmp_path: P
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda a: a.name)
 def test_each_example_is_claimed_by_its_own_adapter_first(adapter: DataAdapter) -> None:
     assert next(a for a in ADAPTERS if a.accepts(adapter.example)) is adapter
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+@settings(deadline=None)
+@given(text=st.text(), value=st.text(), key=st.text())
+def test_a_check_has_an_answer_for_any_text_and_any_fact(check: Check, text: str, value: str, key: str) -> None:
+    facts = write_facts([("name", "Fern"), (f"k{key}", value)])
+    for finding in check.run({"facts": facts, "max_chars": 20}, {"text": text}):
+        assert finding.message and finding.rule
+
+
+@pytest.mark.parametrize("check", [c for c in CHECKS if c.name != "length"], ids=lambda check: check.name)
+def test_a_check_refuses_a_brief_whose_facts_cannot_be_read(check: Check) -> None:
+    with pytest.raises(ContractError):
+        check.run({"facts": "no brackets"}, {"text": "A mug."})

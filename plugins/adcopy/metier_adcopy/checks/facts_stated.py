@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from metier.contracts import Check, Finding
+from metier_adcopy.checks.quantities import quantities
 from metier_adcopy.checks.wording import other_words
 from metier_adcopy.checks.words import HAN, Text, content, normalise, tokens
 from metier_adcopy.checks.yes_no import says, yes_no
@@ -78,6 +79,8 @@ def _value(text: Text, key: str, value: str) -> bool:
 
 
 def _phrase(text: Text, phrase: str) -> bool:
+    if _quantity(text, phrase):
+        return True
     words = tokens(phrase)
     numbers = [w for w in words if w[0].isdigit()]
     if any(n not in text.tokens for n in numbers):
@@ -94,6 +97,18 @@ def _phrase(text: Text, phrase: str) -> bool:
     # A number's unit may be written as a sign (60 mm, 60mm, 60 millimetres), so that it counts with the number.
     hits = sum(text.has(word) for word in rest) + len(numbers)
     return hits / (len(rest) + len(numbers)) >= _MOST
+
+
+def _quantity(text: Text, phrase: str) -> bool:
+    """Whether a phrase that is nothing but quantities is in the text, in whatever spelling: 500毫升, 500 ml."""
+    wanted = quantities(phrase)
+    rest = normalise(phrase)
+    for quantity in wanted:
+        rest = rest.replace(quantity.excerpt, " ")
+    if not wanted or any(c.isalpha() for c in rest):
+        return False
+    found = {(q.number, q.unit) for q in quantities(text.raw)}
+    return all((q.number, q.unit) in found for q in wanted)
 
 
 def _phrase_in_chinese(text: Text, phrase: str) -> bool:

@@ -53,7 +53,7 @@ _RULES = (
     _rule(
         "a price comparison",
         "Guides Against Deceptive Pricing, 16 CFR 233",
-        r"\b(lowest|cheapest) (price|prices|rates|around|in town|on the market)|\bwholesale price|"
+        r"\b(best|lowest|cheapest) (price|prices|rates|deal|value|around|in town|on the market)|\bwholesale price|"
         r"\bwas [£$€]\d",
         r"lowest|cheapest|wholesale|\bwas\b",
     ),

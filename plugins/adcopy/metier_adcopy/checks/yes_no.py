@@ -56,7 +56,8 @@ def says(text: Text, key: str, wanted: bool) -> bool:
 
 
 def _clauses(plain: str) -> list[list[str]]:
-    return [tokens(part) for part in _CLAUSE.split(plain) if part]
+    # `not only waterproof` says that it is.
+    return [tokens(part) for part in _CLAUSE.split(re.sub(r"\bnot (only|just|merely)\b", " ", plain)) if part]
 
 
 def _polarity(clause: list[str], core: list[str], wanted: bool) -> bool:
@@ -67,7 +68,12 @@ def _polarity(clause: list[str], core: list[str], wanted: bool) -> bool:
     if not at or (len(hit) * 2 <= len(core) and joined not in clause and len(core) > 1):
         return False
     free = "free" not in core and at[-1] + 1 < len(clause) and clause[at[-1] + 1] == "free"
-    around = clause[max(0, at[0] - 5) : at[0]] + clause[at[0] : at[-1] + 1] + clause[at[-1] + 1 : at[-1] + 4]
+    # A negator governs up to the next `and`, from either side: `no parking and dogs are welcome`.
+    before = clause[max(0, at[0] - 5) : at[0]]
+    after = clause[at[-1] + 1 : at[-1] + 4]
+    if "and" in before:
+        before = before[len(before) - before[::-1].index("and") :]
+    around = before + clause[at[0] : at[-1] + 1] + after[: after.index("and") if "and" in after else None]
     negated = free or any(w in _NEGATORS for w in around if w not in core)
     return negated is not wanted
 
