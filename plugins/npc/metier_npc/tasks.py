@@ -53,7 +53,9 @@ class Character(_Closed):
     state: dict[str, JsonValue] = Field(default={}, description="the game's variables: flags, counters, words")
     era: Era | None = Field(default=None, description="newest age whose things the character can know; for the check")
     never_say: list[Text] = Field(default=[], description="words that do not exist in this world; for the check")
-    max_chars: int | None = Field(default=None, ge=1, description="room in the bubble; a full-width character takes two")
+    max_chars: int | None = Field(
+        default=None, ge=1, description="room in the bubble; a full-width character takes two"
+    )
     language: Language | None = Field(default=None, description="en if not given")
 
 
@@ -119,7 +121,7 @@ def opened(secret: dict[str, Any], state: dict[str, Any]) -> bool:
     try:
         return float(value) >= secret["at_least"]  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        return 0.0 >= secret["at_least"]
+        return secret["at_least"] <= 0.0
 
 
 _OPEN = (

@@ -1,0 +1,55 @@
+"""Data adapters of the four script formats: the format's reader, and the samples made of what it finds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from metier.contracts import BadRow, Sample
+from metier_npc.reading.samples_from import samples_of
+from metier_npc.scripts import ink, renpy, twee, yarn
+from metier_npc.scripts.item import Item, lines_of
+from metier_npc.tasks import LINE
+
+_EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@dataclass(frozen=True)
+class ScriptAdapter:
+    """Reads a game's script into samples of `npc.line`: one a spoken line, with its place."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    items: Callable[[Iterable[tuple[int, str]]], Iterator[Item]]
+    example: Path
+    telling: re.Pattern[str] | None = None
+    """What must stand near the file's start, where the suffix alone says too little."""
+    task: str = LINE
+
+    def accepts(self, path: Path) -> bool:
+        """Whether the suffix is the format's, and its start does not speak against it. Never raises."""
+        if path.suffix.lower() not in self.suffixes:
+            return False
+        try:
+            with path.open("rb") as file:
+                start = file.read(65536)
+        except (OSError, ValueError):
+            return False
+        # NUL bytes go: UTF-16's halves leave the same letters.
+        return self.telling is None or bool(self.telling.search(start.replace(b"\0", b"").decode("utf-8", "replace")))
+
+    def read(self, path: Path) -> Iterator[Sample | BadRow]:
+        """Samples in the script's order.
+
+        Raises:
+            DataError: the file cannot be read as text.
+        """
+        yield from samples_of(self.items(lines_of(path)), str(path))
+
+
+INK = ScriptAdapter("ink", (".ink",), ink.read, _EXAMPLES / "ferry.ink")
+YARN = ScriptAdapter("yarn", (".yarn",), yarn.read, _EXAMPLES / "inn.yarn", re.compile(r"(?m)^\ufeff?\s*title\s*:"))
+RENPY = ScriptAdapter("renpy", (".rpy",), renpy.read, _EXAMPLES / "station.rpy")
+TWEE = ScriptAdapter("twee", (".twee", ".tw"), twee.read, _EXAMPLES / "cellar.twee", re.compile(r"(?m)^\ufeff?::"))

@@ -1,0 +1,100 @@
+"""One piece of a dialogue script, whatever the format: its own characters, and what they mean. Reads no files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from metier.contracts import DataError
+
+Kind = Literal["line", "choice", "node", "other", "bad"]
+LONGEST = 20_000
+"""Characters of a physical line that is still parsed: a file without line ends must not take for ever."""
+
+_NAME = r"[^\W\d_a-z][\w'’.-]*(?: (?:of |the |de |von )?[A-Z0-9][\w'’.-]*){0,2}"
+SPEAKER = re.compile(rf"({_NAME})(?:: +|: ?(?=[\"“])|：\s*)(?=\S)")
+"""`Mira: ` or `老周：` at the start of a line: up to three words, each with a capital (or in a script without them)."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """What stands on one line of a script (or several, where the format lets a string go on).
+
+    `lead + text + tail` are its characters; only `text` is spoken, so that a writer may change it and keep the rest.
+    """
+
+    kind: Kind
+    line: int
+    lead: str = ""
+    text: str = ""
+    tail: str = ""
+    said: str = ""
+    """The text as a player reads it: escapes undone, markup away, the first of several alternatives."""
+    speaker: str | None = None
+    conditions: tuple[str, ...] = ()
+    """Conditions on the item itself."""
+    within: tuple[str, ...] = ()
+    """Conditions of the blocks it stands in, outermost first; empty text for a block without one."""
+    tags: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    """Choices that stand within a line (Twine)."""
+    target: str | None = None
+    depth: int = 0
+    """How many choices lead here within the node."""
+    node: str = ""
+
+
+def write(items: Iterable[Item]) -> str:
+    """The script's characters again."""
+    return "".join(f"{item.lead}{item.text}{item.tail}" for item in items)
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Physical lines with their numbers and ends, one at a time.
+
+    Raises:
+        DataError: the file cannot be read as text.
+    """
+    from metier.data.encoding import TextLines
+
+    try:
+        source = TextLines(path)
+        for text in source:
+            yield source.number, text
+    except OSError as error:
+        raise DataError(
+            f"cannot be read: {error.strerror or error}", where=str(path), remedy="check the path"
+        ) from error
+
+
+def numbered(text: str) -> Iterator[tuple[int, str]]:
+    """Lines of a text, as `lines_of` gives those of a file."""
+    yield from enumerate(re.findall(r"[^\n\r]*(?:\r\n|\n|\r)|[^\n\r]+$", text), 1)
+
+
+def split_end(raw: str) -> tuple[str, str]:
+    """A line without its end, and the end."""
+    body = raw.rstrip("\r\n")
+    return body, raw[len(body) :]
+
+
+def cut(text: str, start: int, stop: int) -> tuple[str, str, str]:
+    """The text in three, the middle without white space around it."""
+    middle = text[start:stop]
+    start += len(middle) - len(middle.lstrip())
+    stop = max(start, stop - (len(middle) - len(middle.rstrip())))
+    return text[:start], text[start:stop], text[stop:]
+
+
+def speaker_in(text: str) -> tuple[str | None, int]:
+    """Who speaks, by a `Name: ` ahead of the words, and how many characters that takes."""
+    found = SPEAKER.match(text)
+    return (found[1], found.end()) if found else (None, 0)
+
+
+def whole(raw: str, line: int) -> Item | None:
+    """A bad item for a line that no parser should be given; None where it is fit."""
+    return Item("bad", line, text=raw) if len(raw) > LONGEST or "\0" in raw else None

@@ -1,0 +1,142 @@
+"""Ren'Py scripts: labels, say statements, menus and conditions, by the Ren'Py language reference. Nothing is executed.
+
+Python, screens, styles and translations of strings are passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from metier_npc.scripts.item import Item, split_end, whole
+
+_STRING = r'(?:_\(\s*)?("""|\'\'\'|```|"|\'|`)'
+_WHO = re.compile(r"""([A-Za-z_]\w*)((?:\s+@?\s*-?\w+)*)\s+$|("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')\s*$|$""")
+_CHARACTER = re.compile(
+    r"""(?:define|default)?\s*(?:-?\d+\s+)?(\w+)\s*=\s*(?:Dynamic)?Character\(\s*(?:_\(\s*)?("([^"]*)"|'([^']*)'|None)"""
+)
+_PASSED = re.compile(
+    r"(?:init\s+(?:-?\d+\s+)?)?python\b|screen\b|style\b|transform\b|image\b|layeredimage\b|testcase\b"
+    r"|translate\s+\w+\s+(?:strings|python|style)\b"
+)
+_KEYWORDS = frozenset(
+    ["play", "queue", "stop", "voice", "show", "scene", "hide", "with", "jump", "call", "return", "label", "menu", "if", "elif", "else", "while", "for", "pass", "define", "default", "image", "init", "python", "window", "pause", "nvl", "camera", "at", "transform", "screen", "style", "translate", "old", "new", "text", "textbutton", "add", "use", "import", "from", "extend_name", "key", "on", "rpy"]
+)
+_IF = re.compile(r"(if|elif|else|while)\b\s*(.*?)\s*:\s*(?:#.*)?$")
+_MAX_LINES = 40
+"""Physical lines of one string; a quotation mark that is never closed must not swallow the file."""
+
+
+def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
+    """Items of a Ren'Py script; a string over several lines is one item, at its first line."""
+    names: dict[str, str | None] = {}
+    faces: dict[str, tuple[str, ...]] = {}
+    node, passed = "", -1
+    blocks: list[tuple[int, str]] = []
+    choices: list[int] = []
+    source = iter(lines)
+    for number, raw in source:
+        if bad := whole(raw, number):
+            yield bad
+            continue
+        body, _ = split_end(raw)
+        bare = body.strip().removeprefix("\ufeff")
+        wide = body.expandtabs(4)
+        indent = len(wide) - len(wide.lstrip())
+        other = Item("other", number, text=raw, node=node)
+        if not bare or bare.startswith("#"):
+            yield other
+            continue
+        if 0 <= passed < indent:
+            yield other
+            continue
+        passed = indent if _PASSED.match(bare) and bare.rstrip().endswith(":") else -1
+        if passed >= 0:
+            yield other
+            continue
+        if label := re.match(r"label\s+([\w.]+)", bare):
+            node, blocks, choices = label[1], [], []
+            yield Item("node", number, text=raw, node=node)
+            continue
+        while choices and choices[-1] >= indent:
+            choices.pop()
+        branch = _IF.match(bare)
+        while blocks and (blocks[-1][0] > indent or (blocks[-1][0] == indent and not (branch and branch[1] != "if"))):
+            blocks.pop()
+        if branch:
+            before = blocks.pop()[1] if blocks and blocks[-1][0] == indent else ""
+            blocks.append((indent, branch[2] or f"not ({before})"))
+            yield other
+            continue
+        if who := _CHARACTER.match(bare):
+            names[who[1]] = who[3] or who[4]
+            yield other
+            continue
+        if shown := re.match(r"show\s+(\w+)((?:\s+\w+)*)", bare):
+            plain = re.split(r"\s(?:at|with|as|behind|onlayer|zorder)\b", shown[2])[0]
+            faces[shown[1].casefold()] = tuple(plain.split())
+        item, problem = _say(number, raw, source, names, faces)
+        if item is None:
+            yield other if not problem else Item("bad", number, text=problem)
+            continue
+        rest = item.tail.lstrip("\"'`").strip().lstrip("()").strip()
+        menu = re.match(r"(?:\([^)]*\)\s*)?(?:if\s+(.*?)\s*)?:\s*(?:#.*)?$", rest) if not item.speaker else None
+        own = (menu[1],) if menu and menu[1] else ()
+        yield Item(
+            kind="choice" if menu else "line", line=number, lead=item.lead, text=item.text, tail=item.tail,
+            said=said(item.text), speaker=item.speaker, tags=item.tags, conditions=own,
+            within=tuple(c for _, c in blocks), depth=len(choices), node=node,
+        )  # fmt: skip
+        if menu:
+            choices.append(indent)
+
+
+def said(text: str) -> str:
+    """The words without text tags; `[name]` stays, as a place for the game's own word."""
+    text = re.sub(r"(?<!\{)\{[^{}]*\}", "", text).replace("{{", "{").replace("%%", "%").replace("[[", "[")
+    text = re.sub(r"\\n", " ", text)
+    return " ".join(re.sub(r"\\(.)", r"\1", text).split())
+
+
+def _say(
+    number: int,
+    raw: str,
+    source: Iterator[tuple[int, str]],
+    names: dict[str, str | None],
+    faces: dict[str, tuple[str, ...]],
+) -> tuple[Item | None, str]:
+    """The say statement or menu choice that starts here, without its place in the script; or why there is none."""
+    for opening in re.finditer(_STRING, raw):
+        who = _WHO.match(raw[: opening.start()].lstrip(" \t\ufeff"))
+        word = who[1] if who else None
+        if who is None or word in _KEYWORDS:
+            # `"Eileen" "Hello"`: the first string is the name, so that the second is tried.
+            if who is None and opening.start() > 0 and raw.lstrip()[:1] in "\"'":
+                continue
+            return None, ""
+        start, quote = opening.end(), opening[1]
+        text, stop, count = raw, _closing(raw, start, quote), 1
+        while stop < 0:
+            following = next(source, None)
+            if following is None or count == _MAX_LINES:
+                return None, text
+            text, count = text + following[1], count + 1
+            stop = _closing(text, start, quote)
+        after = text[stop + len(quote) :]
+        if not word and not who[3] and re.match(r"\s*[\"'`]", after):
+            continue  # this was the name
+        speaker = names.get(word, word) if word else who[3][1:-1] if who[3] else None
+        attributes = tuple(a.lstrip("@-") for a in (who[2] or "").split())
+        face = attributes or faces.get((word or "").casefold()) or faces.get((speaker or "").casefold()) or ()
+        return Item("line", number, text[:start], text[start:stop], text[stop:], speaker=speaker, tags=face), ""
+    return None, ""
+
+
+def _closing(text: str, start: int, quote: str) -> int:
+    at = start
+    while (at := text.find(quote, at)) >= 0:
+        slashes = len(text[start:at]) - len(text[start:at].rstrip("\\"))
+        if slashes % 2 == 0:
+            return at
+        at += 1
+    return -1

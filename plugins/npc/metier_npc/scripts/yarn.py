@@ -1,0 +1,93 @@
+"""Yarn Spinner scripts (2 and 3): nodes, speakers, options, line groups, commands and hashtags, by docs.yarnspinner.dev.
+
+It follows options and <<if>> blocks for context; it does not run commands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from metier_npc.scripts.item import Item, cut, split_end, whole
+
+_SPEAKER = re.compile(r"([^\s:\\{}<\[#][^:\\{}<\[#]{0,60}?)(?:\s*:\s+|：\s*)(?=\S)")
+_COMMAND = re.compile(r"<<\s*(\w+)\b\s*(.*?)\s*>>\s*$")
+_OPTION = re.compile(r"\s*(?:->|=>)\s*")
+_TITLE = re.compile(r"\s*title\s*:\s*(.*)")
+_CONDITION = re.compile(r"<<\s*(?:if\s+(.*?)|once(?:\s+if\s+(.*?))?)\s*>>")
+_TAG = re.compile(r"(?<!\\)#([^\s#]+)")
+
+
+def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
+    """Items of a Yarn script, one a physical line, in order."""
+    in_body, node = False, ""
+    blocks: list[str] = []
+    options: list[int] = []  # indentation of each open option
+    for number, raw in lines:
+        if bad := whole(raw, number):
+            yield bad
+            continue
+        body, end = split_end(raw)
+        bare = body.strip()
+        if not in_body:
+            if title := _TITLE.match(body):
+                node = title[1].strip()
+            in_body = bare == "---"
+            yield Item("node" if title else "other", number, text=raw, node=node)
+            continue
+        if bare == "===":
+            in_body, blocks, options = False, [], []
+            yield Item("other", number, text=raw, node=node)
+            continue
+        code = _before_comment(body)
+        if not code.strip():
+            yield Item("other", number, text=raw, node=node)
+            continue
+        if command := _COMMAND.match(code.strip()):
+            _follow(command[1], command[2], blocks)
+            yield Item(
+                "other", number, text=raw, node=node, target=command[2] if command[1] in {"jump", "detour"} else None
+            )
+            continue
+        indent = len(code.expandtabs(4)) - len(code.expandtabs(4).lstrip())
+        while options and options[-1] >= indent:
+            options.pop()
+        mark = _OPTION.match(code)
+        choice = mark is not None and mark[0].lstrip().startswith("->")
+        at = mark.end() if mark else len(code) - len(code.lstrip())
+        condition = _CONDITION.search(code, at)
+        own = tuple(c.strip() for c in condition.groups() if c) if condition else ()
+        stop = min([len(code), *(m.start() for m in (condition, _TAG.search(code, at)) if m)])
+        speaker = _SPEAKER.match(code[at:stop])
+        if speaker:
+            at += speaker.end()
+        lead, text, _ = cut(code, at, stop)
+        yield Item(
+            kind="choice" if choice else "line" if text else "other",
+            line=number, lead=lead, text=text, tail=body[len(lead) + len(text) :] + end, said=said(text),
+            speaker=speaker[1].strip() if speaker else None,
+            conditions=own, within=tuple(blocks), tags=tuple(_TAG.findall(code[stop:])),
+            depth=len(options), node=node,
+        )  # fmt: skip
+        if choice:
+            options.append(indent)
+
+
+def said(text: str) -> str:
+    """The words without markup, escapes undone; `{$name}` stays, as a place for the game's own word."""
+    text = re.sub(r"(?<!\\)\[/?[^\[\]]*(?<!\\)\]", "", text)
+    return " ".join(re.sub(r"\\(.)", r"\1", text).split())
+
+
+def _before_comment(body: str) -> str:
+    found = re.search(r"(?<![\\:/])//", body)
+    return body[: found.start()] if found else body
+
+
+def _follow(command: str, rest: str, blocks: list[str]) -> None:
+    if command in {"if", "once"}:
+        blocks.append(rest.removeprefix("if ").strip())
+    elif command in {"elseif", "else"} and blocks:
+        blocks[-1] = rest.strip() or f"not ({blocks[-1]})"
+    elif command in {"endif", "endonce"} and blocks:
+        blocks.pop()
