@@ -1,1 +1,33 @@
-CHECKS = ()
+"""What a narrative lead would mark, one file a rule; each serves as metric, as guard in a game and as reward."""
+
+from __future__ import annotations
+
+from metier.contracts import Check
+from metier_npc.checks.actions import action_allowed
+from metier_npc.checks.bubble import bark_bubble, bubble, persona_bubble
+from metier_npc.checks.character import bark_in_character, in_character, persona_in_character
+from metier_npc.checks.numbers import numbers_known
+from metier_npc.checks.secrets import keeps_secrets, persona_keeps_secrets
+from metier_npc.checks.spoken import bark_spoken, persona_spoken, spoken
+from metier_npc.checks.variety import bark_variety, fresh, persona_fresh
+
+CHECKS: tuple[Check, ...] = (
+    in_character,
+    keeps_secrets,
+    action_allowed,
+    bubble,
+    spoken,
+    fresh,
+    bark_in_character,
+    bark_bubble,
+    bark_spoken,
+    bark_variety,
+    persona_in_character,
+    persona_keeps_secrets,
+    persona_bubble,
+    persona_spoken,
+    persona_fresh,
+    numbers_known,
+)
+
+__all__ = ["CHECKS", *sorted(check.name for check in CHECKS)]

@@ -1,0 +1,45 @@
+"""The words of an answer and of what the writer gave, for every rule alike. It judges nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+(?:[.,]\d+)*")
+HAN = re.compile(r"[\u3400-\u9fff]")
+
+
+def said_in(output: Mapping[str, Any]) -> Iterator[str]:
+    """Each thing that is said aloud, of any of the three tasks."""
+    for field in ("line", "text"):
+        if isinstance(value := output.get(field), str):
+            yield value
+    yield from (v for v in output.get("variants", ()) if isinstance(v, str))
+
+
+def given(input: Mapping[str, Any], *fields: str) -> str:
+    """What the writer put into those fields, as one text; history counts with all who spoke."""
+    parts: list[str] = []
+    for field in fields:
+        value = input.get(field)
+        if isinstance(value, Mapping):
+            parts += [f"{k} {v}" for k, v in value.items()]
+        elif isinstance(value, list):
+            parts += [str(v.get("text", "")) if isinstance(v, Mapping) else str(v) for v in value]
+        elif value is not None:
+            parts.append(str(value))
+    return "\n".join(parts)
+
+
+def grams(text: str, size: int = 3) -> frozenset[str]:
+    """Character n-grams of the bare words, for likeness."""
+    plain = "".join(c if c.isalnum() else " " for c in text.casefold())
+    plain = " ".join(plain.split())
+    return frozenset(plain[i : i + size] for i in range(max(1, len(plain) - size + 1)))
+
+
+def likeness(one: str, other: str) -> float:
+    """Jaccard likeness of the trigrams, 0 to 1."""
+    a, b = grams(one), grams(other)
+    return len(a & b) / len(a | b)

@@ -1,0 +1,52 @@
+"""What is said must fit its bubble: a full-width character takes two places, and a bubble has no line breaks."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from metier.contracts import Check, Finding
+from metier_npc.checks.answer import said_in
+from metier_npc.tasks import BARK, LINE, PERSONA
+
+RULE = "max_chars, East Asian Wide and Fullwidth characters (UAX #11) counted as two"
+
+
+def width(text: str) -> int:
+    """Places a text takes."""
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in unicodedata.normalize("NFC", text)
+    )
+
+
+def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
+    """One finding for each bubble that overflows."""
+    limit = input.get("max_chars")
+    if not isinstance(limit, int):
+        return []
+    return [
+        Finding(message=f"takes {width(text)} characters, the bubble has {limit}", rule=RULE, excerpt=text[-40:])
+        for text in said_in(output)
+        if width(text) > limit
+    ]
+
+
+def _check(name: str, task: str, input: dict[str, Any], short: dict[str, Any], long: dict[str, Any]) -> Check:
+    input = {"speaker": "周婆", "max_chars": 12, **input}
+    return Check(name, (task,), run, (input, short), (input, long), "Fits its bubble, full-width counted double.")
+
+
+_REST = {"emotion": "neutral", "action": "none", "remember": []}
+bubble = _check("bubble", LINE, {}, {"line": "河水涨了。", **_REST}, {"line": "河水又涨了。！", **_REST})
+bark_bubble = _check(
+    "bark_bubble",
+    BARK,
+    {"situation": "下雨"},
+    {"variants": ["河水涨了。"]},
+    {"variants": ["涨了。", "河水又涨上来了。"]},
+)
+persona_bubble = _check(
+    "persona_bubble", PERSONA, {"player": "怎么了？"}, {"text": "涨水了。"}, {"text": "河水涨上来了啊。"}
+)

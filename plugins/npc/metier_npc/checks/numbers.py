@@ -1,0 +1,37 @@
+"""In a long conversation a character must not make up figures: each number stands in what it knows or was told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from metier.contracts import Check, Finding
+from metier_npc.checks.answer import given, said_in
+from metier_npc.tasks import PERSONA, opened
+
+_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+
+
+def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
+    """One finding for each number in figures that the input does not hold."""
+    known = given(input, "speaker", "persona", "world", "facts", "player", "history", "state")
+    known += "".join(f"\n{s['text']}" for s in input.get("secrets") or () if opened(s, input.get("state") or {}))
+    have = set(_NUMBER.findall(known))
+    return [
+        Finding(message=f"nothing it knows says {number}", rule="house rule: no made-up figures", excerpt=number)
+        for text in said_in(output)
+        for number in _NUMBER.findall(text)
+        if number not in have
+    ]
+
+
+_TALK = {"speaker": "Mira", "facts": ["the ferry holds 12 people"], "player": "How many fit?"}
+numbers_known = Check(
+    name="numbers_known",
+    tasks=(PERSONA,),
+    run=run,
+    passing=(dict(_TALK), {"text": "12, if none of them is fat."}),
+    failing=(dict(_TALK), {"text": "20, if none of them is fat."}),
+    description="Each number stands in what the character knows.",
+)

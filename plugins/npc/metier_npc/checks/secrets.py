@@ -1,0 +1,96 @@
+"""A secret stays untold until its condition holds.
+
+A secret counts as told when a name or number of it that nobody mentioned falls, or half of its own words do. Words, not
+meaning: a paraphrase that shares nothing with the secret passes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from metier.contracts import Check, Finding
+from metier_npc.checks.answer import HAN, WORD, given, said_in
+from metier_npc.tasks import LINE, PERSONA, opened
+
+RULE = "the secret's own condition"
+_STOP = frozenset(
+    ["the", "and", "was", "were", "are", "has", "had", "have", "not", "his", "her", "its", "their", "our", "your", "with", "from", "that", "this", "into", "who", "whom", "what", "when", "where", "why", "how", "for", "but", "out", "off", "did", "does", "done", "she", "him", "they", "them", "you", "one", "all", "any", "can", "will", "would", "could", "there", "here", "over", "under", "than", "then", "too", "very", "been", "being", "only", "own", "said", "says", "about", "after", "before", "because", "just", "made", "make", "get", "got", "let"]
+)
+
+
+def told(secret: Mapping[str, Any], text: str, known: str) -> str | None:
+    """The words that give a secret away; None where it is kept.
+
+    Args:
+        secret: with `text` and `about`.
+        text: what is said.
+        known: what may be said anyway.
+    """
+    mine, theirs = _marks(f"{secret['text']}"), _marks(f"{known} {secret.get('about', '')}")
+    own = {mark for mark in mine if mark not in theirs}
+    said = _marks(text)
+    hits = own & said
+    names = {m.casefold() for m in re.findall(r"(?<=[\w,;] )[A-Z][a-z]{2,}|\d+", str(secret["text"]))}
+    if not hits:
+        return None
+    if any(_stem(name) in hits for name in names) or len(hits) >= max(2, (len(own) + 1) // 2) or hits == own:
+        return ", ".join(sorted(hits))
+    return None
+
+
+def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
+    """One finding for each locked secret that is given away."""
+    state = input.get("state") or {}
+    known = given(input, "speaker", "persona", "world", "facts", "player", "history", "choices")
+    found = []
+    for secret in input.get("secrets") or ():
+        if opened(secret, state):
+            known += "\n" + secret["text"]
+    for secret in input.get("secrets") or ():
+        if opened(secret, state):
+            continue
+        for text in said_in(output):
+            if words := told(secret, text, known):
+                condition = secret["when"] + (
+                    f" >= {secret['at_least']:g}" if secret.get("at_least") is not None else ""
+                )
+                found.append(
+                    Finding(message=f"tells about {secret['about']} before {condition} holds", rule=RULE, excerpt=words)
+                )
+    return found
+
+
+def _stem(word: str) -> str:
+    word = re.sub(r"['’]s?$", "", word.casefold())
+    return re.sub(r"(?:ing|ed|es|s)$", "", word) if len(word) > 4 else word
+
+
+def _marks(text: str) -> set[str]:
+    """What a text can be told by: stems of its content words, and pairs of Han characters."""
+    words = {_stem(w) for w in WORD.findall(text) if not HAN.search(w) and (len(w) > 2 or w.isdigit())} - _STOP
+    han = re.findall(r"[\u3400-\u9fff]+", text)
+    return words | {run[i : i + 2] for run in han for i in range(len(run) - 1)}
+
+
+_SECRET = {"about": "the wreck", "text": "Mira cut the rope for Brant's gold", "when": "trust", "at_least": 3}
+_SCENE = {"speaker": "Mira", "secrets": [_SECRET], "state": {"trust": 1}}
+_REST = {"emotion": "neutral", "action": "none", "remember": []}
+keeps_secrets = Check(
+    name="keeps_secrets",
+    tasks=(LINE,),
+    run=run,
+    passing=(dict(_SCENE), {"line": "The wreck? Boats sink.", **_REST}),
+    failing=(dict(_SCENE), {"line": "I cut the rope. Gold is gold.", **_REST}),
+    description="No secret is told before its condition holds.",
+)
+_TALK = {**_SCENE, "player": "Why did it sink?"}
+persona_keeps_secrets = Check(
+    name="persona_keeps_secrets",
+    tasks=(PERSONA,),
+    run=run,
+    passing=(dict(_TALK), {"text": "Water got in. It does that."}),
+    failing=(dict(_TALK), {"text": "Ask Brant what he paid me."}),
+    description="No secret is told before its condition holds.",
+)

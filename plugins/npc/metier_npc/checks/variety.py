@@ -1,0 +1,103 @@
+"""Players hear a line a hundred times: barks must differ, and nobody says the same thing twice in one talk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+from metier.contracts import Check, Finding
+from metier_npc.checks.answer import likeness, said_in
+from metier_npc.tasks import BARK, LINE, PERSONA
+
+TWINS = 0.7
+"""Jaccard likeness of trigrams from which two lines sound the same: `Who goes there?` and `Who's there?` are at 0.5."""
+RULE = "house rule: variety"
+
+
+class Variety(NamedTuple):
+    """How varied many answers to one input are, each 0 to 1."""
+
+    distinct: float
+    """Share of answers that are no near-twin of an earlier one."""
+    distinct_2: float
+    """Different word pairs over all word pairs (distinct-2, Li et al. 2016, arXiv 1510.03055); characters in Chinese."""
+
+
+def variety_of(lines: Sequence[str]) -> Variety:
+    """Variety over many calls; one line, or none, counts as fully varied."""
+    kept: list[str] = []
+    for line in lines:
+        if all(likeness(line, other) < TWINS for other in kept):
+            kept.append(line)
+    pairs = [pair for line in lines for pair in _pairs(line)]
+    return Variety(len(kept) / len(lines) if lines else 1.0, len(set(pairs)) / len(pairs) if pairs else 1.0)
+
+
+def _pairs(line: str) -> list[tuple[str, str]]:
+    units = line.casefold().split() if line.isascii() or " " in line.strip() else [c for c in line if c.isalnum()]
+    return list(zip(units, units[1:], strict=False))
+
+
+def among_barks(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
+    """Findings for a wrong number of variants, twins among them, and barks that were to be avoided."""
+    variants = list(said_in(output))
+    found = []
+    if len(variants) != (wanted := input.get("count", 3)):
+        found.append(Finding(message=f"{len(variants)} variants where {wanted} were asked for", rule=RULE))
+    for one, other in combinations(variants, 2):
+        if likeness(one, other) >= TWINS:
+            found.append(Finding(message=f"two variants sound the same: {one!r}", rule=RULE, excerpt=other))
+    for heard in input.get("avoid") or ():
+        found += [
+            Finding(message=f"heard lately: {heard!r}", rule=RULE, excerpt=v)
+            for v in variants
+            if likeness(v, heard) >= TWINS
+        ]
+    return found
+
+
+def within_talk(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
+    """A finding where the character repeats what it said before."""
+    me = input.get("speaker")
+    before = [t["text"] for t in input.get("history") or () if t.get("who") == me]
+    return [
+        Finding(message=f"said before: {old!r}", rule=RULE, excerpt=text)
+        for text in said_in(output)
+        for old in before
+        if likeness(text, old) >= TWINS
+    ]
+
+
+_BRIEF = {"speaker": "Guard", "situation": "hears a noise", "count": 2, "avoid": ["Who goes there?"]}
+bark_variety = Check(
+    name="bark_variety",
+    tasks=(BARK,),
+    run=among_barks,
+    passing=(dict(_BRIEF), {"variants": ["Something moved.", "Rats. It had better be rats."]}),
+    failing=(dict(_BRIEF), {"variants": ["Something moved!", "Something moved..."]}),
+    description="As many variants as asked for, none like another or like one heard lately.",
+)
+_PAST = [{"who": "Mira", "text": "The rope won't wait."}, {"who": "Player", "text": "Please."}]
+fresh = Check(
+    name="fresh",
+    tasks=(LINE,),
+    run=within_talk,
+    passing=(
+        {"speaker": "Mira", "history": list(_PAST)},
+        {"line": "Get in, then.", "emotion": "neutral", "action": "none", "remember": []},
+    ),
+    failing=(
+        {"speaker": "Mira", "history": list(_PAST)},
+        {"line": "The rope won't wait!", "emotion": "neutral", "action": "none", "remember": []},
+    ),
+    description="Does not repeat its own earlier line.",
+)
+persona_fresh = Check(
+    name="persona_fresh",
+    tasks=(PERSONA,),
+    run=within_talk,
+    passing=({"speaker": "Mira", "history": list(_PAST), "player": "Well?"}, {"text": "Get in, then."}),
+    failing=({"speaker": "Mira", "history": list(_PAST), "player": "Well?"}, {"text": "The rope won't wait."}),
+    description="Does not repeat its own earlier answer.",
+)
