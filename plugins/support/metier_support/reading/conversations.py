@@ -1,0 +1,92 @@
+"""Chat logs with a whole conversation a row: a list of messages (JSONL), or lines such as `Customer: …` in a cell."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from metier.contracts import BadRow, Sample
+from metier_support.reading.cells import column, first_row, rows_with, text
+from metier_support.reading.dialogue import Conversation, Said, speaker
+from metier_support.reading.order_facts import order_of
+from metier_support.tasks import REPLY
+
+TALK = (
+    "messages", "conversation", "dialogue", "dialog", "transcript", "turns", "chat", "log", "utterances", "对话",
+    "聊天记录", "会话内容",
+)  # fmt: skip
+INTENT = ("intent", "label", "category", "意图")
+_LINE = re.compile(r"(?:^|\n|\s\|\s)\s*(?:\[[^\]\n]{0,30}\]\s*)?(?P<who>[\w \-]{1,24}?)\s*[:：]\s*")
+
+
+class Conversations:
+    """One conversation a row; a sample for each agent message in it."""
+
+    name, task = "conversations", REPLY
+    example = Path(__file__).parents[1] / "examples" / "conversations.jsonl"
+
+    def accepts(self, path: Path) -> bool:
+        """Whether its first row has a column whose value is a conversation."""
+        row = first_row(path)
+        return row is not None and (name := column(row, TALK)) is not None and bool(messages(row.values[name]))
+
+    def read(self, path: Path) -> Iterator[Sample | BadRow]:
+        """Samples in order, all of a row at that row; a row without a conversation is a bad row."""
+        for item in rows_with(path, {"messages": TALK}):
+            if isinstance(item, BadRow):
+                yield item
+                continue
+            row, named = item
+            name = named.get("messages", "messages")
+            said = messages(row.values.get(name))
+            label = column(row, INTENT)
+            talk = Conversation(order_of(row.values))
+            given = False
+            for one in said:
+                for sample in talk.add(one, row.provenance, intent=text(row.values[label]) if label else None):
+                    given = True
+                    yield sample
+            if not given:
+                yield BadRow(
+                    provenance=row.provenance,
+                    field=name,
+                    reason="no agent answers a customer in it" if said else "this is no conversation",
+                    remedy='write [{"role": "customer", "content": …}, …] or lines such as Customer: …',
+                )
+
+
+def messages(value: Any) -> list[Said]:
+    """Messages of a conversation in any of its spellings; empty where it is none.
+
+    A list of objects with a speaker and a text, the same as JSON in a cell, or text with a speaker before each line.
+    """
+    if isinstance(value, str):
+        if value.lstrip()[:1] in {"[", "{"}:
+            try:
+                return messages(json.loads(value))
+            except (ValueError, RecursionError):
+                pass
+        return _from_lines(value)
+    if isinstance(value, dict):
+        value = value.get("messages") or value.get("turns") or value.get("comments")
+    found = []
+    for item in value if isinstance(value, list) else ():
+        if not isinstance(item, dict):
+            continue
+        low = {str(k).casefold(): v for k, v in item.items()}
+        who = next((low[k] for k in ("role", "speaker", "who", "from", "sender", "author", "inbound") if k in low), None)
+        said = next((low[k] for k in ("content", "text", "value", "message", "body", "utterance") if k in low), None)
+        known = speaker(who)
+        if known and known != "silent" and text(said):
+            found.append(Said(known, text(said)))
+    return found
+
+
+def _from_lines(value: str) -> list[Said]:
+    marks = [m for m in _LINE.finditer(value) if speaker(m["who"]) is not None]
+    ends = [m.start() for m in marks[1:]] + [len(value)]
+    found = [(speaker(m["who"]) or "", text(value[m.end() : end])) for m, end in zip(marks, ends, strict=True)]
+    return [Said(who, said) for who, said in found if who != "silent" and said]

@@ -1,0 +1,88 @@
+"""From messages in order to samples of `support.reply`: one for each thing an agent said to a customer.
+
+Who takes over and what a reply stands on is read from the agent's own words and columns, never guessed: the intent is
+left out where the file does not tell it, and `used` stays empty.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, get_args
+
+from metier.contracts import BadRow, Provenance, Sample
+from metier_support.reading.cells import language_of
+from metier_support.tasks import REPLY
+from metier_support.types import LONGEST_REPLY, Intent
+from metier_support.wording import hands_over
+
+TURNS = 12
+"""Messages kept before a reply: about what fits a small base's prompt beside the passages."""
+INTENTS = frozenset(get_args(Intent))
+
+CUSTOMER = frozenset(
+    "customer user client buyer visitor end_user end-user enduser requester consumer shopper guest human inbound in "
+    "incoming true 1 c 顾客 客户 用户 买家 访客 消费者".split()
+)
+AGENT = frozenset(
+    "agent assistant support seller operator rep representative staff admin advisor adviser bot chatbot gpt csr "
+    "outbound out outgoing false 0 a service_agent customer_service merchant shop store 客服 卖家 商家 店家 坐席 人工客服".split()
+)
+SILENT = frozenset("system event note internal_note metadata status 系统".split())
+
+
+class Said(NamedTuple):
+    """One message with its speaker: `customer`, `agent`, or `silent` for what belongs to neither."""
+
+    who: str
+    text: str
+
+
+def speaker(value: Any) -> str | None:
+    """`customer`, `agent` or `silent`; None where the word is not known."""
+    word = str(value).strip().casefold().rstrip(":：").replace(" ", "_")
+    if word in CUSTOMER:
+        return "customer"
+    if word in AGENT or re.fullmatch(r"(?:agent|rep|客服)[_\d]*\d+", word):
+        return "agent"
+    return "silent" if word in SILENT else None
+
+
+class Conversation:
+    """A conversation as it grows: hand it messages, get a sample for each reply. Holds `TURNS` messages.
+
+    Args:
+        order: order facts known of the whole conversation.
+    """
+
+    def __init__(self, order: Mapping[str, Any] | None = None) -> None:
+        self.order = dict(order or {})
+        self._turns: list[dict[str, str]] = []
+
+    def add(
+        self, said: Said, provenance: Provenance, *, intent: str | None = None, escalate: bool | None = None
+    ) -> Iterator[Sample | BadRow]:
+        """The sample of an agent's message, where a customer spoke before it; nothing for other messages."""
+        asked = any(turn["who"] == "customer" for turn in self._turns)
+        if said.who == "agent" and asked:
+            if len(said.text) > LONGEST_REPLY:
+                yield BadRow(
+                    provenance=provenance,
+                    field="text",
+                    reason=f"the reply has {len(said.text)} characters, a chat reply at most {LONGEST_REPLY}",
+                    remedy="shorten it, or leave the row out",
+                )
+            else:
+                yield self._sample(said.text, provenance, intent, escalate)
+        if said.who != "silent":
+            self._turns = [*self._turns, {"who": said.who, "text": said.text}][-TURNS:]
+
+    def _sample(self, text: str, provenance: Provenance, intent: str | None, escalate: bool | None) -> Sample:
+        input: dict[str, Any] = {"dialogue": list(self._turns)}
+        if self.order:
+            input["order"] = dict(self.order)
+        if language_of(text) == "zh":
+            input["language"] = "zh"
+        output: dict[str, Any] = {"intent": intent} if intent in INTENTS else {}
+        output |= {"escalate": hands_over(text) if escalate is None else escalate, "used": [], "reply": text}
+        return Sample(task=REPLY, input=input, output=output, provenance=provenance)

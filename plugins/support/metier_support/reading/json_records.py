@@ -1,0 +1,141 @@
+"""Objects of a JSON file one at a time, whatever it is: one object, an array, a page of an API, or one object a line.
+
+The file is gone through in pieces; only the object at hand is held, so that an export of a gigabyte is read in the
+memory of its largest ticket.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from metier.contracts import BadRow, DataError, Provenance
+
+WRAPPERS = ("tickets", "results", "conversations", "data", "items", "records", "threads")
+"""Keys under which APIs put the list of a page."""
+LARGEST = 8 << 20
+"""Characters of one object; a longer one is damage or no ticket."""
+_PIECE = 1 << 16
+_NOWHERE = 1 << 40
+_MARKS = re.compile(r'["\\{}\[\]\n]')
+_PAGE = re.compile(
+    r'\ufeff?\s*\{(?:\s*"[^"\\]{0,80}"\s*:\s*(?:null|true|false|-?[\d.]+|"[^"\\]{0,400}")\s*,)*'
+    rf'\s*"(?:{"|".join(WRAPPERS)})"\s*:\s*\['
+)
+
+
+class Record(NamedTuple):
+    """One object and the line it starts on."""
+
+    values: dict[str, Any]
+    provenance: Provenance
+
+
+def read_records(path: Path) -> Iterator[Record | BadRow]:
+    """Objects of a JSON file, in order; one that does not parse is a bad row.
+
+    Raises:
+        DataError: the file cannot be read, holds no object, or ends within one.
+    """
+    from metier.data.encoding import detect_encoding, open_bytes
+
+    path = Path(path)
+    try:
+        with open_bytes(path) as raw, io.TextIOWrapper(raw, detect_encoding(path), "surrogateescape") as file:
+            yield from _Scanner(path).objects(file)
+    except UnicodeDecodeError as error:
+        raise DataError(f"it is not {error.encoding}", where=str(path), remedy="save it as UTF-8") from error
+    except (OSError, EOFError) as error:
+        what = getattr(error, "strerror", None) or error
+        raise DataError(f"it cannot be read: {what}", where=str(path), remedy="check the path") from error
+
+
+class _Scanner:
+    def __init__(self, path: Path) -> None:
+        self.path, self.line, self.depth, self.top = path, 1, 0, 0
+        self.in_string = self.escaped = False
+
+    def objects(self, file: io.TextIOWrapper) -> Iterator[Record | BadRow]:
+        piece = file.read(_PIECE)
+        if page := _PAGE.match(piece):
+            self.top = 2
+            self.depth = 2
+            self.line += page[0].count("\n")
+            piece = piece[page.end() :]
+        elif piece.lstrip("\ufeff \t\r\n").startswith("["):
+            self.top = 1
+        held: list[str] = []
+        size, start, found, inside = 0, 1, False, False
+        while piece:
+            begin = 0
+            for mark in _MARKS.finditer(piece):
+                event = self._step(mark[0], mark.start(), piece)
+                if event == "open":
+                    begin, start, inside = mark.start(), self.line, True
+                elif event == "close" and inside:
+                    held.append(piece[begin : mark.end()])
+                    found, inside = True, False
+                    yield self._record("".join(held), start)
+                    held, size = [], 0
+            if inside:
+                held.append(piece[begin:])
+                size += len(piece) - begin
+                if size > LARGEST:
+                    raise self._broken(f"the object has more than {LARGEST >> 20} million characters", start)
+            piece = file.read(_PIECE)
+        if inside:
+            raise self._broken("the file ends within an object", start)
+        if not found:
+            raise self._broken("there is no JSON object", 1)
+
+    def _step(self, mark: str, at: int, piece: str) -> str:
+        if mark == "\n":
+            self.line += 1
+            return ""
+        if self.in_string:
+            if mark == '"' and not _escaped(piece, at, self.escaped):
+                self.in_string = False
+            self.escaped = mark == "\\" and at == len(piece) - 1 and not _escaped(piece, at, self.escaped)
+            return ""
+        if mark == '"':
+            self.in_string, self.escaped = True, False
+        elif mark in "{[":
+            self.depth += 1
+            return "open" if mark == "{" and self.depth == self.top + 1 else ""
+        elif mark in "}]":
+            self.depth -= 1
+            closed = mark == "}" and self.depth == self.top
+            if self.top == 0:
+                self.depth = max(self.depth, 0)
+            elif self.depth < self.top:
+                self.top = _NOWHERE  # What follows the list is the page's own business, no ticket.
+            return "close" if closed else ""
+        return ""
+
+    def _record(self, text: str, line: int) -> Record | BadRow:
+        place = Provenance(source=str(self.path), line=line)
+        try:
+            value = json.loads(text, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            said = getattr(error, "msg", None) or str(error) or "it is nested too deeply"
+            return BadRow(provenance=place, reason=f"this is not JSON: {said}", remedy="export it again")
+        return Record(value, place)
+
+    def _broken(self, what: str, line: int) -> DataError:
+        return DataError(what, where=f"{self.path}:{line}", remedy="give a JSON file of tickets, whole")
+
+
+def _escaped(piece: str, at: int, before: bool) -> bool:
+    """Whether the character at `at` stands behind an odd number of backslashes; `before`: the last piece ended so."""
+    count = 0
+    while at - count > 0 and piece[at - count - 1] == "\\":
+        count += 1
+    return (count + (1 if before and count == at else 0)) % 2 == 1
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"JSON has no {name}")
