@@ -1,0 +1,30 @@
+"""What a team lead would mark, one file a check; each serves as metric, as guard in a product and as reward."""
+
+from __future__ import annotations
+
+from metier.contracts import Check
+from metier_support.checks.escalation import escalation
+from metier_support.checks.grounded import grounded
+from metier_support.checks.listing_facts import listing_facts
+from metier_support.checks.listing_form import listing_form
+from metier_support.checks.passages_named import passages_named
+from metier_support.checks.placeholders import placeholders
+from metier_support.checks.privacy import privacy
+from metier_support.checks.review_fair import review_fair
+from metier_support.checks.review_quotes import review_quotes
+from metier_support.checks.spans_verbatim import spans_verbatim
+
+CHECKS: tuple[Check, ...] = (
+    grounded,
+    passages_named,
+    escalation,
+    privacy,
+    placeholders,
+    spans_verbatim,
+    listing_facts,
+    listing_form,
+    review_quotes,
+    review_fair,
+)
+
+__all__ = ["CHECKS"]

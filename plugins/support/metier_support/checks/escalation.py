@@ -1,0 +1,111 @@
+"""A person must take over where the policy says so, and only there; and the reply must say what the flag says.
+
+A policy says so in a sentence such as `Claims above £150 go to a supervisor` or `Hand over anything about injury or
+fire to the safety team`. Such a sentence holds where one of its alternatives does: an amount above its threshold, or
+words that the customer used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from metier.contracts import Check, Finding
+from metier_support.case import order_text, policy, said_by
+from metier_support.figures import figures
+from metier_support.policies.search import terms
+from metier_support.tasks import REPLY
+from metier_support.wording import asks_for_person, hands_over
+
+RULE = "House rule: a person takes over where the policy says so"
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？；])|\n")
+_MUST = re.compile(
+    r"\b(?:hand|pass|transfer|forward|escalate|refer|send|give)\b[^.]{0,80}?\bto (?:a|an|the|our) (?P<who>[a-z]+(?: [a-z]+){0,2})"
+    r"|\b(?:goes?|must go|are decided|is decided|are handled|is handled|needs?) (?:to|by) (?:a|an|the|our) [a-z]+(?: [a-z]+)?"
+    r"|\bescalate\b|\bneeds? (?:a|an|the) (?:person|human|supervisor|manager|colleague|specialist)\b"
+    r"|转(?:给|交)?(?:人工|主管|专员|专人|经理|安全|法务)[^。，；]{0,4}|由(?:主管|专员|经理|人工)[^。，；]{0,4}",
+    re.IGNORECASE,
+)
+_PEOPLE = re.compile(
+    r"person|human|colleague|supervisor|manager|specialist|team|agent|desk|lead|人|主管|专员|经理|安全|法务|escalate", re.IGNORECASE
+)
+_ABOVE = re.compile(r"\b(?:above|over|more than|exceed\w*|worth more than)\b|超过|以上|高于|大于", re.IGNORECASE)
+_SCAFFOLD = set(
+    terms(
+        "hand pass transfer forward escalate refer send give go goes must need needs decided handled case cases claim claims "
+        "customer customers order orders anything any all mention mentions mentioned about where when if someone who wants "
+        "over above more than worth ask asks asking everything request requests says say reports report straight always "
+        "immediately question questions complaint involving involves word words supervisor manager person human colleague "
+        "specialist team agent desk lead only talk"
+    )
+)
+_ALTERNATIVE = re.compile(r",|;|:|\bor\b|\band\b|[、，；：或和]")
+_HAN_SCAFFOLD = re.compile(r"(?:如果|凡|涉及|提到|关于|要求|的|一律|都|请|须|需|应|顾客|客户|订单|情况|时|必须|等|问题|投诉|由|处理)")
+
+
+def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
+    """Findings where the flag goes against the policy, or the reply against the flag."""
+    flag, reply = output.get("escalate") is True, str(output.get("reply", ""))
+    asked = said_by(input, "customer")
+    rules = list(rules_of(policy(input)))
+    holds = next((rule for rule in rules if rule_holds(rule, input)), None)
+    found = []
+    if holds and not flag:
+        found.append(Finding(message=f"does not escalate, though the policy says: {holds}", rule=RULE, excerpt=holds))
+    if flag and not holds and output.get("used") and not rules and not asks_for_person(asked):
+        found.append(Finding(message="escalates what the policy lets an agent answer", rule=RULE))
+    if flag and not hands_over(reply):
+        found.append(Finding(message="escalates without telling the customer that a person takes over", rule=RULE, excerpt=reply[:60]))
+    if not flag and hands_over(reply):
+        found.append(Finding(message="tells the customer that a person takes over, but does not escalate", rule=RULE, excerpt=reply[:60]))
+    return found
+
+
+def rules_of(text: str) -> Iterator[str]:
+    """Sentences of a policy that say when a person takes over."""
+    for sentence in _SENTENCE.split(text):
+        if (found := _MUST.search(sentence)) and _PEOPLE.search(found[0]):
+            yield sentence.strip()
+
+
+def rule_holds(rule: str, input: Mapping[str, Any]) -> bool:
+    """Whether one alternative of such a sentence holds for this customer and order."""
+    said = said_by(input, "customer")
+    words = set(terms(said))
+    limits = [f for f in figures(rule) if f.kind == "amount"]
+    if limits and _ABOVE.search(rule):
+        amounts = [f.value.split() for f in figures(f"{order_text(input)}\n{said}") if f.kind == "amount"]
+        if any(a[1] == limit.value.split()[1] and float(a[0]) > float(limit.value.split()[0]) for a in amounts for limit in limits):
+            return True
+    if re.search(r"asks? for a (?:person|human|manager|supervisor)|wants? a (?:person|human|manager)|要求人工|要找人工", rule, re.IGNORECASE) and asks_for_person(said):
+        return True
+    for part in _ALTERNATIVE.split(_MUST.sub(lambda m: _inside(m), rule)):
+        if _ABOVE.search(part) and figures(part):
+            continue
+        if re.search(r"[\u3400-\u9fff]", part):
+            bare = _HAN_SCAFFOLD.sub("", _MUST.sub("", part)).strip(" 。")
+            if len(bare) >= 2 and bare in said:
+                return True
+        else:
+            asked = [term for term in terms(part) if term not in _SCAFFOLD]
+            if asked and all(term in words for term in asked):
+                return True
+    return False
+
+
+def _inside(found: re.Match[str]) -> str:
+    """What stands between `hand over` and `to the team`, which is what the rule is about."""
+    return re.sub(r"\bto (?:a|an|the|our) .*$", "", found[0]) + " "
+
+
+_POLICY = [{"id": "P1", "text": "Refunds take 5 working days. Hand over any mention of injury or fire to the safety team."}]
+_HURT = {"dialogue": [{"who": "customer", "text": "the kettle caught fire"}], "passages": _POLICY}
+escalation = Check(
+    name="escalation",
+    tasks=(REPLY,),
+    run=run,
+    passing=(_HURT, {"escalate": True, "used": ["P1"], "reply": "I am passing this to our safety team now."}),  # type: ignore[dict-item]
+    failing=(_HURT, {"escalate": False, "used": ["P1"], "reply": "Refunds take 5 working days."}),  # type: ignore[dict-item]
+    description="A person takes over where the policy says so, and the reply says it.",
+)
