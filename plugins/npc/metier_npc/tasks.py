@@ -1,6 +1,6 @@
-"""The tasks `npc.line`, `npc.bark` and `npc.persona`: who speaks, what the world is like, and what may be said and done.
+"""The tasks `npc.line`, `npc.bark` and `npc.persona`: who speaks, what the world is like, what may be said and done.
 
-A secret whose condition does not hold never enters a prompt: the model is told what to keep quiet about, not what it is.
+A secret whose condition does not hold never enters a prompt: the model learns what to keep quiet about, not what it is.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ bark = TaskContract(
         "en": prompt(_BARK_EN, system="Write short barks."),
         "zh": prompt(_BARK_ZH, system="写简短的喊话。"),
     },
-    reply="json",  # type: ignore[arg-type]
+    reply="json",
     metrics=("chrf",),
     max_reply_tokens=160,
 )

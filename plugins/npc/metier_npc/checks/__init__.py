@@ -30,4 +30,22 @@ CHECKS: tuple[Check, ...] = (
     numbers_known,
 )
 
-__all__ = ["CHECKS", *sorted(check.name for check in CHECKS)]
+__all__ = [
+    "CHECKS",
+    "action_allowed",
+    "bark_bubble",
+    "bark_in_character",
+    "bark_spoken",
+    "bark_variety",
+    "bubble",
+    "fresh",
+    "in_character",
+    "keeps_secrets",
+    "numbers_known",
+    "persona_bubble",
+    "persona_fresh",
+    "persona_in_character",
+    "persona_keeps_secrets",
+    "persona_spoken",
+    "spoken",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metier.contracts import Check, Finding
+from metier.contracts import Check, Finding, Value
 from metier_npc.tasks import LINE, NONE
 
 RULE = "the scene's list of actions"
@@ -19,8 +19,8 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     return [Finding(message=f"the engine cannot play {action!r}, only {', '.join(allowed)}", rule=RULE)]
 
 
-_SCENE = {"speaker": "Mira", "actions": ["none", "point"]}
-_LINE = {"line": "Over there.", "emotion": "neutral", "remember": []}
+_SCENE: Value = {"speaker": "Mira", "actions": ["none", "point"]}
+_LINE: Value = {"line": "Over there.", "emotion": "neutral", "remember": []}
 action_allowed = Check(
     name="action_allowed",
     tasks=(LINE,),

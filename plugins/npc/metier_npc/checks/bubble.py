@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metier.contracts import Check, Finding
+from metier.contracts import Check, Finding, Value
 from metier_npc.checks.answer import said_in
 from metier_npc.tasks import BARK, LINE, PERSONA
 
@@ -38,7 +38,7 @@ def _check(name: str, task: str, input: dict[str, Any], short: dict[str, Any], l
     return Check(name, (task,), run, (input, short), (input, long), "Fits its bubble, full-width counted double.")
 
 
-_REST = {"emotion": "neutral", "action": "none", "remember": []}
+_REST: Value = {"emotion": "neutral", "action": "none", "remember": []}
 bubble = _check("bubble", LINE, {}, {"line": "河水涨了。", **_REST}, {"line": "河水又涨了。！", **_REST})
 bark_bubble = _check(
     "bark_bubble",

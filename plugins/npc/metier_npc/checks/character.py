@@ -10,14 +10,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metier.contracts import Check, Finding
+from metier.contracts import Check, Finding, Value
 from metier_npc.checks.answer import given, said_in
 from metier_npc.tasks import BARK, LINE, PERSONA
 
 _MODEL = re.compile(
     r"\b(?:as an? (?:AI|assistant|artificial)|(?:an?|your) (?:AI|chat ?bot|language model|virtual assistant)\b|"
     r"language models?\b|(?:my|the) training data|(?:my|the|your) prompts?\b|open ?ai\b|chat ?gpt\b|"
-    r"i (?:can(?:no|')t|am unable to|'m unable to) (?:assist|help you) with (?:that|this)|how (?:can|may) i assist you)|"
+    r"i (?:can(?:no|')t|am unable to|'m unable to) (?:assist|help you) with (?:that|this)|"
+    r"how (?:can|may) i assist you)|"
     r"作为(?:一个|一名)?(?:AI|人工智能|语言模型|助手)|语言模型|训练数据|提示词|聊天机器人|我是(?:一个)?(?:AI|人工智能)",
     re.IGNORECASE,
 )
@@ -31,11 +32,12 @@ _SINCE = {
     "medieval": "crossbows? windmills? spectacles cathedrals? gunpowder cannons? 火药 大炮",
     "industrial": (
         "railways? railroads? locomotives? telegraph telegram photographs? revolvers? rifles? electricity electric "
-        "telephones? bicycles? dynamite factory factories cigarettes? 火车 铁路 电报 照片 左轮 步枪 电灯 电话 自行车 香烟 工厂"
+        "telephones? bicycles? dynamite factory factories cigarettes? "
+        "火车 铁路 电报 照片 左轮 步枪 电灯 电话 自行车 香烟 工厂"
     ),
     "modern": (
-        "computers? internet online websites? e-?mails? phones? smartphones? televisions? tv radio laptops? videos? wi-?fi "
-        "apps? selfies? nuclear plastic airplanes? helicopters? lasers? robots? dna antibiotics nylon "
+        "computers? internet online websites? e-?mails? phones? smartphones? televisions? tv radio laptops? videos? "
+        "wi-?fi apps? selfies? nuclear plastic airplanes? helicopters? lasers? robots? dna antibiotics nylon "
         "电脑 手机 互联网 上网 网站 邮件 电视 微信 视频 飞机 直升机 激光 机器人 塑料 核弹 抗生素"
     ),
     "future": "hyperdrive warp androids? holograms? starships? cyborgs? teleporters? 星舰 曲速 全息 赛博格",
@@ -81,7 +83,7 @@ def _check(name: str, task: str, input: dict[str, Any], good: dict[str, Any], ba
     return Check(name, (task,), run, (input, good), (input, bad), "No models, no game talk, nothing from a later age.")
 
 
-_REST = {"emotion": "neutral", "action": "none", "remember": []}
+_REST: Value = {"emotion": "neutral", "action": "none", "remember": []}
 in_character = _check(
     "in_character", LINE, {}, {"line": "Ask the miller.", **_REST}, {"line": "As an AI, I can't cross rivers.", **_REST}
 )

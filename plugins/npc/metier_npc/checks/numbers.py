@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metier.contracts import Check, Finding
+from metier.contracts import Check, Finding, Value
 from metier_npc.checks.answer import given, said_in
 from metier_npc.tasks import PERSONA, opened
 
@@ -26,7 +26,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     ]
 
 
-_TALK = {"speaker": "Mira", "facts": ["the ferry holds 12 people"], "player": "How many fit?"}
+_TALK: Value = {"speaker": "Mira", "facts": ["the ferry holds 12 people"], "player": "How many fit?"}
 numbers_known = Check(
     name="numbers_known",
     tasks=(PERSONA,),

@@ -10,14 +10,20 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metier.contracts import Check, Finding
+from metier.contracts import Check, Finding, Value
 from metier_npc.checks.answer import HAN, WORD, given, said_in
 from metier_npc.tasks import LINE, PERSONA, opened
 
 RULE = "the secret's own condition"
 _STOP = frozenset(
-    ["the", "and", "was", "were", "are", "has", "had", "have", "not", "his", "her", "its", "their", "our", "your", "with", "from", "that", "this", "into", "who", "whom", "what", "when", "where", "why", "how", "for", "but", "out", "off", "did", "does", "done", "she", "him", "they", "them", "you", "one", "all", "any", "can", "will", "would", "could", "there", "here", "over", "under", "than", "then", "too", "very", "been", "being", "only", "own", "said", "says", "about", "after", "before", "because", "just", "made", "make", "get", "got", "let"]
-)
+    [
+        "about", "after", "all", "and", "any", "are", "because", "been", "before", "being", "but", "can", "could",
+        "did", "does", "done", "for", "from", "get", "got", "had", "has", "have", "her", "here", "him", "his", "how",
+        "into", "its", "just", "let", "made", "make", "not", "off", "one", "only", "our", "out", "over", "own", "said",
+        "says", "she", "than", "that", "the", "their", "them", "then", "there", "they", "this", "too", "under", "very",
+        "was", "were", "what", "when", "where", "who", "whom", "why", "will", "with", "would", "you", "your",
+    ]
+)  # fmt: skip
 
 
 def told(secret: Mapping[str, Any], text: str, known: str) -> str | None:
@@ -74,9 +80,9 @@ def _marks(text: str) -> set[str]:
     return words | {run[i : i + 2] for run in han for i in range(len(run) - 1)}
 
 
-_SECRET = {"about": "the wreck", "text": "Mira cut the rope for Brant's gold", "when": "trust", "at_least": 3}
-_SCENE = {"speaker": "Mira", "secrets": [_SECRET], "state": {"trust": 1}}
-_REST = {"emotion": "neutral", "action": "none", "remember": []}
+_SECRET: Value = {"about": "the wreck", "text": "Mira cut the rope for Brant's gold", "when": "trust", "at_least": 3}
+_SCENE: Value = {"speaker": "Mira", "secrets": [_SECRET], "state": {"trust": 1}}
+_REST: Value = {"emotion": "neutral", "action": "none", "remember": []}
 keeps_secrets = Check(
     name="keeps_secrets",
     tasks=(LINE,),
@@ -85,7 +91,7 @@ keeps_secrets = Check(
     failing=(dict(_SCENE), {"line": "I cut the rope. Gold is gold.", **_REST}),
     description="No secret is told before its condition holds.",
 )
-_TALK = {**_SCENE, "player": "Why did it sink?"}
+_TALK: Value = {**_SCENE, "player": "Why did it sink?"}
 persona_keeps_secrets = Check(
     name="persona_keeps_secrets",
     tasks=(PERSONA,),

@@ -1,4 +1,4 @@
-"""A line is what is heard: no name ahead of it, no stage directions, no second voice. The rest has fields of its own."""
+"""A line is what is heard: no name ahead of it, no stage directions, no second voice. The rest has its own fields."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metier.contracts import Check, Finding
+from metier.contracts import Check, Finding, Value
 from metier_npc.checks.answer import said_in
 from metier_npc.tasks import BARK, LINE, PERSONA
 
@@ -19,7 +19,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     """Findings for names ahead of words, directions, line breaks and left-over fields."""
     names = {str(input.get("speaker", "")), "Player", "NPC", "玩家"}
     names |= {str(turn.get("who", "")) for turn in input.get("history") or () if isinstance(turn, Mapping)}
-    voice = re.compile(r"(?:^|\n|[.!?。！？]\s*)(?:%s)\s*[:：]" % "|".join(re.escape(n) for n in names if n))
+    voice = re.compile(rf"(?:^|\n|[.!?。！？]\s*)(?:{'|'.join(re.escape(n) for n in names if n)})\s*[:：]")
     found = []
     for text in said_in(output):
         for what, match in (
@@ -38,7 +38,7 @@ def _check(name: str, task: str, input: dict[str, Any], good: dict[str, Any], ba
     return Check(name, (task,), run, (input, good), (input, bad), "Spoken words only: no names, no stage directions.")
 
 
-_REST = {"emotion": "neutral", "action": "none", "remember": []}
+_REST: Value = {"emotion": "neutral", "action": "none", "remember": []}
 spoken = _check("spoken", LINE, {}, {"line": "Get in.", **_REST}, {"line": "Mira: Get in.", **_REST})
 bark_spoken = _check(
     "bark_spoken", BARK, {"situation": "rain"}, {"variants": ["Rain again."]}, {"variants": ["*sighs* Rain again."]}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any, NamedTuple
 
-from metier.contracts import Check, Finding
+from pydantic import JsonValue
+
+from metier.contracts import Check, Finding, Value
 from metier_npc.checks.answer import likeness, said_in
 from metier_npc.tasks import BARK, LINE, PERSONA
 
@@ -21,7 +23,7 @@ class Variety(NamedTuple):
     distinct: float
     """Share of answers that are no near-twin of an earlier one."""
     distinct_2: float
-    """Different word pairs over all word pairs (distinct-2, Li et al. 2016, arXiv 1510.03055); characters in Chinese."""
+    """Different word pairs over all word pairs (distinct-2, arXiv 1510.03055); pairs of characters in Chinese."""
 
 
 def variety_of(lines: Sequence[str]) -> Variety:
@@ -36,7 +38,7 @@ def variety_of(lines: Sequence[str]) -> Variety:
 
 def _pairs(line: str) -> list[tuple[str, str]]:
     units = line.casefold().split() if line.isascii() or " " in line.strip() else [c for c in line if c.isalnum()]
-    return list(zip(units, units[1:], strict=False))
+    return list(pairwise(units))
 
 
 def among_barks(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
@@ -69,7 +71,7 @@ def within_talk(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence
     ]
 
 
-_BRIEF = {"speaker": "Guard", "situation": "hears a noise", "count": 2, "avoid": ["Who goes there?"]}
+_BRIEF: Value = {"speaker": "Guard", "situation": "hears a noise", "count": 2, "avoid": ["Who goes there?"]}
 bark_variety = Check(
     name="bark_variety",
     tasks=(BARK,),
@@ -78,7 +80,7 @@ bark_variety = Check(
     failing=(dict(_BRIEF), {"variants": ["Something moved!", "Something moved..."]}),
     description="As many variants as asked for, none like another or like one heard lately.",
 )
-_PAST = [{"who": "Mira", "text": "The rope won't wait."}, {"who": "Player", "text": "Please."}]
+_PAST: list[JsonValue] = [{"who": "Mira", "text": "The rope won't wait."}, {"who": "Player", "text": "Please."}]
 fresh = Check(
     name="fresh",
     tasks=(LINE,),

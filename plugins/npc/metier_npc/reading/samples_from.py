@@ -24,7 +24,7 @@ _ACTIONS = 6
 
 EMOTIONS = {
     "neutral": "neutral normal calm plain idle default 平静 普通",
-    "happy": "happy smile smiling glad joy joyful laugh laughing giggle grin amused excited cheerful delighted 高兴 开心 微笑 笑",
+    "happy": "happy smile smiling glad joy joyful laugh laughing giggle grin amused excited cheerful 高兴 开心 微笑 笑",
     "sad": "sad cry crying tears sorrow unhappy depressed hurt gloomy 悲伤 难过 哭",
     "angry": "angry mad annoyed furious rage irritated cross 生气 愤怒",
     "afraid": "afraid scared fear fearful nervous worried panic anxious terrified 害怕 恐惧 紧张",

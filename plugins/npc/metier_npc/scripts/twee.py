@@ -1,4 +1,4 @@
-"""Twee 3 (Twine): passages, links, and the conditions of Harlowe and SugarCube, by the Twee 3 specification of the IFTF.
+"""Twee 3 (Twine): passages, links, and the conditions of Harlowe and SugarCube, by the IFTF's Twee 3 specification.
 
 It does not run macros.
 """

@@ -1,4 +1,4 @@
-"""Yarn Spinner scripts (2 and 3): nodes, speakers, options, line groups, commands and hashtags, by docs.yarnspinner.dev.
+"""Yarn Spinner scripts (2 and 3): nodes, speakers, options, line groups, commands and hashtags, by its documentation.
 
 It follows options and <<if>> blocks for context; it does not run commands.
 """
