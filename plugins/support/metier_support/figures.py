@@ -42,7 +42,7 @@ _FORMS = re.compile(
     rf"|(?:(?P<sn>{_NUMBER})|\b(?P<sw>{_SPELT})\b|(?P<sh>[零一二两三四五六七八九十百]+))[\s-]?"
     r"(?P<unit>(?:working|business)[\s-]days?\b|days?\b|hours?\b|hrs?\b|minutes?\b|mins?\b|weeks?\b|months?\b|years?\b"
     r"|个?工作日|天|日|个?小时|分钟|个?星期|周|个月|年)"
-    rf"|(?P<code>(?<![\w-])#?(?=[\w-]*\d)[a-z]*[a-z\d]+(?:-[a-z\d]+)*(?:\.\d+)?(?![\w])|{_NUMBER})"
+    rf"|(?P<code>(?<![a-z\d-])#?(?=[a-z\d-]*\d)[a-z\d]+(?:-[a-z\d]+)*(?:\.\d+)?(?![a-z\d])|{_NUMBER})"
 )
 
 

@@ -15,7 +15,8 @@ from metier_support.types import Case, Digest, Entities, Goods, Listing, Reply, 
 REPLY, INTENT, ENTITIES = "support.reply", "support.intent", "support.entities"
 LISTING, REVIEW = "support.listing", "support.review"
 
-PRIVATE_KEYS = ("name", "customer", "email", "phone", "address", "card", "姓名", "邮箱", "电话", "手机", "地址")
+PRIVATE_KEYS = ("name", "customer", "email", "phone", "address", "card number", "card_number", "姓名", "邮箱",
+                "电话", "手机", "地址", "卡号")  # fmt: skip
 """Order facts that tell who the customer is: an order fact whose name holds one of these is private."""
 
 _ORDER = (

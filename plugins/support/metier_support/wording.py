@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 _PERSON = (
-    r"(?:colleagues?|supervisors?|managers?|specialists?|team ?leads?|person|human|(?:senior|human|live) agents?|agents?"
+    r"(?:\{\{\w{1,40}\}\}|colleagues?|supervisors?|managers?|specialists?|team ?leads?|person|human|(?:senior|human|live) agents?|agents?"
     r"|someone|advis[eo]rs?|(?:[a-z]+ ){0,2}teams?|safety desk|care desk|claims desk|complaints desk|legal desk)"
 )
 _HANDS_OVER = re.compile(
     rf"\b(?:hand(?:ed|ing)?|pass(?:ed|ing)?|transfer(?:red|ring)?|forward(?:ed|ing)?|put(?:ting)?|connect(?:ed|ing)?"
     rf"|escalat(?:ed?|ing)|refer(?:red|ring)?|bring(?:ing)?|giv(?:en|ing)|gave|sen[dt](?:ing)?|mov(?:ed|ing)|flagg(?:ed|ing))\b"
-    rf"[^.!?]{{0,50}}?\b(?:to|over to|through to|for|in|with)\b (?:(?:a|an|our|my|the|one of our) )?{_PERSON}\b"
+    rf"[^.!?]{{0,50}}?\b(?:to|over to|through to|for|in|with)\b (?:(?:a|an|our|my|the|one of our) )?{_PERSON}(?!\w)"
     rf"|\b(?:a|our|my|one of our) {_PERSON} (?:will|is going to|takes? (?:it|this|over)|has|now has|picks?)\b"
     r"|\bescalat(?:ed|ing) (?:this|it|your)\b"
     r"|转(?:给|交|接)?(?:人工|主管|专员|专人|经理|安全|售后主管|同事|法务)|(?:主管|专员|人工|专人|经理)(?:会|将|马上)|升级处理|已升级",

@@ -22,13 +22,13 @@ RULE = "House rule: a person takes over where the policy says so"
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？；])|\n")
 _MUST = re.compile(
     r"\b(?:hand|pass|transfer|forward|escalate|refer|send|give)\b[^.]{0,80}?\bto (?:a|an|the|our) (?P<who>[a-z]+(?: [a-z]+){0,2})"
-    r"|\b(?:goes?|must go|are decided|is decided|are handled|is handled|needs?) (?:to|by) (?:a|an|the|our) [a-z]+(?: [a-z]+)?"
+    r"|\b(?:go(?:es)?|must go|are decided|is decided|are handled|is handled|needs?) (?:to|by) (?:a|an|the|our) [a-z]+(?: [a-z]+)?"
     r"|\bescalate\b|\bneeds? (?:a|an|the) (?:person|human|supervisor|manager|colleague|specialist)\b"
     r"|转(?:给|交)?(?:人工|主管|专员|专人|经理|安全|法务)[^。，；]{0,4}|由(?:主管|专员|经理|人工)[^。，；]{0,4}",
     re.IGNORECASE,
 )
 _PEOPLE = re.compile(
-    r"person|human|colleague|supervisor|manager|specialist|team|agent|desk|lead|人|主管|专员|经理|安全|法务|escalate", re.IGNORECASE
+    r"person|human|colleague|supervisor|manager|specialist|team|agent|desk|lead|owner|optician|人|主管|专员|经理|安全|法务|escalate", re.IGNORECASE
 )
 _ABOVE = re.compile(r"\b(?:above|over|more than|exceed\w*|worth more than)\b|超过|以上|高于|大于", re.IGNORECASE)
 _SCAFFOLD = set(
