@@ -1,0 +1,232 @@
+"""Reads Fountain into elements as a stream: no more is held than one paragraph, title page, note or boneyard."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from metier_screenplay.script import marks
+from metier_screenplay.script.element import Element, shown
+
+Line = tuple[int, str]
+LONGEST = 200_000
+"""Characters of one boneyard, note or paragraph, beyond which it is taken apart: memory stays bounded."""
+
+
+def numbered(text: str) -> Iterator[Line]:
+    """Lines of a text with their numbers."""
+    yield from enumerate(re.split(r"\r\n|\n|\r", text.removeprefix("\ufeff")), 1)
+
+
+def parse(text: str) -> list[Element]:
+    """All elements of a Fountain text."""
+    return list(read(numbered(text)))
+
+
+def read(lines: Iterable[Line]) -> Iterator[Element]:
+    """Elements of numbered lines (line ends left off or not), paragraphs whole, in order."""
+    held: Element | None = None
+    for element in _elements(_Lines(lines)):
+        if held and _joins(held, element):
+            held = replace(held, text=f"{held.text}\n{element.text}")
+            continue
+        if held:
+            yield held
+        held = element
+    if held:
+        yield held
+
+
+def _joins(held: Element, element: Element) -> bool:
+    return (
+        element.kind == held.kind
+        and element.before == 0
+        and element.kind in {"action", "dialogue", "lyrics", "centered"}
+        and len(held.text) < LONGEST
+    )
+
+
+class _Lines:
+    """Lines to be taken one by one, where a boneyard or note that spans several makes them one."""
+
+    def __init__(self, lines: Iterable[Line]) -> None:
+        self._source = iter(lines)
+        self._back: deque[Line] = deque()
+        self._open = True
+        self._no_note_before = 0
+
+    def take(self) -> Line | None:
+        """The next line, or None at the end."""
+        raw = self._raw()
+        if raw is None:
+            return None
+        for start, stop in (("/*", "*/"), ("[[", "]]")):
+            raw = self._whole(raw, start, stop)
+        return raw
+
+    def peek(self) -> str | None:
+        """The text of the next line, left where it is."""
+        line = self.take()
+        if line is None:
+            return None
+        self._back.appendleft(line)
+        return line[1]
+
+    def put(self, lines: list[Line]) -> None:
+        self._back.extendleft(reversed(lines))
+
+    def _raw(self) -> Line | None:
+        if self._back:
+            return self._back.popleft()
+        found = next(self._source, None)
+        if found is None:
+            return None
+        return found[0], found[1].rstrip("\r\n").replace("\t", "    ")
+
+    def _whole(self, line: Line, start: str, stop: str) -> Line:
+        """The line with those after it up to the end of what it opens; as it is where that has no end."""
+        number, text = line
+        if _closed(text, start, stop) or not (self._open if start == "/*" else number >= self._no_note_before):
+            return line
+        parts, size, taken = [text], len(text), []
+        while size < LONGEST and (more := self._raw()) is not None:
+            taken.append(more)
+            if start == "[[" and not more[1]:
+                break  # A note may hold no blank line, unless two spaces stand on it.
+            parts.append(more[1])
+            size += len(more[1])
+            # What opens within is looked at again, on the whole.
+            if stop in more[1] and _closed(whole := "\n".join(parts), start, stop):
+                return number, whole
+        # Looking again for an end that is not there, line after line, would take for ever.
+        if start == "/*":
+            self._open = False
+        elif taken:
+            self._no_note_before = taken[-1][0]
+        self.put(taken)
+        return line
+
+
+def _closed(text: str, start: str, stop: str) -> bool:
+    at = text.rfind(start)
+    return at < 0 or text.find(stop, at + 2) >= 0
+
+
+def _elements(lines: _Lines) -> Iterator[Element]:
+    yield from _title_page(lines)
+    before, gap, talking = 0, True, False
+    while (line := lines.take()) is not None:
+        number, raw = line
+        visible = shown(raw).strip()
+        if not raw.strip():
+            if talking and len(raw) >= 2 and not before and _goes_on(lines):
+                yield Element("dialogue", "  ", number)
+                continue
+            before, gap, talking = before + 1, True, False
+            continue
+        if not visible:
+            boneyard = "/*" in raw
+            yield Element("boneyard" if boneyard else "note", raw.strip(), number, before)
+            if boneyard:  # Taken out, it leaves a blank line.
+                gap, talking = True, False
+        elif talking:
+            yield _talk(raw, visible, number)
+        else:
+            element = _element(raw, visible, number, gap, lines)
+            yield replace(element, before=before)
+            talking = element.kind == "character"
+            gap = element.kind in {"section", "synopsis", "page_break", "heading"}
+        before = 0
+
+
+def _goes_on(lines: _Lines) -> bool:
+    after = lines.peek()
+    return bool(after and shown(after).strip())
+
+
+def _talk(raw: str, visible: str, number: int) -> Element:
+    text = raw.strip()
+    if visible.startswith("~") and text.startswith("~"):
+        return Element("lyrics", text[1:].strip(), number)
+    return Element("parenthetical" if marks.PARENTHETICAL.match(visible) else "dialogue", text, number)
+
+
+def _element(raw: str, visible: str, number: int, gap: bool, lines: _Lines) -> Element:
+    text = raw.strip()
+    # A mark behind an inline note or boneyard is no mark: what is written must be read the same.
+    first = text[0]
+    if first == "!":
+        return Element("action", (raw[: len(raw) - len(raw.lstrip())] + text[1:]).rstrip(), number)
+    if marks.PAGE_BREAK.match(text):
+        return Element("page_break", "", number)
+    if first == "=":
+        return Element("synopsis", text[1:].strip(), number)
+    if section := marks.SECTION.match(text):
+        return Element("section", section[2], number, depth=len(section[1]))
+    if first == "~":
+        return Element("lyrics", text[1:].strip(), number)
+    if first == ">":
+        if text.endswith("<") and len(text) > 1:
+            return Element("centered", text[1:-1].strip(), number)
+        return Element("transition", text[1:].strip(), number)
+    if gap:
+        if forced := marks.FORCED_HEADING.match(text):
+            return _heading(text[forced.end() :], number)
+        if marks.HEADING.match(text):
+            return _heading(text, number)
+        after = lines.peek()
+        followed = bool(after and (after.strip() if "/*" not in after else shown(after).strip()))
+        if first == "@" and len(text) > 1 and followed:
+            return _cue(text[1:], number)
+        if followed and marks.is_cue(visible):
+            return _cue(text, number)
+        if not followed and marks.is_transition(visible):
+            return Element("transition", text, number)
+    return Element("action", raw.rstrip(), number)
+
+
+def _heading(text: str, number: int) -> Element:
+    found = marks.NUMBER.search(text)
+    if found and found.start():
+        return Element("heading", text[: found.start()].rstrip(), number, number=found[1])
+    return Element("heading", text, number)
+
+
+def _cue(text: str, number: int) -> Element:
+    dual = text.endswith("^") and bool(text[:-1].strip())
+    return Element("character", (text[:-1] if dual else text).strip(), number, dual=dual)
+
+
+def _title_page(lines: _Lines) -> Iterator[Element]:
+    """Entries of the title page, where the file starts with one; else every line is put back."""
+    taken: list[Line] = []
+    entries: list[Element] = []
+    known = False
+    size = 0
+    while (line := lines._raw()) is not None:
+        taken.append(line)
+        number, raw = line
+        size += len(raw)
+        if len(taken) == 1:
+            raw = raw.removeprefix("\ufeff")
+            taken[0] = (number, raw)
+        key = marks.TITLE_KEY.match(raw)
+        if not raw.strip():
+            break
+        if entries and raw[:1].isspace():
+            last = entries[-1]
+            entries[-1] = replace(last, text=f"{last.text}\n{raw.strip()}" if last.text else raw.strip())
+        elif key and not marks.HEADING.match(raw) and size < LONGEST:
+            entries.append(Element("title", key[2].strip(), number, key=key[1].strip()))
+            known = known or key[1].strip().casefold() in marks.TITLE_KEYS
+        else:
+            entries = []
+            break
+    if known and entries:
+        yield from entries
+        if taken and not taken[-1][1].strip():
+            lines.put(taken[-1:])
+    else:
+        lines.put(taken)
