@@ -19,7 +19,8 @@ def passages(input: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     listed = input.get("passages")
     for passage in listed if isinstance(listed, list) else ():
         if isinstance(passage, Mapping):
-            yield str(passage.get("id", "")), f"{passage.get('heading') or ''}. {passage.get('text', '')}"
+            heading = f"{passage['heading']}: " if passage.get("heading") else ""
+            yield str(passage.get("id", "")), f"{heading}{passage.get('text', '')}"
 
 
 def policy(input: Mapping[str, Any]) -> str:

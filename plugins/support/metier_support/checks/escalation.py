@@ -21,7 +21,7 @@ from metier_support.wording import asks_for_person, hands_over
 RULE = "House rule: a person takes over where the policy says so"
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？；])|\n")
 _MUST = re.compile(
-    r"\b(?:hand|pass|transfer|forward|escalate|refer|send|give)\b[^.]{0,80}?\bto (?:a|an|the|our) (?P<who>[a-z]+(?: [a-z]+){0,2})"
+    r"\b(?:hand|pass|transfer|forward|escalate|refer|send|give)\b[^.]{0,80}?\bto (?:\{\{\w+\}\},? )?(?:a|an|the|our) (?P<who>[a-z]+(?: [a-z]+){0,2})"
     r"|\b(?:go(?:es)?|must go|are decided|is decided|are handled|is handled|needs?) (?:to|by) (?:a|an|the|our) [a-z]+(?: [a-z]+)?"
     r"|\bescalate\b|\bneeds? (?:a|an|the) (?:person|human|supervisor|manager|colleague|specialist)\b"
     r"|转(?:给|交)?(?:人工|主管|专员|专人|经理|安全|法务)[^。，；]{0,4}|由(?:主管|专员|经理|人工)[^。，；]{0,4}",
@@ -33,7 +33,7 @@ _PEOPLE = re.compile(
 _ABOVE = re.compile(r"\b(?:above|over|more than|exceed\w*|worth more than)\b|超过|以上|高于|大于", re.IGNORECASE)
 _SCAFFOLD = set(
     terms(
-        "hand pass transfer forward escalate refer send give go goes must need needs decided handled case cases claim claims "
+        "anyone anybody everyone hand pass transfer forward escalate refer send give go goes must need needs decided handled case cases claim claims "
         "customer customers order orders anything any all mention mentions mentioned about where when if someone who wants "
         "over above more than worth ask asks asking everything request requests says say reports report straight always "
         "immediately question questions complaint involving involves word words supervisor manager person human colleague "
@@ -80,18 +80,32 @@ def rule_holds(rule: str, input: Mapping[str, Any]) -> bool:
             return True
     if re.search(r"asks? for a (?:person|human|manager|supervisor)|wants? a (?:person|human|manager)|要求人工|要找人工", rule, re.IGNORECASE) and asks_for_person(said):
         return True
-    for part in _ALTERNATIVE.split(_MUST.sub(lambda m: _inside(m), rule)):
-        if _ABOVE.search(part) and figures(part):
-            continue
-        if re.search(r"[\u3400-\u9fff]", part):
-            bare = _HAN_SCAFFOLD.sub("", _MUST.sub("", part)).strip(" 。")
-            if len(bare) >= 2 and bare in said:
-                return True
-        else:
-            asked = [term for term in terms(part) if term not in _SCAFFOLD]
-            if asked and all(term in words for term in asked):
-                return True
-    return False
+    return any(_said(part, said, words) for part in _conditions(rule))
+
+
+def _conditions(rule: str) -> list[str]:
+    """Alternatives of a rule's condition: in its own clause, or before the colon where the clause has none."""
+    sections = re.split(r"[:：]", rule)
+    at = next((n for n, section in enumerate(sections) if _MUST.search(section)), len(sections) - 1)
+    clause = next((c for c in re.split(r"[;；]", sections[at]) if _MUST.search(c)), sections[at])
+    for section in (_MUST.sub(_inside, clause), *reversed(sections[:at])):
+        parts = [p for p in _ALTERNATIVE.split(section) if not (_ABOVE.search(p) and figures(p)) and _content(p)]
+        if parts or _ABOVE.search(section):
+            return parts
+    return []
+
+
+def _content(part: str) -> list[str]:
+    """What a condition is about: its words but for the scaffold; Han as one piece."""
+    if re.search(r"[\u3400-\u9fff]", part):
+        bare = _HAN_SCAFFOLD.sub("", _MUST.sub("", part)).strip(" 。，")
+        return [bare] if len(bare) >= 2 else []
+    return [term for term in terms(part) if term not in _SCAFFOLD]
+
+
+def _said(part: str, said: str, words: set[str]) -> bool:
+    content = _content(part)
+    return bool(content) and all(c in said if c > "\u3400" else c in words for c in content)
 
 
 def _inside(found: re.Match[str]) -> str:
