@@ -90,7 +90,7 @@ def _conditions(rule: str) -> list[str]:
     clause = next((c for c in re.split(r"[;；]", sections[at]) if _MUST.search(c)), sections[at])
     for section in (_MUST.sub(_inside, clause), *reversed(sections[:at])):
         parts = [p for p in _ALTERNATIVE.split(section) if not (_ABOVE.search(p) and figures(p)) and _content(p)]
-        if parts or _ABOVE.search(section):
+        if parts or (_ABOVE.search(section) and figures(section)):
             return parts
     return []
 
