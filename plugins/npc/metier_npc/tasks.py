@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from metier.contracts import Prompt, TaskContract, TaskKind, Turn, prompt
+from metier.contracts import Prompt, ReplyFormat, TaskContract, TaskKind, Turn, prompt
 
 LINE, BARK, PERSONA = "npc.line", "npc.bark", "npc.persona"
 NONE = "none"
@@ -115,13 +115,14 @@ def opened(secret: dict[str, Any], state: dict[str, Any]) -> bool:
 
     Without `at_least` the variable must be true; with it, a number of at least that. Anything else counts as 0.
     """
-    value = state.get(secret["when"])
-    if secret.get("at_least") is None:
+    value, least = state.get(secret["when"]), secret.get("at_least")
+    if least is None:
         return bool(value)
     try:
-        return float(value) >= secret["at_least"]  # type: ignore[arg-type]
+        number = float(value or 0)
     except (TypeError, ValueError, OverflowError):
-        return secret["at_least"] <= 0.0
+        number = 0.0
+    return bool(number >= least)
 
 
 _OPEN = (
@@ -192,7 +193,7 @@ line = TaskContract(
         "en": prompt(_LINE_EN, system="Write the character's next line."),
         "zh": prompt(_LINE_ZH, system="写出角色的下一句。"),
     },
-    reply="json",  # type: ignore[arg-type]
+    reply=ReplyFormat(name="json"),
     metrics=("chrf", "rouge_l"),
     max_reply_tokens=160,
 )
@@ -207,7 +208,7 @@ bark = TaskContract(
         "en": prompt(_BARK_EN, system="Write short barks."),
         "zh": prompt(_BARK_ZH, system="写简短的喊话。"),
     },
-    reply="json",
+    reply=ReplyFormat(name="json"),
     metrics=("chrf",),
     max_reply_tokens=160,
 )

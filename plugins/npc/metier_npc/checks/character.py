@@ -16,16 +16,17 @@ from metier_npc.tasks import BARK, LINE, PERSONA
 
 _MODEL = re.compile(
     r"\b(?:as an? (?:AI|assistant|artificial)|(?:an?|your) (?:AI|chat ?bot|language model|virtual assistant)\b|"
-    r"language models?\b|(?:my|the) training data|(?:my|the|your) prompts?\b|open ?ai\b|chat ?gpt\b|"
+    r"language models?\b|(?:my|the) training data|(?:my|system) prompts?\b|open ?ai\b|chat ?gpt\b|"
     r"i (?:can(?:no|')t|am unable to|'m unable to) (?:assist|help you) with (?:that|this)|"
     r"how (?:can|may) i assist you)|"
     r"作为(?:一个|一名)?(?:AI|人工智能|语言模型|助手)|语言模型|训练数据|提示词|聊天机器人|我是(?:一个)?(?:AI|人工智能)",
     re.IGNORECASE,
 )
 _GAME = re.compile(
-    r"\b(?:NPCs?|non-player|player character|the player|video ?games?|save (?:file|game)|quest (?:log|marker)|"
-    r"hit points|side quest|cut-?scene|game master|press (?:[A-Z]|the \w+) (?:button|key|to))\b|"
-    r"玩家|游戏角色|存档|读档|任务栏|经验值|血条|支线任务"
+    r"\b(?:(?-i:NPCs?)|non-player|player character|the player|video ?games?|save (?:file|game)|quest (?:log|marker)|"
+    r"hit points|side quest|cut-?scene|game master|(?-i:[Pp]ress (?:the )?[A-Z]) (?:button|key|to))\b|"
+    r"玩家|游戏角色|存档|读档|任务栏|经验值|血条|支线任务",
+    re.IGNORECASE,
 )
 ERAS = ("ancient", "medieval", "industrial", "modern", "future")
 _SINCE = {

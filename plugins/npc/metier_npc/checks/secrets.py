@@ -1,6 +1,7 @@
 """A secret stays untold until its condition holds.
 
-A secret counts as told when a name or number of it that nobody mentioned falls, or half of its own words do. Words, not
+A secret counts as told when a name or number of it that nobody mentioned falls, or a third of its own words, two at
+least. Words, not
 meaning: a paraphrase that shares nothing with the secret passes.
 """
 
@@ -25,6 +26,10 @@ _STOP = frozenset(
     ]
 )  # fmt: skip
 
+_TITLES = frozenset(
+    "captain lord lady king queen prince princess doctor sir father mother brother sister mister god i".split()  # noqa: SIM905
+)
+
 
 def told(secret: Mapping[str, Any], text: str, known: str) -> str | None:
     """The words that give a secret away; None where it is kept.
@@ -38,10 +43,10 @@ def told(secret: Mapping[str, Any], text: str, known: str) -> str | None:
     own = {mark for mark in mine if mark not in theirs}
     said = _marks(text)
     hits = own & said
-    names = {m.casefold() for m in re.findall(r"(?<=[\w,;] )[A-Z][a-z]{2,}|\d+", str(secret["text"]))}
+    names = {m.casefold() for m in re.findall(r"(?<=[\w,;] )[A-Z][a-z]{2,}|\d+", str(secret["text"]))} - _TITLES
     if not hits:
         return None
-    if any(_stem(name) in hits for name in names) or len(hits) >= max(2, (len(own) + 1) // 2) or hits == own:
+    if any(_stem(name) in hits for name in names) or len(hits) >= max(2, len(own) // 3) or hits == own:
         return ", ".join(sorted(hits))
     return None
 

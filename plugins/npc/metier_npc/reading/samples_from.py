@@ -65,6 +65,8 @@ def samples_of(items: Iterable[Item], source: str) -> Iterator[Sample | BadRow]:
 def _leads(before: Item, item: Item) -> bool:
     """Whether one was certainly said ahead of the other: no other choice, and no block that may not have been run."""
     deeper = before.depth > item.depth or (before.depth == item.depth and before.kind == "choice")
+    if before.alternative and before.alternative != item.alternative:
+        return False
     return not deeper and before.within == item.within[: len(before.within)]
 
 

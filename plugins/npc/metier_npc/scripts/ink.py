@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from metier_npc.scripts.item import Item, cut, speaker_in, split_end, whole
 
@@ -19,12 +20,33 @@ _BRANCH = re.compile(r"\s*-(?!>)\s*(?:([^:{}\"]*):)?\s*")
 _OPEN = re.compile(r"\{\s*(?:([^:{}|]*):)?")
 _SEQUENCE = re.compile(r"(?:stopping|cycle|once|shuffle)(?:\s+(?:once|stopping))?$")
 _INNER = re.compile(r"\{([^{}]*)\}")
+_ESCAPED = re.compile(r"\\(.)")
+_TAG = re.compile(r"(?<!\\)#((?:\\.|[^#\[\]\\])*)")
+_HIDDEN = 0xE000
+"""Escaped characters stand in the private use area while the rest is read."""
+
+
+class _Block(NamedTuple):
+    """An open `{`."""
+
+    head: str
+    condition: str
+    sequence: bool = False
+    branch: int = 0
+    """Line of the sequence's branch."""
+
+    def at(self, branch: str) -> _Block:
+        """The block at its next `- condition:`."""
+        branch = branch.strip()
+        if branch == "else" and self.condition:
+            return self._replace(condition=f"not ({self.condition})")
+        return self._replace(condition=f"{self.head} == {branch}" if self.head and branch != "else" else branch)
 
 
 def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
     """Items of an Ink script, one a physical line, in order; `item.write` gives its characters again."""
     in_comment, depth, knot, node = False, 0, "", ""
-    blocks: list[str] = []  # the condition of each open block; empty for a sequence
+    blocks: list[_Block] = []
     for number, raw in lines:
         if bad := whole(raw, number):
             yield bad
@@ -42,28 +64,33 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
             depth, blocks = 0, []
             yield Item("node", number, text=raw, node=node)
             continue
-        balance = code.count("{") - code.count("}")
+        plain = _ESCAPED.sub("__", code)  # escaped characters mean nothing
+        balance = plain.count("{") - plain.count("}")
         if bare.startswith("{") and balance > 0:
             opened = _OPEN.match(bare)
-            condition = (opened[1] or "").strip() if opened else ""
-            blocks += ["" if _SEQUENCE.match(condition) else condition] * balance
+            head = (opened[1] or "").strip() if opened else ""
+            blocks += [_Block("", "", True) if _SEQUENCE.match(head) else _Block(head, head)] * balance
             yield other
             continue
         kind, at, own = "line", 0, ""
         if blocks and (branch := _BRANCH.match(code)) and not bare.startswith("->"):
-            condition = (branch[1] or "").strip()
-            blocks[-1] = f"not ({blocks[-1]})" if condition == "else" and blocks[-1] else condition
-            at = branch.end()
+            if blocks[-1].sequence:
+                blocks[-1] = blocks[-1]._replace(branch=number)
+                at = code.index("-") + 1
+            else:
+                blocks[-1] = blocks[-1].at(branch[1] or "")
+                at = branch.end()
         elif gather := _GATHER.match(code):
             depth, at = gather[1].count("-") - 1, gather.end()
         if choice := _CHOICE.match(code, at):
             kind, at, own = "choice", choice.end(), choice[2]
             depth = choice[1].count("*") + choice[1].count("+") - 1
         stop, tags, target = _ending(code, at, kind == "choice")
-        within = tuple(blocks)
+        within = tuple(block.condition for block in blocks)
+        alternative = next((b.branch for b in reversed(blocks) if b.branch), 0)
         if balance < 0:
             blocks = blocks[: max(0, len(blocks) + balance)]
-            stop = min(stop, code.rfind("}", at) if "}" in code[at:] else stop)
+            stop = min(stop, plain.rfind("}", at) if "}" in plain[at:] else stop)
         speaker, named = speaker_in(code[at:stop].lstrip()) if kind == "line" else (None, 0)
         if named:
             at += len(code[at:stop]) - len(code[at:stop].lstrip()) + named
@@ -76,7 +103,8 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
             kind="choice" if kind == "choice" else "line" if words or tags else "other",
             line=number, lead=body[:start], text=body[start:finish], tail=body[finish:] + end,
             said=_choice_said(words) if kind == "choice" else _said(words),
-            speaker=speaker, conditions=conditions, within=within, tags=tags, target=target, depth=depth, node=node,
+            alternative=alternative, speaker=speaker, conditions=conditions, within=within,
+            tags=tags, target=target, depth=depth, node=node,
         )  # fmt: skip
         if kind == "choice":
             depth += 1
@@ -124,26 +152,30 @@ def _ending(code: str, at: int, choice: bool) -> tuple[int, tuple[str, ...], str
         i += 1
     rest = code[stop:]
     target = re.search(r"->\s*([\w.]+)", rest)
-    tags = tuple(t.strip() for t in re.findall(r"#([^#\[\]]*)", re.sub(r"->\s*[\w.]*", " ", rest)) if t.strip())
-    if choice:
-        tags = (*(t.strip() for t in re.findall(r"(?<!\\)#([^#\[\]]*)", code[at:stop]) if t.strip()), *tags)
-    return stop, tags, target[1] if target else None
+    tags = _tags(re.sub(r"->\s*[\w.]*", " ", rest))
+    return stop, (*_tags(code[at:stop]), *tags) if choice else tags, target[1] if target else None
+
+
+def _tags(text: str) -> tuple[str, ...]:
+    return tuple(" ".join(_ESCAPED.sub(r"\1", tag).split()) for tag in _TAG.findall(text) if tag.strip())
 
 
 def _choice_said(text: str) -> str:
     """What the player sees: the words before the brackets and those in them."""
-    text = re.sub(r"(?<!\\)#[^#\[\]]*", "", text)
+    text = _TAG.sub("", text)
     before, bracket, rest = text.partition("[")
     return _said(before + rest.partition("]")[0] if bracket else before)
 
 
 def _said(text: str) -> str:
+    text = _ESCAPED.sub(lambda m: chr(_HIDDEN + ord(m[1])) if m[1].isascii() else m[1], text)
     for _ in range(20):  # nested deeper than anyone writes: left as it is
         text, changed = _INNER.subn(_first, text)
         if not changed:
             break
     text = text.replace("\x01", "{").replace("\x02", "}").replace("<>", "")
-    return " ".join(re.sub(r"\\(.)", r"\1", text).split())
+    text = re.sub("[\ue000-\ue07f]", lambda m: chr(ord(m[0]) - _HIDDEN), text)
+    return " ".join(text.split())
 
 
 def _first(match: re.Match[str]) -> str:

@@ -38,6 +38,8 @@ class Item:
     """Conditions on the item itself."""
     within: tuple[str, ...] = ()
     """Conditions of the blocks it stands in, outermost first; empty text for a block without one."""
+    alternative: int = 0
+    """Line of the branch it belongs to, where only one of several branches is said at a time; 0 elsewhere."""
     tags: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
     """Choices that stand within a line (Twine)."""

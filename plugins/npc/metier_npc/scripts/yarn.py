@@ -66,7 +66,8 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
             kind="choice" if choice else "line" if text else "other",
             line=number, lead=lead, text=text, tail=body[len(lead) + len(text) :] + end, said=said(text),
             speaker=speaker[1].strip() if speaker else None,
-            conditions=own, within=tuple(blocks), tags=tuple(_TAG.findall(code[stop:])),
+            conditions=own, within=tuple(blocks),
+            alternative=number if mark and not choice else 0, tags=tuple(_TAG.findall(code[stop:])),
             depth=len(options), node=node,
         )  # fmt: skip
         if choice:
@@ -80,7 +81,7 @@ def said(text: str) -> str:
 
 
 def _before_comment(body: str) -> str:
-    found = re.search(r"(?<![\\:/])//", body)
+    found = re.search(r"(?<!\\)//", body)
     return body[: found.start()] if found else body
 
 
