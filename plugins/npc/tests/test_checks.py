@@ -171,7 +171,8 @@ def test_variety_over_many_calls_falls_as_lines_repeat() -> None:
 )
 def test_a_check_has_an_answer_for_any_words(check: Check, text: str, other: str, value: Any) -> None:
     input = {
-        "speaker": other, "persona": text, "state": {other: value}, "never_say": [other], "max_chars": 9, "era": "medieval",
+        "speaker": other, "persona": text, "state": {other: value},
+        "never_say": [other], "max_chars": 9, "era": "medieval",
         "secrets": [{"about": "x", "text": other, "when": other, "at_least": 1}],
         "history": [{"who": other, "text": text}],
         "player": other, "situation": other, "avoid": [other], "facts": [other], "actions": [other],
