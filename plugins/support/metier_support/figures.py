@@ -39,10 +39,10 @@ _FORMS = re.compile(
     rf"|(?P<before>us\$|[£$€¥]|\b(?:gbp|usd|eur|cny|rmb)\s?)\s?(?P<bn>{_NUMBER})"
     rf"|(?P<an>{_NUMBER})\s?(?P<after>pounds?\b|quid\b|dollars?\b|bucks\b|euros?\b|(?:gbp|usd|eur|cny|rmb)\b|[£€元块圆])"
     rf"|(?P<clock>\b\d{{1,2}}(?:[:.]\d{{2}})?\s?(?:am|pm)\b|\b\d{{1,2}}:\d{{2}}\b)"
-    rf"|(?:(?P<sn>{_NUMBER})|\b(?P<sw>{_SPELT})\b|(?P<sh>[零一二两三四五六七八九十百]+))[\s-]?"
+    rf"|(?:(?P<sn>{_NUMBER})|\b(?P<sw>{_SPELT})\b|(?P<sh>[零一二两三四五六七八九十百]{{1,6}}))[\s-]?"
     r"(?P<unit>(?:working|business)[\s-]days?\b|days?\b|hours?\b|hrs?\b|minutes?\b|mins?\b|weeks?\b|months?\b|years?\b"
     r"|个?工作日|天|日|个?小时|分钟|个?星期|周|个月|年)"
-    rf"|(?P<code>(?<![a-z\d-])#?(?=[a-z\d-]*\d)[a-z\d]+(?:-[a-z\d]+)*(?:\.\d+)?(?![a-z\d])|{_NUMBER})"
+    rf"|(?P<code>(?<![a-z\d-])#?(?=[a-z\d-]{{0,40}}\d)[a-z\d]{{1,40}}(?:-[a-z\d]{{1,40}}){{0,6}}(?:\.\d+)?(?![a-z\d])|{_NUMBER})"
 )
 
 

@@ -8,7 +8,7 @@ from metier_support.checks.grounded import grounded
 from metier_support.checks.listing_facts import listing_facts
 from metier_support.checks.listing_form import listing_form
 from metier_support.checks.passages_named import passages_named
-from metier_support.checks.placeholders import placeholders
+from metier_support.checks.placeholders import listing_placeholders, placeholders
 from metier_support.checks.privacy import privacy
 from metier_support.checks.review_fair import review_fair
 from metier_support.checks.review_quotes import review_quotes
@@ -23,6 +23,7 @@ CHECKS: tuple[Check, ...] = (
     spans_verbatim,
     listing_facts,
     listing_form,
+    listing_placeholders,
     review_quotes,
     review_fair,
 )

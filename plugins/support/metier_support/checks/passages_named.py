@@ -29,10 +29,11 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
         Finding(message=f"names the passage {name} twice", rule=RULE, excerpt=name)
         for name in sorted({n for n in named if named.count(n) > 1})
     ]
-    open_to = {_key(f) for name in named for f in figures(given.get(name, ""))}
+    held = {name: {_key(f) for f in figures(text)} for name, text in given.items()}
+    open_to = {key for name in named for key in held.get(name, ())}
     open_to |= {_key(f) for f in figures(order_text(input))}
     for figure in figures(str(output.get("reply", ""))):
-        holders = [name for name, text in given.items() if _key(figure) in {_key(f) for f in figures(text)}]
+        holders = [name for name, keys in held.items() if _key(figure) in keys]
         if figure.kind in _TERMS and holders and _key(figure) not in open_to:
             found.append(
                 Finding(

@@ -59,9 +59,20 @@ _CASE = {
 }
 placeholders = Check(
     name="placeholders",
-    tasks=(REPLY, LISTING),
+    tasks=(REPLY,),
     run=run,
     passing=(_CASE, {"escalate": False, "used": ["P1"], "reply": "Follow it here: {{tracking_link}}"}),  # type: ignore[dict-item]
     failing=(_CASE, {"escalate": False, "used": ["P1"], "reply": "Follow it here: {{tracking link}"}),  # type: ignore[dict-item]
     description="Placeholders come out as they went in.",
+)
+
+_GOODS = {"photo": "mug.png", "attributes": {"brand": "{brand}", "product": "mug"}}
+_REST = {"bullets": ["A mug", "From {brand}"], "description": "A mug."}
+listing_placeholders = Check(
+    name="listing_placeholders",
+    tasks=(LISTING,),
+    run=run,
+    passing=(_GOODS, {**_REST, "title": "{brand} mug"}),  # type: ignore[dict-item]
+    failing=(_GOODS, {**_REST, "title": "{Brand} mug"}),  # type: ignore[dict-item]
+    description="Placeholders of a feed template come out as they went in.",
 )

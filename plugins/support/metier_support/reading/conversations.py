@@ -87,6 +87,6 @@ def messages(value: Any) -> list[Said]:
 
 def _from_lines(value: str) -> list[Said]:
     marks = [m for m in _LINE.finditer(value) if speaker(m["who"]) is not None]
-    ends = [m.start() for m in marks[1:]] + [len(value)]
-    found = [(speaker(m["who"]) or "", text(value[m.end() : end])) for m, end in zip(marks, ends, strict=True)]
+    ends = [*(m.start() for m in marks[1:]), len(value)]
+    found = [(speaker(m["who"]) or "", text(value[m.end() : end])) for m, end in zip(marks, ends, strict=False)]
     return [Said(who, said) for who, said in found if who != "silent" and said]

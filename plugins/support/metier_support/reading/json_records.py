@@ -21,7 +21,8 @@ LARGEST = 8 << 20
 """Characters of one object; a longer one is damage or no ticket."""
 _PIECE = 1 << 16
 _NOWHERE = 1 << 40
-_MARKS = re.compile(r'["\\{}\[\]\n]')
+_MARKS = re.compile(r'\\[\s\S]|["{}\[\]\n]')
+"""What changes where the reader stands; an escape is one mark, so that its quote ends no string."""
 _PAGE = re.compile(
     r'\ufeff?\s*\{(?:\s*"[^"\\]{0,80}"\s*:\s*(?:null|true|false|-?[\d.]+|"[^"\\]{0,400}")\s*,)*'
     rf'\s*"(?:{"|".join(WRAPPERS)})"\s*:\s*\['
@@ -57,10 +58,10 @@ def read_records(path: Path) -> Iterator[Record | BadRow]:
 class _Scanner:
     def __init__(self, path: Path) -> None:
         self.path, self.line, self.depth, self.top = path, 1, 0, 0
-        self.in_string = self.escaped = False
+        self.in_string = False
 
     def objects(self, file: io.TextIOWrapper) -> Iterator[Record | BadRow]:
-        piece = file.read(_PIECE)
+        piece = _piece(file)
         if page := _PAGE.match(piece):
             self.top = 2
             self.depth = 2
@@ -73,7 +74,7 @@ class _Scanner:
         while piece:
             begin = 0
             for mark in _MARKS.finditer(piece):
-                event = self._step(mark[0], mark.start(), piece)
+                event = self._step(mark[0])
                 if event == "open":
                     begin, start, inside = mark.start(), self.line, True
                 elif event == "close" and inside:
@@ -86,23 +87,21 @@ class _Scanner:
                 size += len(piece) - begin
                 if size > LARGEST:
                     raise self._broken(f"the object has more than {LARGEST >> 20} million characters", start)
-            piece = file.read(_PIECE)
+            piece = _piece(file)
         if inside:
             raise self._broken("the file ends within an object", start)
         if not found:
             raise self._broken("there is no JSON object", 1)
 
-    def _step(self, mark: str, at: int, piece: str) -> str:
-        if mark == "\n":
-            self.line += 1
-            return ""
-        if self.in_string:
-            if mark == '"' and not _escaped(piece, at, self.escaped):
-                self.in_string = False
-            self.escaped = mark == "\\" and at == len(piece) - 1 and not _escaped(piece, at, self.escaped)
+    def _step(self, mark: str) -> str:
+        """`open` where a record begins at this mark, `close` where it ends, else nothing."""
+        self.line += mark.count("\n")
+        if mark[0] in "\\\n":
             return ""
         if mark == '"':
-            self.in_string, self.escaped = True, False
+            self.in_string = not self.in_string
+        elif self.in_string:
+            return ""
         elif mark in "{[":
             self.depth += 1
             return "open" if mark == "{" and self.depth == self.top + 1 else ""
@@ -129,12 +128,12 @@ class _Scanner:
         return DataError(what, where=f"{self.path}:{line}", remedy="give a JSON file of tickets, whole")
 
 
-def _escaped(piece: str, at: int, before: bool) -> bool:
-    """Whether the character at `at` stands behind an odd number of backslashes; `before`: the last piece ended so."""
-    count = 0
-    while at - count > 0 and piece[at - count - 1] == "\\":
-        count += 1
-    return (count + (1 if before and count == at else 0)) % 2 == 1
+def _piece(file: io.TextIOWrapper) -> str:
+    """The next piece, with the character that its last backslash escapes."""
+    piece = file.read(_PIECE)
+    while (len(piece) - len(piece.rstrip("\\"))) % 2 and (more := file.read(1)):
+        piece += more
+    return piece
 
 
 def _no_constant(name: str) -> None:

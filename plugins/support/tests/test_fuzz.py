@@ -1,0 +1,120 @@
+"""Whatever bytes a file holds, a data adapter gives samples, bad rows or an error with file and line; and a check has
+an answer for any text."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from metier.contracts import BadRow, Check, DataAdapter, MetierError, Sample
+from metier_support.checks import CHECKS
+from metier_support.figures import figures
+from metier_support.promises import promises
+from metier_support.reading import ADAPTERS
+from metier_support.vertical import vertical
+
+
+def outcome(adapter: DataAdapter, suffix: str, content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"file{suffix}"
+        path.write_bytes(content)
+        assert isinstance(adapter.accepts(path), bool)
+        try:
+            rows = list(adapter.read(path))
+        except MetierError as error:
+            assert str(path) in str(error.where), error
+            return
+        for row in rows:
+            assert isinstance(row, Sample | BadRow)
+            assert row.provenance and row.provenance.line and path.name in row.provenance.source
+            if isinstance(row, Sample):
+                vertical().task(adapter.task).check_sample(row)
+
+
+@st.composite
+def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
+    """A good file with a piece cut out, repeated, or replaced by noise."""
+    start = draw(st.integers(0, len(whole)))
+    stop = draw(st.integers(start, min(len(whole), start + 80)))
+    noise = draw(
+        st.one_of(
+            st.binary(max_size=24),
+            st.sampled_from([b'"', b"\t", b"{", b"}", b"[", b"]", b"\\", b"\0", b"null", b"\xff\xfe", b"\r", b",", b"1e999"]),
+        )
+    )
+    return whole[:start] + noise + whole[start if draw(st.booleans()) else stop :]
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda a: a.name)
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_any_bytes_end_in_rows_or_in_an_error_that_names_the_place(adapter: DataAdapter, data: st.DataObject) -> None:
+    whole = adapter.example.read_bytes()
+    text = st.text(max_size=200).map(lambda t: t.encode("utf-8", "surrogatepass"))
+    outcome(adapter, adapter.example.suffix, data.draw(st.one_of(st.binary(max_size=400), damaged(whole), text)))
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda a: a.name)
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".xlsx", ".jsonl", ".json", ".parquet", ".txt", ""])
+def test_an_example_under_another_suffix_ends_in_the_same_two_ways(adapter: DataAdapter, suffix: str) -> None:
+    outcome(adapter, suffix, adapter.example.read_bytes())
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda a: a.name)
+def test_a_missing_file_is_an_error_of_metiers(adapter: DataAdapter, tmp_path: Path) -> None:
+    assert adapter.accepts(tmp_path / f"gone{adapter.example.suffix}") is False
+    with pytest.raises(MetierError):
+        list(adapter.read(tmp_path / f"gone{adapter.example.suffix}"))
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda a: a.name)
+def test_each_example_is_claimed_by_its_own_adapter_first(adapter: DataAdapter) -> None:
+    assert next(a for a in ADAPTERS if a.accepts(adapter.example)) is adapter
+
+
+def changed(value: Any, text: str) -> Any:
+    """A value with every string in it replaced."""
+    if isinstance(value, str):
+        return text
+    if isinstance(value, dict):
+        return {k: changed(v, text) if k not in {"who", "sentiment", "label"} else v for k, v in value.items()}
+    return [changed(v, text) for v in value] if isinstance(value, list) else value
+
+
+PIECES = st.text(alphabet=st.sampled_from(list("£$3 5.,-:/{}[]%\"'天元月折不 dayhumnfrePO")), max_size=60)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+@settings(deadline=None)
+@given(asked=st.one_of(st.text(), PIECES), said=st.one_of(st.text(), PIECES))
+def test_a_check_has_an_answer_for_any_text(check: Check, asked: str, said: str) -> None:
+    input, output = check.passing
+    for finding in check.run(changed(input, asked), changed(output, said)):
+        assert finding.message and finding.rule
+
+
+@settings(deadline=None)
+@given(text=st.one_of(st.text(), PIECES))
+def test_what_a_text_says_is_backed_by_the_same_text(text: str) -> None:
+    from metier_support.checks.grounded import run
+
+    case = {"dialogue": [{"who": "customer", "text": "?"}], "passages": [{"id": "P1", "text": text}]}
+    assert not [f for f in run(case, {"reply": text}) if "promises" not in f.message]
+
+
+@pytest.mark.parametrize("text", ["£" * 50_000, "1" * 50_000, "1," * 25_000, "{{" * 25_000, "a-" * 25_000, "一" * 50_000, "free " * 10_000])
+def test_a_long_odd_text_is_read_in_no_time(text: str) -> None:
+    import time
+
+    start = time.process_time()
+    figures(text)
+    promises(text)
+    for check in CHECKS:
+        input, output = check.passing
+        check.run(changed(input, text[:2000]), changed(output, text[:2000]))
+    assert time.process_time() - start < 10
