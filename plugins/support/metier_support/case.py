@@ -10,7 +10,9 @@ def said_by(input: Mapping[str, Any], who: str) -> str:
     """All that the customer, or the agent, has said so far."""
     turns = input.get("dialogue")
     return "\n".join(
-        str(t.get("text", "")) for t in (turns if isinstance(turns, list) else ()) if isinstance(t, Mapping) and t.get("who") == who
+        str(t.get("text", ""))
+        for t in (turns if isinstance(turns, list) else ())
+        if isinstance(t, Mapping) and t.get("who") == who
     )
 
 

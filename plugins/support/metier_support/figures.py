@@ -8,15 +8,32 @@ import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_MONTHS = "january february march april may june july august september october november december".split()
-_MONTH = r"(?P<{}>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"
+_MONTHS = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
+_MONTH = (
+    r"(?P<{}>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
+    r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"
+)
 _CURRENCY = {
     "£": "GBP", "gbp": "GBP", "pounds": "GBP", "pound": "GBP", "quid": "GBP",
     "$": "USD", "us$": "USD", "usd": "USD", "dollars": "USD", "dollar": "USD", "bucks": "USD",
     "€": "EUR", "eur": "EUR", "euros": "EUR", "euro": "EUR",
     "¥": "CNY", "cny": "CNY", "rmb": "CNY", "元": "CNY", "块": "CNY", "圆": "CNY",
 }  # fmt: skip
-_WORDS = {w: n for n, w in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())} | {
+_ONES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_WORDS = {word: n for n, word in enumerate(_ONES)} | {
     "fourteen": 14, "fifteen": 15, "twenty": 20, "twenty-one": 21, "twenty-four": 24, "thirty": 30, "forty-five": 45,
     "forty-eight": 48, "sixty": 60, "ninety": 90, "a": 1, "an": 1, "hundred": 100,
 }  # fmt: skip
@@ -33,8 +50,10 @@ _FORMS = re.compile(
     r"(?P<iso>\b(?P<iy>\d{4})[-/.](?P<im>\d{1,2})[-/.](?P<id>\d{1,2})\b)"
     r"|(?P<handate>(?:(?P<hy>\d{4})年)?(?P<hm>\d{1,2})月(?P<hd>\d{1,2})[日号])"
     rf"|(?P<daymonth>\b(?P<dd>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? {_MONTH.format('dm')}(?:,? (?P<dy>\d{{4}}))?)"
-    rf"|(?P<monthday>\b{_MONTH.format('mm')} (?P<md>\d{{1,2}})(?:st|nd|rd|th)?\b(?!\s*(?:%|days?|hours?))(?:,? (?P<my>\d{{4}}))?)"
-    rf"|(?P<weekday>\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b|\b(?:today|tomorrow|tonight)\b|今天|明天|今晚|后天|(?:周|星期)[一二三四五六日天])"
+    rf"|(?P<monthday>\b{_MONTH.format('mm')} (?P<md>\d{{1,2}})(?:st|nd|rd|th)?\b(?!\s*(?:%|days?|hours?))"
+    r"(?:,? (?P<my>\d{4}))?)"
+    r"|(?P<weekday>\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b|\b(?:today|tomorrow|tonight)\b"
+    r"|今天|明天|今晚|后天|(?:周|星期)[一二三四五六日天])"
     rf"|(?P<percent>(?P<pn>{_NUMBER})\s?(?:%|percent\b|per cent\b))|(?P<zhe>(?P<zn>[\d.]+)折)"
     rf"|(?P<before>us\$|[£$€¥]|\b(?:gbp|usd|eur|cny|rmb)\s?)\s?(?P<bn>{_NUMBER})"
     rf"|(?P<an>{_NUMBER})\s?(?P<after>pounds?\b|quid\b|dollars?\b|bucks\b|euros?\b|(?:gbp|usd|eur|cny|rmb)\b|[£€元块圆])"
@@ -57,7 +76,7 @@ class Figure(NamedTuple):
 
 def figures(text: str) -> list[Figure]:
     """Figures of a text in its order."""
-    return [figure for figure in _read(unicodedata.normalize("NFKC", text).replace("¥", "¥").lower())]
+    return list(_read(unicodedata.normalize("NFKC", text).lower()))
 
 
 def _read(plain: str) -> Iterator[Figure]:

@@ -26,7 +26,8 @@ _ORDER = (
     "{% if ns.open %}\n{% endif %}{% endif %}"
 )
 _CASE = (
-    "{% for p in passages %}[{{ p.id }}] {% if p.get('heading') %}{{ p.heading }}: {% endif %}{{ p.text }}\n{% endfor %}"
+    "{% for p in passages %}[{{ p.id }}] {% if p.get('heading') %}{{ p.heading }}: {% endif %}"
+    "{{ p.text }}\n{% endfor %}"
     + _ORDER
     + "{% for t in dialogue %}{{ 'CUSTOMER' if t.who == 'customer' else 'AGENT' }}{{ t.text }}"
     "{% if not loop.last %}\n{% endif %}{% endfor %}"
@@ -54,7 +55,7 @@ reply = TaskContract(
         "en": prompt(_CASE_EN, system="Answer the customer from the passages and order only."),
         "zh": prompt(_CASE_ZH, system="只根据条款和订单回答顾客。"),
     },
-    reply="json",  # type: ignore[arg-type]
+    reply="json",
     metrics=("chrf", "rouge_l"),
     # Facts newer than the base stand in the passages, which the shop's own search supplies: no web is needed.
     fresh_facts=False,
@@ -71,7 +72,7 @@ intent = TaskContract(
         "en": prompt("{{ text }}", system="Name the customer's intent."),
         "zh": prompt("{{ text }}", system="说出顾客的意图。"),
     },
-    reply="label",  # type: ignore[arg-type]
+    reply="label",
     max_reply_tokens=16,
 )
 entities = TaskContract(
@@ -85,7 +86,7 @@ entities = TaskContract(
         "en": prompt("{{ text }}", system="List order_number, product, amount, date, reason."),
         "zh": prompt("{{ text }}", system="列出 order_number, product, amount, date, reason。"),
     },
-    reply="spans",  # type: ignore[arg-type]
+    reply="spans",
     max_reply_tokens=96,
 )
 listing = TaskContract(
@@ -97,15 +98,19 @@ listing = TaskContract(
     output=Listing,
     prompts={
         "en": prompt(
-            _GOODS.replace("SEEN", "On the photo: ").replace("DRAFT", "Draft: ").replace("LIMIT", "Title: {{ max_title }} characters"),
+            _GOODS.replace("SEEN", "On the photo: ")
+            .replace("DRAFT", "Draft: ")
+            .replace("LIMIT", "Title: {{ max_title }} characters"),
             system="Write the shop listing from these facts only.",
         ),
         "zh": prompt(
-            _GOODS.replace("SEEN", "图上文字：").replace("DRAFT", "草稿：").replace("LIMIT", "标题：{{ max_title }}字符"),
+            _GOODS.replace("SEEN", "图上文字：")
+            .replace("DRAFT", "草稿：")
+            .replace("LIMIT", "标题：{{ max_title }}字符"),
             system="只用这些事实写商品页。",
         ),
     },
-    reply="json",  # type: ignore[arg-type]
+    reply="json",
     metrics=("chrf", "rouge_l"),
     max_reply_tokens=224,
 )
@@ -120,7 +125,7 @@ review = TaskContract(
         "en": prompt(_REVIEWS, system="Sum up the reviews fairly, with a quote."),
         "zh": prompt(_REVIEWS, system="公正地总结评价，引用原话。"),
     },
-    reply="json",  # type: ignore[arg-type]
+    reply="json",
     metrics=("chrf", "rouge_l"),
     max_reply_tokens=224,
 )
@@ -135,5 +140,6 @@ def intent_among(labels: Sequence[str]) -> TaskContract:
     """
     if len(labels) < 2 or len(set(labels)) != len(labels) or not all(label.strip() for label in labels):
         raise UsageError("intents must be two or more different names", remedy="drop the empty and the doubled ones")
-    names: Any = Enum("OwnIntent", {f"label_{n}": label for n, label in enumerate(labels)}, type=str)
+    members = {f"label_{n}": label for n, label in enumerate(labels)}
+    names: Any = Enum("OwnIntent", members, type=str)  # type: ignore[misc]
     return TaskContract(**{**dict(intent), "output": create_model("OwnSorted", intent=(names, ...))})

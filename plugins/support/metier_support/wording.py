@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 _PERSON = (
-    r"(?:\{\{\w{1,40}\}\}|colleagues?|supervisors?|managers?|specialists?|team ?leads?|person|human|(?:senior|human|live) agents?|agents?"
+    r"(?:\{\{\w{1,40}\}\}|colleagues?|supervisors?|managers?|specialists?"
+    r"|team ?leads?|person|human|(?:senior|human|live) agents?|agents?"
     r"|someone|advis[eo]rs?|(?:[a-z]+ ){0,2}teams?|safety desk|care desk|claims desk|complaints desk|legal desk)"
 )
 _HANDS_OVER = re.compile(

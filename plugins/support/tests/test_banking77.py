@@ -13,7 +13,9 @@ from metier.runtime.reply import decode_reply, encode_reply, grammar_of
 from metier_support.reading import IntentTable
 from metier_support.tasks import intent_among
 
-DATA = next((p / "shared/data/banking77" for p in Path(__file__).parents if (p / "shared/data/banking77").is_dir()), None)
+DATA = next(
+    (p / "shared/data/banking77" for p in Path(__file__).parents if (p / "shared/data/banking77").is_dir()), None
+)
 pytestmark = pytest.mark.skipif(DATA is None, reason="shared/data/banking77 is not there")
 
 

@@ -44,7 +44,9 @@ def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
     noise = draw(
         st.one_of(
             st.binary(max_size=24),
-            st.sampled_from([b'"', b"\t", b"{", b"}", b"[", b"]", b"\\", b"\0", b"null", b"\xff\xfe", b"\r", b",", b"1e999"]),
+            st.sampled_from(
+                [b'"', b"\t", b"{", b"}", b"[", b"]", b"\\", b"\0", b"null", b"\xff\xfe", b"\r", b",", b"1e999"]
+            ),
         )
     )
     return whole[:start] + noise + whole[start if draw(st.booleans()) else stop :]
@@ -107,7 +109,9 @@ def test_what_a_text_says_is_backed_by_the_same_text(text: str) -> None:
     assert not [f for f in run(case, {"reply": text}) if "promises" not in f.message]
 
 
-@pytest.mark.parametrize("text", ["£" * 50_000, "1" * 50_000, "1," * 25_000, "{{" * 25_000, "a-" * 25_000, "一" * 50_000, "free " * 10_000])
+@pytest.mark.parametrize(
+    "text", ["£" * 50_000, "1" * 50_000, "1," * 25_000, "{{" * 25_000, "a-" * 25_000, "一" * 50_000, "free " * 10_000]
+)
 def test_a_long_odd_text_is_read_in_no_time(text: str) -> None:
     import time
 

@@ -91,7 +91,9 @@ def test_any_bytes_give_passages_or_an_error_with_the_place(
 ) -> None:
     whole = path.read_bytes()
     start = data.draw(st.integers(0, len(whole)))
-    noise = data.draw(st.one_of(st.binary(max_size=40), st.sampled_from([b"<![", b"<!--", b"|", b"#", b"\0", b"- " * 50])))
+    noise = data.draw(
+        st.one_of(st.binary(max_size=40), st.sampled_from([b"<![", b"<!--", b"|", b"#", b"\0", b"- " * 50]))
+    )
     file = tmp_path_factory.mktemp("fuzz") / path.name
     file.write_bytes(data.draw(st.sampled_from([whole[:start] + noise + whole[start:], noise, whole[:start] + noise])))
     try:

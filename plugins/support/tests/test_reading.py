@@ -19,7 +19,10 @@ def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
 
 
 def test_each_agent_turn_is_a_sample_of_its_row_with_what_was_said_before(tmp_path: Path) -> None:
-    path = write(tmp_path / "log.csv", "Chat ID,Role,Message\n1,User,hi\n1,Bot,hello\n2,User,eta?\n1,User,thx\n1,Agent,bye\n2,Agent,soon\n")
+    path = write(
+        tmp_path / "log.csv",
+        "Chat ID,Role,Message\n1,User,hi\n1,Bot,hello\n2,User,eta?\n1,User,thx\n1,Agent,bye\n2,Agent,soon\n",
+    )
     assert ChatTurns().accepts(path)
     one, two, three = ChatTurns().read(path)
     assert isinstance(one, Sample) and isinstance(two, Sample) and isinstance(three, Sample)
@@ -46,7 +49,9 @@ def test_inbound_tells_who_speaks_as_support_exports_write_it(tmp_path: Path) ->
 
 
 def test_a_turn_that_hands_over_is_an_escalation(tmp_path: Path) -> None:
-    path = write(tmp_path / "l.csv", "chat_id,who,text\n1,customer,fire!\n1,agent,I am transferring you to our safety team.\n")
+    path = write(
+        tmp_path / "l.csv", "chat_id,who,text\n1,customer,fire!\n1,agent,I am transferring you to our safety team.\n"
+    )
     (sample,) = ChatTurns().read(path)
     assert isinstance(sample, Sample) and sample.output["escalate"] is True
 
@@ -54,7 +59,8 @@ def test_a_turn_that_hands_over_is_an_escalation(tmp_path: Path) -> None:
 def test_personal_order_columns_stay_out_of_the_samples(tmp_path: Path) -> None:
     path = write(
         tmp_path / "l.csv",
-        "chat_id,who,text,order_id,order_total,order_email,Order Address\n1,customer,eta,7,£9,a@b.co,1 Mill St\n1,agent,soon,7,£9,a@b.co,x\n",
+        "chat_id,who,text,order_id,order_total,order_email,Order "
+        "Address\n1,customer,eta,7,£9,a@b.co,1 Mill St\n1,agent,soon,7,£9,a@b.co,x\n",
     )
     (sample,) = ChatTurns().read(path)
     assert isinstance(sample, Sample) and sample.input["order"] == {"id": "7", "total": "£9"}
@@ -84,7 +90,13 @@ def test_a_chinese_log_is_read_in_any_usual_encoding(encoding: str, tmp_path: Pa
         "Customer: hi\nAgent: yes",
         "[10:01] Visitor : hi\n[10:02] Support : yes",
         "customer: hi | agent: yes",
-        {"messages": [{"role": "user", "content": "hi"}, {"role": "system", "content": "x"}, {"role": "agent", "content": "yes"}]},
+        {
+            "messages": [
+                {"role": "user", "content": "hi"},
+                {"role": "system", "content": "x"},
+                {"role": "agent", "content": "yes"},
+            ]
+        },
     ],
 )
 def test_a_conversation_is_read_in_any_of_its_spellings(value: object) -> None:
@@ -122,7 +134,9 @@ def test_tickets_come_out_of_any_json_with_their_lines(wrap: str, tmp_path: Path
     first = {"array": 2, "lines": 1, "page": 2, "one": 1}[wrap]
     assert [r.provenance.line for r in records] == list(range(first, first + len(records)))
     assert Tickets().accepts(path)
-    assert [s.output["reply"] for s in Tickets().read(path) if isinstance(s, Sample)] == [f"d{n}" for n in range(len(records))]
+    assert [s.output["reply"] for s in Tickets().read(path) if isinstance(s, Sample)] == [
+        f"d{n}" for n in range(len(records))
+    ]
 
 
 def test_an_object_across_the_reader_s_pieces_is_whole(tmp_path: Path) -> None:
@@ -142,7 +156,9 @@ def test_a_file_cut_off_within_a_ticket_says_where_that_ticket_starts(tmp_path: 
 
 
 def test_names_of_other_sets_are_read_as_the_packaged_intents(tmp_path: Path) -> None:
-    path = write(tmp_path / "i.csv", "utterance,intent\nwhere is it,track_order\nbill pls,Check Invoice\nhm,ordr_status\nhm,\n")
+    path = write(
+        tmp_path / "i.csv", "utterance,intent\nwhere is it,track_order\nbill pls,Check Invoice\nhm,ordr_status\nhm,\n"
+    )
     one, two, three, four = IntentTable().read(path)
     assert isinstance(one, Sample) and one.output == {"intent": "order_status"}
     assert isinstance(two, Sample) and two.output == {"intent": "invoice"}

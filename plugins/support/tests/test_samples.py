@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from metier.contracts import Image, Sample
-from metier_support.checks.escalation import rule_holds, rules_of
 from metier_support.case import policy
+from metier_support.checks.escalation import rule_holds, rules_of
 from metier_support.tasks import ENTITIES, INTENT, LISTING, REPLY, REVIEW
 from metier_support.vertical import vertical
 

@@ -31,7 +31,11 @@ def test_the_registry_takes_the_plugin() -> None:
 
 def test_a_case_is_put_as_passages_order_and_dialogue() -> None:
     case = {
-        "dialogue": [{"who": "customer", "text": "hi"}, {"who": "agent", "text": "yes?"}, {"who": "customer", "text": "eta"}],
+        "dialogue": [
+            {"who": "customer", "text": "hi"},
+            {"who": "agent", "text": "yes?"},
+            {"who": "customer", "text": "eta"},
+        ],
         "passages": [{"id": "P1", "heading": "Delivery", "text": "3 days."}, {"id": "P2", "text": "No."}],
         "order": {"number": "A1", "note": None, "total": 12},
     }

@@ -11,7 +11,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from metier.contracts import Check, Finding
+from pydantic import JsonValue
+
+from metier.contracts import Check, Finding, Value
 from metier_support.case import order_text, policy, said_by
 from metier_support.figures import figures
 from metier_support.policies.search import terms
@@ -21,27 +23,36 @@ from metier_support.wording import asks_for_person, hands_over
 RULE = "House rule: a person takes over where the policy says so"
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？；])|\n")
 _MUST = re.compile(
-    r"\b(?:hand|pass|transfer|forward|escalate|refer|send|give)\b[^.]{0,80}?\bto (?:\{\{\w+\}\},? )?(?:a|an|the|our) (?P<who>[a-z]+(?: [a-z]+){0,2})"
-    r"|\b(?:go(?:es)?|must go|are decided|is decided|are handled|is handled|needs?) (?:to|by) (?:a|an|the|our) [a-z]+(?: [a-z]+)?"
+    r"\b(?:hand|pass|transfer|forward|escalate|refer|send|give)\b[^.]{0,80}?\bto "
+    r"(?:\{\{\w+\}\},? )?(?:a|an|the|our) (?P<who>[a-z]+(?: [a-z]+){0,2})"
+    r"|\b(?:go(?:es)?|must go|are decided|is decided|are handled|is "
+    r"handled|needs?) (?:to|by) (?:a|an|the|our) [a-z]+(?: [a-z]+)?"
     r"|\bescalate\b|\bneeds? (?:a|an|the) (?:person|human|supervisor|manager|colleague|specialist)\b"
     r"|转(?:给|交)?(?:人工|主管|专员|专人|经理|安全|法务)[^。，；]{0,4}|由(?:主管|专员|经理|人工)[^。，；]{0,4}",
     re.IGNORECASE,
 )
 _PEOPLE = re.compile(
-    r"person|human|colleague|supervisor|manager|specialist|team|agent|desk|lead|owner|optician|人|主管|专员|经理|安全|法务|escalate", re.IGNORECASE
+    r"person|human|colleague|supervisor|manager|specialist|team|agent|desk|lead|owner|optician|人|主管|专员|经理|安全|法务|escalate",
+    re.IGNORECASE,
 )
 _ABOVE = re.compile(r"\b(?:above|over|more than|exceed\w*|worth more than)\b|超过|以上|高于|大于", re.IGNORECASE)
 _SCAFFOLD = set(
     terms(
-        "anyone anybody everyone hand pass transfer forward escalate refer send give go goes must need needs decided handled case cases claim claims "
-        "customer customers order orders anything any all mention mentions mentioned about where when if someone who wants "
-        "over above more than worth ask asks asking everything request requests says say reports report straight always "
-        "immediately question questions complaint involving involves word words supervisor manager person human colleague "
+        "anyone anybody everyone hand pass transfer forward escalate refer send "
+        "give go goes must need needs decided handled case cases claim claims "
+        "customer customers order orders anything any all mention "
+        "mentions mentioned about where when if someone who wants "
+        "over above more than worth ask asks asking everything "
+        "request requests says say reports report straight always "
+        "immediately question questions complaint involving involves "
+        "word words supervisor manager person human colleague "
         "specialist team agent desk lead only talk"
     )
 )
 _ALTERNATIVE = re.compile(r",|;|:|\bor\b|\band\b|[、，；：或和]")
-_HAN_SCAFFOLD = re.compile(r"(?:如果|凡|涉及|提到|关于|要求|的|一律|都|请|须|需|应|顾客|客户|订单|情况|时|必须|等|问题|投诉|由|处理)")
+_HAN_SCAFFOLD = re.compile(
+    r"(?:如果|凡|涉及|提到|关于|要求|的|一律|都|请|须|需|应|顾客|客户|订单|情况|时|必须|等|问题|投诉|由|处理)"
+)
 
 
 def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
@@ -56,9 +67,19 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     if flag and not holds and output.get("used") and not rules and not asks_for_person(asked):
         found.append(Finding(message="escalates what the policy lets an agent answer", rule=RULE))
     if flag and not hands_over(reply):
-        found.append(Finding(message="escalates without telling the customer that a person takes over", rule=RULE, excerpt=reply[:60]))
+        found.append(
+            Finding(
+                message="escalates without telling the customer that a person takes over", rule=RULE, excerpt=reply[:60]
+            )
+        )
     if not flag and hands_over(reply):
-        found.append(Finding(message="tells the customer that a person takes over, but does not escalate", rule=RULE, excerpt=reply[:60]))
+        found.append(
+            Finding(
+                message="tells the customer that a person takes over, but does not escalate",
+                rule=RULE,
+                excerpt=reply[:60],
+            )
+        )
     return found
 
 
@@ -76,9 +97,17 @@ def rule_holds(rule: str, input: Mapping[str, Any]) -> bool:
     limits = [f for f in figures(rule) if f.kind == "amount"]
     if limits and _ABOVE.search(rule):
         amounts = [f.value.split() for f in figures(f"{order_text(input)}\n{said}") if f.kind == "amount"]
-        if any(a[1] == limit.value.split()[1] and float(a[0]) > float(limit.value.split()[0]) for a in amounts for limit in limits):
+        if any(
+            a[1] == limit.value.split()[1] and float(a[0]) > float(limit.value.split()[0])
+            for a in amounts
+            for limit in limits
+        ):
             return True
-    if re.search(r"asks? for a (?:person|human|manager|supervisor)|wants? a (?:person|human|manager)|要求人工|要找人工", rule, re.IGNORECASE) and asks_for_person(said):
+    if re.search(
+        r"asks? for a (?:person|human|manager|supervisor)|wants? a (?:person|human|manager)|要求人工|要找人工",
+        rule,
+        re.IGNORECASE,
+    ) and asks_for_person(said):
         return True
     return any(_said(part, said, words) for part in _conditions(rule))
 
@@ -113,13 +142,15 @@ def _inside(found: re.Match[str]) -> str:
     return re.sub(r"\bto (?:a|an|the|our) .*$", "", found[0]) + " "
 
 
-_POLICY = [{"id": "P1", "text": "Refunds take 5 working days. Hand over any mention of injury or fire to the safety team."}]
-_HURT = {"dialogue": [{"who": "customer", "text": "the kettle caught fire"}], "passages": _POLICY}
+_POLICY: list[JsonValue] = [
+    {"id": "P1", "text": "Refunds take 5 working days. Hand over any mention of injury or fire to the safety team."}
+]
+_HURT: Value = {"dialogue": [{"who": "customer", "text": "the kettle caught fire"}], "passages": _POLICY}
 escalation = Check(
     name="escalation",
     tasks=(REPLY,),
     run=run,
-    passing=(_HURT, {"escalate": True, "used": ["P1"], "reply": "I am passing this to our safety team now."}),  # type: ignore[dict-item]
-    failing=(_HURT, {"escalate": False, "used": ["P1"], "reply": "Refunds take 5 working days."}),  # type: ignore[dict-item]
+    passing=(_HURT, {"escalate": True, "used": ["P1"], "reply": "I am passing this to our safety team now."}),
+    failing=(_HURT, {"escalate": False, "used": ["P1"], "reply": "Refunds take 5 working days."}),
     description="A person takes over where the policy says so, and the reply says it.",
 )

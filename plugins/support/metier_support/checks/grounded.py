@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from metier.contracts import Check, Finding
+from metier.contracts import Check, Finding, Value
 from metier_support.case import order_text, policy, said_by
 from metier_support.figures import figures
 from metier_support.promises import promises
@@ -49,7 +49,7 @@ def _found(input: Mapping[str, Any], reply: str) -> Iterator[Finding]:
             )
 
 
-_CASE = {
+_CASE: Value = {
     "dialogue": [{"who": "customer", "text": "how long for the £40 back?"}],
     "passages": [{"id": "P1", "text": "We refund within 5 working days of the parcel reaching us."}],
     "order": {"number": "HP-2210", "total": "£38.50"},
@@ -58,7 +58,7 @@ grounded = Check(
     name="grounded",
     tasks=(REPLY,),
     run=run,
-    passing=(_CASE, {"escalate": False, "used": ["P1"], "reply": "We refund £38.50 within 5 working days."}),  # type: ignore[dict-item]
-    failing=(_CASE, {"escalate": False, "used": ["P1"], "reply": "We refund £40 within 5 days."}),  # type: ignore[dict-item]
+    passing=(_CASE, {"escalate": False, "used": ["P1"], "reply": "We refund £38.50 within 5 working days."}),
+    failing=(_CASE, {"escalate": False, "used": ["P1"], "reply": "We refund £40 within 5 days."}),
     description="Every amount, date and promise stands in the policy or the order.",
 )

@@ -7,16 +7,19 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metier.contracts import Check, Finding
+from metier.contracts import Check, Finding, Value
 from metier_support.figures import number
 from metier_support.tasks import LISTING
 
 RULE = "House rule: add nothing to the attributes; UK CPRs 2008 reg. 5, FTC Act § 5, 广告法第二十八条 (false claims)"
 _NUMBER = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?")
 _CLAIMS = re.compile(
-    r"\b(?:waterproof|water[- ]resistant|unbreakable|organic|hypoallergenic|non[- ]toxic|bpa[- ]free|eco[- ]friendly|recycled|recyclable"
-    r"|biodegradable|vegan|handmade|hand[- ]made|certified|dishwasher[- ]safe|microwave[- ]safe|oven[- ]safe|machine[- ]washable|fireproof"
-    r"|award[- ]winning|best|guaranteed?|warranty|genuine|authentic|medical|antibacterial|free (?:shipping|delivery|returns)"
+    r"\b(?:waterproof|water[- ]resistant|unbreakable|organic|hypoallergenic"
+    r"|non[- ]toxic|bpa[- ]free|eco[- ]friendly|recycled|recyclable"
+    r"|biodegradable|vegan|handmade|hand[- ]made|certified|dishwasher[- ]safe"
+    r"|microwave[- ]safe|oven[- ]safe|machine[- ]washable|fireproof"
+    r"|award[- ]winning|best|guaranteed?|warranty|genuine|authentic"
+    r"|medical|antibacterial|free (?:shipping|delivery|returns)"
     r"|stainless|leather|silk|wool|cotton|linen|solid wood|oak|new|sale|discount)\b"
     r"|防水|有机|纯棉|真皮|手工|环保|抗菌|进口|正品|最[好佳优]|第一|包邮|质保|食品级",
     re.IGNORECASE,
@@ -30,7 +33,15 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     known = " ".join([*(f"{k} {v}" for k, v in pairs), str(input.get("seen") or ""), str(input.get("draft") or "")])
     known = _plain(known)
     bullets = output.get("bullets")
-    said = _plain(" \n ".join([str(output.get("title", "")), *map(str, bullets if isinstance(bullets, list) else ()), str(output.get("description", ""))]))
+    said = _plain(
+        " \n ".join(
+            [
+                str(output.get("title", "")),
+                *map(str, bullets if isinstance(bullets, list) else ()),
+                str(output.get("description", "")),
+            ]
+        )
+    )
     numbers = {number(n) for n in _NUMBER.findall(known)}
     found = [
         Finding(message=f"adds the number {n}", rule=RULE, excerpt=n)
@@ -55,12 +66,18 @@ def _plain(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
 
 
-_GOODS = {"photo": "kettle.png", "attributes": {"name": "Tarn kettle", "capacity": "1.7 l", "colour": "green"}}
+_GOODS: Value = {"photo": "kettle.png", "attributes": {"name": "Tarn kettle", "capacity": "1.7 l", "colour": "green"}}
 listing_facts = Check(
     name="listing_facts",
     tasks=(LISTING,),
     run=run,
-    passing=(_GOODS, {"title": "Tarn kettle, 1.7 l, green", "bullets": ["Holds 1.7 l", "Green"], "description": "A green kettle."}),  # type: ignore[dict-item]
-    failing=(_GOODS, {"title": "Tarn kettle, 1.8 l", "bullets": ["Stainless steel", "Green"], "description": "A green kettle."}),  # type: ignore[dict-item]
+    passing=(
+        _GOODS,
+        {"title": "Tarn kettle, 1.7 l, green", "bullets": ["Holds 1.7 l", "Green"], "description": "A green kettle."},
+    ),
+    failing=(
+        _GOODS,
+        {"title": "Tarn kettle, 1.8 l", "bullets": ["Stainless steel", "Green"], "description": "A green kettle."},
+    ),
     description="No number or claim that attributes, photo and draft do not hold.",
 )

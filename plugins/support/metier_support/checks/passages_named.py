@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metier.contracts import Check, Finding
+from metier.contracts import Check, Finding, Value
 from metier_support.case import order_text, passages
 from metier_support.figures import figures
 from metier_support.tasks import REPLY
@@ -37,7 +37,9 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
         if figure.kind in _TERMS and holders and _key(figure) not in open_to:
             found.append(
                 Finding(
-                    message=f"says {figure.excerpt} from {holders[0]} without naming it", rule=RULE, excerpt=figure.excerpt
+                    message=f"says {figure.excerpt} from {holders[0]} without naming it",
+                    rule=RULE,
+                    excerpt=figure.excerpt,
                 )
             )
     return found
@@ -47,7 +49,7 @@ def _key(figure: Any) -> tuple[str, str]:
     return figure.kind, figure.value
 
 
-_CASE = {
+_CASE: Value = {
     "dialogue": [{"who": "customer", "text": "how much is express?"}],
     "passages": [{"id": "P1", "text": "Express costs £6.95."}, {"id": "P2", "text": "Returns within 30 days."}],
 }
@@ -55,7 +57,7 @@ passages_named = Check(
     name="passages_named",
     tasks=(REPLY,),
     run=run,
-    passing=(_CASE, {"escalate": False, "used": ["P1"], "reply": "Express is £6.95."}),  # type: ignore[dict-item]
-    failing=(_CASE, {"escalate": False, "used": ["P2"], "reply": "Express is £6.95."}),  # type: ignore[dict-item]
+    passing=(_CASE, {"escalate": False, "used": ["P1"], "reply": "Express is £6.95."}),
+    failing=(_CASE, {"escalate": False, "used": ["P2"], "reply": "Express is £6.95."}),
     description="The passages a reply stands on are named, and none that was not given.",
 )

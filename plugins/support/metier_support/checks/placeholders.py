@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metier.contracts import Check, Finding
+from metier.contracts import Check, Finding, Value
 from metier_support.case import order_text, passages, policy, said_by
 from metier_support.tasks import LISTING, REPLY
 
@@ -37,8 +37,9 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     rest = PLACEHOLDER.sub("", said)
     if broken := _BROKEN.search(rest):
         found.append(Finding(message="a placeholder is broken", rule=RULE, excerpt=rest[broken.start() :][:30]))
-    used = output.get("used")
-    for name, text in passages(input) if is_reply and isinstance(used, list) else ():
+    listed = output.get("used")
+    used = listed if is_reply and isinstance(listed, list) else []
+    for name, text in passages(input):
         for mark in PLACEHOLDER.findall(text) if name in used else ():
             if mark not in said:
                 found.append(Finding(message=f"{name}'s placeholder {mark} was dropped", rule=RULE, excerpt=mark))
@@ -53,7 +54,7 @@ def _strings(value: Any) -> list[str]:
     return [s for item in value for s in _strings(item)] if isinstance(value, list) else []
 
 
-_CASE = {
+_CASE: Value = {
     "dialogue": [{"who": "customer", "text": "where is it"}],
     "passages": [{"id": "P1", "text": "Track it at {{tracking_link}}."}],
 }
@@ -61,18 +62,18 @@ placeholders = Check(
     name="placeholders",
     tasks=(REPLY,),
     run=run,
-    passing=(_CASE, {"escalate": False, "used": ["P1"], "reply": "Follow it here: {{tracking_link}}"}),  # type: ignore[dict-item]
-    failing=(_CASE, {"escalate": False, "used": ["P1"], "reply": "Follow it here: {{tracking link}"}),  # type: ignore[dict-item]
+    passing=(_CASE, {"escalate": False, "used": ["P1"], "reply": "Follow it here: {{tracking_link}}"}),
+    failing=(_CASE, {"escalate": False, "used": ["P1"], "reply": "Follow it here: {{tracking link}"}),
     description="Placeholders come out as they went in.",
 )
 
-_GOODS = {"photo": "mug.png", "attributes": {"brand": "{brand}", "product": "mug"}}
-_REST = {"bullets": ["A mug", "From {brand}"], "description": "A mug."}
+_GOODS: Value = {"photo": "mug.png", "attributes": {"brand": "{brand}", "product": "mug"}}
+_REST: Value = {"bullets": ["A mug", "From {brand}"], "description": "A mug."}
 listing_placeholders = Check(
     name="listing_placeholders",
     tasks=(LISTING,),
     run=run,
-    passing=(_GOODS, {**_REST, "title": "{brand} mug"}),  # type: ignore[dict-item]
-    failing=(_GOODS, {**_REST, "title": "{Brand} mug"}),  # type: ignore[dict-item]
+    passing=(_GOODS, {**_REST, "title": "{brand} mug"}),
+    failing=(_GOODS, {**_REST, "title": "{Brand} mug"}),
     description="Placeholders of a feed template come out as they went in.",
 )

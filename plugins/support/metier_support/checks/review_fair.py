@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metier.contracts import Check, Finding
+from metier.contracts import Check, Finding, Value
 from metier_support.policies.search import terms
 from metier_support.tasks import REVIEW
 
@@ -29,7 +29,9 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     for side, points, word in ((pros, "pros", "positive"), (cons, "cons", "negative")):
         named = [str(a.get("aspect")) for a in aspects if a.get("sentiment") in {word, "mixed"}]
         if named and not side:
-            found.append(Finding(message=f"finds {named[0]} {word}, but lists no {points}", rule=RULE, excerpt=named[0]))
+            found.append(
+                Finding(message=f"finds {named[0]} {word}, but lists no {points}", rule=RULE, excerpt=named[0])
+            )
     known = " ".join(str(r.get("text", "")) for r in listed)
     words = set(terms(known))
     characters = set(known)
@@ -50,12 +52,12 @@ def _list(output: Mapping[str, Any], name: str) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-_REVIEWS = {"reviews": [{"text": "Boils fast.", "rating": 5}, {"text": "Leaks.", "rating": 1}]}
+_REVIEWS: Value = {"reviews": [{"text": "Boils fast.", "rating": 5}, {"text": "Leaks.", "rating": 1}]}
 review_fair = Check(
     name="review_fair",
     tasks=(REVIEW,),
     run=run,
-    passing=(_REVIEWS, {"aspects": [], "pros": ["boils fast"], "cons": ["leaks"], "summary": '"Leaks", says one.'}),  # type: ignore[dict-item]
-    failing=(_REVIEWS, {"aspects": [], "pros": ["boils fast"], "cons": [], "summary": '"Boils fast", says one.'}),  # type: ignore[dict-item]
+    passing=(_REVIEWS, {"aspects": [], "pros": ["boils fast"], "cons": ["leaks"], "summary": '"Leaks", says one.'}),
+    failing=(_REVIEWS, {"aspects": [], "pros": ["boils fast"], "cons": [], "summary": '"Boils fast", says one.'}),
     description="Both sides where there are two, and nothing that no review says.",
 )

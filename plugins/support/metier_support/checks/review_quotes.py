@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metier.contracts import Check, Finding
+from metier.contracts import Check, Finding, Value
 from metier_support.tasks import REVIEW
 
 RULE = "16 CFR 255.1(b): an endorsement may not be distorted; house rule: quote word for word"
@@ -40,13 +40,13 @@ def _plain(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).replace("’", "'").casefold().split())
 
 
-_REVIEWS = {"reviews": [{"text": "Boils fast. The lid is stiff.", "rating": 4}]}
-_REST = {"aspects": [], "pros": ["boils fast"], "cons": ["stiff lid"]}
+_REVIEWS: Value = {"reviews": [{"text": "Boils fast. The lid is stiff.", "rating": 4}]}
+_REST: Value = {"aspects": [], "pros": ["boils fast"], "cons": ["stiff lid"]}
 review_quotes = Check(
     name="review_quotes",
     tasks=(REVIEW,),
     run=run,
-    passing=(_REVIEWS, {**_REST, "summary": 'It "boils fast", but the lid is stiff.'}),  # type: ignore[dict-item]
-    failing=(_REVIEWS, {**_REST, "summary": 'It "boils in a minute".'}),  # type: ignore[dict-item]
+    passing=(_REVIEWS, {**_REST, "summary": 'It "boils fast", but the lid is stiff.'}),
+    failing=(_REVIEWS, {**_REST, "summary": 'It "boils in a minute".'}),
     description="The summary quotes, word for word.",
 )

@@ -6,13 +6,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metier.contracts import Check, Finding
+from metier.contracts import Check, Finding, Value
 from metier_support.tasks import ENTITIES
 
 RULE = "House rule: extract, do not rephrase"
 _LOOKS = {
     "order_number": re.compile(r"\d"),
-    "amount": re.compile(r"\d|[一二两三四五六七八九十百千]|\b(?:one|two|three|four|five|ten|twenty|thirty|forty|fifty|hundred)\b", re.IGNORECASE),
+    "amount": re.compile(
+        r"\d|[一二两三四五六七八九十百千]|\b(?:one|two|three|four|five|ten|twenty|thirty|forty|fifty|hundred)\b",
+        re.IGNORECASE,
+    ),
 }
 
 
@@ -27,17 +30,21 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
         if (label, words) in seen:
             found.append(Finding(message=f"{label} {words!r} is listed twice", rule=RULE, excerpt=words))
         if label in _LOOKS and not _LOOKS[label].search(words):
-            found.append(Finding(message=f"{words!r} is no {label.replace('_', ' ')}: it has no number", rule=RULE, excerpt=words))
+            found.append(
+                Finding(
+                    message=f"{words!r} is no {label.replace('_', ' ')}: it has no number", rule=RULE, excerpt=words
+                )
+            )
         seen.add((label, words))
     return found
 
 
-_TEXT = {"text": "order 4471, the green kettle was £39"}
+_TEXT: Value = {"text": "order 4471, the green kettle was £39"}
 spans_verbatim = Check(
     name="spans_verbatim",
     tasks=(ENTITIES,),
     run=run,
-    passing=(_TEXT, {"spans": [{"label": "order_number", "text": "4471"}, {"label": "amount", "text": "£39"}]}),  # type: ignore[dict-item]
+    passing=(_TEXT, {"spans": [{"label": "order_number", "text": "4471"}, {"label": "amount", "text": "£39"}]}),
     failing=(_TEXT, {"spans": [{"label": "order_number", "text": "4417"}]}),
     description="Every span stands in the message word for word.",
 )

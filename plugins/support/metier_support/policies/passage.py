@@ -9,7 +9,7 @@ from typing import NamedTuple
 from metier.contracts import Provenance
 
 LONGEST = 600
-"""Characters of a passage before it is split at a sentence: about 150 tokens, so that four fit a small base's prompt."""
+"""Characters of a passage before it is split at a sentence: about 150 tokens; four fit a small base's prompt."""
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])")
 
 
@@ -48,9 +48,7 @@ def passages_of(blocks: Iterable[Block], source: str) -> Iterator[PolicyPassage]
         nonlocal number
         for line, text in _pieces(held):
             number += 1
-            yield PolicyPassage(
-                f"P{number}", tuple(h for _, h in headings), text, Provenance(source=source, line=line)
-            )
+            yield PolicyPassage(f"P{number}", tuple(h for _, h in headings), text, Provenance(source=source, line=line))
         held.clear()
 
     for block in blocks:

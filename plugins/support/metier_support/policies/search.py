@@ -13,11 +13,13 @@ from collections.abc import Iterable, Sequence
 from metier_support.policies.passage import PolicyPassage
 
 _WORD = re.compile(r"[a-z0-9]+|[\u3400-\u9fff]+")
-_STOP = frozenset(
-    "a an and are as at be by can could do does for from had has have how i if in is it its me my of on or our please "
-    "so that the their there they this to was we were what when where which who will with would you your hi hello "
-    "thanks thank".split()
-)
+_STOP = frozenset({
+    "a", "an", "and", "are", "as", "at", "be", "by", "can", "could", "do", "does", "for", "from",
+    "had", "has", "have", "how", "i", "if", "in", "is", "it", "its", "me", "my", "of", "on", "or",
+    "our", "please", "so", "that", "the", "their", "there", "they", "this", "to", "was", "we", "were",
+    "what", "when", "where", "which", "who", "will", "with", "would", "you", "your", "hi", "hello",
+    "thanks", "thank",
+})  # fmt: skip
 
 
 def terms(text: str) -> list[str]:

@@ -84,4 +84,6 @@ def _cell(row: Any, names: tuple[str, ...]) -> str:
 
 def _yes_no(said: str) -> bool | None:
     word = said.casefold()
-    return True if word in {"true", "yes", "1", "y", "是"} else False if word in {"false", "no", "0", "n", "否"} else None
+    return (
+        True if word in {"true", "yes", "1", "y", "是"} else False if word in {"false", "no", "0", "n", "否"} else None
+    )

@@ -77,7 +77,9 @@ def messages(value: Any) -> list[Said]:
         if not isinstance(item, dict):
             continue
         low = {str(k).casefold(): v for k, v in item.items()}
-        who = next((low[k] for k in ("role", "speaker", "who", "from", "sender", "author", "inbound") if k in low), None)
+        who = next(
+            (low[k] for k in ("role", "speaker", "who", "from", "sender", "author", "inbound") if k in low), None
+        )
         said = next((low[k] for k in ("content", "text", "value", "message", "body", "utterance") if k in low), None)
         known = speaker(who)
         if known and known != "silent" and text(said):

@@ -20,15 +20,18 @@ TURNS = 12
 """Messages kept before a reply: about what fits a small base's prompt beside the passages."""
 INTENTS = frozenset(get_args(Intent))
 
-CUSTOMER = frozenset(
-    "customer user client buyer visitor end_user end-user enduser requester consumer shopper guest human inbound in "
-    "incoming true 1 c 顾客 客户 用户 买家 访客 消费者".split()
-)
-AGENT = frozenset(
-    "agent assistant support seller operator rep representative staff admin advisor adviser bot chatbot gpt csr "
-    "outbound out outgoing false 0 a service_agent customer_service merchant shop store 客服 卖家 商家 店家 坐席 人工客服".split()
-)
-SILENT = frozenset("system event note internal_note metadata status 系统".split())
+CUSTOMER = frozenset({
+    "customer", "user", "client", "buyer", "visitor", "end_user", "end-user", "enduser", "requester",
+    "consumer", "shopper", "guest", "human", "inbound", "in", "incoming", "true", "1", "c", "顾客", "客户",
+    "用户", "买家", "访客", "消费者",
+})  # fmt: skip
+AGENT = frozenset({
+    "agent", "assistant", "support", "seller", "operator", "rep", "representative", "staff", "admin",
+    "advisor", "adviser", "bot", "chatbot", "gpt", "csr", "outbound", "out", "outgoing", "false", "0",
+    "a", "service_agent", "customer_service", "merchant", "shop", "store", "客服", "卖家", "商家", "店家",
+    "坐席", "人工客服",
+})  # fmt: skip
+SILENT = frozenset(["system", "event", "note", "internal_note", "metadata", "status", "系统"])
 
 
 class Said(NamedTuple):

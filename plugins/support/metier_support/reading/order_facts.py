@@ -22,5 +22,7 @@ def order_of(values: Mapping[str, Any]) -> dict[str, str]:
             bare = key[len("order") + 1 :] if low.startswith("order") else key.removeprefix("订单")
             found[bare.replace("_", " ").strip() or key] = text(value)
     return {
-        k: v[:120] for k, v in found.items() if k.strip() and v and not any(word in k.casefold() for word in PRIVATE_KEYS)
+        k: v[:120]
+        for k, v in found.items()
+        if k.strip() and v and not any(word in k.casefold() for word in PRIVATE_KEYS)
     }

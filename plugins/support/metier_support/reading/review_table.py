@@ -14,7 +14,19 @@ from metier_support.tasks import REVIEW
 if TYPE_CHECKING:
     from metier.data.tables import Row
 
-TEXT = ("review", "review_text", "reviewtext", "review_body", "text", "body", "content", "comment", "评价", "评价内容", "评论")
+TEXT = (
+    "review",
+    "review_text",
+    "reviewtext",
+    "review_body",
+    "text",
+    "body",
+    "content",
+    "comment",
+    "评价",
+    "评价内容",
+    "评论",
+)
 RATING = ("rating", "stars", "star_rating", "score", "overall", "评分", "星级")
 PRODUCT = ("product", "product_title", "product_name", "item", "title_of_product", "商品", "商品名称")
 SUMMARY = ("summary", "digest", "摘要", "总结")
@@ -45,7 +57,7 @@ class ReviewTable:
             row, _ = item
             try:
                 input, output = _input(row), _digest(row)
-            except _Unfit as unfit:
+            except _UnfitError as unfit:
                 yield BadRow(provenance=row.provenance, field=unfit.field, reason=unfit.reason, remedy=unfit.remedy)
                 continue
             yield Sample(task=REVIEW, input=input, output=output, provenance=row.provenance)
@@ -64,7 +76,7 @@ def review_inputs(path: Path) -> Iterator[Value | BadRow]:
             continue
         try:
             input = _input(item[0])
-        except _Unfit as unfit:
+        except _UnfitError as unfit:
             yield BadRow(provenance=item[0].provenance, field=unfit.field, reason=unfit.reason, remedy=unfit.remedy)
             continue
         if held and (held.get("product") != input.get("product") or len(held["reviews"]) >= AT_ONCE):
@@ -75,7 +87,7 @@ def review_inputs(path: Path) -> Iterator[Value | BadRow]:
         yield held
 
 
-class _Unfit(Exception):
+class _UnfitError(Exception):
     def __init__(self, field: str, reason: str, remedy: str) -> None:
         super().__init__(reason)
         self.field, self.reason, self.remedy = field, reason, remedy
@@ -89,12 +101,12 @@ def _cell(row: Row, names: tuple[str, ...]) -> str:
 def _input(row: Row) -> dict[str, Any]:
     said = _cell(row, TEXT)
     if not said:
-        raise _Unfit(column(row, TEXT) or "review", "there is no review", "fill it, or leave the row out")
+        raise _UnfitError(column(row, TEXT) or "review", "there is no review", "fill it, or leave the row out")
     review: dict[str, Any] = {"text": said}
     if stars := _cell(row, RATING):
         number = re.match(r"\d(?:\.\d+)?", stars)
         if not number or float(number[0]) > 5:
-            raise _Unfit(column(row, RATING) or "rating", f"{stars[:20]!r} is no rating", "write 0 to 5")
+            raise _UnfitError(column(row, RATING) or "rating", f"{stars[:20]!r} is no rating", "write 0 to 5")
         review["rating"] = float(number[0])
     product = _cell(row, PRODUCT)
     return {
@@ -108,12 +120,12 @@ def _digest(row: Row) -> dict[str, Any]:
     summary = _cell(row, SUMMARY)
     if not summary or len(summary) > 400:
         reason = "there is no summary" if not summary else f"the summary has {len(summary)} characters, at most 400 fit"
-        raise _Unfit(column(row, SUMMARY) or "summary", reason, "write one or two sentences, or leave the row out")
+        raise _UnfitError(column(row, SUMMARY) or "summary", reason, "write one or two sentences, or leave the row out")
     aspects = []
     for part in _parts(_cell(row, ASPECTS)):
         name, _, word = part.replace("：", ":").partition(":")
         if word.strip().casefold() not in _SENTIMENT or not 0 < len(name.strip()) <= 40:
-            raise _Unfit(
+            raise _UnfitError(
                 column(row, ASPECTS) or "aspects", f"{part[:40]!r} is no aspect with a sentiment",
                 "write them as battery: positive; price: negative",
             )  # fmt: skip

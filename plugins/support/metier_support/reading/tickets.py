@@ -65,7 +65,7 @@ def _said(ticket: dict[str, Any]) -> list[Said]:
     )
     thread = next((found for key in TALK if (found := messages(ticket.get(key)))), [])
     opening = ": ".join(part for part in (subject, asked) if part)
-    said = [Said("customer", opening)] if opening and not (thread and thread[0].text[:60] == asked[:60]) else []
-    if thread and thread[0].who == "customer" and not asked:
-        said = []
-    return [*said, *thread, *([Said("agent", answered)] if answered else [])]
+    # The thread may begin with the message itself; a subject alone is no message where there is a thread.
+    doubled = thread and (thread[0].text[:60] == asked[:60] or (thread[0].who == "customer" and not asked))
+    first = [Said("customer", opening)] if opening and not doubled else []
+    return [*first, *thread, *([Said("agent", answered)] if answered else [])]

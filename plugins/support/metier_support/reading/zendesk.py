@@ -87,4 +87,6 @@ def _body(comment: dict[str, Any]) -> str:
 
 def _intent(ticket: dict[str, Any]) -> str | None:
     tags = ticket.get("tags")
-    return next((tag for tag in tags if isinstance(tag, str) and tag in INTENTS), None) if isinstance(tags, list) else None
+    return (
+        next((tag for tag in tags if isinstance(tag, str) and tag in INTENTS), None) if isinstance(tags, list) else None
+    )

@@ -1,0 +1,62 @@
+"""Personal data: what the customer gave may be said, what only the order holds may not."""
+
+from __future__ import annotations
+
+import pytest
+
+from metier_support.checks.privacy import run
+
+ORDER = {
+    "number": "HP-2210",
+    "email": "jo.marsh@example.com",
+    "phone": "+44 7700 900123",
+    "customer name": "Jo Marsh",
+    "address": "4 Mill Lane, Leeds LS1 4AB",
+    "收货地址": "杭州市西湖区桥街8号",
+}
+
+
+def found(reply: str, said: str = "hi", policy: str = "") -> list[str]:
+    case = {
+        "dialogue": [{"who": "customer", "text": said}],
+        "order": ORDER,
+        "passages": [{"id": "P1", "text": policy or "Returns within 30 days."}],
+    }
+    return [finding.message for finding in run(case, {"reply": reply})]
+
+
+@pytest.mark.parametrize(
+    ("reply", "said", "policy"),
+    [
+        ("HP-2210 has shipped to the address on your order.", "hi", ""),
+        ("We wrote to jo.marsh@example.com.", "I am jo.marsh@example.com", ""),
+        ("Ring us on 555-204-7781.", "hi", "Ring 555-204-7781 from 9 to 5."),
+        ("Thanks, Jo Marsh.", "Jo Marsh here", ""),
+        ("Marshmallows are sold out.", "hi", ""),
+    ],
+)
+def test_what_the_customer_or_the_policy_gave_may_be_said(reply: str, said: str, policy: str) -> None:
+    assert found(reply, said, policy) == []
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "We wrote to jo.marsh@example.com.",
+        "We rang +44 7700 900123.",
+        "Hello Jo Marsh!",
+        "Dear Mrs Marsh,",
+        "It goes to 4 Mill Lane.",
+        "It is at LS1 4AB, Leeds.",
+        "将送到杭州市西湖区桥街8号。",
+        "Ask someone.else@example.com.",
+    ],
+)
+def test_what_only_the_order_holds_may_not(reply: str) -> None:
+    assert found(reply) != []
+
+
+def test_a_finding_does_not_repeat_the_datum() -> None:
+    case = {"dialogue": [{"who": "customer", "text": "hi"}], "order": ORDER}
+    for finding in run(case, {"reply": "We wrote to jo.marsh@example.com."}):
+        assert "jo.marsh" not in finding.message and "marsh" not in (finding.excerpt or "")
