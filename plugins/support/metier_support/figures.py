@@ -8,20 +8,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_MONTHS = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-]
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = (
     r"(?P<{}>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
     r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"
@@ -41,8 +28,8 @@ _HAN = {c: n for n, c in enumerate("零一二三四五六七八九")} | {"两": 
 _UNITS = {
     "working day": "working day", "business day": "working day", "工作日": "working day", "个工作日": "working day",
     "day": "day", "天": "day", "日": "day", "hour": "hour", "hr": "hour", "小时": "hour", "个小时": "hour",
-    "minute": "minute", "min": "minute", "分钟": "minute", "week": "week", "周": "week", "星期": "week", "个星期": "week",
-    "month": "month", "个月": "month", "year": "year", "年": "year",
+    "minute": "minute", "min": "minute", "分钟": "minute", "week": "week", "周": "week", "星期": "week",
+    "个星期": "week", "month": "month", "个月": "month", "year": "year", "年": "year",
 }  # fmt: skip
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:[.]\d+)?"
 _SPELT = "|".join(sorted(_WORDS, key=len, reverse=True))
@@ -123,7 +110,7 @@ def number(said: str) -> str:
 
 
 def _month(word: str) -> int:
-    return next(n for n, name in enumerate(_MONTHS, 1) if name.startswith(word.rstrip(".")[:3]))
+    return _MONTHS.index(word[:3]) + 1
 
 
 def _day(said: str) -> str:

@@ -1,4 +1,4 @@
-"""A person takes over where the policy says so: by topic, by amount, by request; and the reply says what the flag says."""
+"""A person takes over where the policy says so: by topic, amount or request; and the reply says what the flag says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources named, placeholders kept, spans word for word, listings and digests of reviews: cases for each smaller check."""
+"""Sources named, placeholders kept, spans word for word, listings and reviews: cases for each smaller check."""
 
 from __future__ import annotations
 

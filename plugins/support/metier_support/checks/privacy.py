@@ -15,6 +15,8 @@ from metier_support.tasks import PRIVATE_KEYS, REPLY
 
 RULE = "GDPR article 5(1)(c), data minimisation; PIPL article 6 (个人信息保护法第六条)"
 _SHORTEST = 3
+_POSTCODE = re.compile(r"\b[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}\b|\b\d{5,6}\b")
+"""British, and five or six digits as most countries write them."""
 
 
 def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
@@ -42,6 +44,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
 def _parts(value: str) -> list[str]:
     """The value, and what it is told by: parts of an address, both halves of a name."""
     pieces = [value, *re.split(r"[,，;\n]", value)]
+    pieces += _POSTCODE.findall(value)
     words = value.split()
     if 2 <= len(words) <= 3 and all(word.isalpha() for word in words):
         pieces.append(words[-1])

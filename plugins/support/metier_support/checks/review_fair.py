@@ -40,10 +40,14 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
         own = [t for t in terms(str(point)) if t in words or (t[:4] and any(w[:4] == t[:4] for w in words))]
         if not own and not sum(c in characters for c in str(point) if c > "\u3400") >= 2:
             found.append(Finding(message=f"{point!r} stands in no review", rule=RULE, excerpt=str(point)))
-    numbers = set(_NUMBER.findall(known)) | {f"{s:g}" for s in stars} | {str(n) for n in range(len(listed) + 1)} | {"5"}
-    for figure in dict.fromkeys(_NUMBER.findall(" ".join(map(str, [*pros, *cons, output.get("summary", "")])))):
-        if figure not in numbers:
-            found.append(Finding(message=f"the number {figure} stands in no review", rule=RULE, excerpt=figure))
+    numbers = set(_NUMBER.findall(known))
+    # A summary may count the reviews and their stars.
+    counts = numbers | {f"{s:g}" for s in stars} | {str(n) for n in range(len(listed) + 1)} | {"5"}
+    said = [(" ".join(map(str, [*pros, *cons])), numbers), (str(output.get("summary", "")), counts)]
+    for text, allowed in said:
+        for figure in dict.fromkeys(_NUMBER.findall(text)):
+            if figure not in allowed:
+                found.append(Finding(message=f"the number {figure} stands in no review", rule=RULE, excerpt=figure))
     return found
 
 
