@@ -74,9 +74,9 @@ def _lines(element: Element, talk: bool, first: bool, gap: bool, joined: bool) -
     elif kind == "page_break":
         yield "==="
     elif kind == "centered":
-        yield from (f"> {line} <" for line in text.split("\n"))
+        yield from (line if within else f"> {line} <" for line, within in _each(text))
     elif kind == "lyrics":
-        yield from (f"~{line}" for line in text.split("\n"))
+        yield from (line if within else f"~{line}" for line, within in _each(text))
     elif kind == "action" or (kind in SPOKEN and not talk):
         yield from _action(text, first, gap, joined)
     else:
@@ -86,14 +86,22 @@ def _lines(element: Element, talk: bool, first: bool, gap: bool, joined: bool) -
 _MARKED = re.compile(r"\s*(?:[!=#~>@]|\.(?=[^\W_]|[\[(\"'“‘]))")
 
 
+def _each(text: str) -> Iterator[tuple[str, bool]]:
+    """Lines, and whether each begins within a boneyard or note: those are left as they are."""
+    unseen = hidden(text)
+    start = 0
+    for line in text.split("\n"):
+        yield line, any(a < start < b for a, b in unseen)
+        start += len(line) + 1
+
+
 def _action(text: str, first: bool, gap: bool, joined: bool) -> Iterator[str]:
     """Lines of action, forced where they would be read as something else."""
-    unseen = hidden(text)  # Their own lines are left alone.
-    lines, start = text.split("\n"), 0
-    for at, line in enumerate(lines):
+    lines = list(_each(text))
+    for at, (line, within) in enumerate(lines):
         bare = shown(line).strip()
         followed = at + 1 < len(lines) or joined
-        told = not any(a < start < b for a, b in unseen) and (
+        told = not within and (
             not line.strip()
             or _MARKED.match(line)
             or (first and marks.TITLE_KEY.match(line))
@@ -101,7 +109,6 @@ def _action(text: str, first: bool, gap: bool, joined: bool) -> Iterator[str]:
             or (gap and (marks.is_cue(bare) if followed else marks.is_transition(bare)))
         )
         yield f"!{line}" if told else line
-        start += len(line) + 1
         first = gap = False
 
 
