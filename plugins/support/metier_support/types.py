@@ -32,8 +32,8 @@ Intent = Literal[
 ]
 Language = Literal["en", "zh"]
 Text = Annotated[str, Field(min_length=1)]
-LONGEST_REPLY = 700
-"""Characters of a chat reply: longer ones are letters."""
+LONGEST_REPLY = 1500
+"""Characters of a reply: longer ones are letters."""
 
 
 class _Closed(BaseModel):

@@ -8,8 +8,18 @@ from pathlib import Path
 import pytest
 
 from metier.contracts import BadRow, DataError, Sample
-from metier_support.reading import ChatTurns, Conversations, IntentTable, ReviewTable, Tickets, Zendesk, review_inputs
+from metier_support.reading import (
+    Answers,
+    ChatTurns,
+    Conversations,
+    IntentTable,
+    ReviewTable,
+    Tickets,
+    Zendesk,
+    review_inputs,
+)
 from metier_support.reading.conversations import messages
+from metier_support.reading.dialogue import speaker
 from metier_support.reading.json_records import Record, read_records
 
 
@@ -196,3 +206,50 @@ def test_plain_reviews_become_one_input_a_product(tmp_path: Path) -> None:
     one, two, three = [r for r in review_inputs(path) if not isinstance(r, BadRow)]
     assert [len(v["reviews"]) for v in (one, two, three)] == [12, 1, 1]  # type: ignore[arg-type]
     assert three == {"product": "Jug", "reviews": [{"text": "bad", "rating": 1.0}]}
+
+
+def test_a_question_and_its_answer_in_a_row_are_a_sample(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "b.csv",
+        "flags,instruction,category,intent,response\n"
+        "B,cancel {{Order Number}},ORDER,cancel_order,Sure.\nB,bill?,I,get_invoice,\n",
+    )
+    assert Answers().accepts(path)
+    good, bad = Answers().read(path)
+    assert isinstance(good, Sample) and good.output["intent"] == "cancel_order"
+    assert isinstance(bad, BadRow) and (bad.field, bad.provenance.line) == ("response", 3)
+
+
+@pytest.mark.parametrize(
+    ("word", "who"),
+    [("Agent Mia", "agent"), ("customer_17", "customer"), ("Support (Bot)", "agent"), (True, "customer"),
+     ("客服", "agent"),
+     ("System", "silent"), ("Anna", None), ("", None), (None, None)],
+)  # fmt: skip
+def test_a_speaker_is_told_by_its_first_word(word: object, who: str | None) -> None:
+    assert speaker(word) == who
+
+
+FRESHDESK = [
+    {"body_text": "hi", "incoming": True},
+    {"body_text": "x", "private": True, "incoming": False},
+    {"body_text": "yes", "incoming": False},
+]
+INTERCOM = [{"author": {"type": "user"}, "body": "<p>hi</p>"}, {"author": {"type": "admin"}, "body": "yes"}]
+
+
+@pytest.mark.parametrize(
+    "ticket",
+    [
+        {"id": 1, "conversations": FRESHDESK},
+        {"id": 1, "original": [["customer", "hi"], ["agent", "yes"]]},
+        {"id": 1, "conversation_parts": {"conversation_parts": INTERCOM}},
+    ],
+    ids=["freshdesk", "pairs", "intercom"],
+)
+def test_threads_of_other_help_desks_are_read_without_their_notes(ticket: dict[str, object], tmp_path: Path) -> None:
+    path = write(tmp_path / "t.jsonl", json.dumps(ticket) + "\n" + json.dumps(ticket) + "\n")
+    samples = list(Tickets().read(path))
+    assert [s.output["reply"] for s in samples if isinstance(s, Sample)] == ["yes", "yes"]
+    assert [s.provenance.line for s in samples if s.provenance] == [1, 2]
+    assert all(s.input["dialogue"] == [{"who": "customer", "text": "hi"}] for s in samples if isinstance(s, Sample))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from metier.contracts import DataAdapter
+from metier_support.reading.answers import Answers
 from metier_support.reading.chat_turns import ChatTurns
 from metier_support.reading.conversations import Conversations
 from metier_support.reading.intent_table import IntentTable
@@ -13,6 +14,7 @@ from metier_support.reading.zendesk import Zendesk
 ADAPTERS: tuple[DataAdapter, ...] = (
     ChatTurns(),
     Conversations(),
+    Answers(),
     Zendesk(),
     Tickets(),
     IntentTable(),
@@ -21,6 +23,7 @@ ADAPTERS: tuple[DataAdapter, ...] = (
 
 __all__ = [
     "ADAPTERS",
+    "Answers",
     "ChatTurns",
     "Conversations",
     "IntentTable",

@@ -19,6 +19,8 @@ TALK = (
     "聊天记录", "会话内容",
 )  # fmt: skip
 INTENT = ("intent", "label", "category", "意图")
+WHO = ("role", "speaker", "who", "from", "sender", "author", "inbound", "incoming")
+SAID = ("content", "text", "value", "message", "body_text", "body", "utterance")
 _LINE = re.compile(r"(?:^|\n|\s\|\s)\s*(?:\[[^\]\n]{0,30}\]\s*)?(?P<who>[\w \-]{1,24}?)\s*[:：]\s*")
 
 
@@ -71,16 +73,20 @@ def messages(value: Any) -> list[Said]:
                 pass
         return _from_lines(value)
     if isinstance(value, dict):
-        value = value.get("messages") or value.get("turns") or value.get("comments")
+        value = next((value[k] for k in ("messages", "turns", "comments", "conversation_parts") if k in value), None)
     found = []
     for item in value if isinstance(value, list) else ():
+        if isinstance(item, list) and len(item) == 2:
+            item = {"who": item[0], "text": item[1]}
         if not isinstance(item, dict):
             continue
         low = {str(k).casefold(): v for k, v in item.items()}
-        who = next(
-            (low[k] for k in ("role", "speaker", "who", "from", "sender", "author", "inbound") if k in low), None
-        )
-        said = next((low[k] for k in ("content", "text", "value", "message", "body", "utterance") if k in low), None)
+        if low.get("public") is False or low.get("private") is True:  # An internal note is no answer.
+            continue
+        who = next((low[k] for k in WHO if k in low), None)
+        if isinstance(who, dict):
+            who = who.get("role") or who.get("type")
+        said = next((low[k] for k in SAID if k in low), None)
         known = speaker(who)
         if known and known != "silent" and text(said):
             found.append(Said(known, text(said)))

@@ -44,11 +44,13 @@ class Said(NamedTuple):
 def speaker(value: Any) -> str | None:
     """`customer`, `agent` or `silent`; None where the word is not known."""
     word = str(value).strip().casefold().rstrip(":：").replace(" ", "_")
-    if word in CUSTOMER:
-        return "customer"
-    if word in AGENT or re.fullmatch(r"(?:agent|rep|客服)[_\d]*\d+", word):
-        return "agent"
-    return "silent" if word in SILENT else None
+    # `Agent Mia`, `customer_17` and `Support (Bot)` say it with their first word.
+    first = re.match(r"[^\W\d_]+", word)
+    for said in (word, first[0] if first and len(first[0]) > 2 else ""):
+        for who, words in (("customer", CUSTOMER), ("agent", AGENT), ("silent", SILENT)):
+            if said in words:
+                return who
+    return None
 
 
 class Conversation:

@@ -62,7 +62,9 @@ class _Scanner:
 
     def objects(self, file: io.TextIOWrapper) -> Iterator[Record | BadRow]:
         piece = _piece(file)
-        if page := _PAGE.match(piece):
+        page = _PAGE.match(piece)
+        # A ticket may hold a list of that name as well; what tells it from a page is that it has an id.
+        if page and '"id"' not in page[0]:
             self.top = 2
             self.depth = 2
             self.line += page[0].count("\n")

@@ -16,9 +16,31 @@ from metier_support.reading.zendesk import first_record
 from metier_support.tasks import REPLY
 
 SUBJECT = ("subject", "title", "主题", "标题")
-ASKED = ("description", "body", "message", "question", "instruction", "query", "customer_message", "问题", "描述")
+ASKED = (
+    "description_text",
+    "description",
+    "body",
+    "message",
+    "question",
+    "instruction",
+    "query",
+    "customer_message",
+    "问题",
+    "描述",
+)
 ANSWERED = ("answer", "reply", "response", "resolution", "agent_reply", "solution", "回复", "答复", "解决方案")
-TALK = ("messages", "conversation", "thread", "threads", "comments", "replies", "events")
+TALK = (
+    "messages",
+    "conversations",
+    "conversation_parts",
+    "original",
+    "conversation",
+    "thread",
+    "threads",
+    "comments",
+    "replies",
+    "events",
+)
 
 
 class Tickets:
