@@ -123,6 +123,12 @@ def test_yarn_tells_options_commands_tags_and_escapes_apart() -> None:
     assert [i.depth for i in lines] == [0, 0, 1, 0] and lines[0].tags == ("line:1", "happy")
 
 
+def test_yarn_1_options_are_choices_and_its_jumps_are_not_spoken() -> None:
+    text = "title: Inn\n---\nHobb: Well?\n[[Stay, please.|Room]]\n  [[Go|Road]]\n[[Kitchen]]\n===\n"
+    assert choices("yarn", text) == ["Stay, please.", "Go"] and spoken("yarn", text) == [("Hobb", "Well?")]
+    assert [i.target for i in items("yarn", text) if i.target] == ["Room", "Road", "Kitchen"]
+
+
 def test_renpy_knows_say_statements_from_other_statements() -> None:
     text = (
         'define e = Character(_("Eileen"), image="eileen")\nimage bg = "bg.png"\nlabel start:\n    play music "a.ogg"\n'

@@ -1,4 +1,4 @@
-"""Yarn Spinner scripts (2 and 3): nodes, speakers, options, line groups, commands and hashtags, by its documentation.
+"""Yarn Spinner scripts (1 to 3): nodes, speakers, options, line groups, commands and hashtags, by its documentation.
 
 It follows options and <<if>> blocks for context; it does not run commands.
 """
@@ -13,6 +13,7 @@ from metier_npc.scripts.item import Item, cut, split_end, whole
 _SPEAKER = re.compile(r"([^\s:\\{}<\[#][^:\\{}<\[#]{0,60}?)(?:\s*:\s+|：\s*)(?=\S)")
 _COMMAND = re.compile(r"<<\s*(\w+)\b\s*(.*?)\s*>>\s*$")
 _OPTION = re.compile(r"\s*(?:->|=>)\s*")
+_LINK = re.compile(r"(\s*\[\[)(?:([^\[\]|]+)\|)?([^\[\]|]+)(\]\]\s*)$")  # an option of Yarn 1, or a jump
 _TITLE = re.compile(r"\s*title\s*:\s*(.*)")
 _CONDITION = re.compile(r"<<\s*(?:if\s+(.*?)|once(?:\s+if\s+(.*?))?)\s*>>")
 _TAG = re.compile(r"(?<!\\)#([^\s#]+)")
@@ -48,6 +49,14 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
             yield Item(
                 "other", number, text=raw, node=node, target=command[2] if command[1] in {"jump", "detour"} else None
             )
+            continue
+        if link := _LINK.match(code):
+            text = link[2] or ""
+            yield Item(
+                kind="choice" if text else "other", line=number, lead=link[1], text=text,
+                tail=body[link.end(1) + len(text) :] + end, said=said(text), target=link[3].strip(),
+                within=tuple(blocks), depth=len(options), node=node,
+            )  # fmt: skip
             continue
         indent = len(code.expandtabs(4)) - len(code.expandtabs(4).lstrip())
         while options and options[-1] >= indent:
