@@ -110,10 +110,10 @@ _SCENE_ZH = (
     _HEADING + "{% if logline %}\n{{ logline }}{% endif %}" + _CAST + _BEATS + "{% if max_pages %}\n最多"
     "{{ max_pages }}页{% endif %}{% if camera %}\n可写镜头{% endif %}"
 )
-# A paragraph is lines without a blank one between: cues stand with their dialogue, and no reply is endless.
-GRAMMAR = r"""start: HEADING ("\n\n" PARAGRAPH)+
-HEADING: /(INT\.\/EXT\.|INT\.|EXT\.) [^ \n][^\n]{0,100}/
-PARAGRAPH: /[^ \n][^\n]*(\n[^ \n][^\n]*){0,7}/
+# One terminal, since a lexer that takes the longest match cannot tell a line's end from a paragraph's. A
+# paragraph is lines without a blank one between: cues stand with their dialogue.
+GRAMMAR = r"""start: SCENE
+SCENE: /(INT\.\/EXT\.|INT\.|EXT\.) [^ \n][^\n]*(\n\n[^ \n][^\n]*(\n[^ \n][^\n]*)*)+/
 """
 
 scene = TaskContract(

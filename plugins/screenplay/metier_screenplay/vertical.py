@@ -1,4 +1,4 @@
-"""The vertical `screenplay` put together: tasks, data adapters, recipes, fine-tunes, checks and samples as one object."""
+"""The vertical `screenplay` put together: tasks, data adapters, recipes, fine-tunes, checks, samples."""
 
 from __future__ import annotations
 

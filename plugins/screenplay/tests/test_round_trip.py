@@ -18,8 +18,9 @@ PIECES = [
     "INT. HOUSE - DAY", "int. house #4-A#", ".FORCED", "...", ".45 calibre", "EXT. STREET - NIGHT", "JOE", "@McCoy",
     "JOE (V.O.)", "ANN ^", "(quietly)", "Hello there.", "~la la", "CUT TO:", "> FADE OUT.", "> THE END <", "# Act",
     "## Two", "= it happens", "===", "====", "", "", "", "  ", "   ", "[[note]]", "[[two", "lines]]", "/* cut", "*/",
-    "/* one */", "a /* b */ c", "!FORCED", "! spaced", "    indented", "\tTAB", "BOOM", "Title: X", "Author:", "*", "_u_",
-    "**b**", "李雷", "@李雷", "内景 厨房", "INT. 厨房 - 夜", "!", "@", ">", "<", "><", "#", "=", "~", "[[", "]]", "^", "A^",
+    "/* one */", "a /* b */ c", "!FORCED", "! spaced", "    indented", "\tTAB", "BOOM", "Title: X", "Author:", "*",
+    "_u_", "**b**", "李雷", "@李雷", "内景 厨房", "INT. 厨房 - 夜", "!", "@", ">", "<", "><", "#", "=", "~", "[[", "]]",
+    "^", "A^",
     "FADE IN:", "JOE [[age?]]", "[[x]] JOE", "/*x*/ INT. A", "#1#", "INT. #1#",
 ]  # fmt: skip
 
@@ -62,7 +63,7 @@ def test_any_text_comes_back(text: str) -> None:
 @given(st.lists(st.sampled_from(["heading", "action", "character", "transition", "section", "synopsis"]), max_size=6))
 def test_elements_that_were_made_and_not_read_keep_their_kind(kinds: list[str]) -> None:
     made = [Element(kind, f"Some {kind}", depth=kind == "section") for kind in kinds]  # type: ignore[arg-type]
-    found = parse(write(made + [Element("dialogue", "Yes.")]))
+    found = parse(write([*made, Element("dialogue", "Yes.")]))
     # A cue needs words below it, and words a cue: alone, each is action.
     assert [e.kind for e in found if e.kind in {"heading", "section", "synopsis"}] == [
         k for k in kinds if k in {"heading", "section", "synopsis"}

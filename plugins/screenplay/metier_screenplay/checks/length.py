@@ -29,7 +29,8 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
         length = lines / LINES_A_PAGE
         found.append(
             Finding(
-                message=f"{lines} lines are {length:.2f} pages, about {length * 60:.0f} seconds; the limit is {limit:g}",
+                message=f"{lines} lines are {length:.2f} pages, about {length * 60:.0f} seconds; "
+                f"the limit is {limit:g}",
                 rule=RULE,
             )
         )

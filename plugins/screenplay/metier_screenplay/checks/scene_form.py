@@ -1,8 +1,9 @@
-"""A scene must be one scene in Fountain: a heading, then action and dialogue, and nothing the printed page leaves out."""
+"""A scene must be one scene in Fountain: a heading, action, dialogue, and nothing the printed page leaves out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from metier.contracts import Check, Finding
@@ -51,7 +52,7 @@ def _speaks(kinds: Sequence[str], at: int) -> bool:
 def _lost_cue(text: str) -> str | None:
     """A line of capitals with words below it, within a paragraph of action."""
     lines = text.split("\n")
-    for line, after in zip(lines[1:], lines[2:], strict=False):
+    for line, after in pairwise(lines[1:]):
         if line.isupper() and len(line) <= 30 and not after.isupper() and line[-1].isalnum():
             return line
     return None

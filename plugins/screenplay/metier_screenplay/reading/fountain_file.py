@@ -27,7 +27,7 @@ class FountainFile:
     example: Path = Path(__file__).parent.parent / "examples" / "lighthouse.fountain"
 
     def accepts(self, path: Path) -> bool:
-        """By suffix; where that says too little, by a title page or a scene heading at the left margin. Never raises."""
+        """By suffix; where that says too little, by a title page or a flush scene heading. Never raises."""
         suffix = path.suffix.lower()
         if suffix in _SUFFIXES:
             return path.is_file()

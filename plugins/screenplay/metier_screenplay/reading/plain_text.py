@@ -23,7 +23,8 @@ _FURNITURE = re.compile(
 )
 """What a page carries that no scene says: its number, CONTINUED, (MORE)."""
 _NUMBERED = re.compile(
-    r"(?P<left>\d{1,4}[A-Z]{0,2})?[.)]?\s*(?P<heading>(?:INT|EXT|EST|I/E)[./ ].*?)(?:\s{2,}(?P<right>\d{1,4}[A-Z]{0,2}))?$"
+    r"(?P<left>\d{1,4}[A-Z]{0,2})?[.)]?\s*(?P<heading>(?:INT|EXT|EST|I/E)[./ ].*?)"
+    r"(?:\s{2,}(?P<right>\d{1,4}[A-Z]{0,2}))?$"
 )
 _INDENTED = re.compile(r"(?m)^[ \t]*(?:\d{1,4}[A-Z]?[ \t.]+)?(?:INT|EXT|EST|I/E)[./ ]\s*\S")
 _OUT = re.compile(r"(?:FADE (?:IN|OUT|TO BLACK)|CUT TO BLACK|THE END)[.:]?$")

@@ -1,4 +1,4 @@
-"""Makes samples of `screenplay.scene` from a screenplay's elements: each scene, and the brief it could have come from."""
+"""Makes samples of `screenplay.scene` from a screenplay's elements: each scene, and a brief that it could come from."""
 
 from __future__ import annotations
 

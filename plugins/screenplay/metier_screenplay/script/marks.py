@@ -1,7 +1,7 @@
 """What Fountain tells an element by. Reader and writer share it, so that what one writes the other reads.
 
-Two liberties beside fountain.io/syntax, both common among editors: a heading need not be followed by a blank line, and a
-title page must hold one of the usual keys, so that `As she runs: a truck` at the start of a script stays action.
+Two liberties beside fountain.io/syntax, both common among editors: a heading need not be followed by a blank line, and
+a title page must hold one of the usual keys, so that `As she runs: a truck` at the start of a script stays action.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ PAGE_BREAK = re.compile(r"={3,}$")
 PARENTHETICAL = re.compile(r"\(.*\)$", re.S)
 TITLE_KEY = re.compile(r"([^\W\d_][^:\n]{0,40}):(.*)$")
 TITLE_KEYS = frozenset(
-    "title credit author authors source notes date contact copyright revision format language font".split()
-) | {"draft date", "contact info", "written by"}
+    [
+        "title", "credit", "author", "authors", "source", "notes", "date", "draft date", "contact", "contact info",
+        "copyright", "revision", "format", "language", "font", "written by", "logline",
+    ]
+)  # fmt: skip
 """Keys that fountain.io names, and some that editors write."""
 
 

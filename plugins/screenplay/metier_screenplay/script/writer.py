@@ -1,4 +1,4 @@
-"""Writes elements as Fountain, with the mark that forces an element wherever the text alone would be read as another."""
+"""Writes elements as Fountain, with the mark that forces one wherever its text alone would be read as another."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _lines(element: Element, talk: bool, first: bool, gap: bool, joined: bool) -
             yield f"{element.key}:"
             yield from (f"    {value}" for value in values)
     elif kind == "heading":
-        natural = marks.HEADING.match(text)
+        natural = bool(marks.HEADING.match(text))
         yield ("" if natural else ".") + text + (f" #{element.number}#" if element.number else "")
     elif kind == "character":
         natural = marks.is_cue(shown(text).strip()) and text[:1] not in "!=#~>.@" and not marks.HEADING.match(text)
