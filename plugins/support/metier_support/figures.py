@@ -33,8 +33,14 @@ _UNITS = {
 }  # fmt: skip
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:[.]\d+)?"
 _SPELT = "|".join(sorted(_WORDS, key=len, reverse=True))
+_UNIT = (
+    r"(?:(?:working|business)[\s-]days?\b|days?\b|hours?\b|hrs?\b|minutes?\b|mins?\b|weeks?\b|months?\b|years?\b"
+    r"|个?工作日|天|日|个?小时|分钟|个?星期|周|个月|年)"
+)
 _FORMS = re.compile(
     r"(?P<iso>\b(?P<iy>\d{4})[-/.](?P<im>\d{1,2})[-/.](?P<id>\d{1,2})\b)"
+    r"|(?P<slash>\b(?P<sa>\d{1,2})/(?P<sb>\d{1,2})/(?:\d{4}|\d{2})\b)"
+    rf"|(?P<range>(?P<ra>\d{{1,3}})\s?(?:-|–|~|to|至|到)\s?(?P<rb>\d{{1,3}})[\s-]?(?P<ru>{_UNIT}))"
     r"|(?P<handate>(?:(?P<hy>\d{4})年)?(?P<hm>\d{1,2})月(?P<hd>\d{1,2})[日号])"
     rf"|(?P<daymonth>\b(?P<dd>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? {_MONTH.format('dm')}(?:,? (?P<dy>\d{{4}}))?)"
     rf"|(?P<monthday>\b{_MONTH.format('mm')} (?P<md>\d{{1,2}})(?:st|nd|rd|th)?\b(?!\s*(?:%|days?|hours?))"
@@ -46,8 +52,7 @@ _FORMS = re.compile(
     rf"|(?P<an>{_NUMBER})\s?(?P<after>pounds?\b|quid\b|dollars?\b|bucks\b|euros?\b|(?:gbp|usd|eur|cny|rmb)\b|[£€元块圆])"
     rf"|(?P<clock>\b\d{{1,2}}(?:[:.]\d{{2}})?\s?(?:am|pm)\b|\b\d{{1,2}}:\d{{2}}\b)"
     rf"|(?:(?P<sn>{_NUMBER})|\b(?P<sw>{_SPELT})\b|(?P<sh>[零一二两三四五六七八九十百]{{1,6}}))[\s-]?"
-    r"(?P<unit>(?:working|business)[\s-]days?\b|days?\b|hours?\b|hrs?\b|minutes?\b|mins?\b|weeks?\b|months?\b|years?\b"
-    r"|个?工作日|天|日|个?小时|分钟|个?星期|周|个月|年)"
+    rf"(?P<unit>{_UNIT})"
     rf"|(?P<code>(?<![a-z\d-])#?(?=[a-z\d-]{{0,40}}\d)[a-z\d]{{1,40}}(?:-[a-z\d]{{1,40}}){{0,6}}(?:\.\d+)?(?![a-z\d])|{_NUMBER})"
 )
 
@@ -72,6 +77,13 @@ def _read(plain: str) -> Iterator[Figure]:
         said = m[0].strip()
         if m["iso"]:
             yield Figure("date", f"{int(m['im'])}-{int(m['id'])}", said)
+        elif m["slash"]:
+            # Day first, as most of the world writes it, unless that cannot be.
+            day, month = (int(m["sb"]), int(m["sa"])) if int(m["sb"]) > 12 else (int(m["sa"]), int(m["sb"]))
+            yield Figure("date", f"{month}-{day}", said)
+        elif m["range"]:
+            yield Figure("span", f"{m['ra']} {_unit(m['ru'])}", said)
+            yield Figure("span", f"{m['rb']} {_unit(m['ru'])}", said)
         elif m["handate"]:
             yield Figure("date", f"{int(m['hm'])}-{int(m['hd'])}", said)
         elif m["daymonth"]:
@@ -94,9 +106,8 @@ def _read(plain: str) -> Iterator[Figure]:
         elif m["unit"]:
             if m["sw"] in {"a", "an"} and "working" not in said:
                 continue  # `a day`, `an hour later`: hardly ever a term.
-            unit = re.sub(r"[\s-]+", " ", m["unit"])
             count = number(m["sn"]) if m["sn"] else str(_WORDS[m["sw"]]) if m["sw"] else _from_han(m["sh"])
-            yield Figure("span", f"{count} {_UNITS.get(unit) or _UNITS[unit.removesuffix('s')]}", said)
+            yield Figure("span", f"{count} {_unit(m['unit'])}", said)
         elif m["code"]:
             yield Figure("number", number(said.lstrip("#")), said)
 
@@ -111,6 +122,11 @@ def number(said: str) -> str:
 
 def _month(word: str) -> int:
     return _MONTHS.index(word[:3]) + 1
+
+
+def _unit(word: str) -> str:
+    unit = re.sub(r"[\s-]+", " ", word)
+    return _UNITS.get(unit) or _UNITS[unit.removesuffix("s")]
 
 
 def _day(said: str) -> str:

@@ -89,6 +89,8 @@ def test_an_order_number_of_the_customers_may_be_repeated() -> None:
         ("十五个工作日", [("span", "15 working day")]),
         ("twenty-four hours", [("span", "24 hour")]),
         ("打八折 8折", [("percent", "8折")]),
+        ("2-3 working days, 2 to 3 business days", [("span", "2 working day"), ("span", "3 working day")] * 2),
+        ("12/04/2026 04/13/26", [("date", "4-12"), ("date", "4-13")]),
         ("order #55812", [("number", "55812")]),
         ("a day in May", []),
     ],

@@ -26,5 +26,7 @@ def ground(case: Value, index: PassageIndex, k: int = 3) -> Value:
     taken = {str(passage["id"]) for passage in given if isinstance(passage, dict)}
     found = [passage.as_input() for passage in index.search(said_by(case, "customer")[-QUERY:], k)]
     new = [passage for passage in found if passage["id"] not in taken]
-    passages: list[JsonValue] = [*given, *new[: max(0, k - len(given))]]
+    passages: list[JsonValue] = list(given)
+    for passage in new[: max(0, k - len(given))]:
+        passages.append(dict(passage))
     return {**case, "passages": passages} if passages else case
