@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,34 @@ def test_a_long_section_is_split_and_nothing_is_lost() -> None:
     assert " ".join(p.text for p in passages) == text
 
 
+def test_a_page_in_the_encoding_that_it_declares_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "p.html"
+    path.write_bytes(
+        '<meta charset="iso-8859-1"><h1>Café</h1><p>Retour: 5 €uros, à coûter.</p>'.replace("€", "").encode("latin-1")
+    )
+    (passage,) = read_passages(path)
+    assert passage.headings == ("Café",) and passage.text == "Retour: 5 uros, à coûter."
+
+
+def test_documents_that_installed_packages_ship_are_read() -> None:
+    site = Path(pytest.__file__).parents[1]
+    files = [*islice(site.rglob("*.md"), 40), *islice(site.rglob("*.html"), 40)]
+    if not files:
+        pytest.skip("no installed package ships a Markdown or HTML file")
+    read = 0
+    for file in files:
+        try:
+            passages = list(read_passages(file))
+        except DataError as error:
+            assert str(file) in str(error.where)
+            continue
+        read += 1
+        lines = len(file.read_bytes().splitlines()) + 1
+        assert all(p.provenance.line and p.provenance.line <= lines for p in passages)
+        assert [p.provenance.line for p in passages] == sorted(p.provenance.line or 0 for p in passages)
+    assert read > len(files) / 2
+
+
 @pytest.mark.parametrize("name", ["p.docx", "gone.md"])
 def test_a_file_that_is_no_policy_is_named(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
@@ -92,7 +121,12 @@ def test_any_bytes_give_passages_or_an_error_with_the_place(
     whole = path.read_bytes()
     start = data.draw(st.integers(0, len(whole)))
     noise = data.draw(
-        st.one_of(st.binary(max_size=40), st.sampled_from([b"<![", b"<!--", b"|", b"#", b"\0", b"- " * 50]))
+        st.one_of(
+            st.binary(max_size=40),
+            st.sampled_from(
+                [b"<![", b"<!--", b'<meta charset="hex">', b'<meta charset="gbk">', b"|", b"#", b"\0", b"- " * 50]
+            ),
+        )
     )
     file = tmp_path_factory.mktemp("fuzz") / path.name
     file.write_bytes(data.draw(st.sampled_from([whole[:start] + noise + whole[start:], noise, whole[:start] + noise])))

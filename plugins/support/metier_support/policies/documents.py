@@ -3,6 +3,7 @@ library. It knows neither tasks nor search."""
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -14,6 +15,9 @@ from metier_support.policies.passage import Block, PolicyPassage, passages_of
 BIGGEST = 16 << 20
 """Bytes of a policy document: beyond that it is no policy but a site's dump."""
 _MARKDOWN, _HTML = {".md", ".markdown", ".txt"}, {".html", ".htm", ".xhtml"}
+_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset=[\"']?\s*([A-Za-z0-9_-]{1,40})", re.IGNORECASE)
+_CHARSETS = ("utf-8", "iso8859", "cp125", "gb", "big5", "shift_jis", "euc", "koi8")
+"""What pages really come in; Python knows codecs besides that are no encodings of text."""
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 
 
@@ -47,7 +51,7 @@ def _text_of(path: Path) -> str:
     try:
         if path.stat().st_size > BIGGEST:
             raise DataError(f"it has more than {BIGGEST >> 20} MiB", where=str(path), remedy="split it by topic")
-        lines = TextLines(path)
+        lines = TextLines(path, _declared(path) if path.suffix.lower() in _HTML else None)
         parts = []
         for line in lines:
             if problem := line_problem(line, lines.encoding):
@@ -58,6 +62,17 @@ def _text_of(path: Path) -> str:
             f"it cannot be read: {error.strerror or error}", where=str(path), remedy="check the path"
         ) from error
     return "\n".join(parts) + "\n"
+
+
+def _declared(path: Path) -> str | None:
+    """The encoding that an HTML page says it is in (WHATWG: within its first 1024 bytes); None where it says none."""
+    with path.open("rb") as file:
+        found = _CHARSET.search(file.read(1024))
+    try:
+        name = codecs.lookup(found[1].decode("ascii")).name if found else ""
+    except LookupError:
+        return None
+    return name if name.startswith(_CHARSETS) else None
 
 
 def _markdown(text: str) -> Iterator[Block]:
