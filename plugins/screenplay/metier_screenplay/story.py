@@ -121,7 +121,7 @@ def _ink(line: str) -> str:
 
 def _twee(line: str) -> str:
     """A line that begins no passage and holds no link."""
-    return re.sub(r"^::", r"\\::", line).replace("[[", "[ [").replace("]]", "] ]")
+    return re.sub(r"([\[\]])(?=\1)", r"\1 ", re.sub(r"^::", r"\\::", line))
 
 
 def _link(text: str) -> str:

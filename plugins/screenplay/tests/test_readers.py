@@ -75,8 +75,8 @@ def test_a_typed_script_loses_its_margins_page_numbers_and_line_breaks() -> None
     bus, depot = scenes(PlainText(), PlainText().example)
     assert str(bus.output["text"]) == (
         "INT. NIGHT BUS - NIGHT\n\nRows of empty seats. ADE, 22, sleeps with his head on a cello case. The bus has "
-        "stopped.\n\nDRIVER\nEnd of the line, son. You'll want to get off now.\n\nADE\n(waking)\nThis isn't my stop.\n\n"
-        "CUT TO:"
+        "stopped.\n\nDRIVER\nEnd of the line, son. You'll want to get off now.\n\nADE\n(waking)\n"
+        "This isn't my stop.\n\nCUT TO:"
     )
     assert depot.provenance and depot.provenance.line == 20
 

@@ -18,13 +18,15 @@ _CAMERA = re.compile(
     r"|reveals|circles|rises|cuts|stays|drifts|is|on)\b"
     r"|\b(?:close[- ]?up|extreme close|wide shot|long shot|medium shot|establishing shot|tracking shot|dolly shot"
     r"|crane shot|aerial shot|overhead shot|two[- ]shot|reaction shot|point[- ]of[- ]view shot|over[- ]the[- ]shoulder"
-    r" shot|reverse angle|angle on|close on|rack focus|smash zoom|zoom (?:in|out)|pan (?:to|across|left|right|up|down)"
+    r" shot|reverse angle|rack focus|smash zoom|zoom (?:in|out)|pan (?:to|across|left|right|up|down)"
     r"|tilt (?:up|down)|dolly (?:in|out)|push in on|pull back to reveal|whip pan|slow motion|freeze frame|split screen"
     r"|we (?:pan|zoom|track|dolly|push in|pull back|cut to|crane))\b"
     r"|\b(?:ECU|CU|POV|WS|MCU)\b|\bP\.O\.V\b"
     r"|镜头|特写|推镜|拉镜|摇镜|移镜|跟拍|俯拍|仰拍|航拍|全景|中景|近景|远景|变焦|慢动作|定格|画外镜",
 )
-_CAPITALS = re.compile(r"\b(?:ANGLE ON|CLOSE ON|CLOSE|INSERT|WIDE|PAN|ZOOM|DOLLY|TRACKING)\b\s*(?:[:—–-]|ON\b|TO\b)")
+_CAPITALS = re.compile(
+    r"\b(?:ANGLE|CLOSE) ON\b|\b(?:CLOSE|INSERT|WIDE|PAN|ZOOM|DOLLY|TRACKING)\b\s*(?:[:—–-]|ON\b|TO\b)"
+)
 
 
 def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:

@@ -26,7 +26,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
         found.append(_finding("no blank line follows the scene heading", elements[0].text))
     if kinds.count("heading") > 1:
         found.append(_finding(f"it holds {kinds.count('heading')} scenes", elements[kinds.index("heading", 1)].text))
-    if "action" not in kinds:
+    if not {"action", "centered"} & set(kinds):
         found.append(_finding("nothing is seen: there is no action", ""))
     if len(input.get("characters") or ()) > 1 and "dialogue" not in kinds and "lyrics" not in kinds:
         found.append(_finding("nobody speaks", ""))

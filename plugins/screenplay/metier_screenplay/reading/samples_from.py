@@ -64,7 +64,7 @@ def _sample(scene: list[Element], logline: str | None, source: str) -> Sample | 
         )
     body = [replace(e, text=e.text) for e in scene[1:] if e.kind not in UNSEEN and e.kind != "page_break"]
     body = [b for b in (replace(e, text=_seen(e.text)) for e in body) if b.text]
-    if not any(e.kind in {"action", "dialogue", "lyrics"} for e in body):
+    if not any(e.kind in {"action", "centered", "dialogue", "lyrics"} for e in body):
         return BadRow(provenance=place, reason="the scene is empty", remedy="write it, or take its heading out")
     setting, where, time = split_heading(scene[0].text)
     if not where:
