@@ -63,6 +63,15 @@ def test_escalating_what_the_policy_answers_is_found() -> None:
     assert found("Returns within 30 days.", "can I return it", True, OVER) != []
 
 
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [("there was a small fire", True), ("my hand has an injury from it", True), ("can I return it", False)],
+)
+def test_a_rule_in_sight_is_no_reason_to_escalate_everything(said: str, right: bool) -> None:
+    policy = "Returns within 30 days. Hand over anything about a kitchen fire or a bad injury to the safety team."
+    assert (not found(policy, said, True, OVER)) is right
+
+
 def test_a_customer_may_always_ask_for_a_person() -> None:
     assert found("Returns within 30 days.", "get me a human agent", True, OVER) == []
 

@@ -64,7 +64,9 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     found = []
     if holds and not flag:
         found.append(Finding(message=f"does not escalate, though the policy says: {holds}", rule=RULE, excerpt=holds))
-    if flag and not holds and output.get("used") and not rules and not asks_for_person(asked):
+    # A rule may hold in other words than its own; one that shares none with the customer does not.
+    near = any(rule_touches(rule, asked) for rule in rules)
+    if flag and not holds and output.get("used") and not near and not asks_for_person(asked):
         found.append(Finding(message="escalates what the policy lets an agent answer", rule=RULE))
     if flag and not hands_over(reply):
         found.append(
@@ -110,6 +112,19 @@ def rule_holds(rule: str, input: Mapping[str, Any]) -> bool:
     ) and asks_for_person(said):
         return True
     return any(_said(part, said, words) for part in _conditions(rule))
+
+
+def rule_touches(rule: str, said: str) -> bool:
+    """Whether a customer used any content word of a rule's condition, or named an amount where it has a threshold."""
+    words = set(terms(said))
+    amounts = any(figure.kind == "amount" for figure in figures(rule)) and any(
+        f.kind == "amount" for f in figures(said)
+    )
+    return amounts or any(
+        c in words or (c > "\u3400" and any(c[i : i + 2] in said for i in range(len(c) - 1)))
+        for part in _conditions(rule)
+        for c in _content(part)
+    )
 
 
 def _conditions(rule: str) -> list[str]:
