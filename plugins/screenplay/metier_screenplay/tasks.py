@@ -180,7 +180,7 @@ branch = TaskContract(
             system="写出下一节点。",
         ),
     },
-    reply="json",  # type: ignore[arg-type]
+    reply=ReplyFormat(name="json"),
     metrics=("chrf", "rouge_l"),
     max_reply_tokens=320,
 )

@@ -114,7 +114,7 @@ def test_camera_directions_are_marked_unless_the_house_allows_them(body: str) ->
 @pytest.mark.parametrize(
     "body",
     [
-        "Mara holds a camera.", "The shop doors close on Tom.", "A pan of milk boils.", "He tracks mud across the hall.",
+        "Mara holds a camera.", "The shop doors close on Tom.", "A pan of milk boils.", "He tracks mud across the mat.",
         "MARA\nClose-up, he looked worse. The camera loved him.", "The cu tree.",
     ],
 )  # fmt: skip

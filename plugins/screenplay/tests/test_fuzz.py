@@ -83,7 +83,17 @@ def test_each_example_is_claimed_by_its_own_adapter_first(adapter: DataAdapter) 
     assert next(a for a in ADAPTERS if a.accepts(adapter.example)) is adapter
 
 
-@pytest.mark.parametrize("hostile", ["[[\n", "/*\n", "[[", "A((", "*a", "_a ", "(\n", "JOE\n", "Title: x\n", "INT. "])
+# Lines just short enough to be parsed.
+LONG = [
+    f"{start}{run * (19_900 // len(run))}x\n\n"
+    for start in ("INT. A", "JOE", "")
+    for run in (" ", "!", "(", "_a ", "#")
+]
+
+
+@pytest.mark.parametrize(
+    "hostile", ["[[\n", "/*\n", "[[", "A((", "*a", "_a ", "(\n", "JOE\n", "Title: x\n", "INT. ", *LONG]
+)
 def test_hostile_repetition_ends_in_bounded_time(hostile: str, tmp_path: Path) -> None:
     """A quarter of a megabyte; pytest's own time limit would end it."""
     for adapter in ADAPTERS[1:3]:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from metier_screenplay.script import Element, parse, write
@@ -48,6 +48,8 @@ def test_real_files_come_back_word_for_word_and_line_for_line() -> None:
         ], path.name
 
 
+@example("...\n[[two\n/* cut\n[[note]]\n.FORCED\n*/")
+@example("b\n~ /*\n[)*A\t@-_*/b")
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("\n".join))
 def test_any_run_of_lines_comes_back(text: str) -> None:

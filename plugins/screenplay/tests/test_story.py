@@ -46,7 +46,8 @@ def test_what_is_wrong_with_a_graph_is_named_and_nothing_is_written(nodes: list[
 
 def test_ink_has_a_knot_a_node_and_ends() -> None:
     assert to_ink(GOOD) == (
-        "-> start\n\n=== start ===\nSomething happens.\n+ [Go to cellar]\n    -> cellar\n+ [Go to attic]\n    -> attic\n"
+        "-> start\n\n"
+        "=== start ===\nSomething happens.\n+ [Go to cellar]\n    -> cellar\n+ [Go to attic]\n    -> attic\n"
         "\n=== cellar ===\nSomething happens.\n+ [Go to start]\n    -> start\n+ [Go to attic]\n    -> attic\n\n"
         "=== attic ===\nSomething happens.\n-> END\n"
     )

@@ -27,6 +27,7 @@ _NUMBERED = re.compile(
     r"(?:\s{2,}(?P<right>\d{1,4}[A-Z]{0,2}))?$"
 )
 _INDENTED = re.compile(r"(?m)^[ \t]*(?:\d{1,4}[A-Z]?[ \t.]+)?(?:INT|EXT|EST|I/E)[./ ]\s*\S")
+_GAP = re.compile(r" {9,}")
 _OUT = re.compile(r"(?:FADE (?:IN|OUT|TO BLACK)|CUT TO BLACK|THE END)[.:]?$")
 _BLOCK = 400
 """Lines of a paragraph, beyond which it is taken apart."""
@@ -78,7 +79,7 @@ def _block(block: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     if not block:
         return
     number, first = block[0]
-    text = first.strip()
+    text = _GAP.sub(" " * 8, first.strip())
     if heading := _NUMBERED.match(text):
         scene = heading["left"] or heading["right"]
         yield number, heading["heading"].strip() + (f" #{scene}#" if scene else "")

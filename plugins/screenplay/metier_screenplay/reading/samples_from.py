@@ -20,15 +20,19 @@ HEADING = re.compile(
 """`INT. KITCHEN - NIGHT` in its three parts; several dashes leave the last part as the time."""
 MOST_ELEMENTS = 2_000
 """Of one scene: a whole film has about 4,000."""
+_LONGEST_BEAT = 160
+"""Characters of a beat taken from action."""
 _SENTENCE = re.compile(r".+?(?:[.!?…]+(?=\s|$)|[。！？])", re.S)
 _HAN = re.compile(r"[\u3400-\u9fff]")
 
 
 def split_heading(text: str) -> tuple[str, str, str | None]:
     """(setting, place, time) of a scene heading; a forced one is all place, indoors for want of a word."""
-    found = HEADING.match(plain(text).strip())
+    # Runs of white space would have the pattern tried at each of them.
+    text = " ".join(plain(text).split())
+    found = HEADING.match(text)
     if not found:
-        return "INT", plain(text).strip(), None
+        return "INT", text, None
     where = found["setting"].upper()
     inside, outside = "I" in where.replace("EXT", ""), "E" in where.replace("EST", "E")
     setting = "INT/EXT" if "/" in where and inside and outside else "EXT" if where.startswith("E") else "INT"
@@ -105,6 +109,6 @@ def _beats(scene: list[Element]) -> list[str]:
     beats = []
     for element in scene:
         if element.kind == "action" and (text := " ".join(plain(element.text).split())):
-            found = _SENTENCE.match(text)
-            beats.append((found[0] if found else text)[:160].strip())
+            found = _SENTENCE.match(text[:_LONGEST_BEAT])
+            beats.append(found[0] if found else text[:_LONGEST_BEAT].strip())
     return beats[:4]

@@ -36,7 +36,7 @@ class Element:
     """A cue whose dialogue stands beside the one before."""
 
 
-_LONGEST = 20_000
+_LONGEST = 4_000
 """Characters up to which emphasis is looked for: beyond, it is no line of a screenplay."""
 _EMPHASIS = re.compile(r"(?<!\\)(\*{1,3}|_)(?=\S)(.+?)(?<=[^\s\\])\1")
 _EXTENSION = re.compile(r"\s*\([^()]*\)?\s*$")
@@ -80,7 +80,7 @@ def plain(text: str) -> str:
 
 def speaker(text: str) -> str:
     """The name in a cue, without its extensions: `STEEL (V.O.) (CONT'D)` gives `STEEL`."""
-    name = plain(text).strip()
+    name = " ".join(plain(text).split())
     for _ in range(4):
         name = _EXTENSION.sub("", name)
     return name.strip()

@@ -10,7 +10,7 @@ import re
 
 HEADING = re.compile(r"(?:INT\.?/EXT|EXT\.?/INT|I/E|INT|EXT|EST)[. ]", re.I)
 FORCED_HEADING = re.compile(r"\.(?=[^\W_]|[\[(\"'“‘])")
-NUMBER = re.compile(r"\s*#([\w.-]+)#\s*$")
+NUMBER = re.compile(r"#([\w.-]+)#$")
 SECTION = re.compile(r"(#{1,6})\s*(.*)$", re.S)
 PAGE_BREAK = re.compile(r"={3,}$")
 PARENTHETICAL = re.compile(r"\(.*\)$", re.S)

@@ -58,13 +58,22 @@ class _Lines:
         self._no_note_before = 0
 
     def take(self) -> Line | None:
-        """The next line, or None at the end."""
-        raw = self._raw()
-        if raw is None:
+        """The next line, or None at the end; with it those after, to the end of each boneyard or note that it opens."""
+        first = self._raw()
+        if first is None:
             return None
-        for start, stop in (("/*", "*/"), ("[[", "]]")):
-            raw = self._whole(raw, start, stop)
-        return raw
+        number, rest = first
+        parts, size, dead = [rest], len(rest), ""
+        while mark := _opened(rest, dead):
+            found = self._to_end(mark, number, LONGEST - size) if size < LONGEST else None
+            if found is None:
+                dead += mark  # It is no mark, then, but what the line says.
+                continue
+            parts += [text for _, text in found]
+            size += sum(len(text) for _, text in found)
+            number = found[-1][0]
+            rest = found[-1][1].partition(_ENDS[mark])[2]
+        return first[0], "\n".join(parts)
 
     def peek(self) -> str | None:
         """The text of the next line, left where it is."""
@@ -85,33 +94,41 @@ class _Lines:
             return None
         return found[0], found[1].rstrip("\r\n").replace("\t", "    ")
 
-    def _whole(self, line: Line, start: str, stop: str) -> Line:
-        """The line with those after it up to the end of what it opens; as it is where that has no end."""
-        number, text = line
-        if _closed(text, start, stop) or not (self._open if start == "/*" else number >= self._no_note_before):
-            return line
-        parts, size, taken = [text], len(text), []
-        while size < LONGEST and (more := self._raw()) is not None:
+    def _to_end(self, mark: str, number: int, room: int) -> list[Line] | None:
+        """Lines up to the one in which what was opened on line `number` ends; None, and none taken, where it has no end."""
+        if not (self._open if mark == "/*" else number >= self._no_note_before):
+            return None
+        taken: list[Line] = []
+        while room > 0 and (more := self._raw()) is not None:
             taken.append(more)
-            if start == "[[" and not more[1]:
+            if mark == "[[" and not more[1]:
                 break  # A note may hold no blank line, unless two spaces stand on it.
-            parts.append(more[1])
-            size += len(more[1])
-            # What opens within is looked at again, on the whole.
-            if stop in more[1] and _closed(whole := "\n".join(parts), start, stop):
-                return number, whole
+            room -= len(more[1]) + 1
+            if _ENDS[mark] in more[1]:
+                return taken
         # Looking again for an end that is not there, line after line, would take for ever.
-        if start == "/*":
+        if mark == "/*":
             self._open = False
         elif taken:
             self._no_note_before = taken[-1][0]
         self.put(taken)
-        return line
+        return None
 
 
-def _closed(text: str, start: str, stop: str) -> bool:
-    at = text.rfind(start)
-    return at < 0 or text.find(stop, at + 2) >= 0
+_ENDS = {"/*": "*/", "[[": "]]"}
+
+
+def _opened(text: str, dead: str) -> str | None:
+    """The mark that the text opens and does not close, those in `dead` being no marks."""
+    at = 0
+    marks_left = [mark for mark in _ENDS if mark not in dead]
+    while starts := [(start, mark) for mark in marks_left if (start := text.find(mark, at)) >= 0]:
+        start, mark = min(starts)
+        stop = text.find(_ENDS[mark], start + 2)
+        if stop < 0:
+            return mark
+        at = stop + 2
+    return None
 
 
 def _elements(lines: _Lines) -> Iterator[Element]:
