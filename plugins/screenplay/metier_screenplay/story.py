@@ -56,10 +56,10 @@ def to_ink(nodes: Iterable[Mapping[str, Any]]) -> str:
         ContractError: the graph has a problem.
     """
     listed = _sound(nodes)
-    parts = [f"-> {listed[0]['node']}"]
+    parts = [f"-> {_knot(listed[0]['node'])}"]
     for node in listed:
-        rows = [f"=== {node['node']} ===", *(_ink(line) for line in _lines(node["text"]))]
-        rows += [f"+ [{_ink(' '.join(_lines(c['text'])))}]\n    -> {c['to']}" for c in node["choices"]]
+        rows = [f"=== {_knot(node['node'])} ===", *(_ink(line) for line in _lines(node["text"]))]
+        rows += [f"+ [{_ink(' '.join(_lines(c['text'])))}]\n    -> {_knot(c['to'])}" for c in node["choices"]]
         parts.append("\n".join([*rows, *(["-> END"] if node["ending"] else [])]))
     return "\n\n".join(parts) + "\n"
 
@@ -71,8 +71,9 @@ def to_twee(nodes: Iterable[Mapping[str, Any]], title: str = "Untitled") -> str:
         ContractError: the graph has a problem.
     """
     listed = _sound(nodes)
-    about = {"ifid": str(uuid.uuid5(uuid.NAMESPACE_URL, title)).upper(), "start": listed[0]["node"]}
-    parts = [f":: StoryTitle\n{_twee(title)}", f":: StoryData\n{json.dumps(about, indent=2)}"]
+    told = json.dumps([title, listed], sort_keys=True)
+    about = {"ifid": str(uuid.uuid5(uuid.NAMESPACE_URL, told)).upper(), "start": listed[0]["node"]}
+    parts = [f":: StoryTitle\n{_twee(' '.join(title.split()))}", f":: StoryData\n{json.dumps(about, indent=2)}"]
     for node in listed:
         rows = [f":: {node['node']}" + (" [ending]" if node["ending"] else "")]
         rows += [_twee(line) for line in _lines(node["text"])]
@@ -104,6 +105,34 @@ def _closure(begin: Iterable[str], ways: Mapping[str, list[str]]) -> set[str]:
 
 def _lines(text: str) -> list[str]:
     return [" ".join(line.split()) for line in str(text).splitlines() if line.strip()]
+
+
+_KEYWORDS = frozenset(
+    [
+        "and",
+        "or",
+        "not",
+        "mod",
+        "has",
+        "hasnt",
+        "true",
+        "false",
+        "else",
+        "function",
+        "return",
+        "ref",
+        "temp",
+        "const",
+        "var",
+        "list",
+        "external",
+    ]
+)
+
+
+def _knot(name: str) -> str:
+    """A knot's name: a node that is called like a word of Ink's is told apart by its ending."""
+    return f"{name}_node" if name in _KEYWORDS else name
 
 
 def _ink(line: str) -> str:

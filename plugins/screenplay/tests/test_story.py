@@ -88,3 +88,14 @@ def test_a_sound_graph_lets_every_walk_end(shape: list[tuple[str, list[str], boo
             edge = [t for e in edge for t in ways[e] if t not in seen]
             seen |= set(edge)
         assert any(not ways[s] for s in seen)
+
+
+def test_a_node_called_like_a_word_of_inks_is_another_knot() -> None:
+    written = to_ink([node("start", "else"), node("else", ending=True)])
+    assert "    -> else_node\n" in written and "=== else_node ===" in written
+
+
+def test_two_stories_under_one_title_have_their_own_ifids_and_a_title_is_one_line() -> None:
+    one, other = to_twee(GOOD, "A\n:: b"), to_twee(GOOD[2:], "A\n:: b")
+    assert one.startswith(":: StoryTitle\nA :: b\n\n")
+    assert re.findall(r'"ifid": "(.*)"', one) != re.findall(r'"ifid": "(.*)"', other)

@@ -95,7 +95,7 @@ class _Lines:
         return found[0], found[1].rstrip("\r\n").replace("\t", "    ")
 
     def _to_end(self, mark: str, number: int, room: int) -> list[Line] | None:
-        """Lines up to the one in which what was opened on line `number` ends; None, and none taken, where it has no end."""
+        """Lines up to the one that ends what was opened on line `number`; None, and none taken, where nothing does."""
         if not (self._open if mark == "/*" else number >= self._no_note_before):
             return None
         taken: list[Line] = []
