@@ -84,12 +84,12 @@ def fit(
         bridges: those at hand; one with `run=None` is known by its card and must be installed first.
         token_lengths: tokens of prompt and reply together, per sample, counted with the base's tokenizer.
         use: what the result is for, against the licences.
-        languages: those that matter; the task's own where None.
+        languages: those that matter; the task's own where None or empty.
         facts_until: the day up to which answers need facts, for a task with `fresh_facts`; today's where None.
         search: whether the product looks facts up and puts them into the input.
     """
     at_hand = tuple(bridges)
-    spoken = tuple(languages) if languages is not None else task.languages
+    spoken = tuple(languages or task.languages)
     findings: list[FitFinding] = []
     into: dict[Modality, tuple[str, ...]] = {}
     out_of: dict[Modality, tuple[str, ...]] = {}
