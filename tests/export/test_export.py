@@ -36,7 +36,7 @@ def test_every_precision_and_target_is_built_here_and_proved(tiny_finetune, tmp_
     assert manifest.parity is not None and manifest.parity.samples == 3
     assert not parity.misses(manifest.parity)
     assert len(manifest.golden) == 3
-    assert stages[0][0] == 0 and stages[-1] == (5, 5)
+    assert stages[0][0] == 0 and stages[-1] == (6, 6)
     config = json.loads((bundle.path / "genai_config.json").read_text())
     providers = config["model"]["decoder"]["session_options"]["provider_options"]
     assert [name for entry in providers for name in entry] == (["cuda"] if target == "cuda" else [])

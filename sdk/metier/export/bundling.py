@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import tempfile
@@ -18,7 +19,9 @@ from metier.contracts import ExportError, FineTune, Manifest, Sample, TaskContra
 from metier.contracts.bundle import MANIFEST, Golden, Precision, Target
 from metier.export.folder import whole_folder
 from metier.export.graph import build_graph, silence
-from metier.export.parity import Texts, prove
+from metier.export.parity import SAME_WEIGHTS, TOLERANCE, Texts, prove
+from metier.export.quantise import quantise
+from metier.export.weights import replace_weights
 from metier.runtime.bundle import Bundle, open_bundle
 from metier.runtime.prompt import prompt_ids
 from metier.runtime.reply import encode_reply
@@ -29,6 +32,12 @@ Progress = Callable[[str, int, int | None], None]
 
 PROOF = 8
 """Samples that parity is proved on, and whose prompts are frozen: some 300 reply tokens, a few seconds."""
+
+CALIBRATION = 64
+"""Training samples that 4-bit codes are calibrated on: some 8,000 tokens, more than any layer of a small base has
+inputs."""
+
+STAGES = 6
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 VERSIONS = ("metier", "onnxruntime-genai-cuda", "onnxruntime-genai", "torch", "transformers", "peft", "tokenizers")
@@ -71,20 +80,26 @@ def export(
         )
     say = progress or (lambda stage, done, total: None)
     proof = _proof(finetune, samples)
-    say("merge the LoRA", 0, 5)
+    say("merge the LoRA", 0, STAGES)
     base = base or resolve(finetune.card.base.id, revision=finetune.card.base.revision)
     tokenizer = ChatTokenizer.load(base.path)
     tasks = {task.name: task for task in finetune.card.tasks}
+    texts = _texts(tokenizer, tasks, proof)
     model = load_adapted(base, finetune, merge=True)
     with whole_folder(Path(out)) as part, tempfile.TemporaryDirectory(prefix="metier-merged-") as merged:
         _save(model, base, Path(merged))
-        say(f"build the {precision} graph", 1, 5)
+        say(f"build the {precision} graph", 1, STAGES)
         graph = build_graph(Path(merged), part, precision, target)
+        if precision == "int4":
+            say("choose 4-bit codes (GPTQ)", 2, STAGES)
+            rounded = _quantise(model, part, graph.file, _texts(tokenizer, tasks, _calibration(finetune, proof)), say)
+            prove(rounded, part, graph, texts, SAME_WEIGHTS)
+            del rounded
         _copy_tokenizer(base.path, part)
         graph = graph.model_copy(update={"eos_token_ids": tokenizer.eos_ids})
-        say("prove parity with torch", 2, 5)
-        parity = prove(model, part, graph, _texts(tokenizer, tasks, proof), precision)
-        say("compute checksums", 3, 5)
+        say("prove parity with torch", 3, STAGES)
+        parity = prove(model, part, graph, texts, TOLERANCE[precision])
+        say("compute checksums", 4, STAGES)
         manifest = Manifest(
             name=finetune.card.name,
             created=datetime.now(UTC),
@@ -102,9 +117,9 @@ def export(
             files=entries_of(part),
         )
         (part / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
-        say("verify the bundle", 4, 5)
+        say("verify the bundle", 5, STAGES)
         open_bundle(part)
-    say("done", 5, 5)
+    say("done", 6, STAGES)
     return Bundle(Path(out), manifest, tokenizer)
 
 
@@ -123,6 +138,25 @@ def _proof(finetune: FineTune, samples: Sequence[Sample] | None) -> list[Sample]
             remedy=f"pass a few samples of {', '.join(sorted(names))}",
         )
     return found
+
+
+def _calibration(finetune: FineTune, proof: list[Sample]) -> list[Sample]:
+    """Training samples, so that parity is proved on others than those that the codes were fitted to."""
+    file = finetune.path / "train.jsonl"
+    lines = file.read_text("utf-8").splitlines() if file.is_file() else []
+    samples = [Sample.model_validate_json(line) for line in lines if line.strip()]
+    names = {task.name for task in finetune.card.tasks}
+    return [s for s in samples if s.task in names][:: max(1, len(samples) // CALIBRATION)][:CALIBRATION] or proof
+
+
+def _quantise(model: Any, folder: Path, file: str, texts: Texts, say: Progress) -> Any:
+    """Replace the builder's 4-bit rounding; a copy of `model` that computes with the same 4-bit weights."""
+    rounded = copy.deepcopy(model)
+    whole = [[*prompt, *reply] for prompt, reply in texts]
+    codes = quantise(rounded, whole, lambda done, total: say("4-bit codes", done, total))
+    if kept := replace_weights(folder, file, codes):
+        raise ExportError(f"no module was found for the graph's {', '.join(kept[:3])}", remedy="export fp16 or fp32")
+    return rounded
 
 
 def _texts(tokenizer: ChatTokenizer, tasks: dict[str, TaskContract], samples: Sequence[Sample]) -> Texts:
