@@ -125,7 +125,7 @@ def packed_attention(
     dropout: float = 0.0,
     *,
     metier_layout: Layout,
-    **_: Any,
+    **unused: Any,
 ) -> tuple[Tensor, None]:
     """transformers' attention interface: query [1, heads, T, dim], key and value [1, kv_heads, T, dim].
 
