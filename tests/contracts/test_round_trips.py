@@ -40,7 +40,7 @@ from metier.contracts import (
     Turn,
     Vertical,
 )
-from metier.contracts.bundle import AdapterEntry, FileEntry, Golden, Graph, Parity, Slot
+from metier.contracts.bundle import AdapterEntry, FileEntry, Golden, Graph, Parity, Slot, SlotPart
 from metier.contracts.fit import fit
 
 
@@ -213,6 +213,7 @@ graphs = st.builds(
     io_dtype=st.sampled_from(["float32", "float16", "bfloat16"]),
     eos_token_ids=some(count),
 )
+slot_parts = st.builds(SlotPart, module=text, offset=count, width=st.integers(1, 2**20))
 manifests = st.builds(
     Manifest,
     name=text,
@@ -224,7 +225,7 @@ manifests = st.builds(
     tasks=some(tasks),
     card=maybe(cards),
     graph=graphs,
-    slots=some(st.builds(Slot, module=text, a=text, b=text, in_features=count, out_features=count)),
+    slots=some(st.builds(Slot, a=text, b=text, in_features=count, out_features=count, parts=st.tuples(slot_parts))),
     adapters=some(st.builds(AdapterEntry, name=name, path=text, rank=count, card=maybe(cards), parity=maybe(parities))),
     golden=some(st.builds(Golden, task=text, input=value, language=maybe(language), token_ids=some(count))),
     parity=maybe(parities),
