@@ -86,7 +86,11 @@ def export(
     tasks = {task.name: task for task in finetune.card.tasks}
     texts = _texts(tokenizer, tasks, proof)
     model = load_adapted(base, finetune, merge=True)
-    with whole_folder(Path(out)) as part, tempfile.TemporaryDirectory(prefix="metier-merged-") as merged:
+    # The merged weights lie beside the bundle, under its prefix: a killed export's are cleared with the rest.
+    with (
+        whole_folder(Path(out)) as part,
+        tempfile.TemporaryDirectory(prefix=f"{part.name}-", dir=part.parent) as merged,
+    ):
         _save(model, base, Path(merged))
         say(f"build the {precision} graph", 1, STAGES)
         graph = build_graph(Path(merged), part, precision, target)

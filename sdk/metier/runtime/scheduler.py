@@ -74,6 +74,12 @@ class Scheduler:
 
     def _round(self) -> None:
         """Free what was cancelled, admit one, prefill one chunk, decode one step."""
+        with self._wake:
+            dropped = [generation for generation in self._waiting if generation.cancel_requested]
+            for generation in dropped:
+                self._waiting.remove(generation)
+        for generation in dropped:
+            generation.advance("", "cancelled")
         for row, sequence in enumerate(self._rows):
             if sequence is not None and sequence.generation.cancel_requested:
                 sequence.generation.advance(sequence.generation.text, "cancelled")
@@ -93,9 +99,6 @@ class Scheduler:
         row = self._rows.index(None)
         while self._waiting:
             generation = self._waiting.popleft()
-            if generation.cancel_requested:
-                generation.advance("", "cancelled")
-                continue
             try:
                 self._rows[row] = Sequence(generation, self._tokenizer, self._decoder.vocab_size)
             except MetierError as error:  # a grammar that does not compile, a bound that cannot be kept
