@@ -1,6 +1,6 @@
 """Ten lines that put a bundle into a Python product: numpy, onnxruntime and tokenizers, no torch.
 
-    python examples/embed_python.py BUNDLE ["name[Harrow mug], material[stoneware]"]
+python examples/embed_python.py BUNDLE ["name[Harrow mug], material[stoneware]"]
 """
 
 import sys

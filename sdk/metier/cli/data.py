@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from metier.cli.options import Columns, Json, pairs
-from metier.cli.progress import progress
 from metier.cli.screen import emit_json, say, table
 
 app = typer.Typer(help="Data files: report what one holds.", no_args_is_help=True)
@@ -27,5 +26,25 @@ def report(
     out: Annotated[Path | None, typer.Option("--out", metavar="JSON", help="Write the report there as well.")] = None,
     json: Json = False,
 ) -> None:
-    """Report rows, fields, duplicates, lengths, languages, personal data and bad rows of a file."""
-    raise NotImplementedError((file, task, columns, out, json, pairs, progress, emit_json, say, table))
+    """Report rows, fields, duplicates, lengths, personal data and bad rows of a file."""
+    from metier.data.report import data_report
+    from metier.plugins import load_plugins
+
+    vertical, contract = load_plugins().task(task) if task else (None, None)
+    adapters = vertical.adapters_for(contract.name) if vertical and contract else ()
+    found = data_report(contract, file, adapters=adapters, columns=pairs(columns, "--columns"))
+    if out is not None:
+        out.write_text(found.model_dump_json(indent=2), "utf-8")
+    if json:
+        return emit_json(found)
+    say(str(file))
+    facts = found.model_dump(mode="json", exclude={"schema_version"})
+    return table(("", ""), ((key.replace("_", " "), _words(value)) for key, value in facts.items() if value))
+
+
+def _words(value: object) -> str:
+    if isinstance(value, list):
+        return "\n".join(map(_words, value[:10])) + (f"\n… and {len(value) - 10} more" if len(value) > 10 else "")
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_words(inner)}" for key, inner in value.items())
+    return str(value)

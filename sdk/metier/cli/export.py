@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from metier.cli.options import Json
+from metier.cli.options import Json, PrecisionOption
 from metier.cli.progress import progress
 from metier.cli.screen import emit_json, say
-from metier.contracts.bundle import Precision, Target
+from metier.contracts.bundle import Target
 
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `metier adapt` wrote.")],
     out: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="Folder of the bundle.")],
-    precision: Annotated[Precision, typer.Option(help="Of the graph's weights.")] = "int4",
+    precision: PrecisionOption = "int4",
     target: Annotated[Target, typer.Option(help="What it will run on; cuda can be built without a GPU.")] = "cpu",
     json: Json = False,
 ) -> None:

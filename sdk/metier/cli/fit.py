@@ -37,8 +37,8 @@ def fit(
     lengths = None
     if data is not None or task in vertical.samples:
         from metier.bases import resolve
+        from metier.data.lengths import token_lengths
         from metier.data.training import samples_of
-        from metier.runtime.prompt import token_lengths
 
         local = resolve(name, sources=sources)
         card = local.card

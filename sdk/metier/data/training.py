@@ -36,9 +36,9 @@ class TrainingData(Data):
         if len(self.bad) > 20:
             said.append(f"… and {len(self.bad) - 20} more rows that do not fit")
         if self.doubled:
-            said.append(f"{self.doubled} samples left out: each says the same as another")
+            said.append(f"{self.doubled} samples left out: each says the same, or nearly, as another")
         inputs = len(_by_input(self.held_out))
-        return [*said, f"{len(self.train)} samples to learn from, {len(self.held_out)} of {inputs} inputs held out"]
+        return [*said, f"{len(self.train)} samples to learn from, {inputs} inputs held out"]
 
 
 def training_data(
@@ -99,7 +99,8 @@ def packaged(vertical: Vertical, task: TaskContract, part: Literal["train", "hel
     """
     if (found := vertical.samples.get(task.name)) is None:
         raise UsageError(f"{vertical.name} packages no samples of {task.name}", remedy="give a file with --data")
-    return list(load_samples(task, found.train if part == "train" else found.held_out))
+    path = found.train if part == "train" else found.held_out
+    return [task.check_sample(sample) for sample in read_samples(path, task=task.name, licence=found.licence)]
 
 
 def samples_of(
