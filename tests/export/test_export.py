@@ -129,10 +129,8 @@ def test_kill_9_leaves_the_old_bundle_or_none(tiny_finetune, tiny_bundle, tmp_pa
             process.send_signal(signal.SIGKILL)
             break
     process.wait()
-    if older:
+    if older or out.exists():  # the last stage may win the race against the signal: then the bundle is whole
         open_bundle(out)
-    else:
-        assert not out.exists()
     with whole_folder(out) as part:  # the next export clears what the dead one left
         (part / "bundle.json").write_text("{}")
     assert not list(tmp_path.glob(f"{PART}*"))
