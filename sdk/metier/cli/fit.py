@@ -45,7 +45,7 @@ def fit(
         samples = samples_of(vertical, contract, data, columns=pairs(columns, "--columns"))
         lengths = token_lengths(local.path, contract, samples)
     else:
-        card = show_base(name, sources=sources)
+        card = show_base(name, sources=sources).card
     report = judge(
         contract,
         card,
