@@ -64,11 +64,14 @@ def quantise(
         if isinstance(module, torch.nn.Linear) and module is not head and module.in_features % BLOCK == 0
     }
     total = len(layers) + 1
+    shared: list[Any] = [None, None]  # the last input and its factor: query, key and value read one tensor
 
     def settle(name: str) -> Callable[[torch.nn.Module, tuple[torch.Tensor, ...]], None]:
         def hook(module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
-            x = inputs[0][real.bool()]  # [tokens, in]
-            found[name] = gptq(module.weight.data, x.T @ x)
+            if shared[0] is not inputs[0]:
+                x = inputs[0][real.bool()]  # [tokens, in]
+                shared[:] = inputs[0], factor(x.T @ x)
+            found[name] = gptq(module.weight.data, shared[1])
             module.weight.data = dequantised(found[name])
             if progress:
                 progress(len(found), total)
@@ -81,7 +84,7 @@ def quantise(
             hidden = model.base_model(input_ids=ids, attention_mask=real, use_cache=False).last_hidden_state
             if head is not None and head.in_features % BLOCK == 0:
                 x = hidden[real.bool()]
-                found["lm_head"] = gptq(head.weight.data, x.T @ x)
+                found["lm_head"] = gptq(head.weight.data, factor(x.T @ x))
                 # Untied from the input embeddings, which stay as they are.
                 head.weight = torch.nn.Parameter(dequantised(found["lm_head"]), requires_grad=False)
     finally:
@@ -92,36 +95,46 @@ def quantise(
     return found
 
 
-def gptq(weight: torch.Tensor, hessian: torch.Tensor) -> Codes:
-    """Codes of `weight` [out, in] that keep `weight @ x` for inputs whose `x xᵀ` sums to `hessian` [in, in]."""
+def factor(hessian: torch.Tensor) -> torch.Tensor:
+    """Upper Cholesky factor of the inverse of a layer's damped Hessian: the sum of `x xᵀ`, [in, in]."""
     import torch
 
-    left = weight.float().clone()
-    outs, ins = left.shape
-    hessian = hessian.float().clone()
+    hessian = hessian.double().clone()
     diagonal = hessian.diagonal()
-    dead = diagonal == 0
-    diagonal[dead] = 1
-    left[:, dead] = 0
+    diagonal[diagonal == 0] = 1  # an input that is always zero
     diagonal += DAMPING * diagonal.mean()
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian.double()))
-    upper = torch.linalg.cholesky(inverse, upper=True).float()
-    codes = torch.empty(outs, ins, dtype=torch.uint8)
-    scales = torch.empty(outs, ins // BLOCK)
-    for start in range(0, ins, BLOCK):
-        stop = start + BLOCK
-        block, errors = left[:, start:stop].clone(), torch.empty(outs, BLOCK)
-        scale = best_scale(block)
-        scales[:, start // BLOCK] = scale
-        for column in range(BLOCK):
-            row = upper[start + column, start:stop]
-            code = (block[:, column] / scale).round_().clamp_(-8, 7)
-            codes[:, start + column] = (code + 8).to(torch.uint8)
-            error = (block[:, column] - code * scale) / row[column]
-            block[:, column + 1 :].addr_(error, row[column + 1 :], alpha=-1)
-            errors[:, column] = error
-        left[:, stop:].addmm_(errors, upper[start:stop, stop:], alpha=-1)
-    return Codes(codes, scales)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
+    upper: torch.Tensor = torch.linalg.cholesky(inverse, upper=True).float()
+    return upper
+
+
+def gptq(weight: torch.Tensor, upper: torch.Tensor) -> Codes:
+    """Codes of `weight` [out, in] that keep `weight @ x` for the inputs that `upper` [in, in] is the factor of."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # thousands of tiny steps: on a busy machine two threads wait for each other 20 times over
+    try:
+        left = weight.float().clone()
+        outs, ins = left.shape
+        codes = torch.empty(outs, ins, dtype=torch.uint8)
+        scales = torch.empty(outs, ins // BLOCK)
+        for start in range(0, ins, BLOCK):
+            stop = start + BLOCK
+            block, errors = left[:, start:stop].clone(), torch.empty(outs, BLOCK)
+            scale = best_scale(block)
+            scales[:, start // BLOCK] = scale
+            for column in range(BLOCK):
+                row = upper[start + column, start:stop]
+                code = (block[:, column] / scale).round_().clamp_(-8, 7)
+                codes[:, start + column] = (code + 8).to(torch.uint8)
+                error = (block[:, column] - code * scale) / row[column]
+                block[:, column + 1 :].addr_(error, row[column + 1 :], alpha=-1)
+                errors[:, column] = error
+            left[:, stop:].addmm_(errors, upper[start:stop, stop:], alpha=-1)
+        return Codes(codes, scales)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def best_scale(block: torch.Tensor) -> torch.Tensor:
