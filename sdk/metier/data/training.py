@@ -75,11 +75,11 @@ def training_data(
         found = list(
             load_samples(task, path, adapters=vertical.adapters_for(task.name), columns=columns, on_bad=on_bad, bad=bad)
         )
-        kept, dropped = deduplicate(found)
-        doubled = len(dropped)
-        inputs = len(_by_input(kept))
-        parts = split(kept, held_out if held_out is not None else min(HELD_OUT, inputs // 5), seed)
-        train, kept_apart = list(parts.train), list(parts.held_out)
+        inputs = len(_by_input(found))
+        parts = split(found, held_out if held_out is not None else min(HELD_OUT, inputs // 5), seed)
+        # Only what is learnt from: a held-out input is measured against every reference it has.
+        train, dropped = deduplicate(parts.train)
+        doubled, kept_apart = len(dropped), parts.held_out
     if samples is not None:
         train = list(select(train, samples, seed))
     if not train:
