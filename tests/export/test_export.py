@@ -95,6 +95,13 @@ def test_an_export_replaces_an_older_bundle(tiny_bundle, tmp_path):
     assert [f.name for f in tmp_path.iterdir()] == ["b"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_other_users_may_read_a_bundle(tmp_path):
+    with whole_folder(tmp_path / "b") as part:
+        (part / "bundle.json").write_text("{}")
+    assert (tmp_path / "b").stat().st_mode & 0o777 == 0o755
+
+
 def test_a_failure_inside_leaves_the_old_bundle_and_nothing_beside_it(tiny_bundle, tmp_path):
     shutil.copytree(tiny_bundle, tmp_path / "b")
     with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "b") as part:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from metier.contracts import ExportError
-from metier.contracts.bundle import Graph, Parity, Precision
+from metier.contracts.bundle import Graph, Parity, Precision, Slot
 from metier.runtime.decoder import Decoder
 from metier.runtime.device import open_session
+from metier.runtime.lora import LoraArrays
 
 TOLERANCE: dict[Precision, dict[str, float]] = {
     # fp32: only the order of additions differs. Measured on SmolLM2-135M: max_abs 2e-4, KL below 1e-6.
@@ -32,7 +33,16 @@ Texts = Sequence[tuple[Sequence[int], Sequence[int]]]
 """(prompt ids, reply ids) per sample."""
 
 
-def prove(model: Any, folder: Path, graph: Graph, texts: Texts, bounds: dict[str, float]) -> Parity:
+def prove(
+    model: Any,
+    folder: Path,
+    graph: Graph,
+    texts: Texts,
+    bounds: dict[str, float],
+    *,
+    slots: Sequence[Slot] = (),
+    lora: LoraArrays | None = None,
+) -> Parity:
     """Compare a torch model with the graph in `folder`.
 
     The graph runs on CPU whatever its target: the same weights and operators, so a cuda bundle can be proved where
@@ -44,6 +54,8 @@ def prove(model: Any, folder: Path, graph: Graph, texts: Texts, bounds: dict[str
         graph: what it is.
         texts: at least one sample. Compared are the positions that predict each reply token and the one after.
         bounds: of `TOLERANCE` or `SAME_WEIGHTS`.
+        slots: of the graph.
+        lora: to bind to them; `model` must then wear the same.
 
     Raises:
         ExportError: a bound is missed.
@@ -51,7 +63,8 @@ def prove(model: Any, folder: Path, graph: Graph, texts: Texts, bounds: dict[str
     import torch
 
     longest = max(len(p) + len(r) for p, r in texts)
-    decoder = Decoder(open_session(folder / graph.file, "cpu"), graph, rows=1, max_len=longest + 1)
+    decoder = Decoder(open_session(folder / graph.file, "cpu"), graph, rows=1, max_len=longest + 1, slots=slots)
+    decoder.adapters.wear(0, lora)
     largest, kl, agreed, tokens = 0.0, 0.0, 0, 0
     for prompt, reply in texts:
         ids = [*prompt, *reply]
