@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 
 NEAR = 0.9
 """Jaccard index of 4-grams from which two texts count as one. Measured on the 547 meaning representations of E2E's
-devset: 0.9 joins none but copies, while 0.7 already chains hundreds of them into one cluster."""
+devset, which are templated: 0.9 makes 300 groups, the largest of 6; 0.8 makes 39, the largest of 71; 0.7 chains 399 of
+them into one, from which nothing can be held out."""
 NGRAM = 4
 PERMUTATIONS = 64
 """Standard error of the estimate is about 1/8; only candidates depend on it, the decision is exact."""

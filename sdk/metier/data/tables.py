@@ -38,7 +38,7 @@ def read_rows(
         DataError: the file as a whole cannot be read.
     """
     file = Path(path).expanduser()
-    kind = _kind(file)
+    kind = kind_of(file)
     if kind == "excel":
         yield from read_excel(file, sheet=sheet)
     elif kind == "parquet":
@@ -54,7 +54,7 @@ def _suffix(path: Path) -> str:
     return Path(name).suffix
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
     """excel, parquet, lines or delimited; the first bytes overrule the name."""
     if path.is_dir():
         raise no_table(path, "this is a folder, not a file", remedy="name a file in it")
