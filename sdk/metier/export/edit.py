@@ -58,9 +58,9 @@ def add_adapter(bundle: str | Path, source: str | Path, name: str, *, any_base: 
         UsageError: no slot can hold it, it was trained on another base, or the bundle has no slots.
         BundleError, DataError: the bundle or the fine-tune is damaged. In all cases the bundle is what it was.
     """
-    with _edited(Path(bundle)) as (part, manifest):
+    with edited(Path(bundle)) as (part, manifest):
         manifest = install(part, manifest, Path(source), name, any_base=any_base)
-        _write(part, manifest)
+        write_manifest(part, manifest)
         open_bundle(part)
     return next(entry for entry in manifest.adapters if entry.name == name)
 
@@ -71,11 +71,11 @@ def remove_adapter(bundle: str | Path, name: str) -> None:
     Raises:
         UsageError: there is none of that name. BundleError: the bundle is damaged.
     """
-    with _edited(Path(bundle)) as (part, manifest):
+    with edited(Path(bundle)) as (part, manifest):
         if name not in {entry.name for entry in manifest.adapters}:
             known = ", ".join(entry.name for entry in manifest.adapters) or "none"
             raise UsageError(f"there is no adapter {name}", where=str(bundle), remedy=f"adapters: {known}")
-        _write(part, _without(part, manifest, name))
+        write_manifest(part, _without(part, manifest, name))
         open_bundle(part)
 
 
@@ -235,7 +235,7 @@ def _without(part: Path, manifest: Manifest, name: str) -> Manifest:
 
 
 @contextmanager
-def _edited(bundle: Path) -> Iterator[tuple[Path, Manifest]]:
+def edited(bundle: Path) -> Iterator[tuple[Path, Manifest]]:
     """A clone of the bundle to change; it takes the bundle's place when the block ends. One editor at a time."""
     bundle = bundle.expanduser().absolute()
     manifest = read_manifest(bundle)
@@ -259,5 +259,6 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _write(part: Path, manifest: Manifest) -> None:
+def write_manifest(part: Path, manifest: Manifest) -> None:
+    """Write bundle.json into the folder of a bundle that is being made."""
     (part / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
