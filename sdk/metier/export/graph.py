@@ -33,7 +33,7 @@ INT4 = ("block_size=32", "is_symmetric=true", "algo_config=default")
 """The form that `quantise` fills in: symmetric, blocks of 32, no zero points. The builder's own codes are replaced."""
 
 INT8_ACTIVATIONS = "accuracy_level=4"
-"""Activations rounded to int8 in CPU kernels. With 8-bit weights beside them the KL to fp32 is 0.007 on SmolLM2-135M."""
+"""Activations rounded to int8 in CPU kernels. With 8-bit weights the KL to fp32 is 0.007 on SmolLM2-135M."""
 
 
 def build_graph(model: Path, out: Path, precision: Precision, target: Target) -> Graph:

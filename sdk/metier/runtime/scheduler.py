@@ -23,7 +23,7 @@ from metier.runtime.sequence import Sequence
 from metier.runtime.tokenizer import ChatTokenizer
 
 CHUNK = 128
-"""Prompt tokens per prefill run, and so the longest pause in another's stream: 0.4 s of a 135M model on two busy cores."""
+"""Prompt tokens per run: the longest pause in another's stream: 0.4 s of a 135M model on two cores, both busy."""
 
 
 class Scheduler:
