@@ -83,3 +83,13 @@ def test_a_bad_row_stops_the_command_by_file_and_line_or_is_reported_and_skipped
     assert skipped.returncode == 0, skipped.stderr
     assert "rows.jsonl:4" in skipped.stderr
     assert json.loads(skipped.stdout)["card"]["data"]["samples"] == 2
+
+
+def test_a_data_report_says_what_a_file_holds_and_which_rows_do_not_fit(metier: Runner, tmp_path: Path) -> None:
+    (tmp_path / "shop.csv").write_text("facts,text\nname[Mug],A mug.\n,Nothing.\n")
+    done = metier("data", "report", "shop.csv", "--task", "adcopy.describe", "--out", "report.json")
+    assert done.returncode == 0, done.stderr
+    assert "input.facts" in done.stdout
+    assert "shop.csv:3" in done.stderr
+    assert json.loads((tmp_path / "report.json").read_text())["bad_rows"] == 1
+    assert json.loads(metier("data", "report", "shop.csv", "--json").stdout)["rows"] == 2

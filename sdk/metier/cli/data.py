@@ -8,7 +8,11 @@ from typing import Annotated
 import typer
 
 from metier.cli.options import Columns, Json, pairs
-from metier.cli.screen import emit_json, say, table
+from metier.cli.progress import progress
+from metier.cli.screen import emit_json, note, say, table
+
+SHOWN = 20
+"""Bad rows printed one by one."""
 
 app = typer.Typer(help="Data files: report what one holds.", no_args_is_help=True)
 
@@ -32,14 +36,23 @@ def report(
 
     vertical, contract = load_plugins().task(task) if task else (None, None)
     adapters = vertical.adapters_for(contract.name) if vertical and contract else ()
-    found = data_report(contract, file, adapters=adapters, columns=pairs(columns, "--columns"))
+    with progress(json) as tick:
+        found = data_report(contract, file, adapters=adapters, columns=pairs(columns, "--columns"), progress=tick)
     if out is not None:
         out.write_text(found.model_dump_json(indent=2), "utf-8")
     if json:
         return emit_json(found)
-    say(str(file))
-    facts = found.model_dump(mode="json", exclude={"schema_version"})
-    return table(("", ""), ((key.replace("_", " "), _words(value)) for key, value in facts.items() if value))
+    facts = found.model_dump(mode="json", exclude={"schema_version", "columns", "bad"}, exclude_none=True)
+    table(("", ""), ((key.replace("_", " "), _words(value)) for key, value in facts.items() if value not in ({}, [])))
+    described = [column.model_dump(mode="json", exclude_none=True) for column in found.columns]
+    keys = list(dict.fromkeys(key for column in described for key in column))
+    say()
+    table([key.replace("_", " ") for key in keys], ([_words(c.get(key, "")) for key in keys] for c in described))
+    for row in found.bad[:SHOWN]:
+        note(str(row))
+    if found.bad_rows > SHOWN:
+        note(f"… and {found.bad_rows - SHOWN} more rows that do not fit: see them with --json")
+    return None
 
 
 def _words(value: object) -> str:
