@@ -178,7 +178,7 @@ def check_config(config: Mapping[str, Any], where: str | None = None) -> None:
     Raises:
         UsageError: with the reason, and the merged way as the remedy.
     """
-    kind = str(config.get("peft_type", "LORA")).upper()
+    kind = str(config.get("peft_type", "LORA")).upper().removeprefix("PEFTTYPE.")
     if kind != "LORA":
         raise _refusal(f"it is a {kind} fine-tune, and slots hold LoRA", where)
     reasons = {
