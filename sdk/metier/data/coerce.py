@@ -35,8 +35,8 @@ def coerce(schema: Mapping[str, Any], value: Any) -> Any:
     kinds = [k for s in options for k in ([s["type"]] if isinstance(s.get("type"), str) else s.get("type", []))]
     if value is None or (value == "" and "string" not in kinds):
         return None if value is None and "null" in kinds else ABSENT
-    if "enum" in schema or any("enum" in s or "const" in s for s in options):
-        return _choice([c for s in options for c in s.get("enum", [s["const"]] if "const" in s else [])], value)
+    if choices := [c for s in options for c in s.get("enum", [s["const"]] if "const" in s else [])]:
+        return ABSENT if value == "" and "" not in choices else _choice(choices, value)
     if not isinstance(value, str):
         return as_text(value) if kinds == ["string"] and not isinstance(value, list | dict) else _number(kinds, value)
     reasons = []

@@ -54,8 +54,8 @@ def detect_encoding(path: Path) -> str:
     except UnicodeDecodeError as error:
         place = error.start
     text = head.decode("utf-8", "surrogateescape")
-    if _multibyte(text) > 10 * len(_STRAY.findall(text)):
-        return "utf-8"  # nearly all of it is UTF-8: the stray bytes are bad rows
+    if _multibyte(text) > 4 * len(_STRAY.findall(text)):
+        return "utf-8"  # other encodings form valid UTF-8 by chance only: the few stray bytes are bad rows
     guess = _guess(head[max(0, place - 2048) : place + 65536])
     if guess in {"gb18030", "gbk", "gb2312", "hz"} and _decodes(head, "gb18030", at_end):
         return "gb18030"

@@ -26,14 +26,16 @@ class Replacement(NamedTuple):
 
 _ID = re.compile(r"(?<![0-9A-Za-z])[1-9]\d{5}(?:19|20)\d{9}[0-9Xx](?![0-9A-Za-z])")
 _CARD = re.compile(r"(?<![\d.])[2-6](?:[ -]?\d){13,18}(?![\d]|\.\d)")
-_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}(?![A-Za-z0-9-])")
+_EMAIL = re.compile(
+    r"(?<![A-Za-z0-9_.+-])[A-Za-z0-9_.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}(?![A-Za-z0-9-])"
+)
 _PHONE = re.compile(
-    r"(?<![\w.+-])(?:"
+    r"(?<![A-Za-z0-9_.+-])(?:"
     r"(?:(?:\+|00)86[ -]?)?1[3-9]\d[ -]?\d{4}[ -]?\d{4}"  # mobile, China (MIIT numbering plan)
     r"|0\d{2,3}[ -]\d{7,8}"  # landline, China
     r"|(?:\+1[ .-]?)?\(\d{3}\) ?\d{3}[ .-]\d{4}|(?:\+1[ .-]?)?[2-9]\d{2}[.-]\d{3}[.-]\d{4}"  # North America
     r"|\+[1-9]\d{0,2}(?:[ .()-]{0,2}\d){7,12}"  # international, ITU-T E.164
-    r")(?![\w-]|\.\d)"
+    r")(?![A-Za-z0-9_-]|\.\d)"
 )
 _MAYBE = re.compile(r"@|\d(?:[ .()-]{0,2}\d){6}")
 """What any of the above contains: a quick look that clears most text."""

@@ -76,7 +76,7 @@ def check_sample(task: TaskContract, sample: Sample) -> Sample | BadRow:
             return BadRow(
                 provenance=place,
                 field=f"{side}.{found[0].field}" if found[0].field else side,
-                reason=_shorter(found[0].reason),
+                reason=found[0].reason,
             )
     return sample
 
@@ -138,8 +138,4 @@ def _language(values: Mapping[str, Any], mapping: Mapping[str, Target]) -> str |
 
 
 def _bad(row: Row, field: str | None, reason: str) -> BadRow:
-    return BadRow(provenance=row.provenance, field=field, reason=_shorter(reason))
-
-
-def _shorter(reason: str) -> str:
-    return reason if len(reason) <= 300 else f"{reason[:120]} … {reason[-150:]}"
+    return BadRow(provenance=row.provenance, field=field, reason=reason)
