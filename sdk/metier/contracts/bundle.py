@@ -83,16 +83,19 @@ class SlotPart(Data):
     offset: int = Field(default=0, ge=0)
     """First of its columns in B."""
     width: int = Field(ge=1)
-    """Its output features."""
+    """Output features: its own, or of the share of it that the graph computes apart."""
+    start: int = Field(default=0, ge=0)
+    """First of the module's output features that this is, where the graph computes its shares apart."""
 
 
 class Slot(Data):
     """One LoRA slot of the graph: y + (x @ A) @ B, with the scale alpha/rank folded into B.
 
     At rank r and with P parts, A is [rows, in_features, P·r] and B is [rows, P·r, out_features]. Part p's transposed
-    lora_A fills A's columns p·r to (p+1)·r; its transposed, scaled lora_B fills B's rows p·r to (p+1)·r at columns
-    offset to offset + width; the rest of B is zero. A part of lower rank is padded with zeros. `rows` is 1 (all rows
-    of the batch share the weights) or the batch size. Left unbound, a slot has rank 0 and adds nothing.
+    lora_A fills A's columns p·r to (p+1)·r. Rows start to start + width of its lora_B, scaled and transposed, fill B's
+    rows p·r to (p+1)·r at columns offset to offset + width; the rest of B is zero. A part of lower rank is padded with
+    zeros. `rows` is 1 (all rows of the batch share the weights) or the batch size. Left unbound, a slot has rank 0 and
+    adds nothing.
     """
 
     a: str

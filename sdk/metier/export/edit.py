@@ -188,7 +188,7 @@ def _same(arrays: LoraArrays, file: Path) -> bool:
     import onnxruntime as ort
 
     try:
-        found = {k: v.numpy() for k, v in ort.AdapterFormat.read_adapter(str(file)).get_parameters().items()}
+        found = {k: v.numpy().copy() for k, v in ort.AdapterFormat.read_adapter(str(file)).get_parameters().items()}
     except Exception as error:  # onnxruntime raises its own, unrelated classes
         raise BundleError(f"it cannot be read: {error}", where=str(file), remedy="add it again") from error
     wanted = {**arrays.a, **{_b_of(a): b for a, b in arrays.b.items()}}

@@ -94,32 +94,44 @@ def write_inputs_variant(model: Path, slots: tuple[Slot, ...]) -> Path:
 
 def _add(ir: Any, graph: Any, node: Any, layer: str, projection: str, shapes: Shapes, model: Path) -> list[Slot]:
     """Slots of one MatMul: one, or one for each half of a fused gate and up, where Split gives their outputs apart."""
-    modules = _modules(layer, projection, shapes)
-    if modules is None:
+    ins, outs = _size(node)
+    parts = _parts(layer, projection, outs, shapes)
+    if parts is None:
         raise _mismatch(f"there is no module for {node.name}", model)
-    widths = [shapes[name][1] for name in modules]
-    found = _size(node)
-    if found != (shapes[modules[0]][0], sum(widths)):
-        raise _mismatch(f"{node.name} is {found}, the modules {', '.join(modules)} are not", model)
-    prefix = f"lora.{layer}.{projection}"
-    if len(modules) == 2:
-        halves = _halves(node.outputs[0], widths)
-        if halves is None:
-            raise _mismatch(f"{node.name} is not split into halves", model)
-        names = FUSED[projection]
-        return [
-            _wire(ir, graph, node.inputs[0], half, f"lora.{layer}.{name}", found[0], [module], [width])
-            for half, name, module, width in zip(halves, names, modules, widths, strict=True)
-        ]
-    return [_wire(ir, graph, node.inputs[0], node.outputs[0], prefix, found[0], modules, widths)]
+    if outs != sum(part.width for part in parts) or any(shapes[part.module][0] != ins for part in parts):
+        named = ", ".join(part.module for part in parts)
+        raise _mismatch(f"{node.name} is {ins} to {outs} features, the modules {named} are not", model)
+    x, y = node.inputs[0], node.outputs[0]
+    if len(parts) != 2:
+        return [_wire(ir, graph, x, y, f"lora.{layer}.{projection}", ins, parts)]
+    halves = _halves(y, parts)
+    if halves is None:
+        raise _mismatch(f"{node.name} is not split into halves", model)
+    names = FUSED[projection]
+    return [
+        _wire(ir, graph, x, half, f"lora.{layer}.{name}", ins, [part.model_copy(update={"offset": 0})])
+        for half, name, part in zip(halves, names, parts, strict=True)
+    ]
 
 
-def _modules(layer: str, projection: str, shapes: Shapes) -> list[str] | None:
+def _parts(layer: str, projection: str, outs: int, shapes: Shapes) -> list[SlotPart] | None:
+    """The modules that a projection of the graph computes: the one of its name, those that the graph fuses, or a
+    share of one that the graph takes apart."""
     for names in ((projection,), FUSED.get(projection, ())):
-        hits = [[m for m in shapes if re.search(rf"\.{layer}\.(?:\w+\.)*{name}$", m)] for name in names]
-        if hits and all(len(hit) == 1 for hit in hits):
-            return [hit[0] for hit in hits]
+        hits = [_module(layer, name, shapes) for name in names]
+        if hits and all(hits):
+            offsets = np.cumsum([0, *(shapes[hit][1] for hit in hits[:-1] if hit)]).tolist()
+            return [SlotPart(module=h, offset=o, width=shapes[h][1]) for h, o in zip(hits, offsets, strict=True) if h]
+    for fused, names in FUSED.items():
+        whole = _module(layer, fused, shapes)
+        if whole and projection in names and shapes[whole][1] == len(names) * outs:  # equal shares alone are certain
+            return [SlotPart(module=whole, width=outs, start=names.index(projection) * outs)]
     return None
+
+
+def _module(layer: str, name: str, shapes: Shapes) -> str | None:
+    hits = [module for module in shapes if re.search(rf"\.{layer}\.(?:\w+\.)*{name}$", module)]
+    return hits[0] if len(hits) == 1 else None
 
 
 def _size(node: Any) -> tuple[int, int]:
@@ -128,20 +140,21 @@ def _size(node: Any) -> tuple[int, int]:
     return tuple(int(size) for size in node.inputs[1].shape)  # type: ignore[return-value]
 
 
-def _halves(y: Any, widths: list[int]) -> list[Any] | None:
+def _halves(y: Any, parts: list[SlotPart]) -> list[Any] | None:
     """The outputs of the Split that follows, perhaps behind a bias; None where there is none."""
     for node, _ in y.uses():
         if node.op_type == "Add":
-            return _halves(node.outputs[0], widths)
-        if node.op_type == "Split" and len(node.outputs) == 2 and widths[0] == widths[1]:
+            return _halves(node.outputs[0], parts)
+        if node.op_type == "Split" and len(node.outputs) == 2 and parts[0].width == parts[1].width:
             return list(node.outputs)
     return None
 
 
-def _wire(ir: Any, graph: Any, x: Any, y: Any, prefix: str, ins: int, modules: list[str], widths: list[int]) -> Slot:
-    """Put `y + (x @ A) @ B` in the place of `y`."""
+def _wire(ir: Any, graph: Any, x: Any, y: Any, prefix: str, ins: int, parts: list[SlotPart]) -> Slot:
+    """Put `y + (x @ A) @ B` in the place of `y`, bias included."""
+    y = _after_bias(y)
     dtype = next((v.dtype for v in (x, y) if v.dtype is not None), ir.DataType.FLOAT)
-    outs = sum(widths)
+    outs = sum(part.width for part in parts)
     a = _slot_input(ir, graph, f"{prefix}.A", (1, ins, 0), (ROWS, ins, f"{prefix}.rank"), dtype)
     b = _slot_input(ir, graph, f"{prefix}.B", (1, 0, outs), (ROWS, f"{prefix}.rank", outs), dtype)
     uses = list(y.uses())
@@ -154,15 +167,24 @@ def _wire(ir: Any, graph: Any, x: Any, y: Any, prefix: str, ins: int, modules: l
     for node, index in uses:
         node.replace_input_with(index, total.outputs[0])
     graph.insert_after(y.producer(), [low, delta, total])
-    offsets = np.cumsum([0, *widths[:-1]]).tolist()
     return Slot(
         a=a.name,
         b=b.name,
         in_features=ins,
         out_features=outs,
         dtype="float16" if dtype == ir.DataType.FLOAT16 else "float32",
-        parts=tuple(SlotPart(module=m, offset=o, width=w) for m, o, w in zip(modules, offsets, widths, strict=True)),
+        parts=tuple(parts),
     )
+
+
+def _after_bias(y: Any) -> Any:
+    """`y` with its bias added, where it has one: between the two, a slot would keep ONNX Runtime from fusing them."""
+    uses = list(y.uses())
+    if len(uses) == 1 and uses[0][0].op_type == "Add":
+        other = uses[0][0].inputs[1 - uses[0][1]]
+        if other is not None and other.is_initializer() and not other.is_graph_input():
+            return uses[0][0].outputs[0]
+    return y
 
 
 def _slot_input(ir: Any, graph: Any, name: str, shape: tuple[int, ...], symbolic: tuple[Any, ...], dtype: Any) -> Any:

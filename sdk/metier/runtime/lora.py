@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metier.contracts import UsageError
-from metier.contracts.bundle import Slot
+from metier.contracts.bundle import Slot, SlotPart
 from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
 
 Array = npt.NDArray[Any]
@@ -119,8 +119,10 @@ def lay_out(modules: Mapping[str, LoraModule], slots: Sequence[Slot], where: str
     Raises:
         UsageError: a module has no slot, or another shape than its slot; the LoRA is for another base.
     """
-    known = {part.module for slot in slots for part in slot.parts}
-    if strange := sorted(set(modules) - known):
+    outs: dict[str, int] = {}
+    for part in (part for slot in slots for part in slot.parts):
+        outs[part.module] = max(outs.get(part.module, 0), part.start + part.width)
+    if strange := sorted(set(modules) - set(outs)):
         raise _refusal(f"the bundle has no slot for {_some(strange)}", where)
     a: dict[str, Array] = {}
     b: dict[str, Array] = {}
@@ -138,7 +140,7 @@ def lay_out(modules: Mapping[str, LoraModule], slots: Sequence[Slot], where: str
             module = modules.get(part.module)
             if module is None:
                 continue
-            shapes, wanted = (module.a.shape[1], module.b.shape[0]), (slot.in_features, part.width)
+            shapes, wanted = (module.a.shape[1], module.b.shape[0]), (slot.in_features, outs[part.module])
             if shapes != wanted:
                 raise UsageError(
                     f"{part.module} is {shapes[0]} to {shapes[1]} features here and {wanted[0]} to {wanted[1]} in the"
@@ -147,10 +149,9 @@ def lay_out(modules: Mapping[str, LoraModule], slots: Sequence[Slot], where: str
                     remedy="add it to a bundle of the base that it was trained on",
                 )
             first, own = index * rank, len(module.a)
+            rows = module.b[part.start : part.start + part.width] * np.float32(module.scale)
             a[slot.a][:, first : first + own] = module.a.T
-            b[slot.a][first : first + own, part.offset : part.offset + part.width] = module.b.T * np.float32(
-                module.scale
-            )
+            b[slot.a][first : first + own, part.offset : part.offset + part.width] = rows.T
         if not (np.isfinite(a[slot.a]).all() and np.isfinite(b[slot.a]).all()):
             raise _refusal(f"the weights for {slot.a} are not finite in {slot.dtype}", where)
         ranks[slot.a] = rank
@@ -167,9 +168,13 @@ def fold_error(arrays: LoraArrays, modules: Mapping[str, LoraModule], slots: Seq
         for part in slot.parts:
             mine = whole[:, part.offset : part.offset + part.width]
             module = modules.get(part.module)
-            theirs = 0.0 if module is None else module.scale * (module.b.astype(np.float32) @ module.a).T
+            theirs = 0.0 if module is None else module.scale * (_share(module, part) @ module.a).T
             worst = max(worst, float(np.abs(mine - theirs).max()))
     return worst
+
+
+def _share(module: LoraModule, part: SlotPart) -> Array:
+    return module.b[part.start : part.start + part.width].astype(np.float32)
 
 
 def check_config(config: Mapping[str, Any], where: str | None = None) -> None:
