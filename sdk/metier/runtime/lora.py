@@ -70,18 +70,15 @@ def read_folder(folder: Path) -> dict[str, LoraModule]:
         UsageError: it is none, or one that no slot can hold; says why.
     """
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
 
     for name in (PEFT_CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise UsageError(f"there is no {name}", where=str(folder), remedy="give a folder that PEFT saved")
     try:
         config = json.loads((folder / PEFT_CONFIG).read_text("utf-8"))
-        tensors: Mapping[str, Any] = load_file(folder / WEIGHTS)
+        tensors = _read_weights(folder / WEIGHTS)
     except (ValueError, SafetensorError, OSError) as error:
         raise UsageError(f"it cannot be read: {error}", where=str(folder), remedy="save or copy it afresh") from error
-    except TypeError as error:  # numpy has no bfloat16
-        tensors = _read_bfloat16(folder / WEIGHTS, error)
     return read_tensors(config, tensors, str(folder))
 
 
@@ -185,7 +182,7 @@ def check_config(config: Mapping[str, Any], where: str | None = None) -> None:
     """
     kind = str(config.get("peft_type", "LORA")).upper().removeprefix("PEFTTYPE.")
     if kind != "LORA":
-        raise _refusal(f"it is a {kind} fine-tune, and slots hold LoRA", where)
+        raise _refusal(f"its kind is {kind}, and slots hold LoRA", where)
     reasons = {
         "use_dora": "DoRA scales whole weights, not only a low-rank difference",
         "use_qalora": "QA-LoRA pools its inputs",
@@ -240,24 +237,29 @@ def _numpy(tensor: Any) -> Array:
     return array if array.dtype in (np.float32, np.float16) else array.astype(np.float32)
 
 
-def _read_bfloat16(file: Path, cause: Exception) -> dict[str, Array]:
-    """Tensors of a file with bfloat16 in it: its 16 bits are the upper half of a float32's."""
-    del cause
+def _read_weights(file: Path) -> dict[str, Array]:
+    """Tensors of a safetensors file, bfloat16 as float32: numpy itself has none."""
+    from safetensors import safe_open
+    from safetensors.numpy import load_file
+
+    with safe_open(file, framework="np") as weights:  # checks the header, so that offsets below can be trusted
+        kinds = {name: weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118
+    if "BF16" not in kinds.values():
+        return load_file(file)
     blob = file.read_bytes()
     size = int.from_bytes(blob[:8], "little")
     header = json.loads(blob[8 : 8 + size])
-    kinds = {"BF16": np.uint16, "F16": np.float16, "F32": np.float32, "F64": np.float64}
     found: dict[str, Array] = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        start, end = entry["data_offsets"]
-        if entry["dtype"] not in kinds:
-            raise _refusal(f"{name} is of dtype {entry['dtype']}", str(file))
-        flat: Array = np.frombuffer(blob[8 + size + start : 8 + size + end], kinds[entry["dtype"]])
-        if entry["dtype"] == "BF16":
-            flat = (flat.astype(np.uint32) << 16).view(np.float32)
-        found[name] = flat.reshape(entry["shape"])
+    for name, kind in kinds.items():
+        start, end = header[name]["data_offsets"]
+        raw = blob[8 + size + start : 8 + size + end]
+        if kind == "BF16":  # a float32's upper half
+            flat: Array = (np.frombuffer(raw, np.uint16).astype(np.uint32) << 16).view(np.float32)
+        elif kind in ("F16", "F32", "F64"):
+            flat = np.frombuffer(raw, f"<f{kind[1:]}".replace("16", "2").replace("32", "4").replace("64", "8"))
+        else:
+            raise ValueError(f"{name} is of dtype {kind}")
+        found[name] = flat.reshape(header[name]["shape"])
     return found
 
 
