@@ -1,4 +1,4 @@
-"""Every example runs as its own first lines say."""
+"""Every example runs as its own first lines say; embed_genai.py is run in runtime/test_embedding.py."""
 
 import os
 import subprocess
