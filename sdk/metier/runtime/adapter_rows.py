@@ -41,15 +41,18 @@ class AdapterRows:
         self._ranks = dict.fromkeys((slot.a for slot in slots), 0)
         self._stack: dict[str, npt.NDArray[Any]] = {}
         self._version, self._copies = 0, copies
+        self._settled: tuple[int, Plan] | None = None  # the last (count, plan), while nobody changes
         self._nothing = np.zeros(1, np.float32)  # an address for inputs without elements
 
     def wear(self, row: int, lora: Worn) -> None:
         """From now on this row wears `lora`; None is the base, FREE is a row without a reader."""
         self._worn[row] = lora
+        self._settled = None
 
     def move(self, source: int, target: int) -> None:
         """`target` takes what `source` wears; `source` is free."""
         self._worn[target], self._worn[source] = self._worn[source], FREE
+        self._settled = None
 
     def of_row(self, row: int) -> Plan:
         """What a run over this row alone must bind."""
@@ -58,6 +61,11 @@ class AdapterRows:
 
     def of_first(self, count: int) -> Plan:
         """What a run over the first `count` rows must bind; brings the stacked buffers up to date if it needs them."""
+        if self._settled is None or self._settled[0] != count:
+            self._settled = count, self._settle(count)
+        return self._settled[1]
+
+    def _settle(self, count: int) -> Plan:
         worn = [lora for lora in self._worn[:count] if not isinstance(lora, _Free)]
         if all(lora is worn[0] for lora in worn):
             return "one", worn[0] if worn else None
