@@ -3,7 +3,8 @@
     python tests/benchmarks/serving.py [--json] [--base smollm2-135m] [--rank 8] [--tokens 32] [--repeat 5]
 
 All systems run interleaved in one process, each after a short run of its own that does not count: a session's idle
-threads spin for a while, and would slow the next one's first steps. Figures are medians over rounds. `each` is a
+threads spin for a while, and would slow the next one's first steps. Figures are medians over rounds; `best` is the
+best round, which other work on the machine disturbs least. `each` is a
 different adapter per row, `one` the same for all, `merged` the graph without slots, which is what a merged adapter
 runs as. Engine figures count the whole request, prompt included; `steps` are the decoder's alone.
 """
@@ -61,8 +62,10 @@ def measure(options: Any, scratch: Path) -> dict[str, Any]:
     steps = measure_steps(plain, slotted, options)
     requests, skipped = measure_requests(plain, slotted, ids, options)
 
-    def speed(rows: list[dict[str, Any]], system: str, batch: int) -> float | None:
-        return next((r["tokens_per_second"] for r in rows if (r["system"], r["batch"]) == (system, batch)), None)
+    def speed(rows: list[dict[str, Any]], system: str, batch: int) -> tuple[float, float] | None:
+        """Median and best."""
+        found = (r for r in rows if (r["system"], r["batch"]) == (system, batch))
+        return next(((r["tokens_per_second"], max(r["spread"])) for r in found), None)
 
     ratios = {}
     for kind, rows in (("steps", steps), ("requests", requests)):
@@ -70,13 +73,14 @@ def measure(options: Any, scratch: Path) -> dict[str, Any]:
             merged = speed(rows, "merged", batch)
             for system in ("empty slots", "one", "each"):
                 if merged and (found := speed(rows, system, batch)):
-                    ratios[f"{kind}, batch {batch}: {system} / merged"] = round(found / merged, 3)
-    baselines = {row["system"]: row["tokens_per_second"] for row in requests if row["batch"] == 8}
-    each = baselines.get("each")
-    others = {name: v for name, v in baselines.items() if name.startswith(("transformers", "onnxruntime-genai"))}
-    if each and others:
-        best = max(others, key=lambda name: others[name])
-        ratios[f"eight adapters: each / {best} (the best baseline)"] = round(each / others[best], 2)
+                    for name, a, b in zip(("", ", best"), found, merged, strict=True):
+                        ratios[f"{kind}, batch {batch}: {system} / merged{name}"] = round(a / b, 3)
+    each = speed(requests, "each", 8)
+    for system in {row["system"] for row in requests} - {"merged", "one", "each"}:
+        other = speed(requests, system, 8)
+        if each and other:
+            for name, a, b in zip(("", ", best"), each, other, strict=True):
+                ratios[f"eight adapters: each / {system}{name}"] = round(a / b, 2)
     return {
         "benchmark": "serving",
         **machine("onnxruntime-gpu", "onnxruntime", "onnxruntime-genai-cuda", "torch", "transformers", "peft", "numpy"),
