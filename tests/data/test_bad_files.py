@@ -147,7 +147,7 @@ ROWS = {
         text("t.csv", "facts,text,price\na,b,1.5\na,b,cheap\n"), 3, "price", "'cheap' is not a number", 1
     ),
     "not a whole number": (
-        text("t.tsv", "facts\ttext\tstock\na\tb\t2\na\tb\t2.5\n"), 3, "stock", "'2.5' is not a whole number", 1
+        text("t.tsv", "facts\ttext\tstock\na\tb\t2.0\na\tb\t2.5\n"), 3, "stock", "'2.5' is not a whole number", 1
     ),
     "not a boolean": (text("t.csv", "facts,text,new\na,b,yes\na,b,maybe\n"), 3, "new", "neither yes nor no", 1),
     "not in the enumeration": (

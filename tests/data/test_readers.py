@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from metier.contracts import DataAdapter, DataError, Provenance, Sample
+from metier.contracts import DataAdapter, DataError, Provenance, Sample, UsageError
 from metier.data.adapter import TableAdapter
 from metier.data.load import load_samples
 from metier.data.samples_file import read_samples, write_samples
@@ -118,6 +118,23 @@ def test_a_table_adapter_is_a_data_adapter_and_reads_its_own_columns(tmp_path, t
     assert not adapter.accepts(tmp_path / "u.csv") and not adapter.accepts(tmp_path / "none.csv")
     (sample,) = load_samples(task, path, adapters=[adapter])
     assert sample.output == {"text": "b"}
+
+
+def test_the_trades_headers_count_where_a_column_is_missing_or_mapped_by_hand(tmp_path, task):
+    adapter = TableAdapter("feed", task, columns={"Product facts": "facts", "Body": "output.text"}, example=tmp_path)
+    (tmp_path / "t.csv").write_text("Product facts,Our copy\na,b\n")
+    with pytest.raises(DataError, match=r"no column for output text; (?s:.*)name it Body, or .* 'Our copy=text'"):
+        list(load_samples(task, tmp_path / "t.csv", adapters=[adapter]))
+    (sample,) = load_samples(task, tmp_path / "t.csv", adapters=[adapter], columns={"Our copy": "text"})
+    assert sample.input == {"facts": "a"} and sample.output == {"text": "b"}
+    (tmp_path / "u.csv").write_text("Product facts\na\n")
+    with pytest.raises(DataError, match="add the column Body"):
+        list(load_samples(task, tmp_path / "u.csv", adapters=[adapter]))
+
+
+def test_a_table_adapter_for_a_field_that_is_not_there_is_refused(tmp_path, task):
+    with pytest.raises(UsageError, match="no field txt, did you mean text"):
+        TableAdapter("feed", task, columns={"Body": "txt"}, example=tmp_path)
 
 
 def test_an_adapter_may_build_a_field_from_several_columns(tmp_path, task):

@@ -39,6 +39,8 @@ def coerce(schema: Mapping[str, Any], value: Any) -> Any:
         return ABSENT if value == "" and "" not in choices else _choice(choices, value)
     if not isinstance(value, str):
         return as_text(value) if kinds == ["string"] and not isinstance(value, list | dict) else _number(kinds, value)
+    if "integer" in kinds and not {"number", "string"} & set(kinds):
+        value = value.strip().removesuffix(".0")  # how a dataframe writes whole numbers where a column has gaps
     reasons = []
     for kind in sorted(kinds, key=_ORDER.index):
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -42,7 +43,7 @@ def map_columns(
         task: the contract.
         header: the file's column names. Case, spaces, underscores and hyphens do not count.
         columns: what the user says: column → field, or `input.field` or `output.field` where both sides have it.
-        synonyms: field → other names that the trade uses for it.
+        synonyms: field, or `input.field` or `output.field` → other names that the trade uses for it.
         where: the header's place, for messages.
 
     Raises:
@@ -60,11 +61,11 @@ def map_columns(
                 where=where,
                 remedy=f"the columns are: {', '.join(header)}",
             )
-        found[name] = _target(task, known, field)
+        found[name] = target_of(task, known, field)
     for target in known:
         if target in found.values():
             continue
-        names = [f"{target.side}.{target.field}", target.field, *(synonyms or {}).get(target.field, ())]
+        names = [f"{target.side}.{target.field}", target.field, *_called(synonyms, target)]
         for name in filter(None, (by_key.get(_key(n)) for n in names)):
             if name not in found:
                 found[name] = target
@@ -72,11 +73,14 @@ def map_columns(
     taken = {(t.side, t.field) for t in found.values()}
     if lost := [t for t in known if t.required and (t.side, t.field) not in taken]:
         listed = ", ".join(f"{t.side} {t.field}" for t in lost)
-        free = next((n for n in header if n not in found), "HEADER")
+        wanted = next(iter(_called(synonyms, lost[0])), lost[0].field)
+        free = next((n for n in header if n not in found), None)
         raise DataError(
             f"no column for {listed}; the columns are {', '.join(header)}",
             where=where,
-            remedy=f"rename the column, or say which it is: --columns {free}={lost[0].field}",
+            remedy=f"name it {wanted}, or say which it is: --columns {shlex.quote(f'{free}={lost[0].field}')}"
+            if free
+            else f"add the column {wanted}",
         )
     return found
 
@@ -90,7 +94,12 @@ def _fields(side: str, schema: JsonSchema) -> list[Target]:
     ]
 
 
-def _target(task: TaskContract, known: Sequence[Target], field: str) -> Target:
+def target_of(task: TaskContract, known: Sequence[Target], field: str) -> Target:
+    """The one field of that name.
+
+    Raises:
+        UsageError: there is none, or both sides have it.
+    """
     fits = [t for t in known if field in {t.field, f"{t.side}.{t.field}"}]
     if not fits:
         names = [t.field for t in known]
@@ -103,6 +112,12 @@ def _target(task: TaskContract, known: Sequence[Target], field: str) -> Target:
             remedy=f"write input.{field} or output.{field}",
         )
     return fits[0]
+
+
+def _called(synonyms: Mapping[str, Iterable[str]] | None, target: Target) -> list[str]:
+    """What the trade calls a field."""
+    given = synonyms or {}
+    return [*given.get(target.field, ()), *given.get(f"{target.side}.{target.field}", ())]
 
 
 def _key(name: str) -> str:

@@ -11,6 +11,7 @@ from metier.contracts.adapter import DataAdapter
 from metier.contracts.errors import DataError
 from metier.contracts.sample import BadRow, Sample
 from metier.contracts.task import TaskContract
+from metier.data.adapter import TableAdapter
 from metier.data.sampling import check_sample, samples_from
 from metier.data.tables import read_rows
 
@@ -34,7 +35,7 @@ def load_samples(
         task: the contract.
         path: any table, or whatever one of the adapters takes.
         adapters: the trade's own, in order of preference; the first that accepts the file reads it.
-        columns: header → field. Given, it overrules the adapters.
+        columns: header → field. Given, it overrules the adapters; what it leaves out goes by the trade's headers.
         on_bad: `raise` at the first bad row, or `skip` it.
         bad: where skipped rows go. Without it their number is given as a warning: nothing is dropped in silence.
         encoding: of a text file; detected where not given.
@@ -80,10 +81,21 @@ def every_row(
     file = Path(path).expanduser()
     adapter = None if columns else next((a for a in adapters if file.is_file() and a.accepts(file)), None)
     if adapter is None:
-        yield from samples_from(read_rows(file, encoding=encoding, sheet=sheet), task, columns=columns)
+        rows = read_rows(file, encoding=encoding, sheet=sheet)
+        yield from samples_from(rows, task, columns=columns, synonyms=_synonyms(task, adapters))
         return
     for item in adapter.read(file):
         yield check_sample(task, item) if isinstance(item, Sample) else item
+
+
+def _synonyms(task: TaskContract, adapters: Sequence[DataAdapter]) -> dict[str, list[str]]:
+    """Field → what the trade's tables call it, for a file that lacks a column or has one under another name."""
+    found: dict[str, list[str]] = {}
+    for adapter in adapters:
+        if isinstance(adapter, TableAdapter) and adapter.build is None and adapter.task == task.name:
+            for field, headers in adapter.synonyms().items():
+                found.setdefault(field, []).extend(headers)
+    return found
 
 
 def as_error(row: BadRow) -> DataError:

@@ -83,8 +83,9 @@ def training_data(
     if samples is not None:
         train = list(select(train, samples, seed))
     if not train:
+        skipped = f"; {len(bad)} rows were skipped, the first: {bad[0]}" if bad else ""
         raise UsageError(
-            "there is nothing left to learn from",
+            f"there is nothing left to learn from{skipped}",
             where=str(path) if path else None,
             remedy="give more rows, or lower --held-out",
         )
