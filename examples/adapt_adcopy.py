@@ -1,23 +1,28 @@
 """What `metier adapt`, `evaluate` and `export` do, as a program of your own: adapt, measure, ship.
 
-    python examples/adapt_adcopy.py runs/program [BASE] [KEY=VALUE …]
+python examples/adapt_adcopy.py runs/program [--precision=int4] [--inputs=61] [lora.rank=16 base=./my-model …]
 """
 
+import argparse
 import sys
 from pathlib import Path
 
 from metier.adapt import adapt, recipe_for
 from metier.bases import resolve
-from metier.data.training import training_data
+from metier.data.training import first_inputs, training_data
 from metier.evaluate import evaluate, record_metrics, write_html
 from metier.export import export
 from metier.plugins import load_plugins
 
-out = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/program")
-overrides = sys.argv[2:]  # such as lora.rank=16 or base=./my-model
+parser = argparse.ArgumentParser()
+parser.add_argument("out", type=Path)
+parser.add_argument("--precision", default="int4")
+parser.add_argument("--inputs", type=int, default=61, help="measure on this many")
+parser.add_argument("recipe", nargs="*", help="KEY=VALUE of the recipe")
+asked = parser.parse_args()
 
 vertical, task = load_plugins().task("adcopy.describe")
-recipe = recipe_for(vertical, task.name, overrides=overrides)
+recipe = recipe_for(vertical, task.name, overrides=asked.recipe)
 data = training_data(vertical, task, seed=recipe.seed)
 base = resolve(recipe.base)
 
@@ -26,17 +31,18 @@ finetune = adapt(
     data.train,
     data.held_out,
     recipe,
-    out / "run",
+    asked.out / "run",
     base=base,
     progress=lambda p: print(f"\r{p.step}/{p.steps} loss {p.loss:.2f}", end="", file=sys.stderr),
 )
+held_out = first_inputs(data.held_out, asked.inputs)
 evaluation = evaluate(
-    task, data.held_out, base=base, finetune=finetune, train=data.train, checks=vertical.checks_for(task.name)
+    task, held_out, base=base, finetune=finetune, train=data.train, checks=vertical.checks_for(task.name)
 )
 finetune = record_metrics(finetune, evaluation)
-write_html(evaluation, out / "report.html")
-bundle = export(finetune, out / "bundle", precision="int4", base=base)
+write_html(evaluation, asked.out / "report.html")
+bundle = export(finetune, asked.out / "bundle", precision=asked.precision, base=base)
 
 for metric in evaluation.metrics:
     print(f"{metric.title}: {metric.values['base_zero_shot'].value:.1f} → {metric.values['fine_tune'].value:.1f}")
-print(f"{out / 'report.html'}, {bundle.path}")
+print(f"{asked.out / 'report.html'}, {bundle.path}")

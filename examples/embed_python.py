@@ -1,6 +1,9 @@
 """Ten lines that put a bundle into a Python product: numpy, onnxruntime and tokenizers, no torch.
 
     python examples/embed_python.py BUNDLE ["name[Harrow mug], material[stoneware]"]
+
+A bundle of `metier export` answers once. One of `metier export --slots` answers once for each of its adapters: one
+base in memory, all of them decoded together, each row wearing its own.
 """
 
 import sys
@@ -11,4 +14,8 @@ folder = sys.argv[1] if len(sys.argv) > 1 else "quickstart/bundle"
 facts = sys.argv[2] if len(sys.argv) > 2 else "name[Harrow mug], material[stoneware], capacity[350 ml]"
 
 with Engine(folder) as engine:
-    print(engine.run("adcopy.describe", {"facts": facts})["text"])
+    task = engine.bundle.manifest.every_task[0].name
+    names = engine.adapters.names()
+    running = [engine.submit(engine.request(task, {"facts": facts}, adapter=name)) for name in names or [None]]
+    for name, generation in zip(names or [""], running, strict=True):
+        print(f"{name}: {generation.result()}" if name else generation.result())

@@ -140,3 +140,86 @@ def tiny_bundle(tiny_finetune, tmp_path_factory: pytest.TempPathFactory) -> Path
     from metier.export import export
 
     return export(tiny_finetune, tmp_path_factory.mktemp("tiny_bundle") / "bundle", precision="fp32").path
+
+
+def make_tiny_lora(base: Path, folder: Path, *, seed: int = 0, **config) -> Path:
+    """A PEFT folder with random LoRA weights over the tiny base, saved by PEFT itself; `config` is LoraConfig's."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        settings = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "init_lora_weights": False, **config}
+        model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), LoraConfig(**settings))
+        model.save_pretrained(folder)
+    return folder
+
+
+LORAS = {
+    "plain": {"r": 4, "lora_alpha": 8},
+    "rank1": {"r": 1, "lora_alpha": 2},
+    "rslora": {"r": 6, "lora_alpha": 4, "use_rslora": True},
+    "patterns": {"r": 4, "rank_pattern": {"q_proj": 7, "layers.1.mlp.down_proj": 2}, "alpha_pattern": {"v_proj": 3}},
+    "some": {"r": 3, "target_modules": ["q_proj", "v_proj", "up_proj"]},
+    "last": {"r": 5, "layers_to_transform": [2], "target_modules": ["o_proj", "gate_proj", "k_proj"]},
+}
+"""Adapters of the tiny slotted bundle: what LoraConfig makes them from."""
+
+
+@pytest.fixture(scope="session")
+def tiny_loras(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """PEFT folders over the tiny base, of every kind that a slot takes."""
+    folder = tmp_path_factory.mktemp("tiny_loras")
+    return {
+        name: make_tiny_lora(tiny_base, folder / name, seed=seed, **config)
+        for seed, (name, config) in enumerate(LORAS.items(), 1)
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_slotted(tiny_finetune, tiny_loras, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an fp32 bundle with LoRA slots and the adapters `tuned` (the tiny fine-tune) and LORAS. Copy it before
+    changing anything."""
+    from metier.export import export_slots
+    from metier.export.edit import add_adapter
+
+    out = tmp_path_factory.mktemp("tiny_slotted") / "bundle"
+    export_slots([tiny_finetune], out, names=["tuned"], precision="fp32", inputs_variant=True)
+    for name, folder in tiny_loras.items():
+        add_adapter(out, folder, name, any_base=True)
+    return out
+
+
+@pytest.fixture(scope="session")
+def peft_greedy(tiny_base: Path, tiny_slotted: Path):
+    """Greedy tokens of peft in torch, fp32: (adapter folder name or None, prompt ids, tokens) → ids, end token cut."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    names = sorted(path.name for path in (tiny_slotted / "adapters").iterdir())
+    model = AutoModelForCausalLM.from_pretrained(tiny_base)
+    for name in names:
+        folder = str(tiny_slotted / "adapters" / name)
+        if isinstance(model, PeftModel):
+            model.load_adapter(folder, name)
+        else:
+            model = PeftModel.from_pretrained(model, folder, adapter_name=name)
+    model.eval()
+
+    def greedy(name: str | None, ids: list[int], tokens: int) -> list[int]:
+        import contextlib
+
+        model.set_adapter(name or names[0])
+        with torch.inference_mode(), model.disable_adapter() if name is None else contextlib.nullcontext():
+            out = model.generate(
+                input_ids=torch.tensor([ids]),
+                attention_mask=torch.ones(1, len(ids), dtype=torch.long),
+                max_new_tokens=tokens,
+                do_sample=False,
+            )
+        said = out[0, len(ids) :].tolist()
+        return said[: said.index(2)] if 2 in said else said
+
+    return greedy

@@ -49,7 +49,7 @@ def test_the_folder_holds_what_its_card_says_and_plain_peft_gives_the_loss_on_th
     tuned = adapt(task, train, held_out, recipe, tmp_path / "run", base=local_base, progress=events.append)
 
     assert load_finetune(tuned.path) == tuned
-    assert {p.name for p in tuned.path.iterdir()} - {".lock"} == {
+    assert {p.name for p in tuned.path.iterdir()} == {
         *("adapter_model.safetensors", "adapter_config.json", "card.json", "recipe.yaml"),
         *("log.jsonl", "train.jsonl", "held_out.jsonl"),
     }
@@ -198,3 +198,22 @@ def test_distinct_inputs_come_before_second_outputs_of_the_same(samples: list[Sa
 def test_naming_the_room_loads_no_torch() -> None:
     code = "import sys, metier.adapt; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_the_default_base_learns_from_a_few_samples_within_seconds(
+    task: TaskContract, samples: list[Sample], tmp_path: Path
+) -> None:
+    from metier.bases.resolve import resolve
+    from metier.contracts import BaseError
+
+    try:
+        base = resolve("smollm2-135m")
+    except BaseError as error:
+        pytest.skip(f"the default base cannot be had here: {error.what}")
+    events: list[Progress] = []
+    recipe = Recipe(epochs=3, evaluations=3)
+    tuned = adapt(task, samples[:32], samples[32:], recipe, tmp_path / "run", base=base, progress=events.append)
+    held_out = [e.held_out_loss for e in events if e.held_out_loss is not None]
+    assert tuned.card.training["held_out_loss"] < 0.5 < events[0].loss
+    assert held_out == sorted(held_out, reverse=True)

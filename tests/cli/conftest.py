@@ -23,7 +23,7 @@ def metier(tmp_path: Path) -> Runner:
             input=input if input is not None else "",
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=580,
             check=False,
         )
 

@@ -216,6 +216,7 @@ def test_all_five_hooks_are_gathered(install: Install, tmp_path: Path) -> None:
     registry, rows = loaded(tmp_path, strict=True)
     row = json.loads(rows["all"].model_dump_json())
     assert row["verticals"] == ["florist"] and row["base_sources"] == ["store"] and row["bridges"] == ["captions"]
+    assert row["tasks"] == ["florist.write"]
     assert row["metrics"] == ["words"] and row["commands"] == ["bouquet"]
     assert registry.task("florist.write")[1].name == "florist.write"
     assert registry.metric("words").name == "words" and registry.bridge("captions").name == "captions"

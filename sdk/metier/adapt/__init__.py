@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import metier.bases.threads  # noqa: F401  before torch
+
 if TYPE_CHECKING:
     from metier.adapt.display import progress_bar
     from metier.adapt.loop import Progress

@@ -10,7 +10,8 @@ import torch
 from metier.contracts import Recipe, ResourceError
 
 _MOST_TOKENS = 4096
-"""More in one pass brings no speed: matrix products are as fast at 512 rows as at 4,096 (measured)."""
+"""More in one pass brings memory, not speed: bf16 products of a 576-wide model reached 930 GFLOP/s at 560 rows and
+970 at 800 on two cores."""
 _SHARE = 0.6
 """Of the free memory; the rest is for the allocator's slack and other programs."""
 _OPTIMISER_BYTES = 4 * 5
@@ -34,7 +35,8 @@ def tokens_at_once(model: Any, trained: int, recipe: Recipe, longest: int, free:
         free = _free(model.device)
     config = model.config.get_text_config()
     width, inner = int(config.hidden_size), int(getattr(config, "intermediate_size", 0) or 4 * config.hidden_size)
-    # Kept per token and layer: about 14 vectors of the width, 5 of the MLP's (measured with Llama blocks: 12 and 4).
+    # Kept per token and layer: 14 vectors of the width, 5 of the MLP's. For SmolLM2-135M in bf16 that is 0.94 MB a
+    # token; its resident memory grew by 0.95 MB a token between batches of 2 and 24 samples.
     kept = int(config.num_hidden_layers) * (14 * width + 5 * inner) * model.dtype.itemsize
     room = _SHARE * free - trained * _OPTIMISER_BYTES
     fits = int(room // kept)

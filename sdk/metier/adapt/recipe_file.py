@@ -23,7 +23,9 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     try:
         values = yaml.safe_load(path.read_text("utf-8"))
     except OSError as error:
-        raise RecipeError(f"the recipe cannot be read: {error.strerror}", where=str(path)) from error
+        raise RecipeError(
+            f"the recipe cannot be read: {error.strerror}", where=str(path), remedy="check the path"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         raise RecipeError(

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -21,6 +22,7 @@ from metier.contracts import FineTune, Recipe, Sample, TaskContract, UsageError,
 from metier.contracts.finetune import CARD
 from metier.runtime.tokenizer import ChatTokenizer
 
+_LOCK = ".lock"
 _HELD_OUT_FOR_LOSS = 64
 """Samples that a held-out loss is taken over, distinct inputs first. More would cost more than they tell: at 240
 training samples, 4 evaluations over 64 samples already are a tenth of the run."""
@@ -69,8 +71,11 @@ def adapt(
     with said_clearly(out):
         out.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(out / ".lock", timeout=0):
-                return _adapt(contracts, train, held_out, recipe, out, base, resume, progress, device)
+            with FileLock(out / _LOCK, timeout=0):
+                tuned = _adapt(contracts, train, held_out, recipe, out, base, resume, progress, device)
+                with suppress(OSError):  # Windows deletes no open file; a lock file left behind does no harm
+                    (out / _LOCK).unlink()
+                return tuned
         except Timeout as error:
             raise UsageError(
                 "another process is training into this folder", where=str(out), remedy="wait for it, or choose another"

@@ -4,6 +4,7 @@ PEFT keeps owning the weights and their format; what is swapped is only how a st
 training. It asks modules what they do and knows no model family by name.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -38,7 +39,9 @@ def add_lora(model: Any, recipe: Recipe, base_id: str) -> Any:
         task_type="CAUSAL_LM",
     )
     devices = [model.device] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=devices), warnings.catch_warnings():
+        # peft asks transformers for an attribute by its old name, which is no concern of who trains.
+        warnings.simplefilter("ignore", FutureWarning)
         torch.manual_seed(recipe.seed)
         adapted = get_peft_model(model, config)
     adapted.peft_config[ADAPTER].base_model_name_or_path = base_id

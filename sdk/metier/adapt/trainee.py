@@ -28,7 +28,8 @@ class Trainee:
         self.dtype: torch.dtype = self.model.dtype
         self.head = self.model.get_output_embeddings()
         self.packed = False
-        self._attention = self.model.config._attn_implementation
+        self._config = self.model.get_decoder().config
+        self._attention = self._config._attn_implementation
 
     @property
     def weights(self) -> list[torch.nn.Parameter]:
@@ -43,7 +44,7 @@ class Trainee:
             expected = out.logits.flatten(0, 1)[plain.at]
             try:
                 given = self.head(self._packed_hidden(probe)[0])
-            except (TypeError, ValueError, RuntimeError, AttributeError):
+            except (TypeError, ValueError, RuntimeError, AttributeError, LookupError):
                 return  # this architecture takes no attention function, or calls it in another way
             finally:
                 self._attend_with(self._attention)
@@ -73,7 +74,7 @@ class Trainee:
         return out.last_hidden_state[0].index_select(0, batch.at), batch.targets
 
     def _attend_with(self, name: str) -> None:
-        self.model.config._attn_implementation = name
+        self._config._attn_implementation = name
 
 
 def reply_tokens(examples: Sequence[Example]) -> int:

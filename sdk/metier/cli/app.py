@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from metier.cli import adapt, bases, data, doctor, evaluate, export, fit, plugins, quickstart, run
+from metier.cli import adapt, bases, bundle, data, doctor, evaluate, export, fit, plugins, quickstart, run
 from metier.cli.failure import EXIT_CODES, failures
 
 DEBUG = "--debug"
@@ -73,6 +73,7 @@ app.command("fit")(fit.fit)
 app.command("adapt")(adapt.adapt)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
+app.add_typer(bundle.app, name="bundle")
 app.command("run")(run.run)
 app.command("doctor")(doctor.doctor)
 app.command("quickstart")(quickstart.quickstart)

@@ -9,7 +9,10 @@ import typer
 
 from metier.cli.options import Columns, Json, pairs
 from metier.cli.progress import progress
-from metier.cli.screen import emit_json, say, table
+from metier.cli.screen import emit_json, note, say, table
+
+SHOWN = 20
+"""Bad rows printed one by one."""
 
 app = typer.Typer(help="Data files: report what one holds.", no_args_is_help=True)
 
@@ -27,5 +30,34 @@ def report(
     out: Annotated[Path | None, typer.Option("--out", metavar="JSON", help="Write the report there as well.")] = None,
     json: Json = False,
 ) -> None:
-    """Report rows, fields, duplicates, lengths, languages, personal data and bad rows of a file."""
-    raise NotImplementedError((file, task, columns, out, json, pairs, progress, emit_json, say, table))
+    """Report rows, fields, duplicates, lengths, personal data and bad rows of a file."""
+    from metier.data.report import data_report
+    from metier.plugins import load_plugins
+
+    vertical, contract = load_plugins().task(task) if task else (None, None)
+    adapters = vertical.adapters_for(contract.name) if vertical and contract else ()
+    with progress(json) as tick:
+        found = data_report(contract, file, adapters=adapters, columns=pairs(columns, "--columns"), progress=tick)
+    if out is not None:
+        out.write_text(found.model_dump_json(indent=2), "utf-8")
+    if json:
+        return emit_json(found)
+    facts = found.model_dump(mode="json", exclude={"schema_version", "columns", "bad"}, exclude_none=True)
+    table(("", ""), ((key.replace("_", " "), _words(value)) for key, value in facts.items() if value not in ({}, [])))
+    described = [column.model_dump(mode="json", exclude_none=True) for column in found.columns]
+    keys = list(dict.fromkeys(key for column in described for key in column))
+    say()
+    table([key.replace("_", " ") for key in keys], ([_words(c.get(key, "")) for key in keys] for c in described))
+    for row in found.bad[:SHOWN]:
+        note(str(row))
+    if found.bad_rows > SHOWN:
+        note(f"… and {found.bad_rows - SHOWN} more rows that do not fit: see them with --json")
+    return None
+
+
+def _words(value: object) -> str:
+    if isinstance(value, list):
+        return "\n".join(map(_words, value[:10])) + (f"\n… and {len(value) - 10} more" if len(value) > 10 else "")
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_words(inner)}" for key, inner in value.items())
+    return str(value)

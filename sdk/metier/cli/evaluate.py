@@ -23,7 +23,9 @@ def evaluate(
     ] = None,
     bundle: Annotated[Path | None, typer.Option(help="Measure this exported bundle as well.")] = None,
     few_shot: Annotated[int, typer.Option(min=0, help="Worked samples shown to the base; 0 leaves that out.")] = 4,
-    limit: Annotated[int | None, typer.Option(min=1, help="Measure on this many inputs only.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, envvar="METIER_LIMIT", help="Measure on this many inputs only.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     seed: Seed = 0,
     json: Json = False,

@@ -7,26 +7,38 @@ from typing import Annotated
 
 import typer
 
-from metier.cli.options import Json
+from metier.cli.options import Json, PrecisionOption
 from metier.cli.progress import progress
 from metier.cli.screen import emit_json, say
-from metier.contracts.bundle import Precision, Target
+from metier.contracts.bundle import Target
 
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `metier adapt` wrote.")],
     out: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="Folder of the bundle.")],
-    precision: Annotated[Precision, typer.Option(help="Of the graph's weights.")] = "int4",
+    precision: PrecisionOption = "int4",
     target: Annotated[Target, typer.Option(help="What it will run on; cuda can be built without a GPU.")] = "cpu",
+    slots: Annotated[
+        bool, typer.Option("--slots", help="Leave the base whole and RUN an adapter; `metier bundle add` adds more.")
+    ] = False,
+    inputs: Annotated[
+        bool, typer.Option("--inputs", help="With --slots: also a variant with plain inputs, for onnxruntime-web.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Export a fine-tune as an ONNX bundle, its parity with torch proved; one that fails is not written."""
     from metier.bases import load_finetune
     from metier.export import export as export_bundle
+    from metier.export import export_slots
 
     finetune = load_finetune(run)
     with progress(json) as tick:
-        bundle = export_bundle(finetune, out, precision=precision, target=target, progress=tick)
+        if slots:
+            bundle = export_slots(
+                [finetune], out, precision=precision, target=target, inputs_variant=inputs, progress=tick
+            )
+        else:
+            bundle = export_bundle(finetune, out, precision=precision, target=target, progress=tick)
     if json:
         return emit_json(bundle.manifest)
     size = sum(entry.size for entry in bundle.manifest.files.values())

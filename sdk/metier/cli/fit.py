@@ -37,15 +37,15 @@ def fit(
     lengths = None
     if data is not None or task in vertical.samples:
         from metier.bases import resolve
+        from metier.data.lengths import token_lengths
         from metier.data.training import samples_of
-        from metier.runtime.prompt import token_lengths
 
         local = resolve(name, sources=sources)
         card = local.card
         samples = samples_of(vertical, contract, data, columns=pairs(columns, "--columns"))
         lengths = token_lengths(local.path, contract, samples)
     else:
-        card = show_base(name, sources=sources)
+        card = show_base(name, sources=sources).card
     report = judge(
         contract,
         card,

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from metier.contracts import UsageError
+from metier.contracts.bundle import Precision
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout, and nothing else there.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
@@ -34,6 +35,8 @@ Bad = Annotated[
     Literal["raise", "skip"],
     typer.Option("--on-bad", help="A row that does not fit: stop there, or report and skip it."),
 ]
+
+PrecisionOption = Annotated[Precision, typer.Option("--precision", envvar="METIER_PRECISION", help="Of the weights.")]
 
 
 def pairs(text: str | None, option: str) -> dict[str, str]:

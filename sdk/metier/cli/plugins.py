@@ -28,5 +28,5 @@ def plugins(
 
 
 def _brings(row: object) -> str:
-    kinds = ("verticals", "base_sources", "bridges", "metrics", "commands")
+    kinds = ("verticals", "tasks", "base_sources", "bridges", "metrics", "commands")
     return "; ".join(f"{kind}: {', '.join(names)}" for kind in kinds if (names := getattr(row, kind)))

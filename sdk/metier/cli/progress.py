@@ -68,7 +68,9 @@ class _Lines:
 
 class _Bar:
     def __init__(self, bars: Any) -> None:
-        self.bars, self.stage, self.row = bars, None, None
+        self.bars = bars
+        self.stage: str | None = None
+        self.row: Any = None
 
     def __call__(self, what: str, done: float = 0, total: float | None = None, **figures: float) -> None:
         if what != self.stage:

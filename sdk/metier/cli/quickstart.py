@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from metier.cli.before_after import before_after
-from metier.cli.options import BaseName, Json, Set
+from metier.cli.options import BaseName, Json, PrecisionOption, Set
 from metier.cli.progress import Tick, progress, training_tick
 from metier.cli.screen import emit_json, note, say
 from metier.contracts import UsageError, Value
@@ -25,6 +25,7 @@ from metier.contracts import UsageError, Value
 if TYPE_CHECKING:
     from metier.bases import LocalBase
     from metier.contracts import Check, FineTune, Sample, TaskContract
+    from metier.contracts.bundle import Precision
     from metier.evaluate import Evaluation
 
 SHOWN = 3
@@ -42,8 +43,9 @@ def quickstart(
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where all results go.")] = Path("quickstart"),
     base: BaseName = None,
     set: Set = None,
+    precision: PrecisionOption = "int4",
     limit: Annotated[
-        int | None, typer.Option(min=1, envvar="METIER_QUICKSTART_INPUTS", help="Measure on this many inputs only.")
+        int | None, typer.Option(min=1, envvar="METIER_LIMIT", help="Measure on this many inputs only.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on from what is there.")] = False,
     json: Json = False,
@@ -82,7 +84,7 @@ def quickstart(
             checks = vertical.checks_for(contract.name)
             evaluation = _evaluated(contract, held_out, data.train, local, finetune, checks, out, tick)
         with _timed(seconds, "export"):
-            _exported(finetune, local, out, tick)
+            _exported(finetune, local, out, precision, tick)
         with _timed(seconds, "run"):
             tick("answering without torch")
             inputs = [sample.input for sample in first_inputs(data.held_out, SHOWN)]
@@ -142,17 +144,18 @@ def _evaluated(
     return evaluation
 
 
-def _exported(finetune: FineTune, local: LocalBase, out: Path, tick: Tick) -> None:
+def _exported(finetune: FineTune, local: LocalBase, out: Path, precision: Precision, tick: Tick) -> None:
     from metier.bases import load_finetune
     from metier.export import export
     from metier.runtime.bundle import read_manifest
 
     folder = out / "bundle"
     if folder.is_dir():
-        card = read_manifest(folder).card
-        if card is not None and card.weights_sha256 == finetune.card.weights_sha256:
+        known = read_manifest(folder)
+        same = known.card is not None and known.card.weights_sha256 == finetune.card.weights_sha256
+        if same and known.precision == precision:
             return
-    export(load_finetune(finetune.path), folder, precision="int4", target="cpu", base=local, progress=tick)
+    export(load_finetune(finetune.path), folder, precision=precision, target="cpu", base=local, progress=tick)
 
 
 def _run_without_torch(out: Path, inputs: list[Value]) -> list[Value]:

@@ -35,6 +35,9 @@ def run(
         str | None, typer.Option(help="One input: JSON, or plain text where the task needs one field.")
     ] = None,
     task: Annotated[str | None, typer.Option(help="Task to run, where the bundle has several.")] = None,
+    adapter: Annotated[
+        str | None, typer.Option(help="LoRA adapter to wear; the one trained for the task where not given.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; the machine's cores where not given.")] = None,
     rows: Annotated[int, typer.Option(help="Inputs answered at once.")] = 8,
@@ -55,7 +58,7 @@ def run(
     if input is not None and input_text is not None:
         raise UsageError("--input and --input-text exclude each other", remedy="give one of them")
     lines = read_inputs(input) if input is not None else []
-    contract = _task(read_manifest(bundle).tasks, task)
+    contract = _task(read_manifest(bundle).every_task, task)
     inputs = check_inputs(contract, lines)
     given = {
         "temperature": temperature,
@@ -65,6 +68,7 @@ def run(
         "seed": seed,
         "stop": tuple(stop) if stop else None,
         "max_tokens": max_tokens,
+        "adapter": adapter,
     }
     sampling = {key: value for key, value in given.items() if value is not None}
     value = input_of(contract, input_text if input_text is not None else _stdin()) if input is None else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
 from metier.contracts.modality import Modality
 from metier.contracts.schema import SCHEMA_VERSION, Data
@@ -22,8 +22,8 @@ class Base(Data):
     architecture: str
     """`architectures[0]` of its config.json, such as LlamaForCausalLM."""
     parameters: int | None = Field(default=None, ge=0)
-    modalities_in: frozenset[Modality] = frozenset({Modality.TEXT})
-    modalities_out: frozenset[Modality] = frozenset({Modality.TEXT})
+    modalities_in: frozenset[Modality] = Field(default=frozenset({Modality.TEXT}), min_length=1)
+    modalities_out: frozenset[Modality] = Field(default=frozenset({Modality.TEXT}), min_length=1)
     languages: tuple[str, ...] = ()
     """BCP 47; empty when the card does not say."""
     context_length: int = Field(ge=1)
@@ -34,3 +34,8 @@ class Base(Data):
     chat_template: bool = True
     sha256: str | None = None
     """Fingerprint of the weights: sha256 over the sorted (file name, sha256) of its safetensors."""
+
+    @field_serializer("modalities_in", "modalities_out")
+    def _in_order(self, modalities: frozenset[Modality]) -> list[Modality]:
+        # A set has no order of its own, and a document that changes from run to run has no checksum.
+        return sorted(modalities)

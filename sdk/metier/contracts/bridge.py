@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from metier.contracts.modality import Modality
-from metier.contracts.schema import Data
+from metier.contracts.schema import SCHEMA_VERSION, Data
 
 
 class Bridge(Data):
     """One modality in, one out. `run` is code and does not serialise; the rest is its card."""
 
+    schema_version: Literal["1"] = SCHEMA_VERSION
     name: str
     source: Modality
     target: Modality
@@ -22,5 +24,5 @@ class Bridge(Data):
     licence: str | None = None
     package: str | None = None
     """Distribution that brings it, for `pip install`."""
-    run: Callable[[Any], Any] | None = Field(default=None, exclude=True, repr=False)
+    run: SkipJsonSchema[Callable[[Any], Any] | None] = Field(default=None, exclude=True, repr=False)
     """Payload of `source` → payload of `target`; None when only its card is known."""

@@ -14,6 +14,8 @@ from metier.contracts.task import TaskContract
 
 MANIFEST = "bundle.json"
 
+ADAPTER_NAME = r"^[a-z0-9][a-z0-9_.-]*$"
+
 Precision = Literal["fp32", "fp16", "int4"]
 Target = Literal["cpu", "cuda"]
 
@@ -73,25 +75,53 @@ class Graph(Data):
     eos_token_ids: tuple[int, ...]
 
 
-class Slot(Data):
-    """One projection's LoRA slot: y + (x @ A) @ B, A: [rows, in, rank], B: [rows, rank, out], rank 0 by default."""
+class SlotPart(Data):
+    """One projection's share of a slot."""
 
     module: str
-    """PEFT module name, such as model.layers.0.self_attn.q_proj; several where the graph fuses them."""
+    """PEFT's name of it, such as model.layers.0.self_attn.q_proj."""
+    offset: int = Field(default=0, ge=0)
+    """First of its columns in B."""
+    width: int = Field(ge=1)
+    """Output features: its own, or of the share of it that the graph computes apart."""
+    start: int = Field(default=0, ge=0)
+    """First of the module's output features that this is, where the graph computes its shares apart."""
+
+
+class Slot(Data):
+    """One LoRA slot of the graph: y + (x @ A) @ B, with the scale alpha/rank folded into B.
+
+    At rank r and with P parts, A is [rows, in_features, P·r] and B is [rows, P·r, out_features]. Part p's transposed
+    lora_A fills A's columns p·r to (p+1)·r. Rows start to start + width of its lora_B, scaled and transposed, fill B's
+    rows p·r to (p+1)·r at columns offset to offset + width; the rest of B is zero. A part of lower rank is padded with
+    zeros. `rows` is 1 (all rows of the batch share the weights) or the batch size. Left unbound, a slot has rank 0 and
+    adds nothing.
+    """
+
     a: str
+    """Graph input that takes A."""
     b: str
+    """Graph input that takes B."""
     in_features: int
     out_features: int
+    dtype: Literal["float32", "float16"] = "float32"
+    parts: tuple[SlotPart, ...] = Field(min_length=1)
 
 
 class AdapterEntry(Data):
     """A LoRA adapter of the bundle, PEFT's format, in adapters/<name>/."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
+    name: str = Field(pattern=ADAPTER_NAME)
     path: str
+    """Its folder, relative."""
     rank: int
+    """Largest rank of any module."""
     card: FineTuneCard | None = None
+    """None where it came from plain PEFT."""
     parity: Parity | None = None
+    """Logits against peft; None where that was not proved, because it was added where torch is not installed."""
+    fold_error: float | None = None
+    """Largest absolute difference between A @ B of a slot and peft's own alpha/rank · B A, found when it was added."""
 
 
 class Manifest(Data):
@@ -117,3 +147,12 @@ class Manifest(Data):
     versions: dict[str, str] = {}
     files: dict[str, FileEntry]
     """Relative POSIX path → entry, for every file but bundle.json."""
+
+    @property
+    def every_task(self) -> tuple[TaskContract, ...]:
+        """The bundle's own tasks, then its adapters'; of one name, the first."""
+        found = {task.name: task for task in self.tasks}
+        for adapter in self.adapters:
+            for task in adapter.card.tasks if adapter.card else ():
+                found.setdefault(task.name, task)
+        return tuple(found.values())

@@ -98,9 +98,14 @@ class Problem(NamedTuple):
 def problems(schema: JsonSchema, value: Any) -> list[Problem]:
     """Everything that keeps `value` (plain JSON data) from satisfying `schema`; empty when it fits."""
     return [
-        Problem(".".join(str(part) for part in error.absolute_path), error.message[:300])
+        Problem(".".join(str(part) for part in error.absolute_path), _middle_out(error.message))
         for error in _validator(_Frozen(schema)).iter_errors(value)
     ]
+
+
+def _middle_out(message: str) -> str:
+    # jsonschema puts the value first and what is wrong with it last: a long value must not hide the reason.
+    return message if len(message) <= 300 else f"{message[:120]} … {message[-150:]}"
 
 
 class _Frozen:

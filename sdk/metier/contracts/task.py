@@ -100,7 +100,9 @@ class TaskContract(Data):
         if self.reply.name == "label" and not (len(fields) == 1 and self.labels):
             raise ValueError("reply format 'label' needs an output with exactly one field, an enum or Literal")
         if self.reply.name not in {"json", "label", "spans"} and self.text_field is None:
-            raise ValueError(f"reply format '{self.reply.name}' needs an output with exactly one string field")
+            raise ValueError(
+                f"reply format '{self.reply.name}' needs an output with exactly one string field; 'json' takes any"
+            )
         return self
 
     @property

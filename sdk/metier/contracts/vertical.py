@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, InstanceOf, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from metier.contracts.adapter import DataAdapter
 from metier.contracts.check import Check
@@ -38,12 +39,12 @@ class Vertical(Data):
     sdk: str = ">=0.1"
     """PEP 440 specifier of the Metier versions it works with."""
     tasks: tuple[TaskContract, ...] = Field(min_length=1)
-    data_adapters: tuple[InstanceOf[DataAdapter], ...] = Field(default=(), exclude=True)
+    data_adapters: SkipJsonSchema[tuple[InstanceOf[DataAdapter], ...]] = Field(default=(), exclude=True)
     """In order of preference: the first that accepts a file reads it."""
     recipes: dict[str, Recipe] = {}
     """Task name → the recipe that adapts it best."""
     fine_tunes: tuple[FineTune, ...] = ()
-    checks: tuple[Check, ...] = Field(default=(), exclude=True)
+    checks: SkipJsonSchema[tuple[Check, ...]] = Field(default=(), exclude=True)
     samples: dict[str, SampleSet] = {}
     """Task name → packaged samples."""
 

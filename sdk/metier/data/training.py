@@ -36,9 +36,9 @@ class TrainingData(Data):
         if len(self.bad) > 20:
             said.append(f"… and {len(self.bad) - 20} more rows that do not fit")
         if self.doubled:
-            said.append(f"{self.doubled} samples left out: each says the same as another")
+            said.append(f"{self.doubled} samples left out: each says the same, or nearly, as another")
         inputs = len(_by_input(self.held_out))
-        return [*said, f"{len(self.train)} samples to learn from, {len(self.held_out)} of {inputs} inputs held out"]
+        return [*said, f"{len(self.train)} samples to learn from, {inputs} inputs held out"]
 
 
 def training_data(
@@ -75,16 +75,17 @@ def training_data(
         found = list(
             load_samples(task, path, adapters=vertical.adapters_for(task.name), columns=columns, on_bad=on_bad, bad=bad)
         )
-        kept, dropped = deduplicate(found)
-        doubled = len(dropped)
-        inputs = len(_by_input(kept))
-        parts = split(kept, held_out if held_out is not None else min(HELD_OUT, inputs // 5), seed)
-        train, kept_apart = list(parts.train), list(parts.held_out)
+        inputs = len(_by_input(found))
+        parts = split(found, held_out if held_out is not None else min(HELD_OUT, inputs // 5), seed)
+        # Only what is learnt from: a held-out input is measured against every reference it has.
+        train, dropped = deduplicate(parts.train)
+        doubled, kept_apart = len(dropped), parts.held_out
     if samples is not None:
         train = list(select(train, samples, seed))
     if not train:
+        skipped = f"; {len(bad)} rows were skipped, the first: {bad[0]}" if bad else ""
         raise UsageError(
-            "there is nothing left to learn from",
+            f"there is nothing left to learn from{skipped}",
             where=str(path) if path else None,
             remedy="give more rows, or lower --held-out",
         )
@@ -99,7 +100,8 @@ def packaged(vertical: Vertical, task: TaskContract, part: Literal["train", "hel
     """
     if (found := vertical.samples.get(task.name)) is None:
         raise UsageError(f"{vertical.name} packages no samples of {task.name}", remedy="give a file with --data")
-    return list(load_samples(task, found.train if part == "train" else found.held_out))
+    path = found.train if part == "train" else found.held_out
+    return [task.check_sample(sample) for sample in read_samples(path, task=task.name, licence=found.licence)]
 
 
 def samples_of(

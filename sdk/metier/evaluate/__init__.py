@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import Any
 
+import metier.bases.threads  # noqa: F401  before torch
+
 _WHERE = {
     "Evaluation": "results",
     "evaluate": "compare",

@@ -69,8 +69,16 @@ def metrics_svg(evaluation: Evaluation, metrics: Sequence[MetricReport]) -> str:
 def _panel(axis: Any, metric: MetricReport, titles: dict[str, str]) -> None:
     for y, name in enumerate(titles):
         figure, colour = metric.values[name], _SYSTEMS[name]
-        axis.plot([figure.low, figure.high], [y, y], color=colour, linewidth=5, alpha=0.35, solid_capstyle="round")
-        axis.plot(figure.value, y, "o", color=colour, markersize=8)
+        axis.plot(
+            [figure.low, figure.high],
+            [y, y],
+            color=colour,
+            linewidth=5,
+            alpha=0.35,
+            solid_capstyle="round",
+            clip_on=False,
+        )
+        axis.plot(figure.value, y, "o", color=colour, markersize=8, clip_on=False)
     if metric.references is not None:
         axis.axvline(metric.references, color=INK, linestyle=(0, (2, 2)), linewidth=1)
     axis.set_title(metric.title if metric.higher_is_better else f"{metric.title} ↓")

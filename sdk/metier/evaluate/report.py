@@ -101,7 +101,7 @@ def _cards(evaluation: Evaluation) -> list[dict[str, Any]]:
                 "title": "General perplexity",
                 "before": f"{told.before:.3g}",
                 "after": f"{told.after:.3g}",
-                "note": f"{told.change:+.0%}; growth is forgetting",
+                "note": f"{told.change:+.1%}; growth is forgetting",
             }
         )
     return cards

@@ -3,7 +3,9 @@
 from importlib import import_module
 from typing import Any
 
-__all__ = ["export"]
+import metier.bases.threads  # noqa: F401  before torch
+
+__all__ = ["export", "export_slots"]
 
 
 def __getattr__(name: str) -> Any:
@@ -12,4 +14,6 @@ def __getattr__(name: str) -> Any:
         value = import_module("metier.export.bundling").export
         globals()[name] = value
         return value
+    if name == "export_slots":
+        return import_module("metier.export.slotted").export_slots
     raise AttributeError(f"module 'metier.export' has no attribute {name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import tempfile
@@ -18,7 +19,9 @@ from metier.contracts import ExportError, FineTune, Manifest, Sample, TaskContra
 from metier.contracts.bundle import MANIFEST, Golden, Precision, Target
 from metier.export.folder import whole_folder
 from metier.export.graph import build_graph, silence
-from metier.export.parity import Texts, prove
+from metier.export.parity import SAME_WEIGHTS, TOLERANCE, Texts, prove
+from metier.export.quantise import quantise
+from metier.export.weights import replace_weights
 from metier.runtime.bundle import Bundle, open_bundle
 from metier.runtime.prompt import prompt_ids
 from metier.runtime.reply import encode_reply
@@ -29,6 +32,12 @@ Progress = Callable[[str, int, int | None], None]
 
 PROOF = 8
 """Samples that parity is proved on, and whose prompts are frozen: some 300 reply tokens, a few seconds."""
+
+CALIBRATION = 64
+"""Training samples that 4-bit codes are calibrated on: some 8,000 tokens, more than any layer of a small base has
+inputs."""
+
+STAGES = 6
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 VERSIONS = ("metier", "onnxruntime-genai-cuda", "onnxruntime-genai", "torch", "transformers", "peft", "tokenizers")
@@ -61,30 +70,35 @@ def export(
         UsageError: unknown precision or target, base of other weights, or `out` is no bundle.
         ResourceError: memory or disk is full. In all cases nothing was written.
     """
-    for name, value, known in (("precision", precision, get_args(Precision)), ("target", target, get_args(Target))):
-        if value not in known:
-            raise UsageError(f"there is no {name} {value}", remedy=f"{name}: {', '.join(known)}")
-    if (precision, target) == ("fp32", "cuda"):
-        raise UsageError(
-            "there is no fp32 bundle for cuda: ONNX Runtime's CUDA attention over shared KV computes in 16 bits",
-            remedy="export fp16 or int4 for cuda, or fp32 for cpu",
-        )
+    check_form(precision, target)
     say = progress or (lambda stage, done, total: None)
-    proof = _proof(finetune, samples)
-    say("merge the LoRA", 0, 5)
+    proof = proof_of(finetune, samples)
+    say("merge the LoRA", 0, STAGES)
     base = base or resolve(finetune.card.base.id, revision=finetune.card.base.revision)
     tokenizer = ChatTokenizer.load(base.path)
     tasks = {task.name: task for task in finetune.card.tasks}
+    texts = texts_of(tokenizer, tasks, proof)
     model = load_adapted(base, finetune, merge=True)
-    with whole_folder(Path(out)) as part, tempfile.TemporaryDirectory(prefix="metier-merged-") as merged:
-        _save(model, base, Path(merged))
-        say(f"build the {precision} graph", 1, 5)
+    # The merged weights lie beside the bundle, under its prefix: a killed export's are cleared with the rest.
+    with (
+        whole_folder(Path(out)) as part,
+        tempfile.TemporaryDirectory(prefix=f"{part.name}-", dir=part.parent) as merged,
+    ):
+        save_model(model, base, Path(merged))
+        say(f"build the {precision} graph", 1, STAGES)
         graph = build_graph(Path(merged), part, precision, target)
-        _copy_tokenizer(base.path, part)
+        if precision == "int4":
+            say("choose 4-bit codes (GPTQ)", 2, STAGES)
+            rounded = quantise_graph(
+                model, part, graph.file, texts_of(tokenizer, tasks, calibration_of(finetune, proof)), say
+            )
+            prove(rounded, part, graph, texts, SAME_WEIGHTS)
+            del rounded
+        copy_tokenizer(base.path, part)
         graph = graph.model_copy(update={"eos_token_ids": tokenizer.eos_ids})
-        say("prove parity with torch", 2, 5)
-        parity = prove(model, part, graph, _texts(tokenizer, tasks, proof), precision)
-        say("compute checksums", 3, 5)
+        say("prove parity with torch", 3, STAGES)
+        parity = prove(model, part, graph, texts, TOLERANCE[precision])
+        say("compute checksums", 4, STAGES)
         manifest = Manifest(
             name=finetune.card.name,
             created=datetime.now(UTC),
@@ -95,20 +109,32 @@ def export(
             tasks=finetune.card.tasks,
             card=finetune.card,
             graph=graph,
-            golden=tuple(_golden(tokenizer, tasks, sample) for sample in proof),
+            golden=tuple(golden_of(tokenizer, tasks, sample) for sample in proof),
             parity=parity,
             metrics=finetune.card.metrics,
-            versions=_versions(),
+            versions=library_versions(),
             files=entries_of(part),
         )
         (part / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
-        say("verify the bundle", 4, 5)
+        say("verify the bundle", 5, STAGES)
         open_bundle(part)
-    say("done", 5, 5)
+    say("done", 6, STAGES)
     return Bundle(Path(out), manifest, tokenizer)
 
 
-def _proof(finetune: FineTune, samples: Sequence[Sample] | None) -> list[Sample]:
+def check_form(precision: str, target: str) -> None:
+    """Raise UsageError where there is no such precision or target, or not the two together."""
+    for name, value, known in (("precision", precision, get_args(Precision)), ("target", target, get_args(Target))):
+        if value not in known:
+            raise UsageError(f"there is no {name} {value}", remedy=f"{name}: {', '.join(known)}")
+    if (precision, target) == ("fp32", "cuda"):
+        raise UsageError(
+            "there is no fp32 bundle for cuda: ONNX Runtime's CUDA attention over shared KV computes in 16 bits",
+            remedy="export fp16 or int4 for cuda, or fp32 for cpu",
+        )
+
+
+def proof_of(finetune: FineTune, samples: Sequence[Sample] | None) -> list[Sample]:
     """The samples to package: those given, else held-out ones that the fine-tune's folder kept."""
     if samples is None:
         file = finetune.path / "held_out.jsonl"
@@ -125,7 +151,27 @@ def _proof(finetune: FineTune, samples: Sequence[Sample] | None) -> list[Sample]
     return found
 
 
-def _texts(tokenizer: ChatTokenizer, tasks: dict[str, TaskContract], samples: Sequence[Sample]) -> Texts:
+def calibration_of(finetune: FineTune, proof: list[Sample]) -> list[Sample]:
+    """Training samples, so that parity is proved on others than those that the codes were fitted to."""
+    file = finetune.path / "train.jsonl"
+    lines = file.read_text("utf-8").splitlines() if file.is_file() else []
+    samples = [Sample.model_validate_json(line) for line in lines if line.strip()]
+    names = {task.name for task in finetune.card.tasks}
+    return [s for s in samples if s.task in names][:: max(1, len(samples) // CALIBRATION)][:CALIBRATION] or proof
+
+
+def quantise_graph(model: Any, folder: Path, file: str, texts: Texts, say: Progress) -> Any:
+    """Replace the builder's 4-bit rounding; a copy of `model` that computes with the same 4-bit weights."""
+    rounded = copy.deepcopy(model)
+    whole = [[*prompt, *reply] for prompt, reply in texts]
+    codes = quantise(rounded, whole, lambda done, total: say("4-bit codes", done, total))
+    if kept := replace_weights(folder, file, codes):
+        raise ExportError(f"no module was found for the graph's {', '.join(kept[:3])}", remedy="export fp16 or fp32")
+    return rounded
+
+
+def texts_of(tokenizer: ChatTokenizer, tasks: dict[str, TaskContract], samples: Sequence[Sample]) -> Texts:
+    """Prompt and reply ids of samples."""
     return [
         (
             prompt_ids(tokenizer, tasks[s.task], s.input, language=s.language),
@@ -135,12 +181,13 @@ def _texts(tokenizer: ChatTokenizer, tasks: dict[str, TaskContract], samples: Se
     ]
 
 
-def _golden(tokenizer: ChatTokenizer, tasks: dict[str, TaskContract], sample: Sample) -> Golden:
+def golden_of(tokenizer: ChatTokenizer, tasks: dict[str, TaskContract], sample: Sample) -> Golden:
+    """A sample's prompt, frozen."""
     ids = prompt_ids(tokenizer, tasks[sample.task], sample.input, language=sample.language)
     return Golden(task=sample.task, input=sample.input, language=sample.language, token_ids=tuple(ids))
 
 
-def _save(model: Any, base: LocalBase, folder: Path) -> None:
+def save_model(model: Any, base: LocalBase, folder: Path) -> None:
     """The merged model as a Hugging Face folder: the form that the builder reads."""
     with silence():
         model.save_pretrained(folder)
@@ -156,14 +203,15 @@ def _save(model: Any, base: LocalBase, folder: Path) -> None:
         (folder / "config.json").write_text(json.dumps(config), "utf-8")
 
 
-def _copy_tokenizer(source: Path, part: Path) -> None:
+def copy_tokenizer(source: Path, part: Path) -> None:
     """The base's own tokenizer files, byte for byte: what training used is what the product ships."""
     for name in TOKENIZER_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, part / name)
 
 
-def _versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
+    """Versions of what makes bundles, of what is installed."""
     found = {}
     for name in VERSIONS:
         try:

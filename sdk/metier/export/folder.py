@@ -35,6 +35,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
     out.parent.mkdir(parents=True, exist_ok=True)
     clear_leftovers(out)
     part = Path(tempfile.mkdtemp(prefix=f"{PART}{out.name}-{os.getpid()}-", dir=out.parent))
+    part.chmod(0o755)  # mkdtemp's own 0700 would keep a bundle from the product's user
     try:
         yield part
         for file in part.rglob("*"):

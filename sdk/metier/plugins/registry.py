@@ -41,6 +41,8 @@ class PluginRow(Data):
     reason: str = ""
     """Why it is not ok, and what to do; empty when it is."""
     verticals: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    """Full names, of all its verticals."""
     base_sources: tuple[str, ...] = ()
     bridges: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
@@ -96,6 +98,7 @@ class Registry:
             distribution=distribution,
             version=version,
             status="ok",
+            tasks=tuple(task.name for vertical in offer.items["metier_verticals"] for task in vertical.tasks),
             **{_shelf(hook): tuple(item.name for item in items) for hook, items in offer.items.items()},
         )
         for hook, items in offer.items.items():

@@ -34,10 +34,10 @@ class Bundle:
         Raises:
             UsageError: the bundle has no such task.
         """
-        for task in self.manifest.tasks:
+        for task in self.manifest.every_task:
             if task.name == name:
                 return task
-        named = ", ".join(task.name for task in self.manifest.tasks)
+        named = ", ".join(task.name for task in self.manifest.every_task)
         raise UsageError(f"this bundle has no task {name}", where=str(self.path), remedy=f"its tasks: {named}")
 
 

@@ -5,6 +5,7 @@ It runs prompt chunks and decode steps over rows; it knows nothing about request
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from metier.contracts import BundleError, ResourceError
-from metier.contracts.bundle import Graph
+from metier.contracts.bundle import Graph, Slot
+from metier.runtime.adapter_rows import AdapterRows, Plan
 from metier.runtime.device import Opened
 
 Logits = npt.NDArray[np.float32]
@@ -28,7 +30,7 @@ class Decoder:
     answer nobody reads is harmless, because what it writes lies behind its own length.
     """
 
-    def __init__(self, opened: Opened, graph: Graph, *, rows: int, max_len: int) -> None:
+    def __init__(self, opened: Opened, graph: Graph, *, rows: int, max_len: int, slots: Sequence[Slot] = ()) -> None:
         self.rows, self.max_len, self.vocab_size = rows, max_len, graph.vocab_size
         self._session, self._graph, self._cuda = opened.session, graph, opened.device == "cuda"
         if graph.io_dtype == "bfloat16":
@@ -41,6 +43,9 @@ class Decoder:
         self._logits = np.zeros((rows, 1, graph.vocab_size), self._dtype)
         self._steps: dict[int, Any] = {}
         self._prefills: dict[int, Any] = {}
+        self.adapters = AdapterRows(slots, rows, copies=self._cuda)
+        """Which LoRA each row wears; set before the row is prefilled."""
+        self._bound: dict[tuple[str, int], Plan] = {}
 
     @property
     def can_move(self) -> bool:
@@ -60,6 +65,7 @@ class Decoder:
             binding = self._prefills[row] = self._session.io_binding()
             self._bind_kv(binding, row, 1)
             self._bind_logits(binding, row, 1)
+        self._bind_adapters(binding, ("prefill", row), self.adapters.of_row(row), 1)
         past, new = int(self.lengths[row]), len(ids)
         chunk = np.ascontiguousarray(ids, np.int64).reshape(1, new)
         mask = np.zeros((1, max(_width(past + new, self.max_len), past + new)), np.int64)
@@ -86,6 +92,7 @@ class Decoder:
             self._bind_step(binding, count)
         elif self._cuda:  # host inputs are copied to the device when they are bound, not when the session runs
             self._bind_step(binding, count)
+        self._bind_adapters(binding, ("step", count), self.adapters.of_first(count), count)
         self._run(binding)
         self.lengths[:count] += 1
 
@@ -108,6 +115,18 @@ class Decoder:
         self.lengths[target] = length
         self._mask[target] = self._mask[source]
         self.truncate(source, 0)
+        self.adapters.move(source, target)
+
+    def resume(self, row: int, length: int, source: int | None = None) -> None:
+        """Begin a row with `length` tokens whose KV is there already: in the row itself, or in another that `can_move`.
+
+        The caller knows that those tokens and their LoRA are the same.
+        """
+        if source is not None and source != row:
+            for buffer in self._kv:
+                buffer[row, :, :length] = buffer[source, :, :length]
+        self.truncate(row, length)
+        self._mask[row, :length] = 1
 
     def _run(self, binding: Any) -> None:
         try:
@@ -146,6 +165,12 @@ class Decoder:
             binding.bind_input(past, device, 0, self._dtype, shape, start)
             binding.bind_output(present, device, 0, self._dtype, shape, start)
 
+    def _bind_adapters(self, binding: Any, run: tuple[str, int], plan: Plan, count: int) -> None:
+        """Bind the slots where that run has not bound the same already."""
+        if self.adapters.slots and not _same(self._bound.get(run), plan):
+            self.adapters.bind(binding, plan, count)
+            self._bound[run] = plan
+
     def _bind_logits(self, binding: Any, first: int, count: int) -> None:
         where = self._logits[first : first + count]
         binding.bind_output(self._graph.logits, "cpu", 0, self._dtype, where.shape, where.ctypes.data)
@@ -162,7 +187,15 @@ class Decoder:
         width = _width(needed, self.max_len)
         self._mask = (np.arange(width) < self.lengths[:, None]).astype(np.int64)
         self._steps.clear()
+        self._bound = {run: plan for run, plan in self._bound.items() if run[0] != "step"}
 
 
 def _width(needed: int, bound: int) -> int:
     return min(-(-needed // MASK_STEP) * MASK_STEP, bound)
+
+
+def _same(bound: Plan | None, plan: Plan) -> bool:
+    if bound is None or bound[0] != plan[0]:
+        return False
+    # The very same LoRA: comparing arrays would be slow, and a new one of equal numbers has other addresses.
+    return bound[1] is plan[1] if plan[0] == "one" else bound[1] == plan[1]

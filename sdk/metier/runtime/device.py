@@ -16,6 +16,8 @@ Device = Literal["auto", "cpu", "cuda"]
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
+CUDA_OPTIONS = {"arena_extend_strategy": "kSameAsRequested"}
+"""Doubling, the default, lets several engines in one process grow without bound (microsoft/onnxruntime#29351)."""
 INSTALL_CUDA = 'pip uninstall -y onnxruntime && pip install "onnxruntime-gpu[cuda,cudnn]"'
 """Brings ONNX Runtime's CUDA provider with the CUDA and cuDNN libraries it was built for."""
 
@@ -52,7 +54,7 @@ def open_session(model: Path, device: str, *, prefer_cuda: bool = False, threads
         return Opened(_session(model, [CPU], threads), "cpu", "auto: the bundle was exported for cpu")
     missing = cuda_missing()
     if missing is None:
-        session = _session(model, [CUDA, CPU], threads)
+        session = _session(model, [(CUDA, CUDA_OPTIONS), CPU], threads)
         # A provider that fails to start is dropped by ONNX Runtime with a log line only: ask the session itself.
         if CUDA in session.get_providers():
             return Opened(session, "cuda", f"{device}: the CUDA provider is active")
@@ -102,7 +104,7 @@ def remedy_for(missing: str) -> str:
     return f"{INSTALL_CUDA}   (or ask for device cpu; `metier doctor` tells more)"
 
 
-def _session(model: Path, providers: list[str], threads: int | None) -> Any:
+def _session(model: Path, providers: list[Any], threads: int | None) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = 4  # what matters is raised below with a remedy
     options.intra_op_num_threads = threads or 0

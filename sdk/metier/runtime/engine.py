@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +11,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from metier.contracts import RequestError, Sample, TaskContract, UsageError, Value
+from metier.runtime.adapter_store import BASE, BUDGET, AdapterStore
 from metier.runtime.bundle import Bundle, open_bundle
 from metier.runtime.decoder import Decoder
 from metier.runtime.device import open_session
@@ -34,6 +35,10 @@ class Engine:
         rows: requests decoded together; more wait their turn.
         max_len: tokens of prompt and reply together that a row may hold; None takes what the base allows, at most
             4096.
+        adapter_bytes: budget for LoRA adapters that are kept ready; the least recently used leave first.
+        queue: requests that may wait for a row; one more is refused.
+        max_tokens_total: prompt and reply tokens that all rows together may hold, a bound of KV memory; None allows
+            every row its `max_len`.
 
     Raises:
         BundleError: the bundle is damaged. DeviceError: the device is not active. ResourceError: no memory.
@@ -47,6 +52,9 @@ class Engine:
         threads: int | None = None,
         rows: int = 8,
         max_len: int | None = None,
+        adapter_bytes: int = BUDGET,
+        queue: int = 1024,
+        max_tokens_total: int | None = None,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
         manifest = self.bundle.manifest
@@ -58,8 +66,13 @@ class Engine:
         self.device = opened.device
         self.device_reason = opened.reason
         """Which device was chosen and why, in a sentence."""
-        self._decoder = Decoder(opened, graph, rows=rows, max_len=self.max_len)
-        self._scheduler = Scheduler(self._decoder, self.bundle.tokenizer)
+        self._tokens_total = max_tokens_total or rows * self.max_len
+        self.adapters = AdapterStore(self.bundle.path, manifest, adapter_bytes)
+        """The LoRA adapters that requests may name."""
+        self._decoder = Decoder(opened, graph, rows=rows, max_len=self.max_len, slots=manifest.slots)
+        self._scheduler = Scheduler(
+            self._decoder, self.bundle.tokenizer, self.adapters, queue=queue, tokens_total=self._tokens_total
+        )
         self._rows = rows
 
     def run(
@@ -69,6 +82,8 @@ class Engine:
         *,
         language: str | None = None,
         shots: Sequence[Sample] = (),
+        adapter: str | None = None,
+        deadline: float | None = None,
         **sampling: Any,
     ) -> Value:
         """The output of `task` for one input; it satisfies the contract.
@@ -78,6 +93,8 @@ class Engine:
             input: a value of the task's input type.
             language: prompt language; None takes the input's own, else the contract's first.
             shots: worked samples, put before the input as earlier turns.
+            adapter: LoRA adapter to wear; None takes the one that was trained for this task, `base` none at all.
+            deadline: seconds after which the answer is no longer wanted.
             **sampling: fields of `Sampling`: temperature, top_k, top_p, repetition_penalty, seed, stop, max_tokens.
 
         Raises:
@@ -86,7 +103,9 @@ class Engine:
             UsageError: no such task or sampling field.
         """
         contract = self.bundle.task(task)
-        generation = self.submit(self.request(task, input, language=language, shots=shots, **sampling))
+        generation = self.submit(
+            self.request(task, input, language=language, shots=shots, adapter=adapter, deadline=deadline, **sampling)
+        )
         return decode_reply(contract, generation.result())
 
     async def arun(
@@ -96,11 +115,15 @@ class Engine:
         *,
         language: str | None = None,
         shots: Sequence[Sample] = (),
+        adapter: str | None = None,
+        deadline: float | None = None,
         **sampling: Any,
     ) -> Value:
         """`run` for asyncio. Cancelling the awaiting task cancels the request."""
         contract = self.bundle.task(task)
-        generation = self.submit(self.request(task, input, language=language, shots=shots, **sampling))
+        generation = self.submit(
+            self.request(task, input, language=language, shots=shots, adapter=adapter, deadline=deadline, **sampling)
+        )
         return decode_reply(contract, await generation.aresult())
 
     def run_many(self, task: str, inputs: Iterable[Value], **options: Any) -> Iterator[Value]:
@@ -112,7 +135,7 @@ class Engine:
         ahead: deque[Generation] = deque()
         try:
             for input in inputs:
-                ahead.append(self.submit(self.request(task, input, **options)))
+                ahead.append(self.submit(self.request(task, input, **options), wait=None))
                 if len(ahead) >= 2 * self._rows:
                     yield decode_reply(contract, ahead.popleft().result())
             while ahead:
@@ -145,6 +168,8 @@ class Engine:
         *,
         language: str | None = None,
         shots: Sequence[Sample] = (),
+        adapter: str | None = None,
+        deadline: float | None = None,
         **sampling: Any,
     ) -> Request:
         """What `run` would submit: prompt, grammar and bounds of one input."""
@@ -152,14 +177,40 @@ class Engine:
         wanted = _sampling(sampling)
         ids = prompt_ids(self.bundle.tokenizer, contract, input, language=language, shots=shots)
         return Request(
-            ids=tuple(ids), sampling=wanted, grammar=grammar_of(contract), max_tokens=self._bound(contract, ids, wanted)
+            ids=tuple(ids),
+            sampling=wanted,
+            grammar=grammar_of(contract),
+            max_tokens=self._bound(contract, ids, wanted),
+            adapter=adapter or self._trained_for(task),
+            deadline=deadline,
         )
 
-    def submit(self, request: Request) -> Generation:
-        """Queue a request; the answer grows in what is returned.
+    def set_adapter(self, name: str, tensors: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        """Make LoRA weights usable under `name` at once, such as those of a training step; no export in between.
+
+        Requests under way keep the weights they began with.
+
+        Args:
+            name: what requests will say; one of the bundle's may be covered.
+            tensors: PEFT's state dict, numpy or torch.
+            config: PEFT's adapter_config: r, lora_alpha, use_rslora, rank_pattern, alpha_pattern.
 
         Raises:
-            RequestError: prompt and reply do not fit a row, the prompt is empty, or the engine is closed.
+            UsageError: the bundle has no slots, or the weights do not fit them.
+        """
+        self.adapters.set(name, tensors, config)
+
+    def submit(self, request: Request, *, wait: float | None = 0) -> Generation:
+        """Queue a request; the answer grows in what is returned.
+
+        Args:
+            request: from `request`, or made of token ids.
+            wait: seconds to wait for a place where the queue is full; None waits for ever.
+
+        Raises:
+            RequestError: prompt and reply do not fit a row, the prompt is empty, the queue is full, or the engine is
+                closed.
+            UsageError: there is no adapter of that name.
         """
         if not request.ids:
             raise RequestError("the prompt is empty")
@@ -170,8 +221,15 @@ class Engine:
                 f" {self.max_len}",
                 remedy="shorten the input, ask for fewer max_tokens, or open the engine with a larger max_len",
             )
+        if request.tokens > self._tokens_total:
+            raise RequestError(
+                f"{request.tokens} tokens are more than max_tokens_total, {self._tokens_total}",
+                remedy="shorten the input, or open the engine with a larger max_tokens_total",
+            )
+        if request.adapter not in (None, BASE):
+            self.adapters.check(request.adapter)
         generation = Generation(request)
-        self._scheduler.submit(generation)
+        self._scheduler.submit(generation, wait)
         return generation
 
     def close(self) -> None:
@@ -185,6 +243,22 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _trained_for(self, task: str) -> str | None:
+        """The one adapter that was trained for a task; None where there is none.
+
+        Raises:
+            UsageError: there are several.
+        """
+        entries = self.bundle.manifest.adapters
+        found = [entry.name for entry in entries if entry.card and task in {known.name for known in entry.card.tasks}]
+        if len(found) > 1:
+            raise UsageError(
+                f"{len(found)} adapters were trained for {task}",
+                where=str(self.bundle.path),
+                remedy=f"name one: adapter={found[0]!r} or another of {', '.join(found[1:6])}",
+            )
+        return found[0] if found else None
 
     def _bound(self, contract: TaskContract, ids: Sequence[int], sampling: Sampling) -> int:
         if sampling.max_tokens is not None:

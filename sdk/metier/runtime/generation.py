@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -26,6 +27,13 @@ class Request:
     max_tokens: int = 256
     adapter: str | None = None
     """LoRA adapter of the bundle; None is the base, or what was merged into it."""
+    deadline: float | None = None
+    """Seconds from now after which nobody wants the answer any more."""
+
+    @property
+    def tokens(self) -> int:
+        """KV tokens that it may come to hold."""
+        return len(self.ids) + self.max_tokens
 
 
 class Generation:
@@ -40,6 +48,7 @@ class Generation:
         self.finish_reason: FinishReason | None = None
         self.error: MetierError | None = None
         self.cancel_requested = False
+        self.due = None if request.deadline is None else time.monotonic() + request.deadline
         self._changed = threading.Condition()
         self._listeners: list[Callable[[], None]] = []
 
@@ -116,6 +125,20 @@ class Generation:
                 self._listeners.remove(wake)
         if self.error is not None:
             raise self.error
+
+    def unwanted(self, now: float) -> bool:
+        """The engine's side: whether it was cancelled or is past its deadline."""
+        return self.cancel_requested or (self.due is not None and now > self.due)
+
+    def drop(self) -> None:
+        """The engine's side: end an unwanted answer with the text that there is."""
+        if self.cancel_requested:
+            return self.advance(self.text, "cancelled")
+        error = RequestError(
+            f"no whole answer within its deadline of {self.request.deadline} s",
+            remedy="give it more time, or the engine less work",
+        )
+        return self.advance(self.text, error=error)
 
     def advance(self, text: str, reason: FinishReason | None = None, error: MetierError | None = None) -> None:
         """The engine's side: the text is now this, and perhaps the answer has ended."""

@@ -7,25 +7,35 @@ prompt does not stall their streams. It knows rows and sequences; it knows nothi
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 
 import numpy as np
 
 from metier.contracts import MetierError, RequestError
+from metier.runtime.adapter_rows import FREE
+from metier.runtime.adapter_store import BASE, AdapterStore
 from metier.runtime.decoder import Decoder
 from metier.runtime.generation import Generation
+from metier.runtime.lora import LoraArrays
+from metier.runtime.prefix import Prefixes
 from metier.runtime.sequence import Sequence
 from metier.runtime.tokenizer import ChatTokenizer
 
-CHUNK = 256
-"""Prompt tokens per prefill run: some 0.2 s of a 135M model on two cores, the longest pause in another's stream."""
+CHUNK = 128
+"""Prompt tokens per run: the longest pause in another's stream: 0.4 s of a 135M model on two cores, both busy."""
 
 
 class Scheduler:
     """A queue of generations and the one thread that serves them."""
 
-    def __init__(self, decoder: Decoder, tokenizer: ChatTokenizer) -> None:
-        self._decoder, self._tokenizer = decoder, tokenizer
+    def __init__(
+        self, decoder: Decoder, tokenizer: ChatTokenizer, adapters: AdapterStore, *, queue: int, tokens_total: int
+    ) -> None:
+        """`queue`: requests that may wait. `tokens_total`: prompt and reply tokens of all rows together."""
+        self._decoder, self._tokenizer, self._adapters = decoder, tokenizer, adapters
+        self._queue, self._tokens_total = queue, tokens_total
+        self.prefixes = Prefixes(decoder.rows)
         self._rows: list[Sequence | None] = [None] * decoder.rows
         self._waiting: deque[Generation] = deque()
         self._wake = threading.Condition()
@@ -33,23 +43,26 @@ class Scheduler:
         self._thread = threading.Thread(target=self._serve, name="metier-engine", daemon=True)
         self._thread.start()
 
-    def submit(self, generation: Generation) -> None:
-        """Queue a request.
+    def submit(self, generation: Generation, wait: float | None = 0) -> None:
+        """Queue a request; where the queue is full, wait so many seconds for a place, None for ever.
 
         Raises:
-            RequestError: the engine is closed.
+            RequestError: the engine is closed, or the queue stays full.
         """
         with self._wake:
+            free = self._wake.wait_for(lambda: self._closed or len(self._waiting) < self._queue, wait)
             if self._closed:
                 raise RequestError("the engine is closed", remedy="open another")
+            if not free:
+                raise RequestError(f"{self._queue} requests wait already", remedy="try again in a moment")
             self._waiting.append(generation)
-            self._wake.notify()
+            self._wake.notify_all()
 
     def close(self) -> None:
         """Stop the thread; what is under way ends as cancelled."""
         with self._wake:
             self._closed = True
-            self._wake.notify()
+            self._wake.notify_all()
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
@@ -73,10 +86,18 @@ class Scheduler:
         return any(sequence is not None for sequence in self._rows)
 
     def _round(self) -> None:
-        """Free what was cancelled, admit one, prefill one chunk, decode one step."""
+        """Free what was cancelled or is late, admit one, prefill one chunk, decode one step."""
+        now = time.monotonic()
+        with self._wake:
+            dropped = [generation for generation in self._waiting if generation.unwanted(now)]
+            for generation in dropped:
+                self._waiting.remove(generation)
+            self._wake.notify_all()
+        for generation in dropped:
+            generation.drop()
         for row, sequence in enumerate(self._rows):
-            if sequence is not None and sequence.generation.cancel_requested:
-                sequence.generation.advance(sequence.generation.text, "cancelled")
+            if sequence is not None and sequence.generation.unwanted(now):
+                sequence.generation.drop()
                 self._release(row)
         filling = next((row for row, s in enumerate(self._rows) if s and s.prefilled < len(s.prompt)), None)
         if filling is None:
@@ -87,23 +108,46 @@ class Scheduler:
         self._step()
 
     def _admit(self) -> int | None:
-        """Give the next waiting request a row; None where there is no request or no row."""
-        if None not in self._rows:
-            return None
-        row = self._rows.index(None)
-        while self._waiting:
-            generation = self._waiting.popleft()
-            if generation.cancel_requested:
-                generation.advance("", "cancelled")
-                continue
+        """Give the next waiting request a row; None where there is no request, no row, or no memory yet."""
+        free = [row for row, sequence in enumerate(self._rows) if sequence is None]
+        while free:
+            with self._wake:
+                if not self._waiting or not self._fits(self._waiting[0]):
+                    return None
+                generation = self._waiting.popleft()
+                self._wake.notify_all()
             try:
-                self._rows[row] = Sequence(generation, self._tokenizer, self._decoder.vocab_size)
-            except MetierError as error:  # a grammar that does not compile, a bound that cannot be kept
+                name = generation.request.adapter
+                lora = None if name in (None, BASE) else self._adapters.get(name)
+                sequence = Sequence(generation, self._tokenizer, self._decoder.vocab_size)
+            except MetierError as error:  # an adapter or a grammar that is none, a bound that cannot be kept
                 generation.advance("", error=error)
                 continue
-            self._decoder.truncate(row, 0)
-            return row
+            return self._seat(sequence, lora, free)
         return None
+
+    def _fits(self, generation: Generation) -> bool:
+        taken = sum(s.generation.request.tokens for s in self._rows if s is not None)
+        return taken + generation.request.tokens <= self._tokens_total
+
+    def _seat(self, sequence: Sequence, lora: LoraArrays | None, free: list[int]) -> int:
+        """A row for the sequence: one whose KV begins like its prompt, else any, with the beginning copied if another
+        row has it."""
+        prompt, row = sequence.prompt, free[0]
+        rows = list(range(self._decoder.rows)) if self._decoder.can_move else free
+        found = self.prefixes.best(lora, prompt, rows)
+        if found is None:
+            self._decoder.truncate(row, 0)
+        else:
+            row = found.row if found.row in free else row
+            self._decoder.resume(row, found.length, found.row)
+            sequence.prefilled = found.length
+            self.prefixes.reused += found.length
+        sequence.lora = lora
+        self._rows[row] = sequence
+        self._decoder.adapters.wear(row, lora)
+        self.prefixes.hold(row, lora, prompt[: sequence.prefilled])
+        return row
 
     def _prefill(self, row: int) -> None:
         sequence = self._rows[row]
@@ -113,6 +157,7 @@ class Scheduler:
         self._decoder.truncate(row, sequence.prefilled)
         self._decoder.prefill(row, chunk)
         sequence.prefilled += len(chunk)
+        self.prefixes.hold(row, sequence.lora, sequence.prompt[: sequence.prefilled])
         if sequence.prefilled == len(sequence.prompt):
             self._take(row)
 
@@ -124,6 +169,8 @@ class Scheduler:
         for row in set(range(len(tokens))) - set(live):  # rows without a reader: keep their length in bounds
             held = self._rows[row]
             self._decoder.truncate(row, held.prefilled if held is not None else 0)
+            if held is None:
+                self.prefixes.spoil(row)  # the step writes over its first token
         for row in live:
             tokens[row] = self._rows[row].next_token  # type: ignore[union-attr]
         self._decoder.step(tokens)
@@ -142,7 +189,13 @@ class Scheduler:
             self._release(row)
 
     def _release(self, row: int) -> None:
+        sequence = self._rows[row]
+        assert sequence is not None
+        if sequence.prefilled == len(sequence.prompt):  # what the next turn of a dialogue will begin with
+            whole = np.concatenate([sequence.prompt, np.array(sequence.generation.ids, np.int64)])
+            self.prefixes.hold(row, sequence.lora, whole[: self._decoder.lengths[row]])
         self._rows[row] = None
+        self._decoder.adapters.wear(row, FREE)
         self._decoder.truncate(row, 0)
 
     def _compact(self) -> None:
@@ -155,6 +208,7 @@ class Scheduler:
                 return
             source, target = used[-1], self._rows.index(None)
             self._decoder.move(source, target)
+            self.prefixes.move(source, target)
             self._rows[target], self._rows[source] = self._rows[source], None
 
     def _fail(self, error: Exception) -> None:
@@ -163,3 +217,4 @@ class Scheduler:
             if sequence is not None:
                 sequence.generation.advance(sequence.generation.text, error=shown)
                 self._release(row)
+            self.prefixes.spoil(row)

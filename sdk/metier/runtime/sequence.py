@@ -8,6 +8,7 @@ import numpy.typing as npt
 from metier.contracts import RequestError
 from metier.runtime.constraint import Constraint
 from metier.runtime.generation import FinishReason, Generation
+from metier.runtime.lora import LoraArrays
 from metier.runtime.sampling import Sampler
 from metier.runtime.tokenizer import ChatTokenizer
 
@@ -21,6 +22,8 @@ class Sequence:
         self.prompt: npt.NDArray[np.int64] = np.array(request.ids, np.int64)
         self.prefilled = 0
         """Prompt tokens that are already in the row."""
+        self.lora: LoraArrays | None = None
+        """What the row wears; None is the base."""
         self.next_token = -1
         """What the next step appends to the row."""
         self._eos = frozenset(tokenizer.eos_ids)

@@ -64,6 +64,7 @@ class BoundCheck:
         Raises:
             ConformanceError: with every complaint.
         """
+        __tracebackhide__ = True
         if found := self.complaints():
             raise ConformanceError(
                 f"fails {self.name} ({self.about}):\n" + "\n".join(f"  - {line}" for line in found),
@@ -111,6 +112,7 @@ def conformance_test(vertical: Vertical) -> Callable[..., None]:
 
     @pytest.mark.parametrize("check", vertical_checks(vertical), ids=lambda check: check.name)
     def test_conformance(check: BoundCheck) -> None:
+        __tracebackhide__ = True
         if blocker := check.blocked_by():
             pytest.skip(f"means nothing before {blocker} passes")
         check()

@@ -32,6 +32,8 @@ def rows(task: TaskContract, path: Path) -> Iterator[tuple[str, Sample | str]]:
             except ValidationError as error:
                 first = error.errors()[0]
                 yield place, f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            except json.JSONDecodeError as error:
+                yield place, f"not JSON: {error.msg} at column {error.pos + 1}"
             except (ValueError, TypeError) as error:
                 yield place, f"not a JSON object: {error}"
 

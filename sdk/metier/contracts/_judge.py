@@ -1,0 +1,195 @@
+"""How each aspect of a fit is judged. Every function sees its own aspect only; `fit` puts them together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from math import ceil
+from typing import Literal
+
+from metier.contracts._chains import Chain
+from metier.contracts.base import Base
+from metier.contracts.bridge import Bridge
+from metier.contracts.fit_report import FitFinding, Lengths, Verdict
+from metier.contracts.licence import Terms, Use, terms_of
+from metier.contracts.modality import Modality
+from metier.contracts.task import TaskContract
+
+
+def judge_modality(
+    side: Literal["input", "output"], modality: Modality, base: Base, able: frozenset[Modality], chain: Chain | None
+) -> FitFinding:
+    verb = "takes" if side == "input" else "gives"
+    has = ", ".join(sorted(able)) or "nothing"
+    if chain == ():
+        return FitFinding(aspect=side, verdict=Verdict.OK, reason=f"{base.id} {verb} {modality}")
+    if chain is None:
+        step = f"{modality}→{sorted(able)[0]}" if side == "input" else f"{sorted(able)[0]}→{modality}"
+        return FitFinding(
+            aspect=side,
+            verdict=Verdict.FAIL,
+            reason=f"the task's {side} has {modality}, {base.id} {verb} {has}, and no bridge closes the gap",
+            remedy=f"install a plugin that brings a bridge {step}, or take a base that {verb} {modality}",
+        )
+    path = ", then ".join(f"{b.name} ({b.source}→{b.target})" for b in chain)
+    if missing := [bridge for bridge in chain if bridge.run is None]:
+        packages = " ".join(dict.fromkeys(bridge.package or bridge.name for bridge in missing))
+        return FitFinding(
+            aspect=side,
+            verdict=Verdict.FAIL,
+            reason=f"{base.id} {verb} {has}; {modality} would go through {path}, which is not installed",
+            remedy=f"pip install {packages}",
+        )
+    return FitFinding(aspect=side, verdict=Verdict.OK, reason=f"{base.id} {verb} {has}; {modality} goes through {path}")
+
+
+def judge_languages(base: Base, spoken: Sequence[str]) -> list[FitFinding]:
+    if not base.languages:
+        return [
+            FitFinding(
+                aspect="language",
+                verdict=Verdict.WARN,
+                reason=f"{base.id}'s card names no languages; the task needs {', '.join(spoken)}",
+                remedy="look at its model card, and compare held-out scores per language",
+            )
+        ]
+    findings = []
+    for rank, language in enumerate(spoken):
+        if _speaks(base.languages, language):
+            findings.append(FitFinding(aspect="language", verdict=Verdict.OK, reason=f"{base.id} knows {language}"))
+            continue
+        others = [other for other in spoken if _speaks(base.languages, other)]
+        findings.append(
+            FitFinding(
+                aspect="language",
+                # A task is prompted in its first language unless asked otherwise, so that only that one is fatal.
+                verdict=Verdict.FAIL if rank == 0 or not others else Verdict.WARN,
+                reason=f"the task speaks {language}; {base.id} knows {', '.join(base.languages)}",
+                remedy=f"take a base that knows {language}"
+                + (f", or use the task in {', '.join(others)} only" if others else ""),
+            )
+        )
+    return findings
+
+
+def judge_bridge_languages(bridge: Bridge, spoken: Sequence[str]) -> list[FitFinding]:
+    lost = [language for language in spoken if bridge.languages and not _speaks(bridge.languages, language)]
+    if not lost:
+        return []
+    return [
+        FitFinding(
+            aspect="language",
+            verdict=Verdict.FAIL if spoken[0] in lost else Verdict.WARN,
+            reason=f"bridge {bridge.name} knows {', '.join(bridge.languages)}, not {', '.join(lost)}",
+            remedy=f"use a bridge {bridge.source}→{bridge.target} that knows {', '.join(lost)}",
+        )
+    ]
+
+
+def _speaks(known: Sequence[str], wanted: str) -> bool:
+    """Whether a BCP 47 tag is among those known, by its primary subtag: zh-Hans is spoken by who speaks zh."""
+    return wanted.split("-")[0].lower() in {tag.split("-")[0].lower() for tag in known}
+
+
+def lengths_of(token_lengths: Sequence[int] | None) -> Lengths | None:
+    if not token_lengths:
+        return None
+    ranked = sorted(token_lengths)
+
+    def at(share: float) -> int:
+        return ranked[max(0, ceil(share * len(ranked)) - 1)]
+
+    return Lengths(samples=len(ranked), p50=at(0.5), p95=at(0.95), p99=at(0.99), max=ranked[-1])
+
+
+def judge_context(task: TaskContract, base: Base, lengths: Lengths | None) -> FitFinding:
+    room = base.context_length
+    if task.max_reply_tokens >= room:
+        return FitFinding(
+            aspect="context",
+            verdict=Verdict.FAIL,
+            reason=f"a reply may take {task.max_reply_tokens} tokens, {base.id} holds {room}, prompt included",
+            remedy="take a base with a longer context, or lower the task's max_reply_tokens",
+        )
+    if lengths is None:
+        return FitFinding(
+            aspect="context",
+            verdict=Verdict.WARN,
+            reason=f"{base.id} holds {room} tokens; the samples' lengths are not known",
+            remedy="measure with samples: metier fit TASK --data FILE",
+        )
+    said = (
+        f"{lengths.samples} samples: half within {lengths.p50} tokens, 95% within {lengths.p95}, longest {lengths.max}"
+    )
+    if lengths.max <= room:
+        return FitFinding(aspect="context", verdict=Verdict.OK, reason=f"{base.id} holds {room} tokens; {said}")
+    return FitFinding(
+        aspect="context",
+        verdict=Verdict.FAIL if lengths.p95 > room else Verdict.WARN,
+        reason=f"{base.id} holds {room} tokens, not enough for all; {said}",
+        remedy="take a base with a longer context, or shorten the longest inputs",
+    )
+
+
+_LICENCES: dict[Terms, tuple[dict[Use, Verdict], str, str | None]] = {
+    Terms.PERMISSIVE: ({}, "permissive", None),
+    Terms.SHARE_ALIKE: (
+        {"commercial": Verdict.WARN},
+        "share-alike: what is made from it and handed on must carry the same licence",
+        "ship the fine-tune and bundle under that licence, or take a permissive base",
+    ),
+    Terms.CUSTOM: (
+        {"commercial": Verdict.WARN, "internal": Verdict.WARN, "research": Verdict.WARN},
+        "a licence of its own, with conditions on use",
+        "read its terms on use, users and naming, and let whoever answers for the product agree",
+    ),
+    Terms.UNKNOWN: (
+        {"commercial": Verdict.WARN, "internal": Verdict.WARN, "research": Verdict.WARN},
+        "not known here, so that nothing is known to be allowed",
+        "find its licence before shipping; an SPDX identifier in the card settles it",
+    ),
+    Terms.NO_DERIVATIVES: (
+        {"commercial": Verdict.FAIL, "internal": Verdict.WARN, "research": Verdict.WARN},
+        "no derivatives: a fine-tune of it may not be handed on",
+        "take a base whose licence allows derivatives, such as Apache-2.0 or MIT",
+    ),
+    Terms.NON_COMMERCIAL: (
+        {"commercial": Verdict.FAIL, "internal": Verdict.FAIL},
+        "non-commercial only",
+        "take a base that allows commercial use, such as one under Apache-2.0 or MIT, or buy a licence",
+    ),
+}
+
+
+def judge_licence(what: str, licence: str | None, use: Use) -> FitFinding:
+    by_use, said, remedy = _LICENCES[terms_of(licence)]
+    verdict = by_use.get(use, Verdict.OK)
+    return FitFinding(
+        aspect="licence",
+        verdict=verdict,
+        reason=f"{what}: licence {licence or '(none given)'}, {said}; the use is {use}",
+        remedy=remedy if verdict is not Verdict.OK else None,
+    )
+
+
+def judge_knowledge(task: TaskContract, base: Base, facts_until: date | None, search: bool) -> FitFinding:
+    if not task.fresh_facts:
+        return FitFinding(aspect="knowledge", verdict=Verdict.OK, reason="the input brings every fact the task needs")
+    if search:
+        return FitFinding(
+            aspect="knowledge", verdict=Verdict.OK, reason="the task needs fresh facts, and search supplies them"
+        )
+    cutoff = base.knowledge_cutoff
+    if cutoff and facts_until and cutoff >= facts_until:
+        return FitFinding(
+            aspect="knowledge",
+            verdict=Verdict.OK,
+            reason=f"facts are needed up to {facts_until}, {base.id} knows up to {cutoff}",
+        )
+    known = f"{base.id} knows nothing after {cutoff}" if cutoff else f"{base.id}'s card names no knowledge cut-off"
+    return FitFinding(
+        aspect="knowledge",
+        verdict=Verdict.WARN,
+        reason=f"the task needs facts up to {facts_until or 'the day of asking'}; {known}",
+        remedy="look facts up and put them into the input (search), or take a base with a later cut-off",
+    )

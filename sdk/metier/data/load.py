@@ -1,0 +1,108 @@
+"""A user's file as samples of a task: through the trade's own data adapter where one takes it, else by column names."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from metier.contracts.adapter import DataAdapter
+from metier.contracts.errors import DataError
+from metier.contracts.sample import BadRow, Sample
+from metier.contracts.task import TaskContract
+from metier.data.adapter import TableAdapter
+from metier.data.sampling import check_sample, samples_from
+from metier.data.tables import read_rows
+
+OnBad = Literal["raise", "skip"]
+
+
+def load_samples(
+    task: TaskContract,
+    path: str | Path,
+    *,
+    adapters: Sequence[DataAdapter] = (),
+    columns: Mapping[str, str] | None = None,
+    on_bad: OnBad = "raise",
+    bad: list[BadRow] | Callable[[BadRow], None] | None = None,
+    encoding: str | None = None,
+    sheet: str | None = None,
+) -> Iterator[Sample]:
+    """Samples of a file, one at a time, each checked against the contract.
+
+    Args:
+        task: the contract.
+        path: any table, or whatever one of the adapters takes.
+        adapters: the trade's own, in order of preference; the first that accepts the file reads it.
+        columns: header → field. Given, it overrules the adapters; what it leaves out goes by the trade's headers.
+        on_bad: `raise` at the first bad row, or `skip` it.
+        bad: where skipped rows go. Without it their number is given as a warning: nothing is dropped in silence.
+        encoding: of a text file; detected where not given.
+        sheet: of a workbook; the first where not given.
+
+    Raises:
+        DataError: at a bad row (file, line, field), or where the file cannot be read or gives no sample.
+    """
+    found, skipped = 0, 0
+    first: BadRow | None = None
+    for item in every_row(task, path, adapters=adapters, columns=columns, encoding=encoding, sheet=sheet):
+        if isinstance(item, Sample):
+            found += 1
+            yield item
+        elif on_bad == "raise":
+            raise as_error(item)
+        else:
+            skipped, first = skipped + 1, first or item
+            if isinstance(bad, list):
+                bad.append(item)
+            elif bad is not None:
+                bad(item)
+    if skipped and bad is None:
+        warnings.warn(f"{skipped} bad rows skipped, the first: {first}", stacklevel=2)
+    if not found:
+        raise DataError(
+            f"no row gives a sample of {task.name}" + (f"; all {skipped} are bad, the first: {first}" if first else ""),
+            where=str(path),
+            remedy="run `metier data report` on the file",
+        )
+
+
+def every_row(
+    task: TaskContract,
+    path: str | Path,
+    *,
+    adapters: Sequence[DataAdapter] = (),
+    columns: Mapping[str, str] | None = None,
+    encoding: str | None = None,
+    sheet: str | None = None,
+) -> Iterator[Sample | BadRow]:
+    """Samples and bad rows of a file in its order; `load_samples` without the choice."""
+    file = Path(path).expanduser()
+    adapter = None if columns else next((a for a in adapters if file.is_file() and a.accepts(file)), None)
+    if adapter is None:
+        rows = read_rows(file, encoding=encoding, sheet=sheet)
+        yield from samples_from(rows, task, columns=columns, synonyms=_synonyms(task, adapters))
+        return
+    for item in adapter.read(file):
+        yield check_sample(task, item) if isinstance(item, Sample) else item
+
+
+def _synonyms(task: TaskContract, adapters: Sequence[DataAdapter]) -> dict[str, list[str]]:
+    """Field → what the trade's tables call it, for a file that lacks a column or has one under another name."""
+    found: dict[str, list[str]] = {}
+    for adapter in adapters:
+        if isinstance(adapter, TableAdapter) and adapter.build is None and adapter.task == task.name:
+            for field, headers in adapter.synonyms().items():
+                found.setdefault(field, []).extend(headers)
+    return found
+
+
+def as_error(row: BadRow) -> DataError:
+    """A bad row as the error that stops a run."""
+    field = f"{row.field}: " if row.field else ""
+    return DataError(
+        f"{field}{row.reason}",
+        where=str(row.provenance),
+        remedy=row.remedy or "mend the row, or skip bad rows with --on-bad skip",
+    )

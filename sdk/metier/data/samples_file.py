@@ -1,0 +1,67 @@
+"""Samples on disk: JSON Lines, one `Sample` a line; the short form `{"input": …, "output": …}` is read as well."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from metier.contracts.errors import DataError
+from metier.contracts.sample import BadRow, Provenance, Sample
+from metier.data.json_lines import read_json_lines
+from metier.data.load import as_error
+
+
+def write_samples(path: str | Path, samples: Iterable[Sample]) -> int:
+    """Write samples, whole or not at all; gives their number."""
+    file, count = Path(path), 0
+    part = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with part.open("w", encoding="utf-8", newline="\n") as out:
+            for sample in samples:
+                values = sample.model_dump(mode="json", exclude_none=True, exclude={"input", "output"})
+                # None inside input and output is data, not absence.
+                values |= {"input": sample.input, "output": sample.output}
+                out.write(json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n")
+                count += 1
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+    return count
+
+
+def read_samples(path: str | Path, *, task: str | None = None, licence: str | None = None) -> Iterator[Sample]:
+    """Samples of a file, one at a time.
+
+    Args:
+        path: JSON Lines.
+        task: full name of the task, for rows that do not say it.
+        licence: for rows whose provenance does not say it.
+
+    Raises:
+        DataError: with file, line and field of the first row that is no sample.
+    """
+    file = Path(path)
+    for row in read_json_lines(file, encoding="utf-8"):
+        if isinstance(row, BadRow):
+            raise as_error(row)
+        values = {"task": task, **row.values} if task else row.values
+        try:
+            sample = Sample.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"]))
+            raise DataError(
+                f"{field}: {first['msg']}",
+                where=str(row.provenance),
+                remedy='a row is {"task": …, "input": {…}, "output": {…}}',
+            ) from error
+        place = sample.provenance or Provenance(source=file.name, line=row.provenance.line)
+        if licence and place.licence is None:
+            place = place.model_copy(update={"licence": licence})
+        yield sample.model_copy(update={"provenance": place})

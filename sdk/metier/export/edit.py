@@ -1,0 +1,264 @@
+"""Adds LoRA adapters to a bundle and takes them away, in seconds, whole or not at all. Needs no torch.
+
+The bundle is cloned by hard links, changed, and put in the old one's place: a reader sees the one or the other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from metier.bases.checksum import entries_of
+from metier.bases.finetune import load_finetune
+from metier.contracts import BundleError, FineTuneCard, Manifest, Sample, UsageError
+from metier.contracts.bundle import MANIFEST, AdapterEntry, Golden, Parity
+from metier.contracts.finetune import CARD, PEFT_CONFIG, WEIGHTS
+from metier.export.folder import whole_folder
+from metier.runtime.adapter_store import check_name
+from metier.runtime.bundle import open_bundle, read_manifest
+from metier.runtime.lora import LoraArrays, fold_error, lay_out, read_folder
+from metier.runtime.prompt import prompt_ids
+from metier.runtime.tokenizer import ChatTokenizer
+
+FOLDER = "adapters"
+PROMPTS = 2
+"""Held-out prompts of each adapter that are frozen into the bundle."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What `verify` found of one adapter."""
+
+    name: str
+    rank: int
+    bytes: int
+    """Of its slot arrays."""
+    fold_error: float
+    parity: Parity | None
+
+
+def add_adapter(bundle: str | Path, source: str | Path, name: str, *, any_base: bool = False) -> AdapterEntry:
+    """Add a fine-tune, or any PEFT LoRA folder, to a bundle with slots; one of that name is replaced.
+
+    Args:
+        bundle: folder of `metier export --slots`.
+        source: folder of `metier adapt`, or one that PEFT saved.
+        name: what requests will say.
+        any_base: take a PEFT folder that names another base than the bundle; its shapes must fit all the same.
+
+    Raises:
+        UsageError: no slot can hold it, it was trained on another base, or the bundle has no slots.
+        BundleError, DataError: the bundle or the fine-tune is damaged. In all cases the bundle is what it was.
+    """
+    with edited(Path(bundle)) as (part, manifest):
+        manifest = install(part, manifest, Path(source), name, any_base=any_base)
+        write_manifest(part, manifest)
+        open_bundle(part)
+    return next(entry for entry in manifest.adapters if entry.name == name)
+
+
+def remove_adapter(bundle: str | Path, name: str) -> None:
+    """Take an adapter out of a bundle.
+
+    Raises:
+        UsageError: there is none of that name. BundleError: the bundle is damaged.
+    """
+    with edited(Path(bundle)) as (part, manifest):
+        if name not in {entry.name for entry in manifest.adapters}:
+            known = ", ".join(entry.name for entry in manifest.adapters) or "none"
+            raise UsageError(f"there is no adapter {name}", where=str(bundle), remedy=f"adapters: {known}")
+        write_manifest(part, _without(part, manifest, name))
+        open_bundle(part)
+
+
+def verify_adapters(bundle: str | Path) -> list[Checked]:
+    """Check a bundle whole, and that each adapter's two forms, PEFT's and ONNX Runtime's, say the same.
+
+    Raises:
+        BundleError: something is damaged, or the two forms differ.
+    """
+    path = Path(bundle)
+    manifest = open_bundle(path).manifest
+    found = []
+    for entry in manifest.adapters:
+        folder = path / entry.path
+        modules = read_folder(folder)
+        arrays = lay_out(modules, manifest.slots, str(folder))
+        file = folder / f"{entry.name}.onnx_adapter"
+        if not _same(arrays, file):
+            raise BundleError("it differs from the PEFT weights beside it", where=str(file), remedy="add it again")
+        error = fold_error(arrays, modules, manifest.slots)
+        found.append(Checked(entry.name, arrays.rank, arrays.nbytes, error, entry.parity))
+    return found
+
+
+def install(
+    part: Path, manifest: Manifest, source: Path, name: str, *, any_base: bool = False, parity: Parity | None = None
+) -> Manifest:
+    """Write an adapter's files into the folder of a bundle that is being made; the manifest with it.
+
+    Raises:
+        UsageError, DataError: as `add_adapter`.
+    """
+    check_name(name)
+    if not manifest.slots:
+        raise UsageError(
+            "this bundle has no LoRA slots", where=manifest.name, remedy="export one with `metier export --slots`"
+        )
+    card = load_finetune(source).card if (source / CARD).is_file() else None
+    modules = read_folder(source)
+    check_base(manifest, card, source, any_base=any_base)
+    arrays = lay_out(modules, manifest.slots, str(source))
+    manifest = _without(part, manifest, name)
+    folder = part / FOLDER / name
+    folder.mkdir(parents=True)
+    for file in (WEIGHTS, PEFT_CONFIG, *([CARD] if card else [])):
+        shutil.copyfile(source / file, folder / file)
+    write_onnx_adapter(arrays, folder / f"{name}.onnx_adapter")
+    entry = AdapterEntry(
+        name=name,
+        path=f"{FOLDER}/{name}",
+        rank=arrays.rank,
+        card=card,
+        parity=parity,
+        fold_error=fold_error(arrays, modules, manifest.slots),
+    )
+    files = {f"{FOLDER}/{name}/{file}": found for file, found in entries_of(folder).items()}
+    return manifest.model_copy(
+        update={
+            "adapters": (*manifest.adapters, entry),
+            "files": {**manifest.files, **files},
+            "golden": (*manifest.golden, *_golden(part, manifest, card, source)),
+        }
+    )
+
+
+def check_base(manifest: Manifest, card: FineTuneCard | None, source: Path, *, any_base: bool = False) -> None:
+    """Raise UsageError where a LoRA was trained on another base than the bundle's, or on another revision of it."""
+    base = manifest.base
+    if card is not None:
+        trained = card.base
+        if trained.sha256 and base.sha256:
+            other = trained.sha256 != base.sha256
+        else:
+            other = (trained.id, trained.revision) != (base.id, base.revision)
+        kind = f"another revision of {base.id}" if trained.id == base.id else trained.id
+        said = f"{kind} (weights {(trained.sha256 or 'unknown')[:12]}…, revision {trained.revision})"
+    else:
+        config = json.loads((source / PEFT_CONFIG).read_text("utf-8"))
+        trained_on, revision = config.get("base_model_name_or_path"), config.get("revision")
+        tail = str(trained_on).rstrip("/").split("/")[-1].lower()
+        named = trained_on == base.id or tail == base.id.rstrip("/").split("/")[-1].lower()
+        other = not any_base and (not named or bool(revision and base.revision and revision != base.revision))
+        said = f"{trained_on}" + (f" at revision {revision}" if revision else "")
+    if other:
+        raise UsageError(
+            f"it was trained on {said}, and the bundle's base is {base.id} (weights {(base.sha256 or 'unknown')[:12]}…,"
+            f" revision {base.revision})",
+            where=str(source),
+            remedy="add it to a bundle of its own base"
+            + ("" if card else ", or, where only the name differs, say so with --any-base"),
+        )
+
+
+def write_onnx_adapter(arrays: LoraArrays, file: Path) -> None:
+    """The adapter as ONNX Runtime's own LoraAdapter and onnxruntime-genai's Adapters read it; rows is 1."""
+    import onnxruntime as ort
+
+    shaped = {}
+    for a in arrays.a:
+        shaped[a] = np.ascontiguousarray(arrays.a[a][None])
+        shaped[_b_of(a)] = np.ascontiguousarray(arrays.b[a][None])
+    adapter = ort.AdapterFormat()
+    adapter.set_adapter_version(1)
+    adapter.set_model_version(1)
+    adapter.set_parameters({name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in shaped.items()})
+    adapter.export_adapter(str(file))
+
+
+def _same(arrays: LoraArrays, file: Path) -> bool:
+    import onnxruntime as ort
+
+    try:
+        found = {k: v.numpy().copy() for k, v in ort.AdapterFormat.read_adapter(str(file)).get_parameters().items()}
+    except Exception as error:  # onnxruntime raises its own, unrelated classes
+        raise BundleError(f"it cannot be read: {error}", where=str(file), remedy="add it again") from error
+    wanted = {**arrays.a, **{_b_of(a): b for a, b in arrays.b.items()}}
+    return set(found) == set(wanted) and all(np.array_equal(found[name][0], wanted[name]) for name in wanted)
+
+
+def _b_of(a: str) -> str:
+    return a.removesuffix(".A") + ".B"
+
+
+def _golden(part: Path, manifest: Manifest, card: FineTuneCard | None, source: Path) -> list[Golden]:
+    """A few held-out prompts of the adapter's tasks, frozen: tasks that another adapter brought have theirs."""
+    file = source / "held_out.jsonl"
+    if card is None or not file.is_file():
+        return []
+    frozen = {golden.task for golden in manifest.golden}
+    tasks = {task.name: task for task in card.tasks if task.name not in frozen}
+    lines = [line for line in file.read_text("utf-8").splitlines() if line.strip()]
+    samples = [s for s in map(Sample.model_validate_json, lines) if s.task in tasks][:PROMPTS]
+    tokenizer = ChatTokenizer.load(part)
+    return [
+        Golden(
+            task=s.task,
+            input=s.input,
+            language=s.language,
+            token_ids=tuple(prompt_ids(tokenizer, tasks[s.task], s.input, language=s.language)),
+        )
+        for s in samples
+    ]
+
+
+def _without(part: Path, manifest: Manifest, name: str) -> Manifest:
+    """The manifest without an adapter, its files removed, and prompts of tasks that only it had."""
+    gone = f"{FOLDER}/{name}/"
+    shutil.rmtree(part / FOLDER / name, ignore_errors=True)
+    left = manifest.model_copy(
+        update={
+            "adapters": tuple(entry for entry in manifest.adapters if entry.name != name),
+            "files": {file: entry for file, entry in manifest.files.items() if not file.startswith(gone)},
+        }
+    )
+    tasks = {task.name for task in left.every_task}
+    return left.model_copy(update={"golden": tuple(g for g in manifest.golden if g.task in tasks)})
+
+
+@contextmanager
+def edited(bundle: Path) -> Iterator[tuple[Path, Manifest]]:
+    """A clone of the bundle to change; it takes the bundle's place when the block ends. One editor at a time."""
+    bundle = bundle.expanduser().absolute()
+    manifest = read_manifest(bundle)
+    with FileLock(bundle.with_name(f".{bundle.name}.lock")):
+        manifest = read_manifest(bundle)
+        with whole_folder(bundle) as part:
+            for name in manifest.files:
+                (part / name).parent.mkdir(parents=True, exist_ok=True)
+                _link(bundle / name, part / name)
+            yield part, manifest
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links, or a missing file, which the copy then names
+        if not source.is_file():
+            raise BundleError(
+                "the file is missing", where=str(source), remedy="export or fetch the bundle again"
+            ) from None
+        shutil.copyfile(source, target)
+
+
+def write_manifest(part: Path, manifest: Manifest) -> None:
+    """Write bundle.json into the folder of a bundle that is being made."""
+    (part / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")

@@ -1,0 +1,271 @@
+"""PEFT's LoRA weights as slot arrays: transposed, scaled, and laid where the bundle's slots want them.
+
+Takes PEFT's config and tensors, from a folder or live from training; knows nothing about sessions. What a slot
+cannot say (DoRA, biases, trained embeddings, other weights) is refused with its reason.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metier.contracts import UsageError
+from metier.contracts.bundle import Slot, SlotPart
+from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
+
+Array = npt.NDArray[Any]
+
+MAX_RANK = 256
+"""Largest rank of a module: the recipe's own bound. At 256 a LoRA of a small model is as large as the model."""
+
+MERGED = "export it merged instead: `metier export RUN --out BUNDLE`"
+
+_KEY = re.compile(r"^(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>[AB])(?:\.(?!weight)[^.]+)?(?:\.weight)?$")
+
+
+@dataclass(frozen=True)
+class LoraModule:
+    """One projection's LoRA as PEFT keeps it."""
+
+    a: Array
+    """[rank, in_features]"""
+    b: Array
+    """[out_features, rank]"""
+    scale: float
+    """alpha/rank, or alpha/sqrt(rank) with rsLoRA."""
+
+
+@dataclass(frozen=True)
+class LoraArrays:
+    """A LoRA laid out for a bundle's slots. Slots that it does not touch are absent."""
+
+    a: dict[str, Array]
+    """Slot input A → [in_features, parts · rank]"""
+    b: dict[str, Array]
+    """Slot input A (the slot's key) → its B, [parts · rank, out_features]"""
+    ranks: dict[str, int]
+    """Slot input A → rank of each part"""
+
+    @property
+    def rank(self) -> int:
+        return max(self.ranks.values(), default=0)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for side in (self.a, self.b) for array in side.values())
+
+
+def read_folder(folder: Path) -> dict[str, LoraModule]:
+    """The LoRA in a PEFT folder, by module name.
+
+    Raises:
+        UsageError: it is none, or one that no slot can hold; says why.
+    """
+    from safetensors import SafetensorError
+
+    for name in (PEFT_CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise UsageError(f"there is no {name}", where=str(folder), remedy="give a folder that PEFT saved")
+    try:
+        config = json.loads((folder / PEFT_CONFIG).read_text("utf-8"))
+        tensors = _read_weights(folder / WEIGHTS)
+    except (ValueError, SafetensorError, OSError) as error:
+        raise UsageError(f"it cannot be read: {error}", where=str(folder), remedy="save or copy it afresh") from error
+    return read_tensors(config, tensors, str(folder))
+
+
+def read_tensors(
+    config: Mapping[str, Any], tensors: Mapping[str, Any], where: str | None = None
+) -> dict[str, LoraModule]:
+    """A LoRA from PEFT's config and state dict, by module name. Torch tensors are taken as they are.
+
+    Raises:
+        UsageError: no slot can hold it; says why.
+    """
+    check_config(config, where)
+    sides: dict[str, dict[str, Array]] = {}
+    for key, tensor in tensors.items():
+        match = _KEY.match(key)
+        if match is None or "lora_embedding" in key:
+            raise _refusal(f"it carries the tensor {key}, which is no LoRA of a linear projection", where)
+        sides.setdefault(match["module"], {})[match["side"]] = _numpy(tensor)
+    found = {}
+    for module, pair in sides.items():
+        if set(pair) != {"A", "B"} or any(side.ndim != 2 for side in pair.values()):
+            raise _refusal(f"{module} needs one matrix lora_A and one lora_B", where)
+        rank = pair["A"].shape[0]
+        if pair["B"].shape[1] != rank:
+            raise _refusal(f"lora_A and lora_B of {module} differ in rank: {rank} and {pair['B'].shape[1]}", where)
+        found[module] = LoraModule(pair["A"], pair["B"], _scale(config, module, rank, where))
+    if not found:
+        raise _refusal("it carries no LoRA weights", where)
+    return found
+
+
+def lay_out(modules: Mapping[str, LoraModule], slots: Sequence[Slot], where: str | None = None) -> LoraArrays:
+    """Slot arrays of a LoRA, in the slots' dtype.
+
+    Raises:
+        UsageError: a module has no slot, or another shape than its slot; the LoRA is for another base.
+    """
+    outs: dict[str, int] = {}
+    for part in (part for slot in slots for part in slot.parts):
+        outs[part.module] = max(outs.get(part.module, 0), part.start + part.width)
+    if strange := sorted(set(modules) - set(outs)):
+        raise _refusal(f"the bundle has no slot for {_some(strange)}", where)
+    a: dict[str, Array] = {}
+    b: dict[str, Array] = {}
+    ranks: dict[str, int] = {}
+    for slot in slots:
+        rank = max((len(modules[part.module].a) for part in slot.parts if part.module in modules), default=0)
+        if rank == 0:
+            continue
+        if rank > MAX_RANK:
+            raise _refusal(f"its rank {rank} is above {MAX_RANK}", where)
+        count = len(slot.parts)
+        a[slot.a] = np.zeros((slot.in_features, count * rank), slot.dtype)
+        b[slot.a] = np.zeros((count * rank, slot.out_features), slot.dtype)
+        for index, part in enumerate(slot.parts):
+            module = modules.get(part.module)
+            if module is None:
+                continue
+            shapes, wanted = (module.a.shape[1], module.b.shape[0]), (slot.in_features, outs[part.module])
+            if shapes != wanted:
+                raise UsageError(
+                    f"{part.module} is {shapes[0]} to {shapes[1]} features here and {wanted[0]} to {wanted[1]} in the"
+                    " bundle: this LoRA belongs to another base",
+                    where=where,
+                    remedy="add it to a bundle of the base that it was trained on",
+                )
+            first, own = index * rank, len(module.a)
+            rows = module.b[part.start : part.start + part.width] * np.float32(module.scale)
+            a[slot.a][:, first : first + own] = module.a.T
+            b[slot.a][first : first + own, part.offset : part.offset + part.width] = rows.T
+        if not (np.isfinite(a[slot.a]).all() and np.isfinite(b[slot.a]).all()):
+            raise _refusal(f"the weights for {slot.a} are not finite in {slot.dtype}", where)
+        ranks[slot.a] = rank
+    return LoraArrays(a, b, ranks)
+
+
+def fold_error(arrays: LoraArrays, modules: Mapping[str, LoraModule], slots: Sequence[Slot]) -> float:
+    """Largest absolute difference, over all projections, between A @ B as laid out and PEFT's scale · B A."""
+    worst = 0.0
+    for slot in slots:
+        if slot.a not in arrays.a:
+            continue
+        whole = arrays.a[slot.a].astype(np.float32) @ arrays.b[slot.a].astype(np.float32)  # [in, out]
+        for part in slot.parts:
+            mine = whole[:, part.offset : part.offset + part.width]
+            module = modules.get(part.module)
+            theirs = 0.0 if module is None else module.scale * (_share(module, part) @ module.a).T
+            worst = max(worst, float(np.abs(mine - theirs).max()))
+    return worst
+
+
+def _share(module: LoraModule, part: SlotPart) -> Array:
+    return module.b[part.start : part.start + part.width].astype(np.float32)
+
+
+def check_config(config: Mapping[str, Any], where: str | None = None) -> None:
+    """Refuse what a slot cannot hold.
+
+    Raises:
+        UsageError: with the reason, and the merged way as the remedy.
+    """
+    kind = str(config.get("peft_type", "LORA")).upper().removeprefix("PEFTTYPE.")
+    if kind != "LORA":
+        raise _refusal(f"its kind is {kind}, and slots hold LoRA", where)
+    reasons = {
+        "use_dora": "DoRA scales whole weights, not only a low-rank difference",
+        "use_qalora": "QA-LoRA pools its inputs",
+        "use_bdlora": "BD-LoRA's blocks are no plain LoRA",
+        "modules_to_save": "it carries whole trained modules (modules_to_save)",
+        "trainable_token_indices": "it carries trained token embeddings",
+        "target_parameters": "it adapts bare parameters (target_parameters), not modules",
+        "layer_replication": "it replicates layers of the base",
+        "lora_bias": "it carries trained biases (lora_bias)",
+        "alora_invocation_tokens": "an activated LoRA begins in the middle of a prompt",
+        "megatron_config": "its modules are Megatron's",
+        "arrow_config": "Arrow routes between several LoRAs",
+        "kasa_config": "KaSA changes the base's weights",
+        "monteclora_config": "MonteCLoRA samples its weights",
+        "velora_config": None,
+    }
+    for key, reason in reasons.items():
+        if reason and config.get(key):
+            raise _refusal(reason, where)
+    if config.get("bias", "none") not in ("none", None):
+        raise _refusal("it carries trained biases", where)
+    start = config.get("init_lora_weights", True)
+    if isinstance(start, str) and start.split("_")[0].lower() in {"pissa", "olora", "corda", "loftq", "lora"}:
+        raise UsageError(
+            f"its start ({start}) changed the base's weights, so that it fits only that changed base",
+            where=where,
+            remedy="save it with PEFT's path_initial_model_for_weight_conversion, or " + MERGED,
+        )
+
+
+def _scale(config: Mapping[str, Any], module: str, rank: int, where: str | None) -> float:
+    said = _pattern(config.get("rank_pattern"), module, config.get("r", rank))
+    alpha = float(_pattern(config.get("alpha_pattern"), module, config.get("lora_alpha", 8)))
+    if int(said) != rank:
+        raise _refusal(f"{module} has rank {rank}, and its config says {said}", where)
+    return alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
+
+
+def _pattern(patterns: Mapping[str, Any] | None, module: str, default: Any) -> Any:
+    """The value for a module, as PEFT's own get_pattern_key finds it: a pattern matches a name's last parts."""
+    for pattern, value in (patterns or {}).items():
+        if re.match(rf"(.*\.)?({pattern})$", module):
+            return value
+    return default
+
+
+def _numpy(tensor: Any) -> Array:
+    """A tensor as float numpy; a torch tensor says itself how, so torch is not imported here."""
+    if hasattr(tensor, "detach"):
+        tensor = tensor.detach().float().cpu().numpy()
+    array = np.asarray(tensor)
+    return array if array.dtype in (np.float32, np.float16) else array.astype(np.float32)
+
+
+def _read_weights(file: Path) -> dict[str, Array]:
+    """Tensors of a safetensors file, bfloat16 as float32: numpy itself has none."""
+    from safetensors import safe_open
+    from safetensors.numpy import load_file
+
+    with safe_open(file, framework="np") as weights:  # checks the header, so that offsets below can be trusted
+        kinds = {name: weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118
+    if "BF16" not in kinds.values():
+        return load_file(file)
+    blob = file.read_bytes()
+    size = int.from_bytes(blob[:8], "little")
+    header = json.loads(blob[8 : 8 + size])
+    found: dict[str, Array] = {}
+    for name, kind in kinds.items():
+        start, end = header[name]["data_offsets"]
+        raw = blob[8 + size + start : 8 + size + end]
+        if kind == "BF16":  # a float32's upper half
+            flat: Array = (np.frombuffer(raw, np.uint16).astype(np.uint32) << 16).view(np.float32)
+        elif kind in ("F16", "F32", "F64"):
+            flat = np.frombuffer(raw, f"<f{kind[1:]}".replace("16", "2").replace("32", "4").replace("64", "8"))
+        else:
+            raise ValueError(f"{name} is of dtype {kind}")
+        found[name] = flat.reshape(header[name]["shape"])
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _refusal(reason: str, where: str | None) -> UsageError:
+    return UsageError(f"this cannot be a LoRA slot: {reason}", where=where, remedy=MERGED)

@@ -1,0 +1,43 @@
+"""The whole way on the real default base, with few steps and few inputs: `make quickstart` in small."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Runner = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("default_base")
+def test_the_quickstart_gives_copy_metrics_and_a_report_and_goes_on_where_it_stopped(
+    metier: Runner, tmp_path: Path
+) -> None:
+    from metier.bases import DEFAULT_BASE, resolve
+    from metier.contracts import BaseError
+
+    try:
+        base = resolve(DEFAULT_BASE)
+    except BaseError as error:
+        pytest.skip(f"the default base cannot be had: {error.what}")
+    small = ("--base", base.path, "--set", "epochs=0.1", "--set", "evaluations=1", "--limit", "4", "--json")
+    done = metier("quickstart", *small)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert [set(pair["output"]) for pair in said["copy"]] == [{"text"}] * 3
+    assert said["metrics"]["inputs"] == 4
+    manifest = json.loads((tmp_path / "quickstart/bundle/bundle.json").read_text())
+    assert manifest["precision"] == "int4"
+    assert manifest["card"]["metrics"]["adcopy.describe"]["inputs"] == 4
+    assert (tmp_path / "quickstart/report.html").is_file()
+    again = json.loads(metier("quickstart", *small).stdout)
+    assert again["copy"] == said["copy"]
+    assert again["seconds"]["adapt"] + again["seconds"]["evaluate"] + again["seconds"]["export"] < 10
+
+
+def test_a_trade_that_is_not_installed_is_named(metier: Runner) -> None:
+    done = metier("quickstart", "adcopi")
+    assert done.returncode == 2
+    assert "did you mean adcopy?" in done.stderr

@@ -1,0 +1,163 @@
+"""Contracts refuse what contradicts itself, and say what is wrong in the user's own words."""
+
+from typing import Any, Literal
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from metier.contracts import (
+    ContractError,
+    MetierError,
+    Modality,
+    Provenance,
+    Recipe,
+    RecipeError,
+    Sample,
+    TaskContract,
+    UsageError,
+    Vertical,
+    did_you_mean,
+    modalities_of,
+    prompt,
+    samples_sha256,
+    schema_of,
+)
+
+
+class Facts(BaseModel):
+    facts: str
+    stars: int | None = None
+
+
+class Text(BaseModel):
+    text: str
+
+
+class Two(BaseModel):
+    text: str
+    title: str
+
+
+class Mood(BaseModel):
+    mood: Literal["warm", "dry"]
+
+
+class Node(BaseModel):
+    text: str
+    children: list["Node"] = []
+
+
+def contract(**fields: Any) -> TaskContract:
+    whole = {
+        "name": "a.b",
+        "kind": "generate",
+        "input": Facts,
+        "output": Text,
+        "prompts": {"en": prompt("{{ facts }}")},
+    }
+    return TaskContract(**{**whole, **fields})
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"epoch": 3}, "unknown key epoch, did you mean epochs?"),
+        ({"rank": 8}, "unknown key rank, did you mean lora.rank?"),
+        ({"lora": {"ranks": 8}}, "unknown key lora.ranks, did you mean lora.rank?"),
+        ({"qwertz": 1}, "unknown key qwertz;"),
+        ({"layers": "bottom:2"}, "layers: Value error, must be 'all' or 'top:N'"),
+        ({"epochs": 0}, "epochs: Input should be greater than 0"),
+        (None, "Input should be a valid dictionary"),
+        (["epochs"], "Input should be a valid dictionary"),
+    ],
+)
+def test_a_wrong_recipe_names_its_key_and_the_nearest_right_one(given: Any, words: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe.parse(given, where="recipe.yaml")
+    assert words in str(caught.value).replace("\n", ";") and str(caught.value).startswith("recipe.yaml: ")
+    assert "lora.rank" in str(caught.value.remedy)
+
+
+def test_several_wrong_keys_are_all_named() -> None:
+    with pytest.raises(RecipeError, match=r"epoch.*seeds"):
+        Recipe.parse({"epoch": 1, "seeds": 2})
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"reply": "label"}, "exactly one field, an enum"),
+        ({"output": Two}, "exactly one string field"),
+        ({"output": Two, "reply": "fountain"}, "exactly one string field"),
+        ({"input": str}, "input must be a pydantic model"),
+        ({"output": list[Text], "reply": "json"}, "output must be a pydantic model"),
+        ({"name": "Ad Copy"}, "String should match pattern"),
+        ({"prompts": {}}, "at least 1 item"),
+    ],
+)
+def test_a_contract_that_contradicts_itself_is_refused(fields: Any, words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        contract(**fields)
+
+
+def test_a_type_without_a_schema_is_refused_by_name() -> None:
+    class Camera: ...
+
+    with pytest.raises(ContractError, match="the type Camera has no JSON Schema"):
+        schema_of(Camera)
+
+
+def test_a_value_that_misses_its_contract_is_told_field_by_field_with_its_place() -> None:
+    sample = Sample(
+        task="a.b", input={"stars": "five"}, output={"text": "x"}, provenance=Provenance(source="c.csv", line=7)
+    )
+    with pytest.raises(ContractError) as caught:
+        contract().check_sample(sample)
+    said = str(caught.value)
+    assert said.startswith("c.csv:7: input does not satisfy a.b") and "facts" in said and "stars" in said
+    with pytest.raises(ContractError, match=r"a sample of task x\.y was given to a\.b"):
+        contract().check_sample(sample.model_copy(update={"task": "x.y"}))
+
+
+def test_modalities_and_labels_are_derived_and_a_recursive_type_ends() -> None:
+    assert modalities_of(Node) == {Modality.TEXT}
+    assert modalities_of(dict[str, list[int]]) == {Modality.TEXT}
+    assert contract(output=Mood, reply="label").labels == ("warm", "dry")
+    assert contract().text_field == "text" and contract(output=Two, reply="json").text_field is None
+
+
+def test_the_prompt_s_language_is_what_is_asked_else_the_input_s_else_the_first() -> None:
+    task = contract(prompts={"en": prompt("a"), "zh": prompt("b")})
+    assert task.language_of({"language": "zh"}) == "zh"
+    assert task.language_of({"language": "zh"}, "en") == "en"
+    assert task.language_of({"language": "fr"}) == task.language_of({}) == "en"
+
+
+def test_a_vertical_refers_only_to_its_own_tasks() -> None:
+    with pytest.raises(ValidationError, match=r"must be named shop\.\*, not a\.b"):
+        Vertical(name="shop", tasks=(contract(),))
+    with pytest.raises(ValidationError, match=r"task named twice: a\.b"):
+        Vertical(name="a", tasks=(contract(), contract()))
+    with pytest.raises(ValidationError, match=r"no such task in a: recipe for a\.c"):
+        Vertical(name="a", tasks=(contract(),), recipes={"a.c": Recipe()})
+    with pytest.raises(UsageError, match=r"a has no task a\.c"):
+        Vertical(name="a", tasks=(contract(),)).task("a.c")
+
+
+def test_the_samples_hash_counts_what_they_say_and_their_order_and_not_where_they_came_from() -> None:
+    one, two = (Sample(task="a.b", input={"facts": x}, output={"text": x}) for x in "12")
+    placed = one.model_copy(update={"provenance": Provenance(source="x", line=1)})
+    assert samples_sha256([one, two]) == samples_sha256([placed, two]) != samples_sha256([two, one])
+
+
+def test_the_nearest_name_is_found_by_its_last_part_too() -> None:
+    assert did_you_mean("adcopy.descibe", ["adcopy.describe"]) == ", did you mean adcopy.describe?"
+    assert did_you_mean("describe", ["adcopy.describe", "news.summary"]) == ", did you mean adcopy.describe?"
+    assert did_you_mean("zzz", ["adcopy.describe"]) == ""
+
+
+def test_every_error_has_an_exit_code_of_its_own_and_says_what_where_and_what_next() -> None:
+    children = MetierError.__subclasses__()
+    codes = [child.exit_code for child in children if child.__module__ == "metier.contracts.errors"]
+    assert len(set(codes)) == len(codes) and min(codes) >= 2
+    assert str(MetierError("it broke", where="a.csv:3", remedy="mend it")) == "a.csv:3: it broke\n  → mend it"

@@ -1,0 +1,91 @@
+"""The data report counts what is there, and its memory does not grow with the file."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from metier.contracts import DataError
+from metier.data.report import DataReport, data_report
+from metier.data.sketch import Doubles
+
+CSV = (
+    "facts,text,note\n"
+    "a blue mug,A mug in blue. Call 13812345678.,\n"
+    "一只瓷杯,一只蓝色的瓷杯。,x\n"
+    "a blue mug,A mug in blue. Call 13812345678.,\n"
+    "short\n"
+)
+
+
+def test_the_report_counts_rows_columns_doubles_languages_and_personal_data(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(CSV, "utf-8")
+    found = data_report(None, path)
+    assert (found.rows, found.good_rows, found.bad_rows, found.duplicates) == (4, 3, 1, 1)
+    assert (found.format, found.encoding, found.size) == ("delimited", "utf-8", path.stat().st_size)
+    assert found.bad_fields == {"text": 1} and found.bad[0].provenance.line == 5
+    facts, text, note = found.columns
+    assert (facts.filled, note.filled, note.empty) == (3, 1, 2)
+    assert text.languages == {"latin": 0.6667, "zh": 0.3333}
+    assert (facts.lengths.shortest, facts.lengths.median, facts.lengths.longest) == (4, 10, 10)
+    assert found.personal_data == {"phone": 2}
+    assert found.personal_data_at[0] == f"{path}:2 text phone"
+    assert "13812345678" not in found.model_dump_json()
+    assert DataReport.model_validate_json(found.model_dump_json()) == found
+
+
+def test_with_a_task_the_rows_are_judged_as_its_samples(tmp_path, task):
+    path = tmp_path / "t.csv"
+    path.write_text("facts,text,price\na,b,1\na,b,cheap\n")
+    found = data_report(task, path)
+    assert [column.name for column in found.columns] == ["input.facts", "input.price", "output.text"]
+    assert (found.good_rows, found.bad_rows, found.task) == (1, 1, task.name)
+
+
+def test_near_duplicates_are_counted_apart_from_exact_ones(tmp_path):
+    line = "a hand-made blue mug that holds three hundred millilitres and keeps its tea warm"
+    path = tmp_path / "t.csv"
+    path.write_text(f"facts\n{line}\n{line}\n{line}!\nsomething else entirely\n")
+    found = data_report(None, path)
+    assert (found.duplicates, found.near_duplicates, found.near_duplicates_among) == (1, 1, 4)
+
+
+def test_a_file_that_is_no_table_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        data_report(None, tmp_path / "none.csv")
+
+
+def test_doubles_beyond_the_bound_are_estimated_within_a_tenth():
+    doubles = Doubles(bound=2_000)
+    for i in range(100_000):
+        doubles.add(str(i % 60_000))
+    assert doubles.estimated
+    assert abs(doubles.count - 40_000) < 4_000
+
+
+MILLION = """
+import json, resource, sys, time
+from metier.data.report import data_report
+from metier.data.tables import read_rows
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+began, before = time.process_time(), peak()
+found = data_report(None, sys.argv[1])
+print(json.dumps([found.rows, found.duplicates, peak() - before, time.process_time() - began]))
+"""
+
+
+def test_a_million_rows_are_reported_in_constant_memory_and_under_a_minute(tmp_path):
+    path = tmp_path / "big.csv"
+    with path.open("w", encoding="utf-8") as file:
+        file.write("sku,facts,text\n")
+        for i in range(1_000_000):
+            n = i % 900_000
+            file.write(f'{n},"a blue mug, number {n}",一只蓝色的瓷杯 {n} for the morning and for the evening\n')
+    done = subprocess.run([sys.executable, "-c", MILLION, str(path)], capture_output=True, text=True, check=True)
+    rows, duplicates, megabytes, seconds = json.loads(done.stdout)
+    assert rows == 1_000_000
+    assert abs(duplicates - 100_000) < 5_000
+    assert megabytes < 200, f"grew by {megabytes:.0f} MB on a file of {path.stat().st_size / 1e6:.0f} MB"
+    assert seconds < 60

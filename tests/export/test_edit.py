@@ -1,0 +1,216 @@
+"""Adapters come into a bundle and go in seconds, without torch, whole or not at all; others' runtimes use them."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from metier.contracts import BundleError, UsageError
+from metier.export.edit import add_adapter, remove_adapter, verify_adapters
+from metier.export.slotted import prove_adapter
+from metier.runtime import Engine, open_bundle
+from metier.runtime.bundle import read_manifest
+from metier.runtime.generation import Request
+
+NAMES = [None, "tuned", "plain", "rank1", "rslora", "patterns", "some", "last"]
+
+
+@pytest.fixture
+def bundle(tiny_slotted, tmp_path):
+    return Path(shutil.copytree(tiny_slotted, tmp_path / "bundle"))
+
+
+@pytest.fixture(scope="module")
+def prompt(tiny_slotted):
+    return open_bundle(tiny_slotted).manifest.golden[0].token_ids
+
+
+@pytest.fixture(scope="module")
+def said(tiny_slotted, prompt):
+    """Our engine's greedy tokens for each adapter, 12 of them."""
+    with Engine(tiny_slotted, rows=2, max_len=300) as engine:
+        answers = {}
+        for name in NAMES:
+            generation = engine.submit(Request(ids=prompt, max_tokens=12, adapter=name))
+            generation.result(60)
+            answers[name] = generation.ids
+    assert len({tuple(ids) for ids in answers.values()}) == len(NAMES)
+    return answers
+
+
+def test_the_manifest_says_of_each_adapter_what_was_proved(tiny_slotted):
+    entries = {entry.name: entry for entry in open_bundle(tiny_slotted).manifest.adapters}
+    tuned = entries.pop("tuned")
+    assert tuned.parity is not None and tuned.parity.max_abs < 1e-3 and tuned.parity.top1_agreement == 1
+    assert tuned.card is not None and tuned.rank == 4
+    for entry in entries.values():
+        assert entry.parity is None and entry.card is None
+        assert entry.fold_error is not None and entry.fold_error < 1e-6
+    assert {row.name for row in verify_adapters(tiny_slotted)} == {*entries, "tuned"}
+
+
+def test_onnxruntime_genai_opens_the_folder_as_it_is_and_says_the_same(tiny_slotted, said, prompt):
+    genai = pytest.importorskip("onnxruntime_genai")
+    model = genai.Model(str(tiny_slotted))
+    adapters = genai.Adapters(model)
+    for name, expected in said.items():
+        params = genai.GeneratorParams(model)
+        params.set_search_options(max_length=len(prompt) + 12, do_sample=False)
+        generator = genai.Generator(model, params)
+        if name is not None:
+            adapters.load(str(tiny_slotted / "adapters" / name / f"{name}.onnx_adapter"), name)
+            generator.set_active_adapter(adapters, name)
+        generator.append_tokens(list(prompt))
+        found = []
+        while not generator.is_done() and len(found) < 12:
+            generator.generate_next_token()
+            found.append(int(generator.get_next_tokens()[0]))
+        found = found[: found.index(2)] if 2 in found else found
+        assert found == expected, name
+
+
+def test_onnxruntimes_own_adapter_gives_the_same_logits(tiny_slotted, prompt):
+    manifest = read_manifest(tiny_slotted)
+    graph = manifest.graph
+    session = ort.InferenceSession(str(tiny_slotted / graph.file), providers=["CPUExecutionProvider"])
+    feeds = {"input_ids": np.array([prompt]), "attention_mask": np.ones((1, len(prompt)), np.int64)}
+    for layer in range(graph.layers):
+        for name in (graph.past_key, graph.past_value):
+            feeds[name % layer] = np.zeros((1, graph.kv_heads, 0, graph.head_dim), np.float32)
+    plain = session.run(["logits"], feeds)[0]
+    for entry in manifest.adapters:
+        file = tiny_slotted / entry.path / f"{entry.name}.onnx_adapter"
+        adapter = ort.LoraAdapter()
+        adapter.Load(str(file))
+        options = ort.RunOptions()
+        options.add_active_adapter(adapter)
+        active = session.run(["logits"], feeds, options)[0]
+        given = {k: v.numpy().copy() for k, v in ort.AdapterFormat.read_adapter(str(file)).get_parameters().items()}
+        assert np.array_equal(active, session.run(["logits"], {**feeds, **given})[0])
+        assert np.abs(active - plain).max() > 0.01
+
+
+def test_adapters_load_in_plain_peft(tiny_slotted, said, prompt, peft_greedy):
+    for name, expected in said.items():
+        assert peft_greedy(name, list(prompt), 12) == expected
+
+
+def test_adding_takes_no_torch_and_leaves_the_rest_alone(bundle, tiny_loras):
+    remove_adapter(bundle, "plain")
+    before = read_manifest(bundle)
+    code = (
+        "import sys; from metier.cli import main\n"
+        f"sys.argv = ['metier', 'bundle', 'add', {str(bundle)!r}, {str(tiny_loras['plain'])!r}, '--name', 'again',"
+        " '--any-base', '--json']\n"
+        "try: main()\nexcept SystemExit as end: assert not end.code, end.code\n"
+        "assert not {'torch', 'transformers', 'peft', 'onnx', 'onnx_ir'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rank"] == 4
+    after = open_bundle(bundle).manifest
+    assert {name: after.files[name] for name in before.files} == before.files
+    assert {name.split("/")[1] for name in after.files.keys() - before.files.keys()} == {"again"}
+    assert [path.name for path in bundle.parent.iterdir() if "part" in path.name] == []
+
+
+def test_a_replaced_adapter_leaves_nothing_of_the_old_one(bundle, tiny_loras):
+    add_adapter(bundle, tiny_loras["rslora"], "plain", any_base=True)
+    manifest = open_bundle(bundle).manifest
+    assert [entry.rank for entry in manifest.adapters if entry.name == "plain"] == [6]
+    assert len(manifest.adapters) == len(NAMES) - 1
+
+
+def test_a_removed_adapters_task_goes_with_it(bundle):
+    remove_adapter(bundle, "tuned")
+    manifest = open_bundle(bundle).manifest
+    assert manifest.every_task == () and manifest.golden == ()
+    with pytest.raises(UsageError, match="no adapter tuned"):
+        remove_adapter(bundle, "tuned")
+
+
+def test_a_failure_at_any_moment_leaves_the_bundle_as_it_was(bundle, tiny_loras, monkeypatch):
+    from metier.export import edit
+
+    before = (bundle / "bundle.json").read_bytes()
+    for broken in ("write_onnx_adapter", "entries_of", "write_manifest", "open_bundle"):
+        with monkeypatch.context() as patch:
+
+            def fail(*args, **kwargs):
+                raise KeyboardInterrupt
+
+            patch.setattr(edit, broken, fail)
+            with pytest.raises(KeyboardInterrupt):
+                add_adapter(bundle, tiny_loras["plain"], "new", any_base=True)
+        assert (bundle / "bundle.json").read_bytes() == before
+        open_bundle(bundle)
+        assert not list(bundle.parent.glob(".metier-part-*"))
+
+
+def test_an_adapter_added_without_torch_is_proved_later(bundle, tiny_finetune):
+    add_adapter(bundle, tiny_finetune.path, "later")
+    assert {e.name: e.parity for e in read_manifest(bundle).adapters}["later"] is None
+    parity = prove_adapter(bundle, "later")
+    assert parity.top1_agreement == 1
+    assert {e.name: e.parity for e in open_bundle(bundle).manifest.adapters}["later"] == parity
+
+
+@pytest.mark.parametrize("file", ["adapter_model.safetensors", "plain.onnx_adapter"])
+def test_a_changed_byte_in_an_adapter_is_found(bundle, file):
+    path = bundle / "adapters" / "plain" / file
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(BundleError, match="checksum"):
+        verify_adapters(bundle)
+
+
+def test_two_forms_that_differ_are_found_even_where_checksums_fit(bundle):
+    from metier.bases.checksum import entries_of
+
+    adapters = bundle / "adapters"
+    shutil.copyfile(adapters / "rslora" / "rslora.onnx_adapter", adapters / "plain" / "plain.onnx_adapter")
+    manifest = read_manifest(bundle)
+    files = entries_of(bundle, without=frozenset({"bundle.json"}))
+    (bundle / "bundle.json").write_text(manifest.model_copy(update={"files": files}).model_dump_json())
+    with pytest.raises(BundleError, match="differs from the PEFT weights"):
+        verify_adapters(bundle)
+
+
+def changed_base(bundle, **changes):
+    manifest = read_manifest(bundle)
+    base = manifest.base.model_copy(update=changes)
+    (bundle / "bundle.json").write_text(manifest.model_copy(update={"base": base}).model_dump_json())
+
+
+def test_a_fine_tune_of_another_base_or_revision_is_refused(bundle, tiny_finetune):
+    changed_base(bundle, sha256="0" * 64)
+    with pytest.raises(UsageError, match=r"another revision of .* and the bundle's base is"):
+        add_adapter(bundle, tiny_finetune.path, "x")
+    changed_base(bundle, sha256="0" * 64, id="other/base")
+    with pytest.raises(UsageError, match="and the bundle's base is other/base"):
+        add_adapter(bundle, tiny_finetune.path, "x")
+
+
+def test_a_peft_folder_that_names_another_base_is_refused_unless_told(bundle, tiny_loras):
+    changed_base(bundle, id="other/base")
+    with pytest.raises(UsageError, match="--any-base"):
+        add_adapter(bundle, tiny_loras["plain"], "x")
+    assert add_adapter(bundle, tiny_loras["plain"], "x", any_base=True).rank == 4
+
+
+@pytest.mark.parametrize("name", ["base", "Über", "../x", "", "a/b"])
+def test_names_that_are_none_are_refused(bundle, tiny_loras, name):
+    with pytest.raises(UsageError, match="cannot be called"):
+        add_adapter(bundle, tiny_loras["plain"], name, any_base=True)
+
+
+def test_a_bundle_without_slots_says_how_to_get_one(tiny_bundle, tiny_loras, tmp_path):
+    copy = shutil.copytree(tiny_bundle, tmp_path / "merged")
+    with pytest.raises(UsageError, match="export --slots"):
+        add_adapter(copy, tiny_loras["plain"], "x", any_base=True)

@@ -1,0 +1,91 @@
+"""The house stays light and in order: what an import loads and costs, and what lies at the top level."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HEAVY = ("torch", "transformers", "peft", "trl", "datasets", "onnx", "onnxruntime_genai", "matplotlib", "pandas")
+FOLDERS = {"sdk", "plugins", "tests", "examples"}
+BY_TOOLS = {"build", "dist", "runs", "site", "quickstart"}
+"""Folders that a build or a run leaves behind; none of them is tracked."""
+
+
+def run(code: str, *arguments: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+LOADED = f"import sys; print([m for m in {HEAVY} if m in sys.modules])"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import metier",
+        "import metier.contracts, metier.contracts.fit",
+        "import metier.plugins; metier.plugins.load_plugins()",
+        "import metier.runtime; metier.runtime.Engine",
+        "import metier.cli",
+        "import metier.testing",
+    ],
+)
+def test_the_slim_rooms_load_nothing_of_the_training_stack(code: str) -> None:
+    assert run(f"{code}\n{LOADED}").strip() == "[]"
+
+
+def test_the_command_line_s_help_loads_nothing_of_the_training_stack() -> None:
+    code = f"""
+import sys
+from metier.cli import main
+sys.argv = ["metier", "--help"]
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code, stop.code
+{LOADED}
+"""
+    out = run(code)
+    assert "adapt" in out and out.strip().splitlines()[-1] == "[]"
+
+
+def test_importing_metier_costs_less_than_150_ms_over_a_bare_interpreter_with_pydantic() -> None:
+    """The best of several, since other work on the machine can only add."""
+
+    def best(code: str) -> float:
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            run(code)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    assert best("import metier") - best("import pydantic") < 0.150
+    # What a host pays once it uses a name: pydantic's lazy parts, and every contract.
+    assert best("import metier; metier.Vertical") - best("from pydantic import BaseModel") < 0.150
+
+
+def test_every_name_that_metier_promises_is_there() -> None:
+    assert run("import metier\nfor name in metier.__all__: getattr(metier, name)\nprint(len(metier.__all__))").strip()
+
+
+def test_the_top_level_folders_are_the_four_of_the_house() -> None:
+    found = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    assert found - BY_TOOLS == FOLDERS
+
+
+def test_no_module_of_the_sdk_outgrows_500_lines_or_lacks_its_opening_sentence() -> None:
+    for path in sorted((ROOT / "sdk" / "metier").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") < 500, path
+        assert text.startswith(('"""', 'r"""', "#")), f"{path} does not say why it exists"
+        assert path.stem not in {"utils", "helpers", "common"}, path
+
+
+def test_a_room_is_one_folder_deep() -> None:
+    sdk = ROOT / "sdk" / "metier"
+    assert {len(path.relative_to(sdk).parts) for path in sdk.rglob("*.py")} <= {1, 2}
