@@ -96,7 +96,7 @@ def test_a_guide_decides_which_tokens_may_come(model) -> None:
         def done(self) -> bool:
             return len(self.taken) == 3
 
-    replies = generate(model, [[5, 6], [7]], eos_ids=[1], max_tokens=9, guide=OnlyTens)
+    replies = generate(model, [[5, 6], [7]], eos_ids=[1], max_tokens=9, guide=lambda _: OnlyTens())
     assert all(len(r.ids) == 3 and r.finished and all(10 <= t < 20 for t in r.ids) for r in replies)
 
 

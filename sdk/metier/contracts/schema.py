@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter
 
@@ -85,6 +85,41 @@ def nodes(schema: JsonSchema, stop_at: str | None = None) -> Iterator[Mapping[st
         for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
             stack.extend(child for child in node.get(key, ()) if isinstance(child, Mapping))
         stack.extend(child for child in node.get("properties", {}).values() if isinstance(child, Mapping))
+
+
+ONE_OF = "x-metier-one-of"
+"""On a string of an output schema: it is one of the strings in that list field of the input, default included."""
+
+
+def narrowed(output: JsonSchema, input: JsonSchema, value: Mapping[str, Any]) -> JsonSchema:
+    """An output schema for one input: each string with `x-metier-one-of` becomes an enum of that input's own list.
+
+    A schema without the key comes back as it is. A list that is missing and has no default, or is empty, or is no
+    list of strings, leaves the string free: the key narrows a type, it never makes one that nothing satisfies.
+    """
+    fields = resolve(input, input).get("properties", {})
+
+    def listed(name: str) -> list[str]:
+        strings = value.get(name, resolve(input, fields.get(name, {})).get("default"))
+        return strings if isinstance(strings, list) and all(isinstance(item, str) for item in strings) else []
+
+    def at(node: Any) -> Any:
+        if isinstance(node, list):
+            changed = [at(item) for item in node]
+            return node if changed == node else changed
+        if not isinstance(node, Mapping):
+            return node
+        inner = {key: item if key in _VALUES else at(item) for key, item in node.items()}
+        name = node.get(ONE_OF)
+        if isinstance(name, str) and (strings := listed(name)):
+            inner["enum"] = list(dict.fromkeys(strings))
+        return node if inner == node else inner
+
+    return cast(JsonSchema, at(output))
+
+
+_VALUES = frozenset({"enum", "const", "default", "examples"})
+"""Keywords of JSON Schema whose contents are values, not subschemas."""
 
 
 class Problem(NamedTuple):

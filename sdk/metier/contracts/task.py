@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from metier.contracts.errors import ContractError
 from metier.contracts.modality import Modality, modalities_of
 from metier.contracts.sample import Sample, Value
-from metier.contracts.schema import SCHEMA_VERSION, Data, JsonSchema, TypeSchema, problems, resolve
+from metier.contracts.schema import SCHEMA_VERSION, Data, JsonSchema, TypeSchema, narrowed, problems, resolve
 
 
 class TaskKind(StrEnum):
@@ -146,6 +146,11 @@ class TaskContract(Data):
         wanted = language or input.get("language")
         return wanted if isinstance(wanted, str) and wanted in self.prompts else self.languages[0]
 
+    def for_input(self, input: Value) -> Self:
+        """The contract with its output narrowed to one input (`x-metier-one-of`); itself where nothing narrows."""
+        output = narrowed(self.output, self.input, input)
+        return self if output is self.output else self.model_copy(update={"output": output})
+
     def check_input(self, value: Any, where: str | None = None) -> Value:
         """`value` if it satisfies the input schema.
 
@@ -172,7 +177,7 @@ class TaskContract(Data):
         if sample.task != self.name:
             raise ContractError(f"a sample of task {sample.task} was given to {self.name}", where=where)
         self.check_input(sample.input, where)
-        self.check_output(sample.output, where)
+        self.for_input(sample.input).check_output(sample.output, where)
         return sample
 
     def _checked(self, side: str, schema: JsonSchema, value: Any, where: str | None) -> Value:

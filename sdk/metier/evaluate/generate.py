@@ -53,7 +53,7 @@ def generate(
     *,
     eos_ids: Sequence[int],
     max_tokens: int,
-    guide: Callable[[], Guide] | None = None,
+    guide: Callable[[int], Guide] | None = None,
     on_done: Callable[[int], None] | None = None,
 ) -> list[Generated]:
     """Greedy replies to prompts of token ids, in order.
@@ -63,7 +63,7 @@ def generate(
         prompts: token ids, each at least one.
         eos_ids: any of these ends a reply.
         max_tokens: longest reply, in tokens.
-        guide: makes the guide of one reply; None decodes freely.
+        guide: makes the guide of the reply to that prompt; None decodes freely.
         on_done: called with the number of prompts finished so far.
     """
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
@@ -71,7 +71,7 @@ def generate(
     with torch.inference_mode():
         while len(results) < len(order):
             batch = _next_batch(order[len(results) :], prompts, max_tokens)
-            guides = [guide() if guide else None for _ in batch]
+            guides = [guide(i) if guide else None for i in batch]
             done = _batch(model, [list(prompts[i]) for i in batch], frozenset(eos_ids), max_tokens, guides)
             results.update(zip(batch, done, strict=True))
             if on_done:

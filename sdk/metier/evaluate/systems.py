@@ -45,14 +45,14 @@ def ask_torch(
     """Greedy answers of a torch model, under the contract's grammar where it has one, as the runtime decodes."""
     from metier.evaluate.generate import generate
 
-    grammar = grammar_of(task)
     guide = None
-    if grammar is not None:
+    if grammar_of(task) is not None:
         from metier.runtime.constraint import Constraint
 
         vocab_size = model.get_output_embeddings().weight.shape[0]
 
-        def guide() -> Constraint:
+        def guide(case: int) -> Constraint:
+            grammar = grammar_of(task.for_input(cases[case].input)) or ""
             return Constraint(tokenizer, grammar, max_tokens, vocab_size)
 
     begun = time.perf_counter()
@@ -111,7 +111,7 @@ def read_answer(
     """A reply's text as an answer: its output where it has one, and what the checks find."""
     output, problem = None, None
     try:
-        output = decode_reply(task, text)
+        output = decode_reply(task.for_input(input), text)
     except ContractError as error:
         problem = error.what
     return Answer(

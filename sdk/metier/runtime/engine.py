@@ -106,7 +106,7 @@ class Engine:
         generation = self.submit(
             self.request(task, input, language=language, shots=shots, adapter=adapter, deadline=deadline, **sampling)
         )
-        return decode_reply(contract, generation.result())
+        return decode_reply(contract.for_input(input), generation.result())
 
     async def arun(
         self,
@@ -124,7 +124,7 @@ class Engine:
         generation = self.submit(
             self.request(task, input, language=language, shots=shots, adapter=adapter, deadline=deadline, **sampling)
         )
-        return decode_reply(contract, await generation.aresult())
+        return decode_reply(contract.for_input(input), await generation.aresult())
 
     def run_many(self, task: str, inputs: Iterable[Value], **options: Any) -> Iterator[Value]:
         """Outputs of many inputs, in order, decoded together. Options and errors as `run`.
@@ -132,16 +132,19 @@ class Engine:
         Inputs are taken lazily, at most two batches ahead of the output.
         """
         contract = self.bundle.task(task)
-        ahead: deque[Generation] = deque()
+        ahead: deque[tuple[TaskContract, Generation]] = deque()
         try:
             for input in inputs:
-                ahead.append(self.submit(self.request(task, input, **options), wait=None))
+                asked = self.submit(self.request(task, input, **options), wait=None)
+                ahead.append((contract.for_input(input), asked))
                 if len(ahead) >= 2 * self._rows:
-                    yield decode_reply(contract, ahead.popleft().result())
+                    narrowed, generation = ahead.popleft()
+                    yield decode_reply(narrowed, generation.result())
             while ahead:
-                yield decode_reply(contract, ahead.popleft().result())
+                narrowed, generation = ahead.popleft()
+                yield decode_reply(narrowed, generation.result())
         finally:  # the caller stopped early, or one failed: nobody waits for the rest
-            for generation in ahead:
+            for _, generation in ahead:
                 generation.cancel()
 
     def stream(self, task: str, input: Value, **options: Any) -> Iterator[str]:
@@ -179,7 +182,7 @@ class Engine:
         return Request(
             ids=tuple(ids),
             sampling=wanted,
-            grammar=grammar_of(contract),
+            grammar=grammar_of(contract.for_input(input)),
             max_tokens=self._bound(contract, ids, wanted),
             adapter=adapter or self._trained_for(task),
             deadline=deadline,

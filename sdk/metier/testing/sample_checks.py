@@ -71,8 +71,9 @@ def replies_round_trip(vertical: Vertical) -> Iterator[str]:
             except MetierError:
                 continue
             try:
-                text = encode_reply(task, sample.output)
-                again = decode_reply(task, text)
+                narrowed = task.for_input(sample.input)
+                text = encode_reply(narrowed, sample.output)
+                again = decode_reply(narrowed, text)
             except MetierError as error:
                 wrong.append(f"{place}: {error.what}: change the output, or the reply format {task.reply.name!r}")
                 continue
