@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
     parser.add_argument("--skip-baselines", action="store_true")
+    parser.add_argument("--steps-only", action="store_true", help="no whole requests: a minute, for a busy machine")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         result = measure(options, Path(scratch))
@@ -60,7 +61,7 @@ def measure(options: Any, scratch: Path) -> dict[str, Any]:
     slotted = with_adapters(slotted, [options.rank] * most, onnx=True)
     ids = plain.tokenizer.encode(plain.tokenizer.render([{"role": "user", "content": PROMPT}]))
     steps = measure_steps(plain, slotted, options)
-    requests, skipped = measure_requests(plain, slotted, ids, options)
+    requests, skipped = ([], {}) if options.steps_only else measure_requests(plain, slotted, ids, options)
 
     def speed(rows: list[dict[str, Any]], system: str, batch: int) -> tuple[float, float] | None:
         """Median and best."""

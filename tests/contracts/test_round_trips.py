@@ -141,7 +141,9 @@ bridges = st.builds(
 )
 recipes = st.builds(
     Recipe,
-    base=text,
+    base=st.text(
+        st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp"), exclude_characters="\ufeff"), min_size=1, max_size=12
+    ),
     layers=st.just("all") | st.integers(1, 99).map("top:{}".format),
     lora=st.builds(
         Lora,

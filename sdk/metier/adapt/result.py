@@ -35,6 +35,7 @@ def write(
     shutil.rmtree(part, ignore_errors=True)
     adapted.save_pretrained(part, safe_serialization=True)
     for name in (WEIGHTS, PEFT_CONFIG):
+        (part / name).chmod(0o644)  # safetensors writes 0600, which nobody else could ship or serve
         os.replace(part / name, out / name)
     shutil.rmtree(part)
     write_recipe(out / "recipe.yaml", recipe)

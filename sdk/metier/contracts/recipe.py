@@ -27,7 +27,8 @@ class Recipe(Data):
     """Method, layers, LoRA, schedule and seed of one adaptation."""
 
     schema_version: Literal["1"] = SCHEMA_VERSION
-    base: str = "smollm2-135m"
+    base: str = Field(default="smollm2-135m", pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]+$")
+    """Metier's short name, a hub id, or a folder. No control characters: YAML would not give them back."""
     method: Literal["lora"] = "lora"
     layers: str = "all"
     """`all`, or `top:N` for the N layers nearest the output."""
