@@ -297,7 +297,7 @@ def test_it_goes_through_json_and_comes_back_equal(of: type[BaseModel], made: An
 
 @given(recipes)
 def test_a_recipe_goes_through_yaml_and_comes_back_equal(recipe: Recipe) -> None:
-    written = yaml.safe_dump(recipe.model_dump(mode="json"))
+    written = yaml.safe_dump(recipe.model_dump(mode="json"), allow_unicode=True)
     assert Recipe.parse(yaml.safe_load(written)) == recipe
 
 

@@ -61,7 +61,7 @@ def recipe_for(vertical: Vertical, task: str, path: Path | None = None, override
 def write_recipe(path: Path, recipe: Recipe) -> None:
     """Write `recipe` as YAML, every key spelt out, whole or not at all."""
     part = path.with_name(path.name + ".part")
-    part.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), "utf-8")
+    part.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True), "utf-8")
     os.replace(part, path)
 
 
