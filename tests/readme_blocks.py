@@ -29,13 +29,19 @@ def blocks(path: Path) -> list[Block]:
     ]
 
 
-def tree(path: Path) -> list[str]:
-    """Paths that the file tree names, folders left out: the block that begins with `sdk/`."""
-    (found,) = [block for block in blocks(path) if block.language == "text" and block.text.startswith("sdk/")]
-    paths, parents = [], []
-    for line in found.text.splitlines():
-        name = line.strip().split("  ")[0]
-        parents[(len(line) - len(line.lstrip())) // 2 :] = [name]
-        if not name.endswith("/"):
-            paths.append("".join(parents))
-    return paths
+def tree_block(path: Path, first: str) -> Block:
+    """The README's one file tree: the block whose first line begins with `first`."""
+    (found,) = [block for block in blocks(path) if block.language == "text" and block.text.startswith(first)]
+    return found
+
+
+def tree(path: Path, first: str) -> list[str]:
+    """Paths that the file tree names: its files, and with a slash at the end each folder it does not go into."""
+    depths, paths, parents = [], [], []
+    for line in tree_block(path, first).text.splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        parents[depth:] = [line.strip().split("  ")[0]]
+        depths.append(depth)
+        paths.append("".join(parents))
+    deeper = [*depths[1:], 0]
+    return [path for path, depth, next_ in zip(paths, depths, deeper, strict=True) if next_ <= depth]

@@ -1,5 +1,5 @@
 """Every command and snippet of the READMEs is run as written, with the tiny base where the default one would take
-minutes; and the file tree in them is the tree on disk.
+minutes; and the file trees in them and in the plugins' READMEs are the tree on disk.
 """
 
 import json
@@ -19,9 +19,10 @@ from metier.cli.failure import EXIT_CODES
 ROOT = Path(__file__).parent.parent
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 BIN = Path(sys.executable).parent
+PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.toml"))
 
 sys.path.insert(0, str(Path(__file__).parent))
-from readme_blocks import Block, blocks, tree  # noqa: E402
+from readme_blocks import Block, blocks, tree, tree_block  # noqa: E402
 
 BLOCKS = blocks(ENGLISH)
 
@@ -92,21 +93,41 @@ def test_every_link_to_a_file_of_the_checkout_leads_somewhere(path: Path) -> Non
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-@pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
-def test_the_file_tree_is_the_tree_on_disk_with_a_phrase_for_each_file(path: Path) -> None:
-    told = tree(path)
-    real = [
-        str(file.relative_to(ROOT))
-        for folder in ("sdk", "plugins")
-        for file in sorted((ROOT / folder).rglob("*"))
-        if file.is_file() and not {"__pycache__", "tests"} & set(file.relative_to(ROOT).parts) and file.suffix != ".pyc"
-    ]
-    assert sorted(set(real) - set(told)) == [], "on disk, not in the README"
-    assert sorted(set(told) - set(real)) == [], "in the README, not on disk"
+def on_disk(folder: Path, root: Path) -> list[str]:
+    """Files below `folder` as told from `root`, without what tools leave behind."""
+    found = [file.relative_to(root) for file in sorted(folder.rglob("*")) if file.is_file()]
+    by_tools = re.compile(r"(^|/)(\.|__pycache__/|[^/]+\.egg-info/)")
+    return [file.as_posix() for file in found if not by_tools.search(file.as_posix())]
+
+
+def check_tree(readme: Path, first: str, real: list[str]) -> None:
+    told = tree(readme, first)
+    folders = tuple(path for path in told if path.endswith("/"))
+    named = [path for path in told if not path.endswith("/")]
+    assert [path for path in real if path not in named and not path.startswith(folders)] == [], "on disk, not told"
+    assert [path for path in named if path not in real] == [], "told, not on disk"
+    assert [path for path in folders if not any(file.startswith(path) for file in real)] == [], "told, not on disk"
     assert len(told) == len(set(told))
-    (block,) = [b for b in blocks(path) if b.language == "text" and b.text.startswith("sdk/")]
-    bare = [line for line in block.text.splitlines() if not re.search(r"\S {2,}\S", line)]
-    assert bare == [], "files without a phrase"
+    bare = [line for line in tree_block(readme, first).text.splitlines() if not re.search(r"\S {2,}\S", line)]
+    assert bare == [], "without a phrase"
+
+
+@pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
+def test_the_file_tree_names_every_file_of_the_sdk_and_every_plugin(path: Path) -> None:
+    check_tree(path, "sdk/", on_disk(ROOT / "sdk", ROOT) + on_disk(ROOT / "plugins", ROOT))
+    assert [told for told in tree(path, "sdk/") if told.endswith("/")] == [
+        f"plugins/{plugin.name}/" for plugin in PLUGINS
+    ]
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda plugin: plugin.name)
+def test_a_plugin_s_own_readme_names_its_files_and_every_module(plugin: Path) -> None:
+    real = on_disk(plugin, plugin)
+    check_tree(plugin / "README.md", "README.md ", real)
+    folders = tuple(
+        told for told in tree(plugin / "README.md", "README.md ") if told.endswith("/") and told != "tests/"
+    )
+    assert [path for path in real if path.endswith(".py") and path.startswith(folders)] == [], "modules are named"
 
 
 @pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
