@@ -142,6 +142,26 @@ def tiny_bundle(tiny_finetune, tmp_path_factory: pytest.TempPathFactory) -> Path
     return export(tiny_finetune, tmp_path_factory.mktemp("tiny_bundle") / "bundle", precision="fp32").path
 
 
+@pytest.fixture(scope="session")
+def tiny_player(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A fine-tune of the tiny base whose one task, `tiny.act`, answers with one of the input's own actions."""
+    from pydantic import BaseModel, Field
+
+    from metier.contracts import Sample, TaskContract, TaskKind, prompt
+
+    class Scene(BaseModel):
+        facts: str
+        actions: list[str]
+
+    class Act(BaseModel):
+        action: str = Field(json_schema_extra={"x-metier-one-of": "actions"})
+
+    asked = {"en": prompt("{{ facts }}: {{ actions }}")}
+    act = TaskContract(name="tiny.act", kind=TaskKind.DIALOGUE, input=Scene, output=Act, prompts=asked, reply="json")
+    samples = [Sample(task="tiny.act", input={"facts": "rain", "actions": ["go", "stay"]}, output={"action": "go"})]
+    return make_tiny_finetune(tiny_base, tmp_path_factory.mktemp("tiny_player"), [act], samples)
+
+
 def make_tiny_lora(base: Path, folder: Path, *, seed: int = 0, **config) -> Path:
     """A PEFT folder with random LoRA weights over the tiny base, saved by PEFT itself; `config` is LoraConfig's."""
     import torch
