@@ -19,7 +19,7 @@ parser.add_argument("out", type=Path)
 parser.add_argument("--precision", default="int4")
 parser.add_argument("--inputs", type=int, default=61, help="measure on this many")
 parser.add_argument("recipe", nargs="*", help="KEY=VALUE of the recipe")
-asked = parser.parse_args()
+asked = parser.parse_intermixed_args()
 
 vertical, task = load_plugins().task("adcopy.describe")
 recipe = recipe_for(vertical, task.name, overrides=asked.recipe)

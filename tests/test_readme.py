@@ -186,9 +186,7 @@ MAKE = 'make() { command make -o .venv/.installed "$@"; }\n'
 
 def test_make_test_lints_and_finds_every_test(checkout: Path) -> None:
     (block,) = (replace(block, text=MAKE + block.text) for block in named("make-test"))
-    assert re.search(
-        r"\d+ tests collected", run(block, checkout, PYTEST_ADDOPTS="--collect-only -q -p no:cacheprovider")
-    )
+    assert re.search(r"\d+ tests collected", run(block, checkout, PYTEST_ADDOPTS="--collect-only -p no:cacheprovider"))
 
 
 @pytest.mark.xdist_group("quickstart")

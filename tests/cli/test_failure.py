@@ -94,6 +94,8 @@ def test_ctrl_c_ends_with_130_and_one_line() -> None:
         [
             sys.executable,
             "-c",
+            # A shell that puts a job into the background makes it deaf to Ctrl-C; a terminal does not.
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
             "print('up', flush=True); from metier.cli import main; main()",
             "run",
             "b",
