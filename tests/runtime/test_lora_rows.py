@@ -189,8 +189,8 @@ def test_a_full_queue_refuses_and_a_waiting_caller_gets_a_place(tiny_slotted):
 def test_a_deadline_ends_a_request_in_a_row_and_in_the_queue(tiny_slotted):
     with Engine(tiny_slotted, rows=1, max_len=400) as engine:
         ids = ids_of(engine, "7")
-        slow = engine.submit(Request(ids=ids, max_tokens=300, deadline=0.02, grammar="start: /[a-z]{300}/"))
-        behind = engine.submit(Request(ids=ids, max_tokens=300, deadline=0.01))
+        slow = engine.submit(Request(ids=ids, max_tokens=300, deadline=0.002, grammar="start: /[a-z]{300}/"))
+        behind = engine.submit(Request(ids=ids, max_tokens=300, deadline=0.001))
         for generation in (slow, behind):
             with pytest.raises(RequestError, match="deadline"):
                 generation.result(60)
