@@ -33,9 +33,9 @@ Progress = Callable[[str, int, int | None], None]
 PROOF = 8
 """Samples that parity is proved on, and whose prompts are frozen: some 300 reply tokens, a few seconds."""
 
-CALIBRATION = 64
-"""Training samples that 4-bit codes are calibrated on: some 8,000 tokens, more than any layer of a small base has
-inputs."""
+CALIBRATION = 256
+"""Training samples that 4-bit codes are calibrated on, at most. E2E, 240 samples, torch's fine-tune at BLEU 63.0: codes
+from 64 samples gave 58.7, from all 240 63.5, at twice the time (40 and 100 s on two cores)."""
 
 STAGES = 6
 
