@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import metier_npc
-from metier.contracts import ContractError, PluginError, Value
+from metier.contracts import ContractError, PluginError, Value, fine_tunes_in
 from metier.runtime.prompt import messages
 from metier.testing import conformance_test
 from metier_npc.tasks import TASKS, line, opened, persona
-from metier_npc.vertical import fine_tunes_in, vertical
+from metier_npc.vertical import vertical
 
 test_conformance = conformance_test(vertical())
 

@@ -6,33 +6,13 @@ from functools import cache
 from pathlib import Path
 
 import yaml
-from pydantic import ValidationError
 
-from metier.contracts import FineTune, FineTuneCard, PluginError, Recipe, SampleSet, Vertical
+from metier.contracts import Recipe, SampleSet, Vertical, fine_tunes_in
 from metier_screenplay.checks import CHECKS
 from metier_screenplay.reading import ADAPTERS
 from metier_screenplay.tasks import TASKS
 
 _HERE = Path(__file__).parent
-
-
-def fine_tunes_in(folder: Path) -> tuple[FineTune, ...]:
-    """Fine-tunes of a folder, one subfolder each as `metier adapt` writes it, by name.
-
-    Raises:
-        PluginError: a card cannot be read.
-    """
-    found = []
-    for card in sorted(folder.glob("*/card.json")):
-        try:
-            found.append(FineTune(path=card.parent, card=FineTuneCard.model_validate_json(card.read_bytes())))
-        except ValidationError as error:
-            raise PluginError(
-                f"its card is not valid: {error.errors()[0]['msg']}",
-                where=str(card),
-                remedy="copy the whole folder of a finished `metier adapt` run",
-            ) from error
-    return tuple(found)
 
 
 def _recipe(name: str) -> Recipe:

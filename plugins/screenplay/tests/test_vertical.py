@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 import metier_screenplay
-from metier.contracts import PluginError
+from metier.contracts import PluginError, fine_tunes_in
 from metier.runtime.prompt import messages
 from metier.testing import conformance_test
 from metier_screenplay.tasks import branch, dialogue, heading_of, scene
-from metier_screenplay.vertical import fine_tunes_in, vertical
+from metier_screenplay.vertical import vertical
 
 test_conformance = conformance_test(vertical())
 

@@ -20,7 +20,7 @@ from metier.contracts.errors import (
     ResourceError,
     UsageError,
 )
-from metier.contracts.finetune import DataSummary, FineTune, FineTuneCard
+from metier.contracts.finetune import DataSummary, FineTune, FineTuneCard, fine_tunes_in
 from metier.contracts.fit import FitFinding, FitReport, Verdict
 from metier.contracts.licence import Terms, terms_of
 from metier.contracts.modality import Modality, modalities_of
@@ -92,6 +92,7 @@ __all__ = [
     "Vertical",
     "Video",
     "did_you_mean",
+    "fine_tunes_in",
     "modalities_of",
     "nearest",
     "problems",

@@ -66,8 +66,18 @@ class FineTune(Data):
         try:
             return cls(path=path, card=FineTuneCard.model_validate_json((path / CARD).read_bytes()))
         except (OSError, ValidationError) as error:
+            said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
             raise PluginError(
-                f"its {CARD} cannot be read: {str(error).splitlines()[0]}",
-                where=str(path),
+                f"its card is not valid: {said}",
+                where=str(path / CARD),
                 remedy="package the whole folder that `metier adapt` wrote",
             ) from error
+
+
+def fine_tunes_in(folder: Path) -> tuple[FineTune, ...]:
+    """A plugin's fine-tunes: one subfolder each as `metier adapt` writes it, by name; none where there is no folder.
+
+    Raises:
+        PluginError: a card cannot be read.
+    """
+    return tuple(FineTune.packaged(card.parent) for card in sorted(folder.glob(f"*/{CARD}")))
