@@ -19,6 +19,8 @@ class Example:
     prompt: tuple[int, ...]
     reply: tuple[int, ...]
     """The reply's tokens and the end token."""
+    task: str = ""
+    """Batches are made within one task."""
 
     def __len__(self) -> int:
         """Tokens that go through the model: the end token is predicted, never read."""
@@ -68,4 +70,5 @@ def encode_sample(tokenizer: ChatTokenizer, task: TaskContract, sample: Sample) 
     return Example(
         prompt=tuple(prompt_ids(tokenizer, task, sample.input, language=sample.language)),
         reply=(*reply, tokenizer.eos_ids[0]),
+        task=task.name,
     )

@@ -86,7 +86,7 @@ class Training:
         """
         self.trainee, self.examples, self.held_out, self.recipe = trainee, examples, held_out, recipe
         self.folder, self.run = folder, run
-        self.order = batches(recipe, len(examples))
+        self.order = batches(recipe, [example.task for example in examples])
         self.state = State(most_tokens=most_tokens)
         self.best: list[Tensor] = []
         self.optimiser = torch.optim.AdamW(trainee.weights, lr=0.0, weight_decay=recipe.weight_decay, fused=True)

@@ -1,6 +1,7 @@
 """Supervised fine-tuning of LoRA weights on a task's samples, from samples to a fine-tune folder."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -137,13 +138,16 @@ def _adapt(
 
 
 def distinct_first(samples: Sequence[Sample]) -> list[Sample]:
-    """The first sample of every input, then the second of each, and so on: a prefix covers the most inputs."""
-    seen: dict[str, int] = {}
-    ranks: list[int] = []
+    """The first sample of every input, then the second of each, and so on, the tasks taking turns.
+
+    A prefix covers the most inputs, and every task alike.
+    """
+    seen: Counter[str] = Counter()
+    ranks: list[tuple[int, int]] = []
     for sample in samples:
         key = sample.model_dump_json(include={"task", "input", "language"})
-        ranks.append(seen.get(key, 0))
-        seen[key] = ranks[-1] + 1
+        ranks.append((seen[key], seen[sample.task]))
+        seen.update((key, sample.task))
     return [sample for _, sample in sorted(zip(ranks, samples, strict=True), key=lambda pair: pair[0])]
 
 

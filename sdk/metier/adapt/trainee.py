@@ -83,8 +83,11 @@ def reply_tokens(examples: Sequence[Example]) -> int:
 
 
 def mean_loss(trainee: Trainee, examples: Sequence[Example], batch_size: int) -> float:
-    """Nats per reply token over `examples`, without gradient."""
-    ordered = sorted(examples, key=len)  # rows of like length: least padding inside attention
-    with torch.no_grad():
-        parts = [trainee.loss(ordered[i : i + batch_size]) for i in range(0, len(ordered), batch_size)]
-    return float(torch.stack(parts).double().sum()) / reply_tokens(examples)
+    """Nats per reply token over `examples`, without gradient; of several tasks the mean of theirs, as in training."""
+    losses = []
+    for task in dict.fromkeys(e.task for e in examples):
+        ordered = sorted((e for e in examples if e.task == task), key=len)  # like lengths: least padding in attention
+        with torch.no_grad():
+            parts = [trainee.loss(ordered[i : i + batch_size]) for i in range(0, len(ordered), batch_size)]
+        losses.append(float(torch.stack(parts).double().sum()) / reply_tokens(ordered))
+    return sum(losses) / len(losses)
