@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import pytest
 from llguidance import LLMatcher, LLTokenizer
 from pydantic import BaseModel, Field
@@ -79,3 +81,53 @@ def test_a_contract_without_the_key_is_itself_for_every_input() -> None:
 @pytest.mark.parametrize("listed", [[], None, [1, 2], "wave"])
 def test_a_list_that_cannot_narrow_leaves_the_string_free(listed: object) -> None:
     assert accepted(TASK.for_input({"text": "x", "actions": listed}), '{"action": "anything"}')
+
+
+class Policy(BaseModel):
+    id: str
+
+
+class Way(BaseModel):
+    text: str
+    to: str
+
+
+class Case(BaseModel):
+    passages: list[Policy] = []
+    ways: list[Way] = []
+    chosen: str = ""
+
+
+class Reply(BaseModel):
+    used: list[Annotated[str, Field(max_length=4, json_schema_extra={"x-metier-one-of": "passages[].id"})]]
+    node: str = Field(json_schema_extra={"x-metier-one-of": "ways[text=chosen].to"})
+
+
+REPLY = TaskContract(
+    name="a.c", kind=TaskKind.DIALOGUE, input=Case, output=Reply, prompts={"en": prompt("{{ chosen }}")}, reply="json"
+)
+CASE = {
+    "passages": [{"id": "P1"}, {"id": "P2"}, {"id": "too long"}, {"id": "P1"}],
+    "ways": [{"text": "go", "to": "cellar"}, {"text": "stay", "to": "attic"}],
+    "chosen": "go",
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "text", "fits"),
+    [
+        (CASE, '{"used": ["P2", "P1"], "node": "cellar"}', True),
+        (CASE, '{"used": [], "node": "cellar"}', True),
+        (CASE, '{"used": ["P3"], "node": "cellar"}', False),
+        (CASE, '{"used": ["too long"], "node": "cellar"}', False),
+        (CASE, '{"used": [], "node": "attic"}', False),
+        ({}, '{"used": [], "node": "anywhere"}', True),
+        ({}, '{"used": ["P1"], "node": "anywhere"}', False),
+        ({**CASE, "chosen": "neither"}, '{"used": [], "node": "anywhere"}', True),
+    ],
+)
+def test_a_path_leads_into_lists_of_objects(given: dict, text: str, fits: bool) -> None:
+    task = REPLY.for_input(given)
+    assert accepted(task, text) is fits
+    if fits:
+        decode_reply(task, text)

@@ -90,7 +90,10 @@ class Crossing(_Closed):
 class Node(_Closed):
     """The next node of an interactive film."""
 
-    node: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    # The reply's grammar takes only the name that the choice taken leads to.
+    node: str = Field(
+        pattern=r"^[a-z][a-z0-9_]{0,39}$", json_schema_extra={"x-metier-one-of": "choices[text=chosen].to"}
+    )
     text: Annotated[str, Field(min_length=1, max_length=600)]
     choices: list[Choice] = Field(max_length=MOST_CHOICES)
     ending: bool

@@ -66,14 +66,16 @@ class Case(_Closed):
     language: Language | None = Field(default=None, description="language of the reply; en if not given")
 
 
+# The reply's grammar takes only the ids of passages that came with the input.
+PassageId = Annotated[str, Field(min_length=1, max_length=24, json_schema_extra={"x-metier-one-of": "passages[].id"})]
+
+
 class Reply(_Closed):
     """What the agent sends, and what the desk files. Fields that are decided come before the words."""
 
     intent: Intent | None = Field(default=None, description="left out where a log does not tell")
     escalate: bool = Field(description="whether a person must take over")
-    used: list[Annotated[str, Field(min_length=1, max_length=24)]] = Field(
-        default=[], max_length=4, description="ids of the passages that the reply stands on"
-    )
+    used: list[PassageId] = Field(default=[], max_length=4, description="ids of the passages that the reply stands on")
     reply: str = Field(min_length=1, max_length=LONGEST_REPLY)
 
 

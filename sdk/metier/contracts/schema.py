@@ -6,6 +6,7 @@ they come from.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple, cast
@@ -88,20 +89,27 @@ def nodes(schema: JsonSchema, stop_at: str | None = None) -> Iterator[Mapping[st
 
 
 ONE_OF = "x-metier-one-of"
-"""On a string of an output schema: it is one of the strings in that list field of the input, default included."""
+"""On a string of an output schema: it is one of the strings that its path finds in the input.
+
+`actions[]`, or `actions` for short, is each item of a list; `passages[].id` the `id` of each object in a list;
+`choices[text=chosen].to` the `to` of those objects whose `text` equals the input's `chosen`.
+"""
 
 
 def narrowed(output: JsonSchema, input: JsonSchema, value: Mapping[str, Any]) -> JsonSchema:
-    """An output schema for one input: each string with `x-metier-one-of` becomes an enum of that input's own list.
+    """An output schema for one input: each string with `x-metier-one-of` becomes an enum of that input's own strings.
 
-    A schema without the key comes back as it is. A list that is missing and has no default, or is empty, or is no
-    list of strings, leaves the string free: the key narrows a type, it never makes one that nothing satisfies.
+    A schema without the key comes back as it is. Strings that the node itself forbids do not count. Where none are
+    left, a list of such strings is empty, if it may be, and anything else stays free: the key narrows a type, it
+    never makes one that nothing satisfies. A field that is missing counts as its default.
     """
     fields = resolve(input, input).get("properties", {})
+    given = {**{name: resolve(input, node).get("default") for name, node in fields.items()}, **value}
 
-    def listed(name: str) -> list[str]:
-        strings = value.get(name, resolve(input, fields.get(name, {})).get("default"))
-        return strings if isinstance(strings, list) and all(isinstance(item, str) for item in strings) else []
+    def strings(node: Mapping[str, Any]) -> list[str]:
+        path, plain = str(node[ONE_OF]), dict(node)
+        found = dict.fromkeys(text for text in _found(given, path) if isinstance(text, str))
+        return [text for text in found if not problems(plain, text)]
 
     def at(node: Any) -> Any:
         if isinstance(node, list):
@@ -110,12 +118,30 @@ def narrowed(output: JsonSchema, input: JsonSchema, value: Mapping[str, Any]) ->
         if not isinstance(node, Mapping):
             return node
         inner = {key: item if key in _VALUES else at(item) for key, item in node.items()}
-        name = node.get(ONE_OF)
-        if isinstance(name, str) and (strings := listed(name)):
-            inner["enum"] = list(dict.fromkeys(strings))
+        if isinstance(node.get(ONE_OF), str) and (among := strings(node)):
+            inner["enum"] = among
+        match node:
+            case {"items": {"x-metier-one-of": str()} as items} if not node.get("minItems") and not strings(items):
+                inner["maxItems"] = 0
         return node if inner == node else inner
 
     return cast(JsonSchema, at(output))
+
+
+_STEP = re.compile(r"(?P<field>[^.\[\]]+)(?P<each>\[(?:(?P<key>[^=\]]+)=(?P<same>[^\]]+))?\])?(?:\.|$)")
+
+
+def _found(given: Mapping[str, Any], path: str) -> list[Any]:
+    """What a path finds in an input: nothing, where it leads nowhere."""
+    found: list[Any] = [given]
+    for step in _STEP.finditer(path if "[" in path else f"{path}[]"):
+        found = [item[step["field"]] for item in found if isinstance(item, Mapping) and step["field"] in item]
+        if step["each"]:
+            found = [item for items in found if isinstance(items, list) for item in items]
+        if step["key"]:
+            wanted = given.get(step["same"])
+            found = [item for item in found if isinstance(item, Mapping) and item.get(step["key"]) == wanted]
+    return found
 
 
 _VALUES = frozenset({"enum", "const", "default", "examples"})
