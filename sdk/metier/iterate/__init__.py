@@ -1,0 +1,21 @@
+"""The loop from users back to weights: feedback kept, made into samples, learnt from, judged, and put to work.
+
+Torch loads only when something is trained or measured in it.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "records": "Answer Event",
+    "store": "FeedbackStore",
+}
+_WHERE = {name: f"metier.iterate.{module}" for module, names in _HOME.items() for name in names.split()}
+
+__all__ = [*_WHERE]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'metier.iterate' has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)

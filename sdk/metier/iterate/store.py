@@ -1,0 +1,242 @@
+"""The feedback store: one SQLite file that any number of threads and processes write, and that no crash empties.
+
+What a call has returned from is on the disk: the journal is a write-ahead log with `synchronous=FULL`
+(https://www.sqlite.org/pragma.html#pragma_synchronous), so that a killed process, or a power cut, loses nothing that
+was acknowledged. It knows answers and events; what they teach is `harvest`'s business.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from pydantic import ValidationError
+
+from metier.contracts import DataError, Feedback, UsageError, Value
+from metier.iterate.records import Answer, Event, EventKind, Told
+from metier.iterate.tables import migrate
+
+BUSY_SECONDS = 30.0
+"""How long a writer waits for another process's turn."""
+
+PAGE = 500
+"""Rows read at a time: a reader never holds the file while its caller works."""
+
+
+class Erased(NamedTuple):
+    """What `erase` or `sweep` took away."""
+
+    answers: int
+    events: int
+
+
+class FeedbackStore:
+    """Answers and events in one file. Use as a context manager, or call `close`. Safe to use from any thread."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Open the file, made where missing, its tables brought up to date.
+
+        Raises:
+            DataError: it is no feedback store, is damaged, or was written by a newer Metier.
+        """
+        self.path = Path(path).expanduser()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.RLock()
+        try:
+            self._db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute("PRAGMA foreign_keys = ON")
+            self._db.execute("PRAGMA secure_delete = ON")  # what was erased is overwritten, not only unlinked
+            migrate(self._db, str(self.path))
+        except sqlite3.DatabaseError as error:
+            raise DataError(
+                f"the feedback store cannot be opened: {error}", where=str(self.path), remedy="name another file"
+            ) from error
+
+    def add(self, *rows: Answer | Event) -> None:
+        """Write answers and events, all or none; on the disk when this returns. A row whose id is there is passed over.
+
+        Raises:
+            UsageError: an event is about an answer that the store does not hold.
+        """
+        with self._writing() as db:
+            for row in rows:
+                if isinstance(row, Answer):
+                    until = row.keep_until.timestamp() if row.keep_until else None
+                    db.execute(
+                        "INSERT OR IGNORE INTO answers (id, at, task, user, adapter, body, keep_until)"
+                        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                        (row.id, row.at.timestamp(), row.task, row.user, row.adapter, row.model_dump_json(), until),
+                    )
+                elif db.execute("SELECT 1 FROM answers WHERE id = ?", (row.answer,)).fetchone() is None:
+                    raise UsageError(
+                        f"there is no answer {row.answer}", where=str(self.path), remedy="record the answer first"
+                    )
+                else:
+                    db.execute(
+                        "INSERT OR IGNORE INTO events (id, answer, at, kind, user, body) VALUES (?, ?, ?, ?, ?, ?)",
+                        (row.id, row.answer, row.at.timestamp(), row.kind, row.user, row.model_dump_json()),
+                    )
+
+    def tell(self, answer: str, kind: EventKind, **fields: Any) -> Event:
+        """Write what a user did with an answer: `store.tell(id, "edited", edited_to={…}, user="u7")`.
+
+        Args:
+            answer: id of an answer in the store.
+            kind: accepted, edited, rejected, chosen, rated or comment.
+            **fields: of `Event`.
+
+        Raises:
+            UsageError: there is no such answer, or a field is missing or wrong.
+        """
+        try:
+            event = Event(answer=answer, kind=kind, **fields)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"]))
+            raise UsageError(
+                f"{field}: {first['msg']}" if field else first["msg"], remedy="see the fields of Event"
+            ) from error
+        self.add(event)
+        return event
+
+    def record(self, feedback: Feedback, *, consent: bool = False, among: Iterable[Value] = ()) -> str:
+        """Write an answer and what was done with it in one call, for a product that keeps no ids; the answer's id.
+
+        Args:
+            feedback: as the contracts have it.
+            consent: whether the user agreed that it may be learnt from.
+            among: the other answers, where the event is `chosen`.
+        """
+        when = {"at": feedback.at} if feedback.at else {}
+        answer = Answer(
+            task=feedback.task,
+            input=feedback.input,
+            output=feedback.answer,
+            language=feedback.language,
+            user=feedback.user,
+            bundle=feedback.bundle,
+            adapter=feedback.adapter,
+            consent=consent,
+            **when,
+        )
+        event = Event(
+            answer=answer.id,
+            kind=feedback.event.value,
+            user=feedback.user,
+            edited_to=feedback.edited_to,
+            among=tuple(among),
+            rating=feedback.rating,
+            comment=feedback.comment,
+            **when,
+        )
+        self.add(answer, event)
+        return answer.id
+
+    def answer(self, id: str) -> Answer | None:
+        """The answer of that id."""
+        with self._lock:
+            row = self._db.execute("SELECT body FROM answers WHERE id = ?", (id,)).fetchone()
+        return Answer.model_validate_json(row[0]) if row else None
+
+    def answers(self, task: str | None = None) -> Iterator[Answer]:
+        """Answers in the order of writing."""
+        for _, body in self._pages("SELECT number, body FROM answers WHERE (:task IS NULL OR task = :task)", "", task):
+            yield Answer.model_validate_json(body)
+
+    def told(self, task: str | None = None, *, after: int = 0) -> Iterator[Told]:
+        """Events with their answers, in the order of writing.
+
+        Args:
+            task: of one task only.
+            after: only those with a larger number.
+        """
+        query = (
+            "SELECT e.number AS number, a.body, e.body FROM events e JOIN answers a ON a.id = e.answer"
+            " WHERE (:task IS NULL OR a.task = :task)"
+        )
+        for number, answer, event in self._pages(query, "e.", task, after):
+            yield Told(
+                number=number,
+                answer=Answer.model_validate_json(answer),
+                event=Event.model_validate_json(event),
+            )
+
+    def last(self) -> int:
+        """Number of the newest event; 0 where there is none."""
+        with self._lock:
+            return int(self._db.execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0])
+
+    def counts(self, task: str | None = None) -> dict[str, int]:
+        """How many answers there are, and how many events of each kind."""
+        with self._lock:
+            answers = self._db.execute("SELECT count(*) FROM answers WHERE ?1 IS NULL OR task = ?1", (task,)).fetchone()
+            kinds = self._db.execute(
+                "SELECT kind, count(*) FROM events JOIN answers ON answers.id = events.answer"
+                " WHERE ?1 IS NULL OR task = ?1 GROUP BY kind ORDER BY kind",
+                (task,),
+            ).fetchall()
+        return {"answers": int(answers[0]), **{str(kind): int(count) for kind, count in kinds}}
+
+    def erase(self, user: str) -> Erased:
+        """Delete all answers that a user was given, with all that was done with them, and all that the user did.
+
+        The bytes are overwritten and the log is emptied: the file does not hold them afterwards. Weights that were
+        trained on them do: `Registry.learnt_from` names those.
+        """
+        return self._delete("user = :it", "user = :it OR answer IN (SELECT id FROM answers WHERE user = :it)", user)
+
+    def sweep(self, now: datetime | None = None) -> Erased:
+        """Delete every answer whose time to be kept is over, with its events."""
+        moment = (now or datetime.now(UTC)).timestamp()
+        over = "keep_until <= :it"
+        return self._delete(over, f"answer IN (SELECT id FROM answers WHERE {over})", moment)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _delete(self, answers: str, events: str, it: Any) -> Erased:
+        with self._writing() as db:
+            gone = db.execute(f"DELETE FROM events WHERE {events}", {"it": it}).rowcount
+            erased = Erased(db.execute(f"DELETE FROM answers WHERE {answers}", {"it": it}).rowcount, gone)
+        with self._lock:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return erased
+
+    def _pages(self, query: str, table: str, task: str | None, after: int = 0) -> Iterator[tuple[Any, ...]]:
+        paged = f"{query} AND {table}number > :after ORDER BY {table}number LIMIT {PAGE}"
+        while True:
+            with self._lock:
+                rows = self._db.execute(paged, {"task": task, "after": after}).fetchall()
+            yield from rows
+            if len(rows) < PAGE:
+                return
+            after = rows[-1][0]
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
