@@ -13,7 +13,7 @@ from metier.plugins.command import Command
 
 Runner = Callable[..., subprocess.CompletedProcess[str]]
 HEAVY = ("torch", "transformers", "peft", "onnx", "onnxruntime", "pyarrow", "matplotlib")
-COMMANDS = ["plugins", "bases", "data", "fit", "adapt", "evaluate", "export", "run", "doctor", "quickstart"]
+COMMANDS = ["plugins", "bases", "data", "fit", "adapt", "evaluate", "export", "run", "doctor", "new", "quickstart"]
 
 
 @pytest.mark.parametrize("args", [["--help"], ["--version"], ["adapt", "--help"], ["plugins"]])
@@ -35,7 +35,9 @@ def test_every_command_has_help_and_is_in_the_list(command: str, metier: Runner)
     assert "Usage: metier " in own.stdout
 
 
-@pytest.mark.parametrize("line", ["plugins", "bases list", "bases show", "bases pull", "data report", "fit", "adapt"])
+@pytest.mark.parametrize(
+    "line", ["plugins", "bases list", "bases show", "bases pull", "data report", "fit", "adapt", "new"]
+)
 def test_every_result_can_be_had_as_json(line: str, metier: Runner) -> None:
     assert "--json" in metier(*line.split(), "--help", COLUMNS="200").stdout
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from metier.cli import adapt, bases, bundle, data, doctor, evaluate, export, fit, plugins, quickstart, run
+from metier.cli import adapt, bases, bundle, data, doctor, evaluate, export, fit, new, plugins, quickstart, run
 from metier.cli.failure import EXIT_CODES, failures
 
 DEBUG = "--debug"
@@ -76,6 +76,7 @@ app.command("export")(export.export)
 app.add_typer(bundle.app, name="bundle")
 app.command("run")(run.run)
 app.command("doctor")(doctor.doctor)
+app.command("new")(new.new)
 app.command("quickstart")(quickstart.quickstart)
 
 

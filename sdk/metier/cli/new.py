@@ -1,0 +1,34 @@
+"""`metier new`: a plugin for a trade of one's own, which passes its contract test as it is."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metier.cli.options import Json
+from metier.cli.screen import emit_json, say
+
+
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The trade: a-z, 0-9 and underscores, such as press.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to make.  [default: ./NAME]")] = None,
+    json: Json = False,
+) -> None:
+    """Make a plugin for your own trade: one task, a data adapter, a check, samples and tests, ready to be changed."""
+    from metier.plugins.scaffold import new_plugin
+
+    made = new_plugin(name, out or Path(name))
+    if json:
+        return emit_json(made)
+    folder = shlex.quote(str(made.folder))
+    say(f"{made.folder}: the task {made.task} in {len(made.files)} files")
+    return say(
+        "next:\n"
+        f"  pip install -e {folder} pytest\n"
+        f"  pytest {folder}\n"
+        f"  metier adapt {made.task} --out runs/{name}\n"
+        f"{folder}/README.md says what to change where"
+    )

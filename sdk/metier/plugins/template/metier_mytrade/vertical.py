@@ -1,0 +1,36 @@
+"""All that this trade hands over, as one object."""
+
+from pathlib import Path
+
+from metier.contracts import Lora, Recipe, SampleSet, Vertical
+from metier.data import TableAdapter
+
+from metier_mytrade.checks import CHECKS
+from metier_mytrade.task import title
+
+_HERE = Path(__file__).parent
+
+articles = TableAdapter(
+    "articles",
+    title,
+    columns={"Body": "text", "Headline": "title", "正文": "text", "标题": "title"},
+    example=_HERE / "examples" / "articles.csv",
+)
+
+vertical = Vertical(
+    name="mytrade",
+    version="0.1.0",
+    sdk=">=0.1,<0.2",
+    tasks=(title,),
+    data_adapters=(articles,),
+    checks=CHECKS,
+    recipes={title.name: Recipe(epochs=4, lora=Lora(rank=8, alpha=16), max_length=512)},
+    samples={
+        title.name: SampleSet(
+            train=_HERE / "samples" / "train.jsonl",
+            held_out=_HERE / "samples" / "held_out.jsonl",
+            statement=_HERE / "samples" / "README.md",
+            licence="CC0-1.0",
+        )
+    },
+)
