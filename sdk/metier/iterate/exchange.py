@@ -1,0 +1,68 @@
+"""The feedback store as JSON lines: an answer with its events a line, so that a file read back gives the same rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from metier.contracts import BadRow, DataError
+from metier.contracts.schema import Data
+from metier.data.json_lines import read_json_lines
+from metier.data.load import as_error
+from metier.iterate.records import Answer, Event
+from metier.iterate.store import FeedbackStore
+from metier.iterate.whole import whole_file
+
+
+class Line(Data):
+    """One line of the file."""
+
+    answer: Answer
+    events: tuple[Event, ...] = ()
+
+
+def lines_of(store: FeedbackStore, task: str | None = None) -> list[Line]:
+    """Every answer with its events, in the order of writing."""
+    events: dict[str, list[Event]] = {}
+    for told in store.told(task):
+        events.setdefault(told.answer.id, []).append(told.event)
+    return [Line(answer=answer, events=tuple(events.get(answer.id, ()))) for answer in store.answers(task)]
+
+
+def export_jsonl(store: FeedbackStore, path: str | Path, task: str | None = None) -> int:
+    """Write the store, or one task of it, whole or not at all; the number of answers."""
+    lines = lines_of(store, task)
+    with whole_file(Path(path)) as file:
+        file.writelines(line.model_dump_json() + "\n" for line in lines)
+    return len(lines)
+
+
+def import_jsonl(store: FeedbackStore, path: str | Path) -> int:
+    """Add every line of a file, all or none; rows that are there already are passed over. The number of lines.
+
+    Raises:
+        DataError: naming file, line and field of the first that does not fit.
+    """
+    rows: list[Answer | Event] = []
+    count = 0
+    for row in read_json_lines(Path(path), encoding="utf-8"):
+        if isinstance(row, BadRow):
+            raise as_error(row)
+        try:
+            line = Line.model_validate(row.values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise DataError(
+                f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+                where=str(row.provenance),
+                remedy='a line is {"answer": {"task": …, "input": …, "output": …}, "events": [{"kind": …}, …]}',
+            ) from error
+        if stray := next((event for event in line.events if event.answer != line.answer.id), None):
+            raise DataError(
+                f"events: {stray.id} is about the answer {stray.answer}, not the line's own", where=str(row.provenance)
+            )
+        rows += [line.answer, *line.events]
+        count += 1
+    store.add(*rows)
+    return count
