@@ -13,7 +13,7 @@ from metier.contracts import BadRow, Check, ContractError, DataAdapter, MetierEr
 from metier_adcopy.checks import CHECKS
 from metier_adcopy.facts import write_facts
 from metier_adcopy.reading import ADAPTERS
-from metier_adcopy.task import describe
+from metier_adcopy.tasks import describe
 
 
 def outcome(adapter: DataAdapter, suffix: str, content: bytes) -> None:

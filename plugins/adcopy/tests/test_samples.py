@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from metier_adcopy.checks import CHECKS
-from metier_adcopy.task import describe
+from metier_adcopy.tasks import describe
 from metier_adcopy.vertical import vertical
 
 SET = vertical().samples[describe.name]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metier_adcopy.checks.quantities import quantities
-from metier_adcopy.checks.words import Text, same, tokens
+from metier_adcopy.wording.quantities import quantities
+from metier_adcopy.wording.words import Text, same, tokens
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from metier.contracts import Check
+from metier_adcopy.checks.ad_limits import ad_limits
 from metier_adcopy.checks.advertising_law import advertising_law
+from metier_adcopy.checks.call_to_action import call_to_action
 from metier_adcopy.checks.facts_invented import facts_invented
 from metier_adcopy.checks.facts_stated import facts_stated
 from metier_adcopy.checks.ftc import ftc
+from metier_adcopy.checks.headlines_differ import headlines_differ
 from metier_adcopy.checks.length import length
+from metier_adcopy.checks.spoken_time import spoken_time
+from metier_adcopy.checks.ssml_valid import ssml_valid
 
-CHECKS: tuple[Check, ...] = (facts_stated, facts_invented, length, advertising_law, ftc)
+CHECKS: tuple[Check, ...] = (
+    facts_stated,
+    facts_invented,
+    length,
+    ad_limits,
+    headlines_differ,
+    call_to_action,
+    spoken_time,
+    ssml_valid,
+    advertising_law,
+    ftc,
+)
 
-__all__ = ["CHECKS", "advertising_law", "facts_invented", "facts_stated", "ftc", "length"]
+__all__ = ["CHECKS"]

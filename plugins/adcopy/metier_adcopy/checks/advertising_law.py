@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from metier.contracts import Check, Finding
-from metier_adcopy.checks.words import normalise
-from metier_adcopy.facts import Fact, known_facts
-from metier_adcopy.task import DESCRIBE
+from metier_adcopy.copy_of import pieces, sayable
+from metier_adcopy.facts import Fact
+from metier_adcopy.tasks import DESCRIBE, PRESENTER, SEARCH_ADS
+from metier_adcopy.wording.words import normalise
 
 _ABSOLUTE_RULE = "《中华人民共和国广告法》第九条第（三）项：不得使用“国家级”“最高级”“最佳”等用语"
 
@@ -73,7 +74,8 @@ _DATED = re.compile(r"(?:19|20)\d{2}\s?年|截至|连续\s?\d+\s?年")
 
 def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
     """One finding per banned term that no exemption covers."""
-    return list(_findings(normalise(str(output.get("text", ""))), known_facts(input)))
+    facts = sayable(input)
+    return [finding for text in pieces(output) for finding in _findings(normalise(text), facts)]
 
 
 def _findings(text: str, facts: Sequence[Fact]) -> Iterator[Finding]:
@@ -110,7 +112,7 @@ def _exempt(text: str, found: re.Match[str], names: Sequence[str], facts: Sequen
 
 advertising_law = Check(
     name="advertising_law",
-    tasks=(DESCRIBE,),
+    tasks=(DESCRIBE, SEARCH_ADS, PRESENTER),
     run=run,
     passing=({"facts": "名称[半亩茶], 产地[福鼎]"}, {"text": "半亩茶，产地福鼎，最佳饮用温度自己试。"}),
     failing=({"facts": "名称[半亩茶], 产地[福鼎]"}, {"text": "半亩茶，产地福鼎，全国最佳白茶。"}),

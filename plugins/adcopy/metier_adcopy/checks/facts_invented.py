@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from metier.contracts import Check, Finding
-from metier_adcopy.checks.claims import CHINESE, ENGLISH, FREE_OF, NOT_FREE_OF
-from metier_adcopy.checks.quantities import CURRENCIES, Quantity, quantities, units_in
-from metier_adcopy.checks.words import HAN, NUMBER_WORDS, STOPWORDS, Text, normalise, same, tokens
-from metier_adcopy.facts import Fact, known_facts
-from metier_adcopy.task import DESCRIBE
+from metier_adcopy.copy_of import brief, pieces, sayable
+from metier_adcopy.facts import Fact
+from metier_adcopy.tasks import DESCRIBE, PRESENTER, SEARCH_ADS
+from metier_adcopy.wording.claims import CHINESE, ENGLISH, FREE_OF, NOT_FREE_OF
+from metier_adcopy.wording.quantities import CURRENCIES, Quantity, quantities, units_in
+from metier_adcopy.wording.words import HAN, NUMBER_WORDS, STOPWORDS, Text, normalise, same, tokens
 
 RULE = "House rule: add nothing to the brief"
 
@@ -30,23 +31,24 @@ _KIN = {"english": "british"}
 
 def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
     """One finding per thing the text adds."""
-    facts = known_facts(input)
-    text = str(output.get("text", ""))
-    # An audience such as `parents of four-year-olds` may be addressed in its own words.
-    brief = ", ".join([*(f"{_spaced(f.key)} {f.value}" for f in facts), str(input.get("audience") or "")])
-    return [*_numbers(text, facts, brief), *_names(text, brief), *_claims(text, facts, brief)]
+    facts, known = sayable(input), brief(input)
+    text = "\n".join(pieces(output))
+    headed = "\n".join(piece for piece in pieces(output) if not _in_title_case(piece))
+    return [*_numbers(text, known), *_names(headed, known), *_claims(text, facts, known)]
 
 
-def _spaced(key: str) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key)
+def _in_title_case(piece: str) -> bool:
+    """Whether most words are capitalised, as in many headlines: a name cannot be told from a word then."""
+    words = [word for word in _WORD.findall(piece) if len(word) > 3 and not HAN.search(word)]
+    return len(words) > 2 and sum(word[0].isupper() for word in words) > 0.7 * len(words)
 
 
-def _numbers(text: str, facts: Sequence[Fact], brief: str) -> Iterator[Finding]:
+def _numbers(text: str, known: str) -> Iterator[Finding]:
     given: dict[str, set[str | None]] = {}
-    for quantity in quantities(brief):
+    for quantity in quantities(known):
         given.setdefault(quantity.number, set()).add(quantity.unit)
-    spelt = {token for token in tokens(brief) if token[0].isdigit()}
-    around = units_in(brief)
+    spelt = {token for token in tokens(known) if token[0].isdigit()}
+    around = units_in(known)
     for quantity in quantities(text):
         if quantity.number not in given and quantity.number not in spelt:
             yield _added(f"the number {quantity.excerpt}", quantity)
@@ -63,11 +65,11 @@ def _unit_given(quantity: Quantity, units: set[str | None], around: set[str]) ->
     return None in units and quantity.unit in around and quantity.unit not in CURRENCIES
 
 
-def _names(text: str, brief: str) -> Iterator[Finding]:
-    known = Text(brief)
+def _names(text: str, known: str) -> Iterator[Finding]:
+    given = Text(known)
     if HAN.search(text):
         for title in _TITLE_HAN.findall(text):
-            if re.sub(r"\s+", "", normalise(title)) not in known.squeezed:
+            if re.sub(r"\s+", "", normalise(title)) not in given.squeezed:
                 yield Finding(message=f"names 《{title}》, which is not in the brief", rule=RULE, excerpt=title)
     for match in _WORD.finditer(re.sub(HAN.pattern, lambda m: " ", text)):
         word = match[0]
@@ -79,25 +81,25 @@ def _names(text: str, brief: str) -> Iterator[Finding]:
             continue
         if _OPENS.search(text[: match.start()]) or (match.start() and text[match.start() - 1] == "'"):
             continue
-        if not all(_known(part, known) for part in tokens(plain)):
+        if not all(_known(part, given) for part in tokens(plain)):
             yield Finding(message=f"names {word}, which is not in the brief", rule=RULE, excerpt=word)
 
 
-def _known(word: str, brief: Text) -> bool:
+def _known(word: str, given: Text) -> bool:
     # Close is enough: a brief's `Itallian` is mended in copy. Codes such as IPX7 are one token there, two words here.
     return (
-        brief.has(word)
-        or any(t.startswith(word) for t in brief.tokens if any(c.isdigit() for c in t))
-        or any(same(_KIN.get(t, t), word) for t in brief.tokens)
+        given.has(word)
+        or any(t.startswith(word) for t in given.tokens if any(c.isdigit() for c in t))
+        or any(same(_KIN.get(t, t), word) for t in given.tokens)
     )
 
 
-def _claims(text: str, facts: Sequence[Fact], brief: str) -> Iterator[Finding]:
+def _claims(text: str, facts: Sequence[Fact], known: str) -> Iterator[Finding]:
     said = _flat(text)
     for fact in facts:  # A name may sound like a claim: a shop called The Organic Barn.
         if fact.key.casefold() in {"name", "brand", "title", "名称", "品牌", "店名"}:
             said = said.replace(_flat(fact.value), " ")
-    backed = _flat(brief)
+    backed = _flat(known)
     for claim in (*ENGLISH, *CHINESE):
         if (found := claim.pattern.search(said)) and not claim.backing.search(backed):
             yield Finding(
@@ -105,9 +107,9 @@ def _claims(text: str, facts: Sequence[Fact], brief: str) -> Iterator[Finding]:
                 rule=RULE,
                 excerpt=found[0].strip(),
             )
-    known = Text(brief)
+    words = Text(known)
     for found in FREE_OF.finditer(said):
-        if found[1] not in NOT_FREE_OF and not known.has(found[1]):
+        if found[1] not in NOT_FREE_OF and not words.has(found[1]):
             yield Finding(message=f"claims {found[0]}, which is not in the brief", rule=RULE, excerpt=found[0])
 
 
@@ -121,7 +123,7 @@ def _added(what: str, quantity: Quantity) -> Finding:
 
 facts_invented = Check(
     name="facts_invented",
-    tasks=(DESCRIBE,),
+    tasks=(DESCRIBE, SEARCH_ADS, PRESENTER),
     run=run,
     passing=(
         {"facts": "name[Pell & Finch overshirt], colour[rust], price[£68]"},

@@ -11,12 +11,13 @@ from itertools import pairwise
 from typing import Any
 
 from metier.contracts import Check, Finding
-from metier_adcopy.checks.quantities import quantities
-from metier_adcopy.checks.wording import other_words
-from metier_adcopy.checks.words import HAN, Text, content, normalise, tokens
-from metier_adcopy.checks.yes_no import says, yes_no
+from metier_adcopy.copy_of import pieces
 from metier_adcopy.facts import Fact, known_facts
-from metier_adcopy.task import DESCRIBE
+from metier_adcopy.tasks import DESCRIBE, PRESENTER, SEARCH_ADS
+from metier_adcopy.wording.other_words import other_words
+from metier_adcopy.wording.quantities import quantities
+from metier_adcopy.wording.words import HAN, Text, content, normalise, tokens
+from metier_adcopy.wording.yes_no import says, yes_no
 
 RULE = "House rule: state every fact of the brief"
 
@@ -36,7 +37,7 @@ _MOST = 0.6
 
 def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
     """One finding per fact that the text leaves out or turns round."""
-    text = Text(str(output.get("text", "")))
+    text = Text("\n".join(pieces(output)))
     return [
         Finding(message=f"does not state {fact.key}[{fact.value}]", rule=RULE)
         for fact in known_facts(input)
@@ -126,7 +127,7 @@ def _phrase_in_chinese(text: Text, phrase: str) -> bool:
 
 facts_stated = Check(
     name="facts_stated",
-    tasks=(DESCRIBE,),
+    tasks=(DESCRIBE, SEARCH_ADS, PRESENTER),
     run=run,
     passing=(
         {"facts": "name[Alimentum], area[city centre], familyFriendly[no]"},

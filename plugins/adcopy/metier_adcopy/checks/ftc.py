@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from metier.contracts import Check, Finding
-from metier_adcopy.checks.words import normalise
-from metier_adcopy.facts import known_facts
-from metier_adcopy.task import DESCRIBE
+from metier_adcopy.copy_of import pieces, sayable
+from metier_adcopy.tasks import DESCRIBE, PRESENTER, SEARCH_ADS
+from metier_adcopy.wording.words import normalise
 
 _SUBSTANTIATION = "FTC Act § 5 (15 U.S.C. 45) and Advertising Substantiation Statement (1984)"
 _HEALTH = "FTC Act §§ 5, 12 and Health Products Compliance Guidance (2022)"
@@ -160,17 +160,22 @@ _RULES = (
 
 def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
     """One finding per claim that the brief does not back, or that no brief can."""
-    facts = known_facts(input)
-    said = _flat(str(output.get("text", "")))
-    for fact in facts:  # A shop may be called Best Ever: its name is no claim.
-        if normalise(fact.key) in {"name", "brand", "title"}:
-            said = said.replace(_flat(fact.value), " ")
-    brief = _flat(", ".join(f"{fact.key} {fact.value}" for fact in facts))
-    return [
-        Finding(message=f"{rule.what}: {found[0].strip()}", rule=rule.rule, excerpt=found[0].strip())
-        for rule in _RULES
-        if (found := rule.pattern.search(said)) and not (rule.backing and rule.backing.search(brief))
-    ]
+    facts = sayable(input)
+    # A shop may be called Best Ever: its name is no claim.
+    names = [_flat(fact.value) for fact in facts if normalise(fact.key) in {"name", "brand", "title"}]
+    known = _flat(", ".join(f"{fact.key} {fact.value}" for fact in facts))
+    found: dict[tuple[str, str], Finding] = {}
+    for piece in pieces(output):
+        said = _flat(piece)
+        for name in names:
+            said = said.replace(name, " ")
+        for rule in _RULES:
+            if (claim := rule.pattern.search(said)) and not (rule.backing and rule.backing.search(known)):
+                words = claim[0].strip()
+                found.setdefault(
+                    (rule.what, words), Finding(message=f"{rule.what}: {words}", rule=rule.rule, excerpt=words)
+                )
+    return list(found.values())
 
 
 def _flat(text: str) -> str:
@@ -179,7 +184,7 @@ def _flat(text: str) -> str:
 
 ftc = Check(
     name="ftc",
-    tasks=(DESCRIBE,),
+    tasks=(DESCRIBE, SEARCH_ADS, PRESENTER),
     run=run,
     passing=(
         {"facts": "name[Aurora Glow], product[vitamin C cream], size[50 ml]"},

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metier.contracts import Check, Finding
-from metier_adcopy.task import DESCRIBE
+from metier_adcopy.tasks import DESCRIBE
 
 RULE = "Google Ads, text ad specifications: a double-width character counts as two"
 

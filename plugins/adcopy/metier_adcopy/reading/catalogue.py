@@ -12,7 +12,7 @@ from metier_adcopy.facts import Fact
 from metier_adcopy.reading.columns import label_of, role_of, unit_of
 from metier_adcopy.reading.samples_from import facts_of, sample_of
 from metier_adcopy.reading.tables import header, rows_with, text
-from metier_adcopy.task import DESCRIBE
+from metier_adcopy.tasks import DESCRIBE
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from metier.contracts import BadRow, Sample
 from metier_adcopy.reading.samples_from import sample_of
 from metier_adcopy.reading.tables import header, rows_with, text
-from metier_adcopy.task import DESCRIBE
+from metier_adcopy.tasks import DESCRIBE
 
 _MEANING = ("mr", "meaning_representation", "meaning representation")
 _REFERENCE = ("ref", "reference", "human_reference")

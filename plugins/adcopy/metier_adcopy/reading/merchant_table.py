@@ -10,7 +10,7 @@ from pathlib import Path
 from metier.contracts import BadRow, Sample
 from metier_adcopy.reading.merchant import DESCRIPTION, sample_of_product
 from metier_adcopy.reading.tables import header, rows_with, text
-from metier_adcopy.task import DESCRIBE
+from metier_adcopy.tasks import DESCRIBE
 
 # What a feed has and an ordinary catalogue has not, beside title and description.
 _TELLING = {"image_link", "availability", "gtin", "mpn", "google_product_category", "link", "identifier_exists"}

@@ -18,7 +18,7 @@ from defusedxml.expatreader import DefusedExpatParser
 
 from metier.contracts import BadRow, DataError, Provenance, Sample
 from metier_adcopy.reading.merchant import NAMESPACE, SPOKEN_FOR, sample_of_product
-from metier_adcopy.task import DESCRIBE
+from metier_adcopy.tasks import DESCRIBE
 
 _CHUNK = 64 * 1024
 """Bytes fed at a time."""

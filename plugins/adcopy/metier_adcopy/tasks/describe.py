@@ -1,5 +1,4 @@
-"""The task `adcopy.describe`: product facts in, one description out. Prompts are short, since each token of them is
-paid for in every training step and every request."""
+"""`adcopy.describe`: product facts in, one description out."""
 
 from __future__ import annotations
 
