@@ -12,7 +12,16 @@ from typing import Any
 from metier.adapt.loop import State
 from metier.adapt.recipe_file import write_recipe
 from metier.bases.finetune import write_card
-from metier.contracts import Base, DataSummary, FineTuneCard, Recipe, Sample, TaskContract, samples_sha256
+from metier.contracts import (
+    AlignmentStep,
+    Base,
+    DataSummary,
+    FineTuneCard,
+    Recipe,
+    Sample,
+    TaskContract,
+    samples_sha256,
+)
 from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
 
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors")
@@ -29,6 +38,7 @@ def write(
     train: Sequence[Sample],
     held_out: Sequence[Sample],
     state: State,
+    alignment: Sequence[AlignmentStep] = (),
 ) -> FineTuneCard:
     """Write weights, then the recipe and samples, and the card last: a folder with a card is whole."""
     part = out / _PART
@@ -51,6 +61,7 @@ def write(
         weights_sha256=hashlib.sha256((out / WEIGHTS).read_bytes()).hexdigest(),
         versions={name: version(name) for name in _LIBRARIES},
         training=_figures(state),
+        alignment=tuple(alignment),
         created=datetime.now(UTC).replace(microsecond=0),
     )
     write_card(out, card)

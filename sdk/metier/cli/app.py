@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from metier.cli import adapt, bases, bundle, data, doctor, evaluate, export, fit, new, plugins, quickstart, run
+from metier.cli import adapt, bases, bundle, data, doctor, evaluate, export, fit, new, plugins, prefer, quickstart, run
 from metier.cli.failure import EXIT_CODES, failures
 
 DEBUG = "--debug"
@@ -71,6 +71,7 @@ app.add_typer(bases.app, name="bases")
 app.add_typer(data.app, name="data")
 app.command("fit")(fit.fit)
 app.command("adapt")(adapt.adapt)
+app.command("prefer")(prefer.prefer)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.add_typer(bundle.app, name="bundle")

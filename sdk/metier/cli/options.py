@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
 from metier.contracts import UsageError
+from metier.contracts.alignment import Schedule
 from metier.contracts.bundle import Precision
+
+AnySettings = TypeVar("AnySettings", bound=Schedule)
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout, and nothing else there.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
@@ -30,6 +33,10 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", envvar="METIER_SET", help="One value of the recipe, as lora.rank=8."),
 ]
 
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One setting of the method, as beta=0.2; may be given again."),
+]
 
 Bad = Annotated[
     Literal["raise", "skip"],
@@ -53,3 +60,15 @@ def pairs(text: str | None, option: str) -> dict[str, str]:
         if part.strip():
             found[left.strip()] = right.strip()
     return found
+
+
+def settings_of(kind: type[AnySettings], given: list[str] | None) -> AnySettings:
+    """A method's settings, with `KEY=VALUE` over what it comes with.
+
+    Raises:
+        UsageError: a part has no `=`. RecipeError: a key or value is wrong.
+    """
+    import yaml
+
+    values = {key: value for text in given or [] for key, value in pairs(text, "--set").items()}
+    return kind.parse({key: yaml.safe_load(value) for key, value in values.items()})

@@ -2,6 +2,7 @@
 payload's own file, no torch, no onnxruntime."""
 
 from metier.contracts.adapter import DataAdapter
+from metier.contracts.alignment import AlignmentStep, Dpo, Grpo, Kto, Ppo, RewardModelling
 from metier.contracts.base import Base
 from metier.contracts.bridge import Bridge
 from metier.contracts.bundle import Manifest
@@ -43,6 +44,7 @@ from metier.contracts.vertical import SampleSet, Vertical
 
 __all__ = [
     "SCHEMA_VERSION",
+    "AlignmentStep",
     "BadRow",
     "Base",
     "BaseError",
@@ -54,6 +56,7 @@ __all__ = [
     "DataError",
     "DataSummary",
     "DeviceError",
+    "Dpo",
     "ExportError",
     "Feedback",
     "FeedbackEvent",
@@ -62,7 +65,9 @@ __all__ = [
     "FineTuneCard",
     "FitFinding",
     "FitReport",
+    "Grpo",
     "Image",
+    "Kto",
     "Lora",
     "Manifest",
     "Mesh",
@@ -70,6 +75,7 @@ __all__ = [
     "Modality",
     "Payload",
     "PluginError",
+    "Ppo",
     "Preference",
     "Problem",
     "Prompt",
@@ -79,6 +85,7 @@ __all__ = [
     "ReplyFormat",
     "RequestError",
     "ResourceError",
+    "RewardModelling",
     "Sample",
     "SampleSet",
     "Speech",

@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import AwareDatetime, JsonValue, ValidationError
 
+from metier.contracts.alignment import AlignmentStep
 from metier.contracts.base import Base
 from metier.contracts.errors import PluginError
 from metier.contracts.recipe import Recipe
@@ -47,6 +48,8 @@ class FineTuneCard(Data):
     """seconds, steps, tokens, tokens_per_second, train_loss, held_out_loss, best_step."""
     metrics: dict[str, JsonValue] = {}
     """What `evaluate` measured, before and after."""
+    alignment: tuple[AlignmentStep, ...] = ()
+    """Steps after supervised fine-tuning, in order."""
     created: AwareDatetime | None = None
 
 

@@ -1,0 +1,170 @@
+"""One alignment run: what it depends on, the folder that is its own while it runs, and the fine-tune it leaves.
+
+It knows nothing about methods. Killed at any moment it leaves a checkpoint, or what was there before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from metier.adapt import result
+from metier.adapt.failures import said_clearly
+from metier.adapt.loop import State
+from metier.align.start import Begin, recipe_of, weights_of
+from metier.bases.finetune import load_finetune
+from metier.bases.resolve import LocalBase
+from metier.contracts import AlignmentStep, FineTune, Sample, TaskContract, UsageError
+from metier.contracts.alignment import Alignment
+from metier.contracts.finetune import CARD
+
+CHECKPOINT = "checkpoint"
+_LOCK = ".lock"
+_RUN = "run"
+
+
+def digest(*parts: object) -> str:
+    """One hash of several things."""
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that the weights of an alignment depend on, and where they go."""
+
+    out: Path
+    begin: Begin
+    base: LocalBase
+    contracts: Mapping[str, TaskContract]
+    settings: Alignment
+    data: str
+    """Hash of what is learnt from: preferences, or prompts and rewards."""
+    count: int
+    """Preferences, judged answers, or prompts."""
+
+    @property
+    def run(self) -> str:
+        """The run's fingerprint: the same run again goes on, another one is refused."""
+        settings = self.settings.model_dump_json(exclude={"checkpoint_seconds"})
+        recipe = recipe_of(self.begin).model_dump_json(exclude={"checkpoint_seconds"})
+        tasks = [task.model_dump_json() for task in self.contracts.values()]
+        return digest(settings, recipe, *tasks, self.data, weights_of(self.begin), self.base.sha256)
+
+    def finished(self) -> FineTune | None:
+        """The fine-tune that this very run has left; None where it has not ended.
+
+        Raises:
+            UsageError: the folder holds the result of another run.
+        """
+        if not (self.out / CARD).is_file():
+            return None
+        found = load_finetune(self.out)
+        if found.card.alignment and found.card.alignment[-1].run == self.run:
+            return found
+        raise UsageError(
+            f"the folder already holds the fine-tune {found.card.name}, of another run",
+            where=str(self.out),
+            remedy="choose another output folder, or start over without resuming to replace it",
+        )
+
+    @contextmanager
+    def claimed(self, *, resume: bool) -> Iterator[Path]:
+        """The checkpoint folder, this process's alone inside the block. See `claimed`."""
+        with claimed(self.out, self.run, resume=resume) as folder:
+            yield folder
+
+    def finish(
+        self,
+        adapted: Any,
+        state: State,
+        *,
+        train: Sequence[Sample],
+        held_out: Sequence[Sample] = (),
+        figures: Mapping[str, float] | None = None,
+    ) -> FineTune:
+        """Write the fine-tune's folder, its card last, then let go of the checkpoints.
+
+        Args:
+            adapted: the PEFT model.
+            state: what the run has come to.
+            train: samples to keep with it, from which an int4 export takes its calibration.
+            held_out: samples to keep apart; those of the fine-tune it began from where none are given.
+            figures: for the step's entry on the card.
+        """
+        step = AlignmentStep(
+            settings=self.settings,
+            began_from=weights_of(self.begin),
+            data_sha256=self.data,
+            count=self.count,
+            run=self.run,
+            figures=dict(figures or {}),
+        )
+        earlier = self.begin.card.alignment if isinstance(self.begin, FineTune) else ()
+        card = result.write(
+            self.out,
+            adapted,
+            tasks=list(self.contracts.values()),
+            base=self.base.card,
+            recipe=recipe_of(self.begin),
+            train=train,
+            held_out=held_out or _kept(self.begin),
+            state=state,
+            alignment=(*earlier, step),
+        )
+        shutil.rmtree(self.out / CHECKPOINT, ignore_errors=True)
+        return FineTune(path=self.out, card=card)
+
+
+@contextmanager
+def claimed(out: Path, run: str, *, resume: bool) -> Iterator[Path]:
+    """The checkpoint folder below `out`, this process's alone inside the block.
+
+    Args:
+        out: folder of the result; made if missing.
+        run: fingerprint of the run.
+        resume: False throws away what an earlier run left.
+
+    Raises:
+        UsageError: another process works there, or the checkpoints are another run's.
+        ResourceError: memory or disk ran out inside the block.
+    """
+    with said_clearly(out):
+        out.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(out / _LOCK, timeout=0):
+                yield _opened(out / CHECKPOINT, run, resume=resume)
+                with suppress(OSError):  # Windows deletes no open file; a lock file left behind does no harm
+                    (out / _LOCK).unlink()
+        except Timeout as error:
+            raise UsageError(
+                "another process is training into this folder", where=str(out), remedy="wait for it, or choose another"
+            ) from error
+
+
+def _opened(folder: Path, run: str, *, resume: bool) -> Path:
+    mark = folder / _RUN
+    if not resume:
+        (folder.parent / CARD).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    elif mark.is_file() and mark.read_text("utf-8") not in ("", run):
+        raise UsageError(
+            "the folder holds the checkpoint of another run",
+            where=str(folder),
+            remedy="choose another output folder, or start over without resuming",
+        )
+    folder.mkdir(exist_ok=True)
+    mark.write_text(run, "utf-8")
+    return folder
+
+
+def _kept(begin: Begin) -> list[Sample]:
+    file = begin.path / "held_out.jsonl" if isinstance(begin, FineTune) else None
+    lines = file.read_text("utf-8").splitlines() if file and file.is_file() else []
+    return [Sample.model_validate_json(line) for line in lines if line.strip()]

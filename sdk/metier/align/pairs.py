@@ -1,0 +1,123 @@
+"""Preferences and judged answers as token ids, rendered exactly as supervised fine-tuning renders its samples."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from metier.adapt.examples import encode_samples
+from metier.contracts import DataError, Preference, Sample, TaskContract
+from metier.runtime.tokenizer import ChatTokenizer
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One preference as the model sees it."""
+
+    prompt: tuple[int, ...]
+    chosen: tuple[int, ...]
+    """The reply's tokens and the end token."""
+    rejected: tuple[int, ...]
+
+
+def chosen_of(preference: Preference) -> Sample:
+    """The preferred answer as a sample."""
+    return _sample(preference, chosen=True)
+
+
+def rejected_of(preference: Preference) -> Sample:
+    """The other answer, in a sample's form."""
+    return _sample(preference, chosen=False)
+
+
+def encode_pairs(
+    tokenizer: ChatTokenizer, tasks: Mapping[str, TaskContract], preferences: Sequence[Preference], max_length: int
+) -> list[Pair]:
+    """Pairs in the order of the preferences.
+
+    Raises:
+        UsageError: a preference belongs to another task.
+        DataError: its answers say the same, are too long (each named), or do not satisfy their contract.
+    """
+    chosen = encode_samples(tokenizer, tasks, [chosen_of(p) for p in preferences], max_length)
+    rejected = encode_samples(tokenizer, tasks, [rejected_of(p) for p in preferences], max_length)
+    pairs = [Pair(c.prompt, c.reply, r.reply) for c, r in zip(chosen, rejected, strict=True)]
+    for number, (pair, preference) in enumerate(zip(pairs, preferences, strict=True), 1):
+        if pair.chosen == pair.rejected:
+            raise DataError(
+                "the chosen and the rejected answer are the same",
+                where=str(preference.provenance or f"preference {number}"),
+                remedy="leave such pairs out: they say nothing",
+            )
+    return pairs
+
+
+def read_preferences(path: Path) -> list[Preference]:
+    """Preferences of a JSONL file, one a line, as `Preference` writes them.
+
+    Raises:
+        DataError: naming file and line.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"the file cannot be read: {error}", where=str(path)) from error
+    found: list[Preference] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            found.append(Preference.model_validate_json(line))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise DataError(
+                f"{'.'.join(map(str, first['loc'])) or 'the line'}: {first['msg']}",
+                where=f"{path}:{number}",
+                remedy='write {"task": …, "input": {…}, "chosen": {…}, "rejected": {…}}',
+            ) from error
+    return found
+
+
+def split_pairs(
+    preferences: Sequence[Preference], share: float, seed: int
+) -> tuple[list[Preference], list[Preference]]:
+    """(to learn from, held out), all pairs of one input on the same side; which side depends on input and seed alone.
+
+    Args:
+        preferences: at least one.
+        share: of the inputs to hold out, 0 to 1.
+        seed: of the choice.
+    """
+
+    def place(preference: Preference) -> float:
+        said = f"{seed}\n{preference.task}\n{json.dumps(preference.input, sort_keys=True)}"
+        return int.from_bytes(hashlib.sha256(said.encode()).digest()[:8], "big") / 2**64
+
+    apart = [place(p) < share for p in preferences]
+    return (
+        [p for p, held in zip(preferences, apart, strict=True) if not held],
+        [p for p, held in zip(preferences, apart, strict=True) if held],
+    )
+
+
+def preferences_sha256(preferences: Iterable[Preference]) -> str:
+    """Hash of what the preferences say, in order; provenance does not count."""
+    digest = hashlib.sha256()
+    for preference in preferences:
+        digest.update(preference.model_dump_json(exclude={"provenance"}).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _sample(preference: Preference, *, chosen: bool) -> Sample:
+    return Sample(
+        task=preference.task,
+        input=preference.input,
+        output=preference.chosen if chosen else preference.rejected,
+        language=preference.language,
+        provenance=preference.provenance,
+    )

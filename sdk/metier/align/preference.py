@@ -1,0 +1,198 @@
+"""Learning from preferences: DPO from pairs, KTO from single good and bad answers, by TRL, from a fine-tune on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metier.adapt.examples import Example, encode_samples
+from metier.adapt.loop import State
+from metier.adapt.surgery import ADAPTER, training_kernels
+from metier.align.job import Job, digest
+from metier.align.pairs import Pair, chosen_of, encode_pairs, preferences_sha256, rejected_of
+from metier.align.start import Begin, base_of, contracts_of, trainable
+from metier.align.trainer import Tell, arguments, quiet, tokenizer_of, train
+from metier.bases.resolve import LocalBase
+from metier.contracts import Dpo, FineTune, Kto, Preference, Sample, TaskContract, UsageError, samples_sha256
+from metier.runtime.tokenizer import ChatTokenizer
+
+_WARM_UP = 0.1
+"""Share of the steps over which the learning rate rises."""
+
+
+def prefer(
+    begin: Begin,
+    preferences: Sequence[Preference],
+    out: str | Path,
+    settings: Dpo | Kto | None = None,
+    *,
+    tasks: Sequence[TaskContract] = (),
+    held_out: Sequence[Sample] = (),
+    base: LocalBase | None = None,
+    resume: bool = True,
+    progress: Tell | None = None,
+    device: str = "auto",
+) -> FineTune:
+    """Align with preference pairs; KTO takes each pair as one good and one bad answer.
+
+    The reference policy is the fine-tune as it began, frozen, not the base: the pairs compare answers of that model,
+    and DPO's objective is derived for it (arXiv 2305.18290, section 4). Its log-probabilities are computed once.
+
+    Args:
+        begin: the fine-tune to go on from, or a recipe for fresh LoRA weights on its base.
+        preferences: pairs to learn from.
+        out: folder of the new fine-tune; made if missing.
+        settings: `Dpo` or `Kto`; None is DPO as it comes.
+        tasks: contracts of the pairs; the fine-tune's own where not given.
+        held_out: samples to keep with the fine-tune, for export and evaluation; nothing is learnt from them.
+        base: a base at hand; None resolves the one that `begin` names.
+        resume: False throws away what `out` holds of an earlier run.
+        progress: called after every step.
+        device: auto, cpu or cuda.
+
+    Raises:
+        UsageError: no preferences, another task's, or `out` belongs to another run or a running one.
+        DataError: answers too long, off their contract, or the same.
+        BaseError, DeviceError, ResourceError: as `adapt`.
+    """
+    good, bad = [chosen_of(p) for p in preferences], [rejected_of(p) for p in preferences]
+    settings = settings or Dpo()
+    if isinstance(settings, Kto):
+        same: dict[str, Any] = {"base": base, "resume": resume, "progress": progress, "device": device}
+        return judge(begin, good, bad, out, settings, tasks=tasks, held_out=held_out, **same)
+    if not preferences:
+        raise UsageError("there are no preferences to learn from", remedy="give at least one")
+    base, contracts = base or base_of(begin), contracts_of(begin, tasks)
+    job = Job(Path(out), begin, base, contracts, settings, preferences_sha256(preferences), len(preferences))
+    if resume and (done := job.finished()):
+        return done
+    with job.claimed(resume=resume) as folder:
+        pairs = encode_pairs(ChatTokenizer.load(base.path), contracts, preferences, settings.max_length)
+        adapted = trainable(base, begin, settings, device)
+        state = _learn(_dpo(adapted, settings, pairs, base, folder), adapted, settings, folder, progress)
+        return job.finish(adapted, state, train=good, held_out=held_out)
+
+
+def judge(
+    begin: Begin,
+    good: Sequence[Sample],
+    bad: Sequence[Sample],
+    out: str | Path,
+    settings: Kto | None = None,
+    *,
+    tasks: Sequence[TaskContract] = (),
+    held_out: Sequence[Sample] = (),
+    base: LocalBase | None = None,
+    resume: bool = True,
+    progress: Tell | None = None,
+    device: str = "auto",
+) -> FineTune:
+    """Align with answers that users accepted and answers that they rejected, which need not come in pairs (KTO).
+
+    Arguments, reference and errors are those of `prefer`; `good` and `bad` hold the answers as outputs.
+    """
+    settings = settings or Kto()
+    answers = [*good, *bad]
+    if len(answers) < 2:
+        raise UsageError("there are fewer than two judged answers", remedy="KTO learns from two or more")
+    base, contracts = base or base_of(begin), contracts_of(begin, tasks)
+    data = digest(samples_sha256(good), samples_sha256(bad))
+    job = Job(Path(out), begin, base, contracts, settings, data, len(answers))
+    if resume and (done := job.finished()):
+        return done
+    with job.claimed(resume=resume) as folder:
+        examples = encode_samples(ChatTokenizer.load(base.path), contracts, answers, settings.max_length)
+        adapted = trainable(base, begin, settings, device)
+        rows = kto_rows(examples, len(good), settings)
+        state = _learn(_kto(adapted, settings, rows, base, folder), adapted, settings, folder, progress)
+        return job.finish(adapted, state, train=good or bad, held_out=held_out)
+
+
+def kto_rows(examples: Sequence[Example], good: int, settings: Kto) -> dict[str, list[Any]]:
+    """Rows in a seeded order, each batch with its answers moved on by one, from which KTO estimates the KL.
+
+    TRL reads KTO's rows in the order they have, so good and bad are mixed here.
+
+    Args:
+        examples: the good ones first.
+        good: how many those are.
+        settings: for seed and batch size.
+    """
+    order = np.random.default_rng(settings.seed).permutation(len(examples)).tolist()
+    replies = [list(examples[i].reply) for i in order]
+    moved: list[list[int]] = []
+    for start in range(0, len(replies), settings.batch_size):
+        batch = replies[start : start + settings.batch_size]
+        moved += [batch[-1], *batch[:-1]]
+    return {
+        "prompt_ids": [list(examples[i].prompt) for i in order],
+        "completion_ids": replies,
+        "KL_completion_ids": moved,
+        "label": [i < good for i in order],
+    }
+
+
+def _dpo(adapted: Any, settings: Dpo, pairs: Sequence[Pair], base: LocalBase, folder: Path) -> Any:
+    from datasets import Dataset
+    from trl.trainer.dpo_config import DPOConfig
+    from trl.trainer.dpo_trainer import DPOTrainer
+
+    class Tokenised(DPOTrainer):
+        """DPO on token ids: text rendered once more could make other prompts than the product's."""
+
+        def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+            return dataset
+
+    own = {"beta": settings.beta, "label_smoothing": settings.label_smoothing, "precompute_ref_log_probs": True}
+    rows = {
+        "prompt_ids": [list(p.prompt) for p in pairs],
+        "chosen_ids": [list(p.chosen) for p in pairs],
+        "rejected_ids": [list(p.rejected) for p in pairs],
+    }
+    with quiet():
+        config = arguments(
+            DPOConfig, settings, folder, adapted.device,
+            num_train_epochs=settings.epochs, warmup_steps=_WARM_UP, max_length=None, **own,
+        )  # fmt: skip
+        return Tokenised(
+            adapted, args=config, train_dataset=Dataset.from_dict(rows), processing_class=tokenizer_of(base)
+        )
+
+
+def _kto(adapted: Any, settings: Kto, rows: dict[str, list[Any]], base: LocalBase, folder: Path) -> Any:
+    from datasets import Dataset
+    from trl.trainer.kto_config import KTOConfig
+    from trl.trainer.kto_trainer import KTOTrainer
+
+    class Tokenised(KTOTrainer):
+        """KTO on token ids."""
+
+        def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+            return dataset
+
+    own = {
+        "beta": settings.beta,
+        "desirable_weight": settings.desirable_weight,
+        "undesirable_weight": settings.undesirable_weight,
+        "precompute_ref_log_probs": True,
+    }
+    with quiet():
+        config = arguments(
+            KTOConfig, settings, folder, adapted.device,
+            num_train_epochs=settings.epochs, warmup_steps=_WARM_UP, max_length=None, **own,
+        )  # fmt: skip
+        return Tokenised(
+            adapted, args=config, train_dataset=Dataset.from_dict(rows), processing_class=tokenizer_of(base)
+        )
+
+
+def _learn(trainer: Any, adapted: Any, settings: Dpo | Kto, folder: Path, progress: Tell | None) -> State:
+    # TRL's frozen copy has had its say: without it the kernels fit, and checkpoints hold the policy alone.
+    adapted.delete_adapter("ref")
+    adapted.set_adapter(ADAPTER)
+    adapted.train()
+    with training_kernels(adapted):
+        return train(trainer, folder, settings.checkpoint_seconds, progress)

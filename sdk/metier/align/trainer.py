@@ -1,0 +1,166 @@
+"""transformers' Trainer as TRL's methods use it: arguments, checkpoints by the clock, resuming, progress.
+
+The one place that knows the Trainer's options; it knows nothing about what is learnt.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metier.adapt.loop import Progress, State
+from metier.bases.resolve import LocalBase
+from metier.contracts.alignment import Schedule
+
+_STATE = "trainer_state.json"
+_OURS = "metier.json"
+Tell = Callable[[Progress], None]
+
+
+def arguments(kind: Any, settings: Schedule, folder: Path, device: torch.device, **own: Any) -> Any:
+    """A TRL config of class `kind`: ours where it matters, the method's `own`, nothing reported anywhere."""
+    return kind(
+        output_dir=str(folder),
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        max_grad_norm=settings.max_grad_norm,
+        seed=settings.seed,
+        lr_scheduler_type=own.pop("lr_scheduler_type", "linear"),
+        optim="adamw_torch",
+        weight_decay=0.0,
+        use_cpu=device.type == "cpu",
+        bf16=False,  # the base is loaded in the dtype that was chosen; autocast would cast once more
+        gradient_checkpointing=False,
+        report_to=[],
+        save_strategy="no",  # the clock decides: see `_Clock`
+        save_total_limit=2,
+        logging_strategy="steps",
+        logging_steps=1,
+        logging_first_step=True,
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        **own,
+    )
+
+
+def train(trainer: Any, folder: Path, every: float, tell: Tell | None) -> State:
+    """Run a trainer to its end, from the last whole checkpoint in `folder` on.
+
+    Args:
+        trainer: TRL's, not yet run.
+        folder: where its checkpoints are.
+        every: seconds between checkpoints.
+        tell: called after every step.
+    """
+    from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+    clock = _clock(every, tell, folder)
+    for callback in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
+    trainer.add_callback(clock)
+    with quiet():
+        trainer.train(resume_from_checkpoint=whole_checkpoint(folder))
+    state: State = clock.result
+    return state
+
+
+def whole_checkpoint(folder: Path) -> str | None:
+    """The latest checkpoint that was written to its end: the trainer's state is what comes last."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[-1]), reverse=True)
+    for path in found:
+        try:
+            json.loads((path / _STATE).read_text("utf-8"))
+        except (OSError, ValueError):
+            continue
+        return str(path)
+    return None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Libraries that print bars and advice: off the user's screen, except for what is an error."""
+    before, level = os.environ.get("TQDM_DISABLE"), logging.root.manager.disable
+    os.environ["TQDM_DISABLE"] = "1"
+    logging.disable(logging.WARNING)
+    import datasets
+
+    bars = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+        if not bars:
+            datasets.enable_progress_bars()
+        if before is None:
+            del os.environ["TQDM_DISABLE"]
+        else:
+            os.environ["TQDM_DISABLE"] = before
+
+
+def tokenizer_of(base: LocalBase) -> Any:
+    """transformers' own tokenizer of a base: TRL wants one, for padding."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(base.path, local_files_only=True)
+
+
+def _clock(every: float, tell: Tell | None, folder: Path) -> Any:
+    from transformers import TrainerCallback
+
+    class Clock(TrainerCallback):
+        """Saves by time, tells how far it is, and keeps what the card says."""
+
+        def __init__(self) -> None:
+            self.result = State()
+            self.saved = self.begun = time.monotonic()
+            self.before = 0.0
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            file = folder / f"checkpoint-{state.global_step}" / _OURS
+            if state.global_step and file.is_file():
+                self.before = float(json.loads(file.read_text("utf-8"))["seconds"])
+            self.saved = self.begun = time.monotonic()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+            now = time.monotonic()
+            control.should_save = now - self.saved >= every and state.global_step < state.max_steps
+            if control.should_save:
+                self.saved = now
+            return control
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            seconds = self.before + time.monotonic() - self.begun
+            (folder / f"checkpoint-{state.global_step}" / _OURS).write_text(json.dumps({"seconds": seconds}), "utf-8")
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            result, losses = self.result, [e["loss"] for e in state.log_history if "loss" in e]
+            result.step, result.losses = state.global_step, losses
+            result.seconds = result.step_seconds = self.before + time.monotonic() - self.begun
+            result.tokens = int(state.num_input_tokens_seen or 0)
+            if tell and logs and "loss" in logs:
+                tell(
+                    Progress(
+                        step=state.global_step,
+                        steps=state.max_steps,
+                        epoch=float(state.epoch or 0),
+                        loss=float(logs["loss"]),
+                        learning_rate=float(logs.get("learning_rate", 0)),
+                        tokens_per_second=result.tokens / max(result.seconds, 1e-9),
+                        seconds=result.seconds,
+                        seconds_left=result.seconds / state.global_step * (state.max_steps - state.global_step),
+                    )
+                )
+
+    return Clock()

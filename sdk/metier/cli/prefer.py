@@ -1,0 +1,45 @@
+"""`metier prefer`: go on from a fine-tune with pairs of a better and a worse answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from metier.cli.options import Json, Settings, settings_of
+from metier.cli.progress import progress, training_tick
+from metier.cli.screen import emit_json, say
+
+
+def prefer(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Fine-tune to go on from.")],
+    data: Annotated[Path, typer.Option("--data", metavar="JSONL", help="Preferences, one a line.")],
+    out: Annotated[Path, typer.Option("--out", metavar="RUN2", help="Folder of the new fine-tune.")],
+    method: Annotated[
+        Literal["dpo", "kto"], typer.Option(help="dpo compares the two answers; kto takes each on its own.")
+    ] = "dpo",
+    settings: Settings = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Go on from the checkpoint, or start over.")
+    ] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    json: Json = False,
+) -> None:
+    """Align a fine-tune with preferences; the fine-tune itself stays as it is."""
+    from metier.align import prefer as align
+    from metier.align import read_preferences
+    from metier.bases import load_finetune
+    from metier.contracts import Dpo, Kto
+
+    chosen = settings_of(Dpo if method == "dpo" else Kto, settings)
+    with progress(json) as tick:
+        tick("reading preferences")
+        pairs = read_preferences(data)
+        tick("loading the fine-tune")
+        begin = load_finetune(run)
+        made = align(begin, pairs, out, chosen, resume=resume, progress=training_tick(tick), device=device)
+    if json:
+        return emit_json(made)
+    say(f"{made.path}: {method}, {len(pairs)} preferences, {made.card.training['seconds']:.0f} s")
+    return say(f"next: metier evaluate {out}, then metier export {out} --out {out}-bundle")

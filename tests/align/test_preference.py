@@ -1,0 +1,182 @@
+"""DPO and KTO from a fine-tune on: what they learn, what they begin from, and that a killed run goes on."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from metier.adapt.examples import encode_samples
+from metier.adapt.trainee import Trainee
+from metier.align import judge, prefer
+from metier.align.pairs import chosen_of, encode_pairs, read_preferences, rejected_of, split_pairs
+from metier.align.preference import kto_rows
+from metier.align.start import Reference, lora_weights, trainable
+from metier.bases.finetune import load_finetune
+from metier.bases.resolve import LocalBase
+from metier.bases.torch_model import load_adapted
+from metier.contracts import DataError, Dpo, FineTune, Kto, Preference, Recipe, Sample, TaskContract, UsageError
+from metier.runtime.tokenizer import ChatTokenizer
+
+QUICK = {"epochs": 3, "learning_rate": 5e-3, "precision": "fp32"}
+
+
+def margin(base: LocalBase, tuned: FineTune, task: TaskContract, preferences: list[Preference]) -> float:
+    """Mean log-probability of the chosen over the rejected answers, by plain PEFT."""
+    tokenizer = ChatTokenizer.load(base.path)
+    trainee = Trainee(load_adapted(base, tuned), tokenizer.pad_id)
+
+    def likelihood(samples: list[Sample]) -> float:
+        examples = encode_samples(tokenizer, {task.name: task}, samples, 512)
+        with torch.no_grad():
+            return -float(trainee.loss(examples)) / len(examples)
+
+    return likelihood([chosen_of(p) for p in preferences]) - likelihood([rejected_of(p) for p in preferences])
+
+
+@pytest.mark.parametrize("settings", [Dpo(**QUICK), Kto(**QUICK)], ids=["dpo", "kto"])
+def test_the_chosen_answers_gain_on_the_rejected_ones_also_on_pairs_not_learnt_from(
+    settings: Dpo | Kto,
+    start: FineTune,
+    task: TaskContract,
+    preferences: list[Preference],
+    local_base: LocalBase,
+    tmp_path: Path,
+) -> None:
+    learnt, apart = preferences[:16], preferences[16:]
+    steps: list[int] = []
+    tuned = prefer(
+        start, learnt, tmp_path / "run", settings, base=local_base, progress=lambda event: steps.append(event.step)
+    )
+    before, after = (margin(local_base, f, task, apart) for f in (start, tuned))
+    assert after > before + 0.5
+    assert load_finetune(tuned.path) == tuned
+    assert steps == list(range(1, (6 if settings.method == "dpo" else 12) + 1))
+    (step,) = tuned.card.alignment
+    assert step.settings == settings and step.began_from == start.card.weights_sha256
+    assert {p.name for p in tuned.path.iterdir()} == {
+        *("adapter_model.safetensors", "adapter_config.json", "card.json", "recipe.yaml"),
+        *("train.jsonl", "held_out.jsonl"),
+    }
+    assert (tuned.path / "held_out.jsonl").read_text() == (start.path / "held_out.jsonl").read_text()
+
+
+def test_training_begins_at_the_fine_tune_s_own_weights_and_the_reference_stays_there(
+    start: FineTune, local_base: LocalBase
+) -> None:
+    adapted = trainable(local_base, start, Dpo(precision="fp32"))
+    weights = lora_weights(adapted)
+    saved = load_file(start.path / "adapter_model.safetensors")
+    assert len(weights) == len(saved)
+    for name, tensor in saved.items():
+        assert torch.equal(weights[name.replace(".weight", ".default.weight")].detach(), tensor.float())
+
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        at_start = adapted(input_ids=ids).logits
+        with adapted.disable_adapter():
+            bare = adapted(input_ids=ids).logits
+        begun, base = Reference(weights, "start"), Reference(weights, "base")
+        for weight in weights.values():
+            weight += 0.05
+        moved = adapted(input_ids=ids).logits
+        with begun.in_place():
+            assert torch.equal(adapted(input_ids=ids).logits, at_start)
+        with base.in_place():
+            assert torch.allclose(adapted(input_ids=ids).logits, bare, atol=1e-6)
+        assert torch.equal(adapted(input_ids=ids).logits, moved)
+    assert not torch.allclose(moved, at_start)
+
+
+def test_fresh_weights_on_a_base_can_be_aligned_too(
+    task: TaskContract, preferences: list[Preference], recipe: Recipe, local_base: LocalBase, tmp_path: Path
+) -> None:
+    settings = Dpo(epochs=1, precision="fp32")
+    tuned = prefer(recipe, preferences[:4], tmp_path / "run", settings, tasks=[task], base=local_base)
+    assert tuned.card.alignment[0].began_from is None and tuned.card.recipe == recipe
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_unbroken_run_s_weights(
+    start: FineTune, preferences: list[Preference], local_base: LocalBase, tmp_path: Path
+) -> None:
+    settings = Dpo(epochs=2, batch_size=4, learning_rate=5e-3, precision="fp32", checkpoint_seconds=1e-6)
+    whole = prefer(start, preferences[:16], tmp_path / "whole", settings, base=local_base)
+
+    class Killed(BaseException):
+        pass
+
+    def stop(event) -> None:
+        if event.step == 5:
+            raise Killed
+
+    with pytest.raises(Killed):
+        prefer(start, preferences[:16], tmp_path / "run", settings, base=local_base, progress=stop)
+    half = sorted((tmp_path / "run/checkpoint").glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))[-1]
+    torn = half.with_name("checkpoint-99")  # what a kill in the middle of a save leaves: no state yet
+    torn.mkdir()
+    (torn / "adapter_model.safetensors").write_bytes(b"half")
+    steps: list[int] = []
+    again = prefer(
+        start,
+        preferences[:16],
+        tmp_path / "run",
+        settings,
+        base=local_base,
+        progress=lambda event: steps.append(event.step),
+    )
+    assert steps == list(range(int(half.name.split("-")[1]) + 1, 9))
+    one, other = (load_file(f.path / "adapter_model.safetensors") for f in (whole, again))
+    assert all(torch.allclose(one[name].float(), other[name].float(), atol=1e-3) for name in one)
+    assert prefer(start, preferences[:16], tmp_path / "run", settings, base=local_base) == again, "nothing done twice"
+    with pytest.raises(UsageError, match="of another run"):
+        prefer(start, preferences[:8], tmp_path / "run", settings, base=local_base)
+
+
+def test_kto_learns_from_answers_that_make_no_pairs(
+    start: FineTune, task: TaskContract, preferences: list[Preference], local_base: LocalBase, tmp_path: Path
+) -> None:
+    good, bad = [chosen_of(p) for p in preferences[:10]], [rejected_of(p) for p in preferences[10:16]]
+    tuned = judge(start, good, bad, tmp_path / "run", Kto(**QUICK), base=local_base)
+    assert margin(local_base, tuned, task, preferences[16:]) > margin(local_base, start, task, preferences[16:])
+    assert tuned.card.alignment[0].count == 16 and tuned.card.data.samples == 10
+
+
+def test_kto_s_batches_are_mixed_and_their_answers_moved_on_by_one(
+    task: TaskContract, samples: list[Sample], local_base: LocalBase
+) -> None:
+    examples = encode_samples(ChatTokenizer.load(local_base.path), {task.name: task}, samples[:8], 512)
+    rows = kto_rows(examples, 4, Kto(batch_size=4))
+    assert sum(rows["label"]) == 4 and 0 < sum(rows["label"][:4]) < 4
+    for start in (0, 4):
+        own, moved = (rows[k][start : start + 4] for k in ("completion_ids", "KL_completion_ids"))
+        assert moved == [own[-1], *own[:-1]]
+
+
+def test_pairs_are_rendered_as_the_samples_of_fine_tuning_are(
+    task: TaskContract, preferences: list[Preference], local_base: LocalBase
+) -> None:
+    tokenizer, tasks = ChatTokenizer.load(local_base.path), {task.name: task}
+    (pair,) = encode_pairs(tokenizer, tasks, preferences[:1], 512)
+    (example,) = encode_samples(tokenizer, tasks, [chosen_of(preferences[0])], 512)
+    assert (pair.prompt, pair.chosen) == (example.prompt, example.reply)
+
+
+def test_bad_pairs_are_named_by_file_and_line(
+    start: FineTune, preferences: list[Preference], local_base: LocalBase, tmp_path: Path
+) -> None:
+    same = preferences[2].model_copy(update={"rejected": preferences[2].chosen})
+    with pytest.raises(DataError, match=r"pairs\.jsonl:3: the chosen and the rejected answer are the same"):
+        prefer(start, [*preferences[:2], same], tmp_path / "run", base=local_base)
+    file = tmp_path / "pairs.jsonl"
+    file.write_text(preferences[0].model_dump_json() + "\n{}\n", "utf-8")
+    with pytest.raises(DataError, match=r"pairs\.jsonl:2: task: Field required"):
+        read_preferences(file)
+    with pytest.raises(UsageError, match="no preferences"):
+        prefer(start, [], tmp_path / "none", base=local_base)
+
+
+def test_all_pairs_of_one_input_are_held_out_together(preferences: list[Preference]) -> None:
+    doubled = [*preferences, *(p.model_copy(update={"provenance": None}) for p in preferences)]
+    learnt, apart = split_pairs(doubled, 0.3, seed=1)
+    assert len(learnt) + len(apart) == 48 and 4 <= len(apart) <= 26
+    assert not {str(p.input) for p in learnt} & {str(p.input) for p in apart}

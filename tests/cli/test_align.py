@@ -1,0 +1,54 @@
+"""The alignment commands, from a fine-tune and files to the folders they write."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from metier.cli.app import app
+from metier.contracts import Preference
+
+SAID = [("a blue mug", "The mug is blue.", "A lamp."), ("an oak desk", "The desk is oak.", "Blue mug.")]
+
+
+def run(*arguments: object) -> str:
+    done = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    file = tmp_path / "pairs.jsonl"
+    told = [
+        Preference(task="tiny.copy", input={"facts": facts}, chosen={"text": good}, rejected={"text": bad})
+        for facts, good, bad in SAID * 3
+    ]
+    file.write_text("".join(p.model_dump_json() + "\n" for p in told), "utf-8")
+    return file
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_prefer_leaves_a_new_fine_tune_and_the_old_one_as_it_was(
+    method: str, tiny_finetune, pairs: Path, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    shutil.copytree(tiny_finetune.path, begun)
+    before = {p.name: p.read_bytes() for p in begun.iterdir()}
+    out = tmp_path / "aligned"
+    told = json.loads(
+        run("prefer", begun, "--data", pairs, "--out", out, "--method", method, "--set", "beta=0.3", "--json")
+    )
+    assert told["card"]["alignment"][0]["settings"]["beta"] == 0.3
+    assert told["card"]["alignment"][0]["settings"]["method"] == method
+    assert {p.name: p.read_bytes() for p in begun.iterdir()} == before
+    assert (out / "adapter_model.safetensors").read_bytes() != before["adapter_model.safetensors"]
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest_right_one(tiny_finetune, pairs: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        app, ["prefer", str(tiny_finetune.path), "--data", str(pairs), "--out", str(tmp_path / "x"), "--set", "betta=1"]
+    )
+    assert done.exit_code == 7 and "beta" in done.output
