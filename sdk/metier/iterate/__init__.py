@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
+    "harvest": "Harvest harvest",
     "records": "Answer Event",
     "store": "FeedbackStore",
 }
