@@ -162,6 +162,36 @@ def tiny_player(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory):
     return make_tiny_finetune(tiny_base, tmp_path_factory.mktemp("tiny_player"), [act], samples)
 
 
+@pytest.fixture(scope="session")
+def tiny_shop(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an fp32 bundle whose one task, `tiny.shop`, has two fields that bridges read off a photo."""
+    from pydantic import BaseModel, Field
+
+    from metier.contracts import Image, Sample, TaskContract, TaskKind, prompt, read_from
+    from metier.export import export
+
+    class Goods(BaseModel):
+        photo: Image
+        seen: str | None = Field(
+            default=None, json_schema_extra=read_from("photo", content="words", package="metier-ocr")
+        )
+        shown: str = Field(default="nothing", json_schema_extra=read_from("photo", content="description"))
+
+    class Copy(BaseModel):
+        text: str
+
+    asked = {"en": prompt("On it: {{ seen }}. It shows {{ shown }}.")}
+    task = TaskContract(
+        name="tiny.shop", kind=TaskKind.GENERATE, input=Goods, output=Copy, prompts=asked, max_reply_tokens=16
+    )
+    given = {"photo": "mug.png", "seen": "HARROW", "shown": "a mug"}
+    sample = Sample(task="tiny.shop", input=given, output={"text": "A mug."})
+    folder = tmp_path_factory.mktemp("tiny_shop")
+    return export(
+        make_tiny_finetune(tiny_base, folder / "tuned", [task], [sample]), folder / "bundle", precision="fp32"
+    ).path
+
+
 def make_tiny_lora(base: Path, folder: Path, *, seed: int = 0, **config) -> Path:
     """A PEFT folder with random LoRA weights over the tiny base, saved by PEFT itself; `config` is LoraConfig's."""
     import torch

@@ -36,7 +36,7 @@ _CASE_EN = _CASE.replace("HEAD", "Order: ").replace("CUSTOMER", "Customer: ").re
 _CASE_ZH = _CASE.replace("HEAD", "订单：").replace("CUSTOMER", "顾客：").replace("AGENT", "客服：")
 _GOODS = (
     "{% for k, v in attributes.items() %}{{ k }}: {{ v }}\n{% endfor %}"
-    "{% if seen %}SEEN{{ seen }}\n{% endif %}{% if draft %}DRAFT{{ draft }}\n{% endif %}LIMIT"
+    "{% if seen %}SEEN{{ seen.split()|join(' ') }}\n{% endif %}{% if draft %}DRAFT{{ draft }}\n{% endif %}LIMIT"
 )
 _REVIEWS = (
     "{% if product %}{{ product }}\n{% endif %}{% for r in reviews %}- "

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from metier.contracts import Image
+from metier.contracts import Image, read_from
 
 Intent = Literal[
     "order_status",
@@ -109,7 +109,11 @@ class Goods(_Closed):
     """A product to be listed: its photo, and what is known of it."""
 
     photo: Image
-    seen: str | None = Field(default=None, description="words read off the photo, as an OCR bridge gives them")
+    seen: str | None = Field(
+        default=None,
+        description="words on the photo; read off it where left out",
+        json_schema_extra=read_from("photo", content="words", package="metier-ocr"),
+    )
     attributes: dict[str, str | int | float | bool] = Field(min_length=1, description="what the seller knows")
     draft: str | None = Field(default=None, description="the seller's own words, to be edited")
     max_title: int = Field(default=80, ge=10, description="characters of the title; 80 is eBay's limit")

@@ -15,7 +15,7 @@ from metier.cli.jsonl import STANDARD, check_inputs, input_of, read_inputs, writ
 from metier.cli.options import Json
 from metier.cli.progress import progress
 from metier.cli.screen import emit_json, note, say
-from metier.contracts import MetierError, TaskContract, UsageError, Value
+from metier.contracts import Bridge, MetierError, TaskContract, UsageError, Value, readings
 
 if TYPE_CHECKING:
     from metier.runtime import Engine
@@ -73,13 +73,22 @@ def run(
     sampling = {key: value for key, value in given.items() if value is not None}
     value = input_of(contract, input_text if input_text is not None else _stdin()) if input is None else None
 
+    bridges: tuple[Bridge, ...] = ()
+    if any(read.field not in each for read in readings(contract.input) for each in inputs or [value or {}]):
+        from metier.plugins import load_plugins
+
+        bridges = tuple(load_plugins().bridges.values())
+
     from metier.runtime import Engine  # onnxruntime loads here, after everything that the user can mend was looked at
 
     if value is not None:
-        with Engine(open_bundle(bundle), device=device, threads=threads, rows=1) as engine:
+        with Engine(open_bundle(bundle), device=device, threads=threads, rows=1, bridges=bridges) as engine:
             return _one(engine, contract, value, sampling, json)
-    with Engine(open_bundle(bundle), device=device, threads=threads, rows=rows) as engine:
+    with Engine(open_bundle(bundle), device=device, threads=threads, rows=rows, bridges=bridges) as engine:
         note(f"{contract.name} on {engine.device}, {len(inputs)} inputs")
+        for read in readings(contract.input) if bridges else ():
+            way = " → ".join(bridge.name for bridge in read.chain(bridges) or ())
+            note(f"{read.source} → {way} → {read.field}, where an input brings no {read.field}")
         with written_whole(output) as file, progress(json) as tick:
             answers = engine.run_many(contract.name, inputs, **sampling)
             for done, (where, _) in enumerate(lines, 1):

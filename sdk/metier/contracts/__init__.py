@@ -26,7 +26,8 @@ from metier.contracts.fit import FitFinding, FitReport, Verdict
 from metier.contracts.licence import Terms, terms_of
 from metier.contracts.modality import Modality, modalities_of
 from metier.contracts.nearest import did_you_mean, nearest
-from metier.contracts.payloads import Image, Mesh, Payload, Speech, Video
+from metier.contracts.payloads import PAYLOADS, Image, Mesh, Payload, Speech, Video
+from metier.contracts.reading import Reading, read_from, readings
 from metier.contracts.recipe import Lora, Recipe
 from metier.contracts.sample import (
     BadRow,
@@ -43,6 +44,7 @@ from metier.contracts.task import Prompt, ReplyFormat, TaskContract, TaskKind, T
 from metier.contracts.vertical import SampleSet, Vertical
 
 __all__ = [
+    "PAYLOADS",
     "SCHEMA_VERSION",
     "AlignmentStep",
     "BadRow",
@@ -80,6 +82,7 @@ __all__ = [
     "Problem",
     "Prompt",
     "Provenance",
+    "Reading",
     "Recipe",
     "RecipeError",
     "ReplyFormat",
@@ -104,6 +107,8 @@ __all__ = [
     "nearest",
     "problems",
     "prompt",
+    "read_from",
+    "readings",
     "samples_sha256",
     "schema_of",
     "terms_of",

@@ -17,7 +17,12 @@ from metier.contracts.task import TaskContract
 
 
 def judge_modality(
-    side: Literal["input", "output"], modality: Modality, base: Base, able: frozenset[Modality], chain: Chain | None
+    side: Literal["input", "output"],
+    modality: Modality,
+    base: Base,
+    able: frozenset[Modality],
+    chain: Chain | None,
+    package: str | None = None,
 ) -> FitFinding:
     verb = "takes" if side == "input" else "gives"
     has = ", ".join(sorted(able)) or "nothing"
@@ -25,11 +30,12 @@ def judge_modality(
         return FitFinding(aspect=side, verdict=Verdict.OK, reason=f"{base.id} {verb} {modality}")
     if chain is None:
         step = f"{modality}→{sorted(able)[0]}" if side == "input" else f"{sorted(able)[0]}→{modality}"
+        brings = f"pip install {package}" if package else f"install a plugin that brings a bridge {step}"
         return FitFinding(
             aspect=side,
             verdict=Verdict.FAIL,
             reason=f"the task's {side} has {modality}, {base.id} {verb} {has}, and no bridge closes the gap",
-            remedy=f"install a plugin that brings a bridge {step}, or take a base that {verb} {modality}",
+            remedy=f"{brings}, or take a base that {verb} {modality}",
         )
     path = ", then ".join(f"{b.name} ({b.source}→{b.target})" for b in chain)
     if missing := [bridge for bridge in chain if bridge.run is None]:

@@ -19,6 +19,8 @@ class Bridge(Data):
     name: str
     source: Modality
     target: Modality
+    content: str | None = None
+    """What of the source it keeps, such as `words` (written or spoken) or `description` (what is to be seen)."""
     languages: tuple[str, ...] = ()
     """Languages it reads or speaks; empty means any."""
     licence: str | None = None

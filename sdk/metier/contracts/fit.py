@@ -22,6 +22,7 @@ from metier.contracts.bridge import Bridge
 from metier.contracts.fit_report import Aspect, FitFinding, FitReport, Lengths, Verdict
 from metier.contracts.licence import Use
 from metier.contracts.modality import Modality
+from metier.contracts.reading import readings
 from metier.contracts.task import TaskContract
 
 __all__ = ["Aspect", "FitFinding", "FitReport", "Lengths", "Verdict", "fit"]
@@ -57,11 +58,17 @@ def fit(
     for side, needed in (("input", task.modalities_in), ("output", task.modalities_out)):
         able = base.modalities_in if side == "input" else base.modalities_out
         for modality in sorted(needed):
+            package = None
             if side == "input":
-                chain = shortest(at_hand, frozenset({modality}), able)
+                read = [reading for reading in readings(task.input) if reading.modality == modality]
+                suited = [bridge for bridge in at_hand if all(reading.suits(bridge) for reading in read)]
+                package = next((reading.package for reading in read if reading.package), None)
+                chain = shortest(suited, frozenset({modality}), able)
             else:
                 chain = shortest(at_hand, able, frozenset({modality}))
-            findings.append(judge_modality("input" if side == "input" else "output", modality, base, able, chain))
+            findings.append(
+                judge_modality("input" if side == "input" else "output", modality, base, able, chain, package)
+            )
             if chain:
                 (into if side == "input" else out_of)[modality] = tuple(bridge.name for bridge in chain)
                 used.update({bridge.name: bridge for bridge in chain})

@@ -217,6 +217,10 @@ class Mesh(Payload):
     """Triangles, or polygons where the format has them; where the file can be counted cheaply."""
 
 
+PAYLOADS: dict[Modality, type[Payload]] = {kind.modality: kind for kind in (Image, Speech, Video, Mesh)}
+"""The type that carries each modality; TEXT is a `str`."""
+
+
 def _sniff(source: Source, name: str) -> Traits | None:
     for reader in _READERS:
         try:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from metier.contracts.errors import ContractError
 from metier.contracts.modality import Modality, modalities_of
+from metier.contracts.reading import readings
 from metier.contracts.sample import Sample, Value
 from metier.contracts.schema import SCHEMA_VERSION, Data, JsonSchema, TypeSchema, narrowed, problems, resolve
 
@@ -96,6 +97,10 @@ class TaskContract(Data):
             schema: JsonSchema = getattr(self, side)
             if resolve(schema, schema).get("type") != "object":
                 raise ValueError(f"{side} must be a pydantic model (a JSON object), so that its fields have names")
+        try:
+            readings(self.input)
+        except ContractError as error:
+            raise ValueError(f"{error.what}: {error.remedy}") from error
         fields = _fields(self.output)
         if self.reply.name == "label" and not (len(fields) == 1 and self.labels):
             raise ValueError("reply format 'label' needs an output with exactly one field, an enum or Literal")

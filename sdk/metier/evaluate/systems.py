@@ -85,6 +85,7 @@ def ask_bundle(
 ) -> Answers:
     """Answers of an exported bundle through the runtime, as a product gets them."""
     from metier.runtime.engine import Engine
+    from metier.runtime.reading import unread
 
     with Engine(bundle) as engine:
         title = f"Bundle ({bundle.manifest.precision})"
@@ -92,7 +93,8 @@ def ask_bundle(
         progress(title, 0, len(cases))
         limits: dict[str, Any] = {} if max_tokens is None else {"max_tokens": max_tokens}
         under_way = [
-            engine.submit(engine.request(task.name, case.input, language=case.language, **limits)) for case in cases
+            engine.submit(engine.request(task.name, unread(task, case.input), language=case.language, **limits))
+            for case in cases
         ]
         answers = []
         for done, (case, generation) in enumerate(zip(cases, under_way, strict=True), 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from metier.contracts import RequestError, Sample, TaskContract, UsageError, Value
+from metier.contracts import Bridge, RequestError, Sample, TaskContract, UsageError, Value, readings
 from metier.runtime.adapter_store import BASE, BUDGET, AdapterStore
 from metier.runtime.bundle import Bundle, open_bundle
 from metier.runtime.decoder import Decoder
 from metier.runtime.device import open_session
 from metier.runtime.generation import Generation, Request
 from metier.runtime.prompt import prompt_ids
+from metier.runtime.reading import read_off
 from metier.runtime.reply import decode_reply, grammar_of
 from metier.runtime.sampling import Sampling
 from metier.runtime.scheduler import Scheduler
@@ -39,6 +41,7 @@ class Engine:
         queue: requests that may wait for a row; one more is refused.
         max_tokens_total: prompt and reply tokens that all rows together may hold, a bound of KV memory; None allows
             every row its `max_len`.
+        bridges: what may read a task's text off its photo or voice, such as `load_plugins().bridges.values()`.
 
     Raises:
         BundleError: the bundle is damaged. DeviceError: the device is not active. ResourceError: no memory.
@@ -55,8 +58,10 @@ class Engine:
         adapter_bytes: int = BUDGET,
         queue: int = 1024,
         max_tokens_total: int | None = None,
+        bridges: Iterable[Bridge] = (),
     ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+        self.bridges = tuple(bridges)
         manifest = self.bundle.manifest
         graph = manifest.graph
         self.max_len = min(max_len or DEFAULT_ROW, graph.context_length)
@@ -100,7 +105,8 @@ class Engine:
         Raises:
             ContractError: the input, or an answer that no grammar guards, misses the contract.
             RequestError: the prompt is too long, or the answer cannot be whole within max_tokens.
-            UsageError: no such task or sampling field.
+            UsageError: no such task or sampling field, or a photo must be read and no bridge does it.
+            PluginError: a bridge failed.
         """
         contract = self.bundle.task(task)
         generation = self.submit(
@@ -121,6 +127,8 @@ class Engine:
     ) -> Value:
         """`run` for asyncio. Cancelling the awaiting task cancels the request."""
         contract = self.bundle.task(task)
+        if readings(contract.input):  # a bridge takes its time, which the event loop must not wait
+            input = await asyncio.to_thread(read_off, contract, input, self.bridges)
         generation = self.submit(
             self.request(task, input, language=language, shots=shots, adapter=adapter, deadline=deadline, **sampling)
         )
@@ -175,8 +183,9 @@ class Engine:
         deadline: float | None = None,
         **sampling: Any,
     ) -> Request:
-        """What `run` would submit: prompt, grammar and bounds of one input."""
+        """What `run` would submit: prompt, grammar and bounds of one input, what it holds read off by bridges."""
         contract = self.bundle.task(task)
+        input = read_off(contract, input, self.bridges)
         wanted = _sampling(sampling)
         ids = prompt_ids(self.bundle.tokenizer, contract, input, language=language, shots=shots)
         return Request(
