@@ -7,12 +7,27 @@ import metier.bases.threads  # noqa: F401  before torch
 
 _HOME = {
     "judge": "preference",
+    "load_reward": "reward_model",
+    "model_reward": "rewards",
     "prefer": "preference",
     "read_preferences": "pairs",
+    "rule_reward": "rewards",
     "split_pairs": "pairs",
+    "train_reward": "reward_model",
+    "weighted": "rewards",
 }
 
-__all__ = ["judge", "prefer", "read_preferences", "split_pairs"]
+__all__ = [
+    "judge",
+    "load_reward",
+    "model_reward",
+    "prefer",
+    "read_preferences",
+    "rule_reward",
+    "split_pairs",
+    "train_reward",
+    "weighted",
+]
 
 
 def __getattr__(name: str) -> Any:

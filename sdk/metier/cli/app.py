@@ -7,7 +7,22 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from metier.cli import adapt, bases, bundle, data, doctor, evaluate, export, fit, new, plugins, prefer, quickstart, run
+from metier.cli import (
+    adapt,
+    bases,
+    bundle,
+    data,
+    doctor,
+    evaluate,
+    export,
+    fit,
+    new,
+    plugins,
+    prefer,
+    quickstart,
+    reward,
+    run,
+)
 from metier.cli.failure import EXIT_CODES, failures
 
 DEBUG = "--debug"
@@ -42,6 +57,7 @@ app = typer.Typer(
     epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # plain help: no `<bool>` beside a flag, and a "[default: 60]" is no markup
     pretty_exceptions_enable=False,
 )
 
@@ -72,6 +88,7 @@ app.add_typer(data.app, name="data")
 app.command("fit")(fit.fit)
 app.command("adapt")(adapt.adapt)
 app.command("prefer")(prefer.prefer)
+app.command("reward")(reward.reward)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.add_typer(bundle.app, name="bundle")

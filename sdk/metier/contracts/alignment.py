@@ -6,10 +6,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError
 
+from metier.contracts.base import Base
 from metier.contracts.errors import RecipeError
 from metier.contracts.nearest import did_you_mean
 from metier.contracts.recipe import Lora
 from metier.contracts.schema import SCHEMA_VERSION, Data
+from metier.contracts.task import TaskContract
 
 
 class Schedule(Data):
@@ -144,3 +146,38 @@ class AlignmentStep(Data):
     run: str
     """Fingerprint of all that the weights depend on: the same run again is recognised by it."""
     figures: dict[str, float] = {}
+
+
+class PairFigures(Data):
+    """How a reward model does on pairs that it was not trained on."""
+
+    pairs: int
+    accuracy: float
+    """Share of pairs whose chosen answer has the higher reward."""
+    ece: float
+    """Expected calibration error (arXiv 1706.04599): how far confidence is from accuracy, 0 to 0.5."""
+    brier: float
+    """Mean squared distance of the probability from what was chosen; 0.25 is a coin."""
+    margin: float
+    """Mean reward of the chosen minus the rejected answer."""
+
+
+class RewardCard(Data):
+    """What a reward model is and how far it can be trusted."""
+
+    schema_version: Literal["1"] = SCHEMA_VERSION
+    tasks: tuple[TaskContract, ...]
+    base: Base
+    settings: RewardModelling
+    began_from: str | None
+    data_sha256: str
+    count: int
+    """Pairs it was trained on."""
+    held_out: PairFigures
+    mean: float
+    """Of its rewards over the answers of the held-out pairs: taken away before rewards are weighed together."""
+    spread: float
+    """Their standard deviation: divided by."""
+    weights_sha256: str
+    run: str
+    training: dict[str, float] = {}

@@ -1,0 +1,50 @@
+"""`metier reward`: a reward model from pairs of a better and a worse answer, judged on pairs kept apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metier.cli.options import Json, Settings, settings_of
+from metier.cli.progress import progress, training_tick
+from metier.cli.screen import emit_json, say
+
+
+def reward(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Fine-tune whose weights it begins from.")],
+    data: Annotated[Path, typer.Option("--data", metavar="JSONL", help="Preferences, one a line.")],
+    out: Annotated[Path, typer.Option("--out", metavar="REWARD", help="Folder of the reward model.")],
+    held_out: Annotated[
+        float, typer.Option(min=0.01, max=0.9, help="Share of the inputs kept apart to judge it on.")
+    ] = 0.2,
+    settings: Settings = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Go on from the checkpoint, or start over.")
+    ] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    json: Json = False,
+) -> None:
+    """Train a reward model; says how often and how surely it prefers what people preferred."""
+    from metier.align import read_preferences, split_pairs, train_reward
+    from metier.bases import load_finetune
+    from metier.contracts import RewardModelling
+
+    chosen = settings_of(RewardModelling, settings)
+    with progress(json) as tick:
+        tick("reading preferences")
+        learnt, apart = split_pairs(read_preferences(data), held_out, chosen.seed)
+        tick("loading the fine-tune")
+        begin = load_finetune(run)
+        card = train_reward(
+            begin, learnt, apart, out, chosen, resume=resume, progress=training_tick(tick), device=device
+        )
+    if json:
+        return emit_json(card)
+    found = card.held_out
+    say(f"{out}: {card.count} preferences, {card.training['seconds']:.0f} s")
+    return say(
+        f"on {found.pairs} others: accuracy {found.accuracy:.1%}, calibration error {found.ece:.3f},"
+        f" Brier score {found.brier:.3f}"
+    )
