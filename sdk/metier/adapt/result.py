@@ -39,6 +39,7 @@ def write(
     held_out: Sequence[Sample],
     state: State,
     alignment: Sequence[AlignmentStep] = (),
+    start: str | None = None,
 ) -> FineTuneCard:
     """Write weights, then the recipe and samples, and the card last: a folder with a card is whole."""
     part = out / _PART
@@ -61,6 +62,7 @@ def write(
         weights_sha256=hashlib.sha256((out / WEIGHTS).read_bytes()).hexdigest(),
         versions={name: version(name) for name in _LIBRARIES},
         training=_figures(state),
+        start_sha256=start,
         alignment=tuple(alignment),
         created=datetime.now(UTC).replace(microsecond=0),
     )

@@ -14,11 +14,11 @@ from metier.adapt.failures import said_clearly
 from metier.adapt.loop import Progress, Training
 from metier.adapt.memory import tokens_at_once
 from metier.adapt.precision import choose_device, choose_dtype
-from metier.adapt.surgery import add_lora, training_kernels
+from metier.adapt.surgery import add_lora, take_up, training_kernels
 from metier.adapt.trainee import Trainee
 from metier.bases.finetune import load_finetune
 from metier.bases.resolve import LocalBase, resolve
-from metier.bases.torch_model import load_torch
+from metier.bases.torch_model import check_fits, load_torch
 from metier.contracts import FineTune, Recipe, Sample, TaskContract, UsageError, samples_sha256
 from metier.contracts.finetune import CARD
 from metier.runtime.tokenizer import ChatTokenizer
@@ -37,6 +37,7 @@ def adapt(
     out: str | Path,
     *,
     base: LocalBase | None = None,
+    start: FineTune | None = None,
     resume: bool = True,
     progress: Callable[[Progress], None] | None = None,
     device: str = "auto",
@@ -53,14 +54,16 @@ def adapt(
         recipe: how.
         out: folder of the fine-tune; made if missing.
         base: a base at hand; None resolves the recipe's.
+        start: go on from this fine-tune's weights instead of fresh ones; layers and LoRA must be the recipe's.
         resume: False throws away what `out` holds of an earlier run.
         progress: called after every step.
         device: auto, cpu or cuda.
 
     Raises:
-        UsageError: no samples, another task's samples, or `out` belongs to another run or a running one.
+        UsageError: no samples, another task's samples, a start of another base, or `out` belongs to another run or a
+            running one.
         DataError: samples too long or off their contract.
-        RecipeError: layers or targets that the base has not.
+        RecipeError: layers or targets that the base has not, or other ones than the start's.
         BaseError: the base cannot be found or read.
         DeviceError: the device asked for is not active.
         ResourceError: memory or disk ran out.
@@ -73,7 +76,7 @@ def adapt(
         out.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(out / _LOCK, timeout=0):
-                tuned = _adapt(contracts, train, held_out, recipe, out, base, resume, progress, device)
+                tuned = _adapt(contracts, train, held_out, recipe, out, base, start, resume, progress, device)
                 with suppress(OSError):  # Windows deletes no open file; a lock file left behind does no harm
                     (out / _LOCK).unlink()
                 return tuned
@@ -90,13 +93,15 @@ def _adapt(
     recipe: Recipe,
     out: Path,
     base: LocalBase | None,
+    start: FineTune | None,
     resume: bool,
     progress: Callable[[Progress], None] | None,
     device: str,
 ) -> FineTune:
     base = base or resolve(recipe.base)
     hashes = samples_sha256(train), samples_sha256(held_out)
-    run = _fingerprint(contracts.values(), *hashes, recipe, base.card.sha256)
+    began = start.card.weights_sha256 if start else None
+    run = _fingerprint(contracts.values(), *hashes, recipe, base.card.sha256, began)
     folder = out / checkpoint.FOLDER
     if not resume:
         checkpoint.remove(folder)
@@ -109,7 +114,9 @@ def _adapt(
     judges = encode_samples(tokenizer, contracts, distinct_first(held_out)[:_HELD_OUT_FOR_LOSS], longest)
     where = choose_device(device)
     model = load_torch(base, choose_dtype(recipe, where)).to(where)
-    adapted = add_lora(model, recipe, base.card.id)
+    if start is not None:
+        check_fits(base, start)
+    adapted = add_lora(model, recipe, base.card.id) if start is None else take_up(model, recipe, start)
     adapted.train()
     trainee = Trainee(adapted, tokenizer.pad_id)
     most = tokens_at_once(model, sum(w.numel() for w in trainee.weights), recipe, max(map(len, [*examples, *judges])))
@@ -132,6 +139,7 @@ def _adapt(
         train=train,
         held_out=held_out,
         state=training.state,
+        start=began,
     )
     checkpoint.remove(folder)
     return FineTune(path=out, card=card)
@@ -152,7 +160,12 @@ def distinct_first(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def _fingerprint(
-    tasks: Iterable[TaskContract], train_sha256: str, held_out_sha256: str, recipe: Recipe, base_sha256: str | None
+    tasks: Iterable[TaskContract],
+    train_sha256: str,
+    held_out_sha256: str,
+    recipe: Recipe,
+    base_sha256: str | None,
+    start_sha256: str | None,
 ) -> str:
     """What makes two runs the same run: all that the trained weights depend on."""
     parts = [
@@ -161,6 +174,7 @@ def _fingerprint(
         held_out_sha256,
         recipe.model_dump_json(exclude={"checkpoint_seconds"}),
         str(base_sha256),
+        *([start_sha256] if start_sha256 else []),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -168,7 +182,11 @@ def _fingerprint(
 def _finished(out: Path, run: str) -> FineTune:
     finetune = load_finetune(out)
     card = finetune.card
-    if _fingerprint(card.tasks, card.data.sha256, card.data.held_out_sha256, card.recipe, card.base.sha256) == run:
+    data = card.data
+    known = _fingerprint(
+        card.tasks, data.sha256, data.held_out_sha256, card.recipe, card.base.sha256, card.start_sha256
+    )
+    if known == run:
         return finetune
     raise UsageError(
         f"the folder already holds the fine-tune {card.name}, of another recipe, data or base",

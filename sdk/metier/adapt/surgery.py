@@ -14,7 +14,7 @@ from torch import nn
 
 from metier.adapt.lora_linear import lora_forward
 from metier.adapt.rms_norm import norm_forward
-from metier.contracts import Recipe, RecipeError
+from metier.contracts import FineTune, Recipe, RecipeError
 
 ADAPTER = "default"
 
@@ -45,6 +45,29 @@ def add_lora(model: Any, recipe: Recipe, base_id: str) -> Any:
         torch.manual_seed(recipe.seed)
         adapted = get_peft_model(model, config)
     adapted.peft_config[ADAPTER].base_model_name_or_path = base_id
+    return adapted
+
+
+def take_up(model: Any, recipe: Recipe, start: FineTune) -> Any:
+    """A `peft.PeftModel` around `model` that goes on from a fine-tune's LoRA weights, in fp32.
+
+    Raises:
+        RecipeError: the recipe asks for other layers or another LoRA than the fine-tune has.
+    """
+    from peft import PeftModel
+
+    known = start.card.recipe
+    if (known.layers, known.lora) != (recipe.layers, recipe.lora):
+        raise RecipeError(
+            f"the recipe asks for {recipe.lora} in layers {recipe.layers}, and {start.card.name} has {known.lora} in "
+            f"{known.layers}",
+            where=str(start.path),
+            remedy="take layers and lora of its recipe.yaml, or train from the base",
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        adapted = PeftModel.from_pretrained(model, str(start.path), is_trainable=True)
+    adapted.peft_config[ADAPTER].base_model_name_or_path = start.card.base.id
     return adapted
 
 

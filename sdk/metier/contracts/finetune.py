@@ -44,6 +44,8 @@ class FineTuneCard(Data):
     """sha256 of adapter_model.safetensors."""
     versions: dict[str, str] = {}
     """Library → version that trained it."""
+    start_sha256: str | None = None
+    """weights_sha256 of the fine-tune that training went on from; None where it began with fresh weights."""
     training: dict[str, float] = {}
     """seconds, steps, tokens, tokens_per_second, train_loss, held_out_loss, best_step."""
     metrics: dict[str, JsonValue] = {}
