@@ -35,7 +35,7 @@ def sayable(input: Mapping[str, Any]) -> list[Fact]:
 
 def brief(input: Mapping[str, Any]) -> str:
     """All words of the input that an answer may use, facts first."""
-    facts = ", ".join(f"{_CAMEL.sub(' ', fact.key)} {fact.value}" for fact in sayable(input))
+    facts = ", ".join(f"{_CAMEL.sub(' ', fact.key)}: {fact.value}" for fact in sayable(input))
     return ", ".join([facts, *(str(input[k]) for k in ("audience", "keyword", "presenter") if input.get(k))])
 
 

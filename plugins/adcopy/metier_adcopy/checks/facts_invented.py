@@ -34,7 +34,9 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     facts, known = sayable(input), brief(input)
     text = "\n".join(pieces(output))
     headed = "\n".join(piece for piece in pieces(output) if not _in_title_case(piece))
-    return [*_numbers(text, known), *_names(headed, known), *_claims(text, facts, known)]
+    found = [*_numbers(text, known), *_names(headed, known)]
+    found += [finding for piece in pieces(output) for finding in _claims(piece, facts, known)]
+    return list(dict.fromkeys(found))
 
 
 def _in_title_case(piece: str) -> bool:
