@@ -34,6 +34,8 @@ class Erased(NamedTuple):
 
     answers: int
     events: int
+    numbers: tuple[int, ...] = ()
+    """Of the events: what `Registry.learnt_from` looks for."""
 
 
 class FeedbackStore:
@@ -214,8 +216,10 @@ class FeedbackStore:
 
     def _delete(self, answers: str, events: str, it: Any) -> Erased:
         with self._writing() as db:
-            gone = db.execute(f"DELETE FROM events WHERE {events}", {"it": it}).rowcount
-            erased = Erased(db.execute(f"DELETE FROM answers WHERE {answers}", {"it": it}).rowcount, gone)
+            numbers = db.execute(f"SELECT number FROM events WHERE {events} ORDER BY number", {"it": it}).fetchall()
+            db.execute(f"DELETE FROM events WHERE {events}", {"it": it})
+            gone = db.execute(f"DELETE FROM answers WHERE {answers}", {"it": it}).rowcount
+            erased = Erased(gone, len(numbers), tuple(int(row[0]) for row in numbers))
         with self._lock:
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return erased

@@ -1,0 +1,95 @@
+"""A trial among users: who gets the challenger, and how the users' own verdicts on both compare."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from metier.contracts.schema import Data
+from metier.evaluate.bootstrap import interval, resample_weights
+from metier.evaluate.results import Interval
+from metier.iterate.harvest import BAD, GOOD
+from metier.iterate.records import Told
+
+
+def chosen(key: str, challenger: str, share: float) -> bool:
+    """Whether a user, or a request where nobody is named, gets the challenger.
+
+    The same key gets the same answer on every machine and after every restart, a larger share keeps those who were
+    in, and another challenger draws anew.
+    """
+    digest = hashlib.sha256(f"{challenger}\n{key}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 < share
+
+
+class Trial(Data):
+    """What users made of both, in shares of answers that they let stand."""
+
+    champion: str
+    challenger: str
+    users: dict[str, int]
+    """Version → users who said anything."""
+    answers: dict[str, int]
+    """Version → answers that were judged."""
+    stood: dict[str, Interval]
+    """Version → share of them that were let stand, 0 to 1."""
+    difference: Interval | None
+    """The challenger's share less the champion's; None while either has no answer."""
+    enough: bool
+    """Whether the interval leaves out zero."""
+
+
+def compare(told: Iterable[Told], champion: str, challenger: str, *, resamples: int = 2000, seed: int = 0) -> Trial:
+    """Judge a trial by its feedback.
+
+    Accepted, chosen, or rated four stars and more counts as let stand; edited, rejected, or rated two stars and less
+    does not. A user's last word on an answer counts. Intervals are bootstrapped over users, since one user's answers
+    are no independent witnesses.
+    """
+    last: dict[tuple[str, str | None], tuple[str, str, bool]] = {}
+    for item in told:
+        adapter, stood = item.answer.adapter, _stood(item)
+        if adapter in (champion, challenger) and stood is not None:
+            who = item.event.user or item.answer.user or item.answer.id
+            last[item.answer.id, item.event.user] = (adapter, who, stood)
+    sides: dict[str, dict[str, list[bool]]] = {champion: {}, challenger: {}}
+    for adapter, who, stood in last.values():
+        sides[adapter].setdefault(who, []).append(stood)
+    scores = {name: _shares(list(users.values()), resamples, seed + i) for i, (name, users) in enumerate(sides.items())}
+    difference = None
+    if all(len(users) for users in sides.values()):
+        difference = interval(scores[challenger] - scores[champion])
+    return Trial(
+        champion=champion,
+        challenger=challenger,
+        users={name: len(users) for name, users in sides.items()},
+        answers={name: sum(map(len, users.values())) for name, users in sides.items()},
+        stood={name: interval(scores[name]) for name, users in sides.items() if users},
+        difference=difference,
+        enough=difference is not None and (difference.low > 0 or difference.high < 0),
+    )
+
+
+def _shares(users: list[list[bool]], resamples: int, seed: int) -> np.ndarray:
+    """Share of answers let stand, `[1 + resamples]`, as they are first."""
+    if not users:
+        return np.zeros(1 + resamples)
+    stood = np.array([sum(answers) for answers in users], dtype=np.float64)
+    given = np.array([len(answers) for answers in users], dtype=np.float64)
+    weights = resample_weights(len(users), resamples, seed)
+    return np.asarray((weights @ stood) / (weights @ given))
+
+
+def _stood(told: Told) -> bool | None:
+    event = told.event
+    if event.kind in ("accepted", "chosen"):
+        return True
+    if event.kind == "edited":
+        return event.edited_to == told.answer.output
+    if event.kind == "rejected":
+        return False
+    if event.rating is not None and event.kind == "rated" and not BAD < event.rating < GOOD:
+        return event.rating >= GOOD
+    return None

@@ -1,0 +1,229 @@
+"""Every version of one task's weights in a folder, and which of them is at work.
+
+    registry/
+      versions/v0001/      the fine-tune as PEFT wrote it, version.json, and pool.jsonl: all it ever learnt
+      held_out.jsonl       what every version is measured on
+      state.json           champion, challenger and its share, history
+
+A version is written whole before anything names it, and the state is replaced in one rename: a process killed at any
+moment leaves what was there, or what was to be there. Changing champion moves a name, not weights.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from filelock import FileLock
+from pydantic import ValidationError
+
+from metier.bases.finetune import load_finetune
+from metier.contracts import DataError, FineTune, Sample, TaskContract, UsageError
+from metier.contracts.finetune import CARD, PEFT_CONFIG, WEIGHTS
+from metier.data.samples_file import read_samples, write_samples
+from metier.data.training import held_out_of, train_of
+from metier.iterate.version import NAME, Move, State, Version
+from metier.iterate.whole import new_folder, write_whole
+
+STATE, VERSIONS, HELD_OUT = "state.json", "versions", "held_out.jsonl"
+_FILES = (WEIGHTS, PEFT_CONFIG, CARD, "recipe.yaml", "train.jsonl", "held_out.jsonl")
+
+
+class Registry:
+    """A registry's folder. Any number of processes may have it open."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """Open a folder that `Registry.create` made.
+
+        Raises:
+            UsageError: there is no registry.
+        """
+        self.folder = Path(folder).expanduser()
+        if not (self.folder / STATE).is_file():
+            raise UsageError(
+                "this is not a registry", where=str(self.folder), remedy="make one with `metier iterate start`"
+            )
+        self._lock = FileLock(self.folder / ".lock")
+
+    @classmethod
+    def create(cls, folder: str | Path, finetune: FineTune, *, until: int = 0) -> Self:
+        """A registry whose first champion is a fine-tune, and whose held-out data is what that was not trained on.
+
+        Args:
+            folder: new.
+            finetune: of one task, from `adapt`.
+            until: number of the last feedback event that it knows of already.
+
+        Raises:
+            UsageError: there is a registry already, or the fine-tune has several tasks or no held-out data.
+        """
+        path = Path(folder).expanduser()
+        if (path / STATE).is_file():
+            raise UsageError("there is a registry already", where=str(path), remedy="use it, or give a new folder")
+        if len(finetune.card.tasks) != 1:
+            raise UsageError("a registry is of one task", where=str(finetune.path), remedy="adapt the tasks apart")
+        held_out = held_out_of(finetune.path)
+        path.mkdir(parents=True, exist_ok=True)
+        write_samples(path / HELD_OUT, held_out)
+        version = Version(name="v0001", created=datetime.now(UTC), until=until)
+        if not (path / VERSIONS / version.name).exists():
+            _write(path / VERSIONS / version.name, finetune, version, train_of(finetune.path))
+        begun = Move(what="begun", version=version.name, why=f"{finetune.card.name}, as it was given")
+        state = State(trail=(version.name,), consumed=until, history=(begun,))
+        write_whole(path / STATE, state.model_dump_json(indent=1))
+        return cls(path)
+
+    def state(self) -> State:
+        """What is at work now.
+
+        Raises:
+            DataError: the state does not parse.
+        """
+        try:
+            return State.model_validate_json((self.folder / STATE).read_bytes())
+        except ValidationError as error:
+            raise DataError(
+                f"the state is damaged: {error.errors()[0]['msg']}", where=str(self.folder / STATE)
+            ) from error
+
+    @property
+    def task(self) -> TaskContract:
+        """The contract of the champion's task."""
+        return self.finetune(self.state().champion).card.tasks[0]
+
+    def names(self) -> list[str]:
+        """Every version, oldest first."""
+        found = [path.name for path in (self.folder / VERSIONS).iterdir() if re.fullmatch(NAME, path.name)]
+        return sorted(found, key=lambda name: int(name[1:]))
+
+    def path(self, name: str) -> Path:
+        """The folder of a version.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        if name not in self.names():
+            raise UsageError(
+                f"there is no version {name}", where=str(self.folder), remedy=f"versions: {', '.join(self.names())}"
+            )
+        return self.folder / VERSIONS / name
+
+    def version(self, name: str) -> Version:
+        """How a version came to be."""
+        return Version.model_validate_json((self.path(name) / "version.json").read_bytes())
+
+    def finetune(self, name: str) -> FineTune:
+        """A version's weights, verified against their card."""
+        return load_finetune(self.path(name))
+
+    def pool(self, name: str) -> list[Sample]:
+        """All that a version and its ancestors learnt."""
+        return list(read_samples(self.path(name) / "pool.jsonl"))
+
+    def held_out(self) -> list[Sample]:
+        """What every version is measured on; none of it is ever learnt."""
+        return list(read_samples(self.folder / HELD_OUT))
+
+    def add(self, finetune: FineTune, pool: Sequence[Sample], **fields: Any) -> Version:
+        """Keep a fine-tune as a new version, at work nowhere yet.
+
+        Args:
+            finetune: from `adapt`.
+            pool: all that it and its ancestors learnt.
+            **fields: of `Version`: parent, until, learnt, replayed, verdict.
+        """
+        with self._lock:
+            last = max((int(name[1:]) for name in self.names()), default=0)
+            version = Version(name=f"v{last + 1:04d}", created=datetime.now(UTC), **fields)
+            _write(self.folder / VERSIONS / version.name, finetune, version, pool)
+            return version
+
+    def promote(self, name: str, why: str = "") -> State:
+        """Make a version the champion. A challenger of that name ends its trial."""
+        self.path(name)
+
+        def change(state: State) -> State:
+            if state.champion == name:
+                raise UsageError(f"{name} is the champion already", where=str(self.folder))
+            ends = {"challenger": None, "share": 0.0} if state.challenger == name else {}
+            return state.model_copy(update={"trail": (*state.trail, name), **ends})
+
+        return self._move("promoted", name, why, change)
+
+    def rollback(self, why: str = "") -> State:
+        """Make the champion before the present one champion again, and end any trial.
+
+        Raises:
+            UsageError: there was none before.
+        """
+
+        def change(state: State) -> State:
+            if len(state.trail) < 2:
+                raise UsageError("there is no earlier champion", where=str(self.folder))
+            return state.model_copy(update={"trail": state.trail[:-1], "challenger": None, "share": 0.0})
+
+        return self._move("rolled back", None, why, change)
+
+    def canary(self, name: str, share: float, why: str = "") -> State:
+        """Let a share of the users, 0 to 1, have a version that is not the champion."""
+        self.path(name)
+        if not 0 < share < 1:
+            raise UsageError(f"a share of {share} is no trial", remedy="give one between 0 and 1, such as 0.1")
+
+        def change(state: State) -> State:
+            if state.champion == name:
+                raise UsageError(f"{name} is the champion", where=str(self.folder), remedy="try another version")
+            return state.model_copy(update={"challenger": name, "share": share})
+
+        return self._move("canary", name, why or f"{share:.0%} of the users", change)
+
+    def withdraw(self, why: str = "") -> State:
+        """End the challenger's trial; the champion answers everybody."""
+
+        def change(state: State) -> State:
+            if state.challenger is None:
+                raise UsageError("there is no challenger", where=str(self.folder))
+            return state.model_copy(update={"challenger": None, "share": 0.0})
+
+        return self._move("withdrawn", self.state().challenger, why, change)
+
+    def note(self, what: str, why: str, *, version: str | None = None, consumed: int | None = None) -> State:
+        """Record what came of a turn of the loop (`refused` or `waiting`), and how far the feedback was used up."""
+
+        def change(state: State) -> State:
+            return state if consumed is None else state.model_copy(update={"consumed": consumed})
+
+        return self._move(what, version, why, change)
+
+    def learnt_from(self, events: Iterable[int]) -> list[str]:
+        """Versions that learnt from any of these feedback events: what an erased user's words went into."""
+        wanted = set(events)
+
+        def touched(name: str) -> bool:
+            places = (sample.provenance for sample in self.pool(name))
+            return any(p is not None and p.source == "feedback" and p.line in wanted for p in places)
+
+        return [name for name in self.names() if touched(name)]
+
+    def _move(self, what: Any, version: str | None, why: str, change: Any) -> State:
+        with self._lock:
+            state = self.state()
+            changed: State = change(state)
+            named = version or changed.champion
+            move = Move(what=what, version=named, before=state.champion, why=why)
+            changed = changed.model_copy(update={"history": (*state.history, move)})
+            write_whole(self.folder / STATE, changed.model_dump_json(indent=1))
+            return changed
+
+
+def _write(folder: Path, finetune: FineTune, version: Version, pool: Iterable[Sample]) -> None:
+    with new_folder(folder) as part:
+        for name in _FILES:
+            if (finetune.path / name).is_file():
+                shutil.copyfile(finetune.path / name, part / name)
+        write_samples(part / "pool.jsonl", pool)
+        (part / "version.json").write_text(version.model_dump_json(indent=1), "utf-8")

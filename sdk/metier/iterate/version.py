@@ -1,0 +1,60 @@
+"""One version of a task's weights, and the state that says which of them are at work. Data only; files are others'."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import AwareDatetime, Field, JsonValue
+
+from metier.contracts.schema import SCHEMA_VERSION, Data
+
+NAME = r"^v\d{4,}$"
+
+
+class Version(Data):
+    """How one version came to be: `version.json` in its folder, beside the fine-tune's own files."""
+
+    schema_version: Literal["1"] = SCHEMA_VERSION
+    name: str = Field(pattern=NAME)
+    parent: str | None = None
+    """Version that training went on from."""
+    created: AwareDatetime
+    until: int = 0
+    """Number of the last feedback event that it knows of: the next harvest goes on after it."""
+    learnt: int = 0
+    """New samples."""
+    replayed: int = 0
+    """Samples of its parent's pool that it was reminded of."""
+    verdict: dict[str, JsonValue] | None = None
+    """What the gate found; None for a version that was put in by hand."""
+
+
+class Move(Data):
+    """One change of the state."""
+
+    at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
+    what: Literal["begun", "promoted", "rolled back", "canary", "withdrawn", "refused", "waiting"]
+    version: str | None
+    before: str | None = None
+    """Champion before it."""
+    why: str = ""
+
+
+class State(Data):
+    """What is at work: `state.json`, replaced whole."""
+
+    schema_version: Literal["1"] = SCHEMA_VERSION
+    trail: tuple[str, ...] = Field(min_length=1)
+    """Champions, the present one last; a rollback takes the last away."""
+    challenger: str | None = None
+    """Version that a share of the users gets."""
+    share: float = Field(default=0.0, ge=0, le=1)
+    """The challenger's share."""
+    consumed: int = 0
+    """Number of the last feedback event that was learnt from, or refused for good."""
+    history: tuple[Move, ...] = ()
+
+    @property
+    def champion(self) -> str:
+        return self.trail[-1]

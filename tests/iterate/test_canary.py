@@ -1,0 +1,56 @@
+"""A trial among users: the same user always gets the same weights, and the users' verdicts say which are better."""
+
+import random
+
+from metier.iterate import Answer, Event
+from metier.iterate.canary import chosen, compare
+from metier.iterate.records import Told
+
+
+def test_a_share_is_met_and_a_larger_one_keeps_those_who_were_in() -> None:
+    users = [f"user {i}" for i in range(5000)]
+    small = {u for u in users if chosen(u, "v0002", 0.1)}
+    large = {u for u in users if chosen(u, "v0002", 0.3)}
+    assert 0.08 < len(small) / 5000 < 0.12 and 0.27 < len(large) / 5000 < 0.33 and small <= large
+    assert small == {u for u in users if chosen(u, "v0002", 0.1)}
+    other = {u for u in users if chosen(u, "v0003", 0.1)}
+    assert len(other & small) < 0.3 * len(small)
+
+
+def feedback(rates: dict[str, float], users: int, each: int, seed: int = 0) -> list[Told]:
+    rng, told = random.Random(seed), []
+    for adapter, rate in rates.items():
+        for user in range(users):
+            for _ in range(each):
+                answer = Answer(task="a.b", input={}, output={}, adapter=adapter)
+                event = Event(answer=answer.id, kind="accepted" if rng.random() < rate else "rejected", user=f"u{user}")
+                told.append(Told(number=len(told) + 1, answer=answer, event=event))
+    return told
+
+
+def test_a_clear_difference_is_found_and_none_is_claimed_where_there_is_none() -> None:
+    better = compare(feedback({"v1": 0.5, "v2": 0.8}, 60, 3), "v1", "v2")
+    assert better.enough and better.difference.low > 0 and better.answers == {"v1": 180, "v2": 180}
+    claimed = sum(compare(feedback({"v1": 0.6, "v2": 0.6}, 40, 2, seed), "v1", "v2").enough for seed in range(40))
+    assert claimed <= 6  # 5% are expected
+
+
+def test_one_loud_user_is_no_proof() -> None:
+    told = feedback({"v1": 0.5}, 40, 2) + feedback({"v2": 1.0}, 1, 200)
+    trial = compare(told, "v1", "v2")
+    assert trial.users["v2"] == 1 and trial.stood["v2"].value == 1.0
+    assert compare(feedback({"v1": 0.5}, 40, 2), "v1", "v2").difference is None
+
+
+def test_the_last_word_counts_and_an_unchanged_edit_lets_it_stand() -> None:
+    answer = Answer(task="a.b", input={}, output={"text": "x"}, adapter="v1")
+    events = [
+        Event(answer=answer.id, kind="accepted", user="ann"),
+        Event(answer=answer.id, kind="rejected", user="ann"),
+        Event(answer=answer.id, kind="edited", edited_to={"text": "x"}, user="bob"),
+        Event(answer=answer.id, kind="rated", rating=0.5, user="cyd"),
+        Event(answer=answer.id, kind="comment", comment="fine", user="ann"),
+    ]
+    told = [Told(number=i, answer=answer, event=event) for i, event in enumerate(events, 1)]
+    trial = compare(told, "v1", "v2")
+    assert trial.answers["v1"] == 2 and trial.stood["v1"].value == 0.5

@@ -1,0 +1,121 @@
+"""The registry: a version is whole before anything names it, and whoever is killed leaves a state that stands."""
+
+import random
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from metier.contracts import FineTune, UsageError
+from metier.data.samples_file import read_samples
+from metier.iterate.registry import Registry
+
+
+@pytest.fixture
+def registry(first: FineTune, tmp_path: Path) -> Registry:
+    return Registry.create(tmp_path / "registry", first)
+
+
+def test_a_registry_begins_with_a_fine_tune_and_what_that_was_not_trained_on(registry, first, samples) -> None:
+    state = registry.state()
+    assert (state.champion, state.challenger, registry.names()) == ("v0001", None, ["v0001"])
+    assert registry.finetune("v0001").card == first.card and registry.task == first.card.tasks[0]
+    assert [s.input for s in registry.held_out()] == [s.input for s in samples[64:]]
+    assert [s.input for s in registry.pool("v0001")] == [s.input for s in samples[:16]]
+
+
+def test_champions_come_and_go_and_the_history_says_why(registry, first, samples) -> None:
+    pool = registry.pool("v0001")
+    for _ in range(2):
+        registry.add(first, pool, parent="v0001")
+    assert registry.names() == ["v0001", "v0002", "v0003"] and registry.state().champion == "v0001"
+    registry.promote("v0002", "better by 3 points")
+    registry.canary("v0003", 0.1)
+    assert (registry.state().challenger, registry.state().share) == ("v0003", 0.1)
+    registry.promote("v0003")
+    assert (registry.state().champion, registry.state().challenger) == ("v0003", None)
+    registry.rollback("users complain")
+    registry.rollback()
+    assert registry.state().champion == "v0001"
+    assert [(m.what, m.version, m.before) for m in registry.state().history] == [
+        ("begun", "v0001", None),
+        ("promoted", "v0002", "v0001"),
+        ("canary", "v0003", "v0002"),
+        ("promoted", "v0003", "v0002"),
+        ("rolled back", "v0002", "v0003"),
+        ("rolled back", "v0001", "v0002"),
+    ]
+
+
+def test_what_makes_no_sense_is_refused_and_nothing_moves(registry) -> None:
+    before = registry.state()
+    for call, words in (
+        (registry.rollback, "no earlier champion"),
+        (lambda: registry.promote("v0009"), "no version v0009"),
+        (lambda: registry.promote("v0001"), "champion already"),
+        (lambda: registry.canary("v0001", 0.1), "is the champion"),
+        (lambda: registry.canary("v0001", 1.0), "no trial"),
+        (registry.withdraw, "no challenger"),
+        (lambda: Registry(registry.folder / "versions"), "not a registry"),
+        (lambda: Registry.create(registry.folder, registry.finetune("v0001")), "already"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            call()
+    assert registry.state() == before
+
+
+def test_a_rollback_is_instant(registry, first) -> None:
+    """Milliseconds: a name moves, no weights do. The best of five, since the disk of a busy machine may wait."""
+    times = []
+    for turn in range(5):
+        registry.add(first, [])
+        registry.promote(f"v{turn + 2:04d}")
+        begun = time.perf_counter()
+        registry.rollback()
+        times.append(time.perf_counter() - begun)
+    assert min(times) < 0.1
+
+
+def test_what_an_erased_user_said_is_found_in_the_versions_that_learnt_it(registry, first, samples) -> None:
+    from metier.contracts import Provenance
+
+    said = [
+        s.model_copy(update={"provenance": Provenance(source="feedback", line=i)}) for i, s in enumerate(samples, 1)
+    ]
+    registry.add(first, said[:5])
+    registry.add(first, said[:9])
+    assert registry.learnt_from([7, 8]) == ["v0003"]
+    assert registry.learnt_from([2]) == ["v0002", "v0003"] and registry.learnt_from([99]) == []
+
+
+def test_whoever_is_killed_leaves_a_registry_that_stands(registry, killed) -> None:
+    """20 writers, two at a time, killed at random moments: every state parses, every version is whole."""
+    rng, acknowledged = random.Random(0), []
+
+    def write(say) -> None:
+        mine = Registry(registry.folder)
+        while True:
+            version = mine.add(mine.finetune("v0001"), mine.pool("v0001"), parent="v0001")
+            say(version.name)
+            mine.canary(version.name, 0.2)
+            mine.promote(version.name)
+            if int(version.name[1:]) % 3 == 0:
+                mine.rollback()
+
+    def kill_one() -> None:
+        acknowledged.extend(killed(rng.uniform(0.02, 0.2), write))
+
+    for _ in range(10):
+        pair = [threading.Thread(target=kill_one) for _ in range(2)]
+        for one in pair:
+            one.start()
+        for one in pair:
+            one.join()
+        state = registry.state()
+        assert set(state.trail) <= set(registry.names()) and state.challenger in {None, *registry.names()}
+    assert len(acknowledged) > 10 and set(acknowledged) <= set(registry.names())
+    for name in registry.names():
+        registry.finetune(name)  # its checksum holds
+        assert registry.version(name).name == name and len(list(read_samples(registry.path(name) / "pool.jsonl"))) == 16
+    registry.add(registry.finetune("v0001"), [])  # and it can be written again, whoever died with the lock
