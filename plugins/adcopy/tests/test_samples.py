@@ -1,4 +1,4 @@
-"""The packaged samples: enough of them, all of them right by the plugin's own checks, and none twice."""
+"""The packaged samples: enough of them, all of them right by the plugin's own checks, and none worn out."""
 
 from __future__ import annotations
 
@@ -11,77 +11,113 @@ from typing import Any
 
 import pytest
 
-from metier_adcopy.checks import CHECKS
-from metier_adcopy.tasks import describe
+from metier.contracts import Sample
+from metier_adcopy.copy_of import pieces
+from metier_adcopy.tasks import DESCRIBE, PRESENTER, SEARCH_ADS, SEARCH_MATCH
+from metier_adcopy.tasks.search_match import GRADES
 from metier_adcopy.vertical import vertical
 
-SET = vertical().samples[describe.name]
+LEAST = {DESCRIBE: (160, 40), SEARCH_ADS: (96, 24), SEARCH_MATCH: (48, 16), PRESENTER: (48, 16)}
+WRITTEN = (DESCRIBE, SEARCH_ADS, PRESENTER)
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-TRAIN, HELD_OUT = rows(SET.train), rows(SET.held_out)
+PARTS = {name: (rows(files.train), rows(files.held_out)) for name, files in vertical().samples.items()}
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
-def test_every_packaged_sample_passes_every_check(check: Any) -> None:
-    found = [
-        (row["output"]["text"], f.message) for row in TRAIN + HELD_OUT for f in check.run(row["input"], row["output"])
-    ]
-    assert not found
+@pytest.mark.parametrize("name", PARTS)
+def test_every_sample_satisfies_its_contract_and_passes_its_checks(name: str) -> None:
+    task = vertical().task(name)
+    for row in [row for part in PARTS[name] for row in part]:
+        task.check_sample(Sample(task=name, **row))
+        found = [f.message for check in vertical().checks_for(name) for f in check.run(row["input"], row["output"])]
+        assert not found, (row, found)
 
 
-def test_there_are_as_many_samples_as_the_statement_says() -> None:
-    said = SET.statement.read_text(encoding="utf-8") if SET.statement else ""
-    for name, part in (("train.jsonl", TRAIN), ("heldout.jsonl", HELD_OUT)):
+@pytest.mark.parametrize("name", PARTS)
+def test_there_are_as_many_samples_as_the_statement_says(name: str) -> None:
+    statement = vertical().samples[name].statement
+    said = statement.read_text(encoding="utf-8") if statement else ""
+    for part, file, least in zip(PARTS[name], ("train", "heldout"), LEAST[name], strict=True):
         count = Counter(row["input"]["language"] for row in part)
-        assert f"| `{name}` | {count['en']} | {count['zh']} |" in said
-    assert len(TRAIN) >= 160 and len(HELD_OUT) >= 40
+        assert f"| `{name.split('.')[1]}.{file}.jsonl` | {count['en']} | {count['zh']} |" in said
+        assert len(part) >= least
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_no_input_stands_twice(name: str) -> None:
+    asked = Counter(json.dumps(row["input"], sort_keys=True) for part in PARTS[name] for row in part)
+    assert max(asked.values()) == 1
 
 
 def test_briefs_vary_in_what_they_leave_out() -> None:
-    for field in ("audience", "tone", "max_chars"):
-        share = sum(field in row["input"] for row in TRAIN) / len(TRAIN)
-        assert 0.5 < share < 0.7, (field, share)
+    for name, fields in ((DESCRIBE, ("audience", "tone", "max_chars")), (SEARCH_ADS, ("keyword",))):
+        train = PARTS[name][0]
+        for field in fields:
+            share = sum(field in row["input"] for row in train) / len(train)
+            assert 0.5 < share < 0.75, (field, share)
 
 
-def test_no_name_and_no_text_stands_in_both_files() -> None:
-    train = {facts(row) for row in TRAIN}
-    assert not train & {facts(row) for row in HELD_OUT}
-    names = {name(row) for row in TRAIN}
-    assert not {name(row) for row in HELD_OUT} & names
-    closest = max((likeness(a, b), a, b) for a in texts(HELD_OUT) for b in texts(TRAIN))
+@pytest.mark.parametrize("name", WRITTEN)
+def test_no_text_stands_in_both_files(name: str) -> None:
+    train, held_out = PARTS[name]
+    assert not {facts(row) for row in held_out} & {facts(row) for row in train}
+    closest = max((likeness(a, b), a, b) for a in texts(held_out) for b in texts(train))
     assert closest[0] < 0.5, closest
 
 
-def test_no_opening_and_no_skeleton_is_worn_out() -> None:
-    def skeleton(row: dict[str, Any]) -> str:
+def test_no_product_described_in_training_is_held_out() -> None:
+    train, held_out = PARTS[DESCRIBE]
+    assert not {product(row) for row in held_out} & {product(row) for row in train}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_no_opening_and_no_skeleton_is_worn_out(name: str) -> None:
+    def skeleton(row: dict[str, Any], text: str) -> str:
         values = sorted(re.findall(r"\[([^\]]+)\]", row["input"]["facts"]), key=len, reverse=True)
-        text = row["output"]["text"]
         for value in values:
             text = text.replace(value, "#")
         return re.sub(r"[\d.,]+", "#", text)
 
-    ((_, most),) = Counter(skeleton(row) for row in TRAIN + HELD_OUT).most_common(1)
-    assert most <= 5
-    english = [row["output"]["text"] for row in TRAIN if row["input"]["language"] == "en"]
-    ((_, most),) = Counter(" ".join(text.split()[:3]) for text in english).most_common(1)
-    assert most <= 5
+    whole = Counter(
+        skeleton(row, " / ".join(pieces(row["output"]))) for part in PARTS[name] for row in part
+    )
+    assert whole.most_common(1)[0][1] <= 5
+    sentences = Counter(
+        skeleton(row, piece) for part in PARTS[name] for row in part for piece in pieces(row["output"])
+    )
+    worn = [(text, n) for text, n in sentences.most_common(5) if n > 5 and len(text.split()) > 3]
+    assert not worn
+    openings = Counter(
+        " ".join(pieces(row["output"])[0].split()[:3]) for row in PARTS[name][0] if row["input"]["language"] == "en"
+    )
+    assert openings.most_common(1)[0][1] <= 5
+
+
+def test_each_query_has_an_ad_of_every_grade_and_none_is_in_both_files() -> None:
+    for part in PARTS[SEARCH_MATCH]:
+        grades: dict[str, list[str]] = {}
+        for row in part:
+            grades.setdefault(row["input"]["query"], []).append(row["output"]["grade"])
+        assert all(sorted(found) == sorted(GRADES) for found in grades.values())
+    train, held_out = ({row["input"]["query"] for row in part} for part in PARTS[SEARCH_MATCH])
+    assert not train & held_out
 
 
 def facts(row: dict[str, Any]) -> str:
     return str(row["input"]["facts"]).casefold()
 
 
-def name(row: dict[str, Any]) -> str:
+def product(row: dict[str, Any]) -> str:
     return facts(row).split("]")[0].split("[")[-1]
 
 
 def texts(part: list[dict[str, Any]]) -> Iterator[frozenset[str]]:
     for row in part:
-        plain = re.sub(r"\W+", " ", row["output"]["text"].casefold())
+        plain = re.sub(r"\W+", " ", " ".join(pieces(row["output"])).casefold())
         yield frozenset(plain[i : i + 5] for i in range(len(plain) - 4))
 
 
