@@ -82,13 +82,9 @@ def test_no_opening_and_no_skeleton_is_worn_out(name: str) -> None:
             text = text.replace(value, "#")
         return re.sub(r"[\d.,]+", "#", text)
 
-    whole = Counter(
-        skeleton(row, " / ".join(pieces(row["output"]))) for part in PARTS[name] for row in part
-    )
+    whole = Counter(skeleton(row, " / ".join(pieces(row["output"]))) for part in PARTS[name] for row in part)
     assert whole.most_common(1)[0][1] <= 5
-    sentences = Counter(
-        skeleton(row, piece) for part in PARTS[name] for row in part for piece in pieces(row["output"])
-    )
+    sentences = Counter(skeleton(row, piece) for part in PARTS[name] for row in part for piece in pieces(row["output"]))
     worn = [(text, n) for text, n in sentences.most_common(5) if n > 5 and len(text.split()) > 3]
     assert not worn
     openings = Counter(

@@ -5,7 +5,8 @@ The table reader is imported when a table is read, so that listing plugins stays
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,3 +73,23 @@ def text(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
+
+
+def own_names(columns: Iterable[str], wanted: Mapping[str, str]) -> dict[str, str]:
+    """What is wanted → the table's own name of it; what it does not have is left out.
+
+    Args:
+        columns: the table's headers.
+        wanted: name → headers that would do, lower case with `_` for spaces, separated by blanks, best first.
+    """
+    have = {_plain(column): column for column in reversed(list(columns))}
+    return {
+        name: have[spelling]
+        for name, spellings in wanted.items()
+        for spelling in [next((s for s in spellings.split() if s in have), None)]
+        if spelling is not None
+    }
+
+
+def _plain(column: str) -> str:
+    return re.sub(r"[\s\-]+", "_", column.strip().casefold())
