@@ -13,7 +13,7 @@ from metier.cli.screen import emit_json, say, table
 Name = Annotated[str, typer.Argument(metavar="BASE", help="Metier's short name, a hub id, a folder or a .gguf file.")]
 Revision = Annotated[str | None, typer.Option(help="Hub commit or wheel version.")]
 
-app = typer.Typer(help="Base models: list what is at hand, pull one, show its card.", no_args_is_help=True)
+app = typer.Typer(help="Base models: list, pull, show.", no_args_is_help=True)
 
 
 @app.command("list")

@@ -10,7 +10,7 @@ import typer
 from metier.cli.options import Json
 from metier.cli.screen import emit_json, say
 
-app = typer.Typer(help="Add, list, remove and verify the LoRA adapters of a bundle.", no_args_is_help=True)
+app = typer.Typer(help="LoRA adapters of a bundle: add, list, remove, verify.", no_args_is_help=True)
 
 BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of `metier export --slots`.")]
 Name = Annotated[str, typer.Option("--name", metavar="NAME", help="What requests will call it.")]

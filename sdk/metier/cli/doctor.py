@@ -7,7 +7,7 @@ from metier.cli.screen import emit_json, table
 
 
 def doctor(json: Json = False) -> None:
-    """Prove which of torch, onnxruntime, CUDA, cuDNN and driver agree; exit 0 whatever is found."""
+    """Say what of this machine agrees. torch, onnxruntime, CUDA, cuDNN and driver; exit 0 whatever is found."""
     from metier.runtime.doctor import diagnose
 
     found = diagnose()

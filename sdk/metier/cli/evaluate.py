@@ -30,7 +30,7 @@ def evaluate(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Compare base and fine-tune on the run's held-out inputs, or on a file; write an HTML report."""
+    """Measure base against fine-tune, as an HTML report. On the run's held-out inputs, or on a file."""
     from metier.bases import load_finetune, resolve
     from metier.data.training import first_inputs, held_out_of, samples_of, train_of
     from metier.evaluate import evaluate as measure

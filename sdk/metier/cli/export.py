@@ -26,7 +26,7 @@ def export(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Export a fine-tune as an ONNX bundle, its parity with torch proved; one that fails is not written."""
+    """Export a fine-tune as an ONNX bundle. Its parity with torch is proved; one that fails is not written."""
     from metier.bases import load_finetune
     from metier.export import export as export_bundle
     from metier.export import export_slots

@@ -24,7 +24,10 @@ def fit(
     search: Annotated[bool, typer.Option("--search", help="The product looks facts up for each input.")] = False,
     json: Json = False,
 ) -> None:
-    """Judge a base for a task: modalities, languages, context, licence, knowledge. Exit 0 whatever the verdict."""
+    """Judge whether a base fits a task.
+
+    Modalities, languages, context, licence and knowledge; exit 0 whatever the verdict.
+    """
     from metier.bases import DEFAULT_BASE, show_base
     from metier.contracts.fit import fit as judge
     from metier.plugins import load_plugins

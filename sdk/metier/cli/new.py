@@ -17,7 +17,7 @@ def new(
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to make.  [default: ./NAME]")] = None,
     json: Json = False,
 ) -> None:
-    """Make a plugin for your own trade: one task, a data adapter, a check, samples and tests, ready to be changed."""
+    """Make a plugin for a trade of your own. One task, a data adapter, a check, samples and tests, to be changed."""
     from metier.plugins.scaffold import new_plugin
 
     made = new_plugin(name, out or Path(name))

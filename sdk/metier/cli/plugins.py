@@ -14,7 +14,7 @@ def plugins(
     strict: Annotated[bool, typer.Option("--strict", help="Fail at the first broken plugin.")] = False,
     json: Json = False,
 ) -> None:
-    """List plugins: what each brings, and why a broken one is broken."""
+    """List plugins, and why a broken one is broken."""
     from metier.plugins import load_plugins
 
     rows = load_plugins(strict=strict).plugins

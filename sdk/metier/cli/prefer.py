@@ -26,7 +26,7 @@ def prefer(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json: Json = False,
 ) -> None:
-    """Align a fine-tune with preferences; the fine-tune itself stays as it is."""
+    """Align a fine-tune with preferences. The fine-tune itself stays as it is."""
     from metier.align import prefer as align
     from metier.align import read_preferences
     from metier.bases import load_finetune

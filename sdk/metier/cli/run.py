@@ -52,7 +52,7 @@ def run(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Answer inputs with a bundle, on ONNX Runtime; one input alone is streamed to the terminal."""
+    """Answer inputs with a bundle. On ONNX Runtime; one input alone is streamed to the terminal."""
     from metier.runtime.bundle import open_bundle, read_manifest
 
     if input is not None and input_text is not None:
