@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint format bench clean
+.PHONY: help quickstart test lint docs format bench clean
 
 help:  ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -16,7 +16,7 @@ help:  ## what can be made
 quickstart: $(STAMP)  ## adapt the default base to advertising copy, measure, export, run: results in ./quickstart
 	$(BIN)/metier quickstart --out quickstart
 
-test: lint  ## formatter, linter, types, floors, then every test
+test: lint docs  ## formatter, linter, types, floors, docs, then every test
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadgroup
 
 lint: $(STAMP)  ## formatter, linter, types, floors; changes nothing
@@ -25,9 +25,13 @@ lint: $(STAMP)  ## formatter, linter, types, floors; changes nothing
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(STAMP)  ## mend what formatter and linter can mend
+docs: $(STAMP)  ## guide, reference and trade pages, built strictly into ./site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict -f sdk/docs/mkdocs.yml
+
+format: $(STAMP)  ## mend what formatter and linter can mend, and the READMEs' table of gains
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/python sdk/docs/gains.py
 
 bench: $(STAMP)  ## every benchmark of tests/benchmarks, as JSON in ./runs/bench
 	mkdir -p runs/bench
@@ -36,7 +40,7 @@ bench: $(STAMP)  ## every benchmark of tests/benchmarks, as JSON in ./runs/bench
 	done
 
 clean:  ## remove what was built and the quickstart; your runs and the cache of bases stay
-	rm -rf $(VENV) quickstart dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) quickstart site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml)

@@ -50,7 +50,7 @@ def quickstart(
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on from what is there.")] = False,
     json: Json = False,
 ) -> None:
-    """From a base to adapted copy out of an ONNX bundle: adapt, measure before and after, export, run."""
+    """Adapt, measure, export and run a trade in one go."""
     from metier.adapt import adapt, recipe_for
     from metier.bases import resolve
     from metier.data.training import first_inputs, training_data
@@ -105,7 +105,7 @@ def quickstart(
         "next:\n"
         f"  metier run {out / 'bundle'} --input-text '{jsonlib.dumps(inputs[0], ensure_ascii=False)}'\n"
         f"  metier adapt {contract.name} --data YOUR_FILE --out runs/mine   # your own samples\n"
-        "  README.md: embed the bundle in ten lines, write a plugin for your trade in thirty"
+        "  README.md: embed the bundle in ten lines; metier new makes a plugin for your own trade"
     )
     return None
 

@@ -1,0 +1,128 @@
+"""Puts packaged held-out inputs to the shipped fine-tunes and keeps what they answered, for the pages of the trades.
+
+All fine-tunes of the trades go into one int4 bundle as adapters, which takes minutes; the first held-out inputs of each
+task, two in its first language and one in each other, are answered greedily, and kept whatever comes out.
+
+    python sdk/docs/record.py [--bundle FOLDER] [--into sdk/docs/answers] [TRADE …]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from shipped import ANSWERS, name_of, shipped, trades
+
+from metier.contracts import FineTune, MetierError, Vertical, readings
+from metier.data.samples_file import write_samples
+from metier.data.training import packaged
+from metier.plugins import load_plugins
+from metier.runtime import Engine
+from metier.runtime.reading import read_off
+
+
+def export_all(verticals: list[Vertical], out: Path) -> None:
+    """One bundle with every fine-tune as an adapter, calibrated and proved on the packaged samples."""
+    from metier.export import export_slots
+
+    with tempfile.TemporaryDirectory(prefix="metier-docs-") as folder:
+        whole, names = [], []
+        for vertical in verticals:
+            for fine_tune in vertical.fine_tunes:
+                names.append(name_of(vertical, fine_tune))
+                whole.append(_with_samples(vertical, fine_tune, Path(folder) / names[-1]))
+        export_slots(whole, out, names=names, progress=lambda *said: print(*said, file=sys.stderr))
+
+
+def _with_samples(vertical: Vertical, fine_tune: FineTune, folder: Path) -> FineTune:
+    """A copy of a packaged fine-tune beside the samples that `adapt` would have left there."""
+    from metier.bases import load_finetune
+
+    shutil.copytree(fine_tune.path, folder)
+    for part, name in (("train", "train.jsonl"), ("held_out", "held_out.jsonl")):
+        samples = [s for task in fine_tune.card.tasks for s in packaged(vertical, vertical.task(task.name), part)]
+        write_samples(folder / name, samples)
+    return load_finetune(folder)
+
+
+def answers(engine: Engine, vertical: Vertical) -> list[dict[str, Any]]:
+    """The first held-out inputs of each task, and what the trade's own fine-tune makes of them."""
+    found = []
+    for task in vertical.tasks:
+        if (fine_tune := shipped(vertical, task)) is None:
+            continue
+        asked: dict[str, list[Any]] = {language: [] for language in task.languages}
+        for sample in packaged(vertical, task, "held_out"):
+            asked[task.language_of(sample.input, sample.language)].append(sample.input)
+        chosen = [(lang, v) for i, (lang, values) in enumerate(asked.items()) for v in values[: 1 if i else 2]]
+        for language, value in chosen:
+            row: dict[str, Any] = {"task": task.name, "language": language, "input": value}
+            try:
+                row["output"] = engine.run(task.name, value, adapter=name_of(vertical, fine_tune))
+            except MetierError as error:
+                row["problem"] = error.what
+            else:
+                checks = vertical.checks_for(task.name)
+                row["checks"] = {c.name: [f.message for f in c.run(value, row["output"])] for c in checks}
+            found.append(row | {"fine_tune": fine_tune.card.name, "weights_sha256": fine_tune.card.weights_sha256})
+    return found
+
+
+def read_by_bridges() -> list[dict[str, Any]]:
+    """For each field that a bridge can fill: the first held-out photo, and what is read off it."""
+    bridges = load_plugins().bridges.values()
+    found = []
+    for vertical in trades():
+        for task in vertical.tasks:
+            for reading in readings(task.input):
+                value = packaged(vertical, task, "held_out")[0].input
+                chain = reading.chain(bridges)
+                if chain is None:
+                    continue
+                left_out = {name: item for name, item in value.items() if name != reading.field}
+                row = {"task": task.name, "field": reading.field, "source": value[reading.source]}
+                found.append(row | {"read": read_off(task, left_out, bridges)[reading.field]})
+    return found
+
+
+def main() -> None:
+    """Write one JSON file per trade that ships a fine-tune, and one for the bridges."""
+    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked.add_argument("trades", nargs="*", metavar="TRADE")
+    asked.add_argument("--bundle", type=Path, help="made where missing; a temporary one where not given")
+    asked.add_argument("--into", type=Path, default=ANSWERS)
+    given = asked.parse_args()
+    _write(given.into / "bridges.json", read_by_bridges())
+    chosen = [v for v in trades() if v.fine_tunes and (not given.trades or v.name in given.trades)]
+    if not chosen:
+        sys.exit("none of these trades ships a fine-tune")
+    with tempfile.TemporaryDirectory(prefix="metier-docs-") as folder:
+        bundle = given.bundle or Path(folder) / "bundle"
+        if not bundle.is_dir():
+            export_all(chosen, bundle)
+        with Engine(bundle, bridges=load_plugins().bridges.values()) as engine:
+            manifest = engine.bundle.manifest
+            for vertical in chosen:
+                said = {
+                    "command": "python sdk/docs/record.py",
+                    "when": datetime.now(UTC).date().isoformat(),
+                    "base": manifest.base.id,
+                    "precision": manifest.precision,
+                    "answers": answers(engine, vertical),
+                }
+                _write(given.into / f"{vertical.name}.json", said)
+
+
+def _write(path: Path, said: Any) -> None:
+    path.write_text(json.dumps(said, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""The docs: the guide's commands run as written, its code is what `metier new` makes, the READMEs' table is what the
+cards say, and every answer shown was given to a packaged held-out input by the weights that ship.
+"""
+
+import json
+import re
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+import yaml
+
+from metier.contracts import problems
+from metier.data.training import packaged
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "sdk/docs"
+sys.path[:0] = [str(Path(__file__).parent), str(DOCS)]
+import gains  # noqa: E402
+from shipped import ANSWERS, shipped, trades  # noqa: E402
+
+from readme_blocks import blocks, code, run, small  # noqa: E402
+
+GUIDE = DOCS / "pages/guide.md"
+
+
+@pytest.mark.xdist_group("readme")
+def test_the_guide_runs_as_written_from_an_empty_folder_to_an_answer(tmp_path: Path, tiny_base: Path) -> None:
+    # pip puts it beside the environment, not into it: other tests run in that environment at the same time. There an
+    # editable install's .pth file is not read, hence the second folder.
+    site = sysconfig.get_path("purelib", vars={"base": str(tmp_path / "prefix")})
+    settings = small(tiny_base) | {"METIER_SET": "epochs=1", "PIP_PREFIX": str(tmp_path / "prefix")}
+    settings |= {"PYTHONPATH": f"{site}:{tmp_path / 'press'}", "PYTEST_ADDOPTS": "-p no:cacheprovider"}
+    printed = []
+    for block in blocks(GUIDE):
+        assert block.name is not None
+        if block.kind == "test":
+            printed.append(run(block, tmp_path, **settings))
+        elif block.kind == "shows":
+            assert (tmp_path / block.name).read_text("utf-8") == block.text, "the template has changed"
+        else:
+            assert (tmp_path / block.name).is_file(), "the guide changes what `metier new` made"
+            (tmp_path / block.name).write_text(block.text, "utf-8")
+    assert re.search(r"^press +0.1.0 +ok +verticals: press", printed[0], re.M)
+    assert [bool(re.search(r"\d+ passed", said)) for said in printed[:2]] == [True, True]
+    assert "press.title" in printed[2] and "no_stop" in (tmp_path / "runs/press/report.json").read_text("utf-8")
+    assert printed[-1].strip(), "the bundle answers"
+
+
+def test_both_languages_of_the_guide_have_the_same_commands_and_files() -> None:
+    assert code(DOCS / "pages/guide.zh.md") == code(GUIDE)
+
+
+@pytest.mark.parametrize("language", gains.READMES)
+def test_the_table_of_gains_is_what_the_cards_say(language: str) -> None:
+    path = gains.READMES[language]
+    assert gains.told(path) == gains.table(language), "run: make format"
+
+
+def test_every_trade_and_its_every_task_have_their_place() -> None:
+    nav = str(yaml.safe_load((DOCS / "mkdocs.yml").read_text("utf-8"))["nav"])
+    for vertical in trades():
+        assert f"trades/{vertical.name}.md" in nav
+        assert (DOCS / "pages/trades" / f"{vertical.name}.md").read_text("utf-8").count("<!-- tasks -->") == 1
+        assert all(f"| `{task.name}` |" in gains.table("en") for task in vertical.tasks)
+
+
+def test_a_trade_page_shows_an_answer_only_beside_the_weights_that_gave_it() -> None:
+    from trade_pages import tasks_of
+
+    adcopy = next(vertical for vertical in trades() if vertical.name == "adcopy")
+    page, (fine_tune, *_) = tasks_of(adcopy), adcopy.fine_tunes
+    assert f"The fine-tune `{fine_tune.card.name}` answers" in page
+    other = fine_tune.model_copy(update={"card": fine_tune.card.model_copy(update={"weights_sha256": "other"})})
+    page = tasks_of(adcopy.model_copy(update={"fine_tunes": (other,)}))
+    assert "answers (" not in page and "not recorded yet" in page
+
+
+@pytest.mark.parametrize("path", sorted(ANSWERS.glob("*.json")), ids=lambda path: path.stem)
+def test_recorded_answers_are_to_packaged_held_out_inputs_and_satisfy_their_contract(path: Path) -> None:
+    said = json.loads(path.read_text("utf-8"))
+    found = {task.name: (vertical, task) for vertical in trades() for task in vertical.tasks}
+    for row in said["answers"] if isinstance(said, dict) else []:
+        vertical, task = found[row["task"]]
+        fine_tune = shipped(vertical, task)
+        if fine_tune is None or fine_tune.card.weights_sha256 != row["weights_sha256"]:
+            continue  # not shown any more
+        assert row["input"] in [sample.input for sample in packaged(vertical, task, "held_out")]
+        assert "problem" in row or not problems(task.for_input(row["input"]).output, row["output"])
+        assert set(row.get("checks", {})) <= {check.name for check in vertical.checks}
