@@ -7,8 +7,13 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
+    "canary": "Trial compare",
+    "cycle": "Settings Turn turn",
+    "gate": "Gate Verdict",
     "harvest": "Harvest harvest",
+    "live": "Live",
     "records": "Answer Event",
+    "registry": "Registry",
     "store": "FeedbackStore",
 }
 _WHERE = {name: f"metier.iterate.{module}" for module, names in _HOME.items() for name in names.split()}
@@ -19,4 +24,6 @@ __all__ = [*_WHERE]  # noqa: PLE0604
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'metier.iterate' has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+    value = getattr(import_module(_WHERE[name]), name)
+    globals()[name] = value  # `harvest` is also a module: the function takes its name on the package for good
+    return value

@@ -15,6 +15,7 @@ import re
 import shutil
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,7 +31,7 @@ from metier.iterate.version import NAME, Move, State, Version
 from metier.iterate.whole import new_folder, write_whole
 
 STATE, VERSIONS, HELD_OUT = "state.json", "versions", "held_out.jsonl"
-_FILES = (WEIGHTS, PEFT_CONFIG, CARD, "recipe.yaml", "train.jsonl", "held_out.jsonl")
+_FILES = (WEIGHTS, PEFT_CONFIG, CARD, "recipe.yaml", "train.jsonl")
 
 
 class Registry:
@@ -90,10 +91,10 @@ class Registry:
                 f"the state is damaged: {error.errors()[0]['msg']}", where=str(self.folder / STATE)
             ) from error
 
-    @property
+    @cached_property
     def task(self) -> TaskContract:
-        """The contract of the champion's task."""
-        return self.finetune(self.state().champion).card.tasks[0]
+        """The contract of the registry's task."""
+        return FineTune.packaged(self.path(self.names()[0])).card.tasks[0]
 
     def names(self) -> list[str]:
         """Every version, oldest first."""
@@ -111,6 +112,10 @@ class Registry:
                 f"there is no version {name}", where=str(self.folder), remedy=f"versions: {', '.join(self.names())}"
             )
         return self.folder / VERSIONS / name
+
+    def adapter(self, name: str) -> str:
+        """What an engine, and the feedback store, call a version: `shop.describe.v0002`, so that tasks do not clash."""
+        return f"{self.task.name}.{name}"
 
     def version(self, name: str) -> Version:
         """How a version came to be."""
@@ -142,8 +147,14 @@ class Registry:
             _write(self.folder / VERSIONS / version.name, finetune, version, pool)
             return version
 
-    def promote(self, name: str, why: str = "") -> State:
-        """Make a version the champion. A challenger of that name ends its trial."""
+    def promote(self, name: str, why: str = "", *, consumed: int | None = None) -> State:
+        """Make a version the champion. A challenger of that name ends its trial.
+
+        Args:
+            name: of the version.
+            why: for the history.
+            consumed: feedback event up to which everything is used up now.
+        """
         self.path(name)
 
         def change(state: State) -> State:
@@ -152,7 +163,7 @@ class Registry:
             ends = {"challenger": None, "share": 0.0} if state.challenger == name else {}
             return state.model_copy(update={"trail": (*state.trail, name), **ends})
 
-        return self._move("promoted", name, why, change)
+        return self._move("promoted", name, why, change, consumed)
 
     def rollback(self, why: str = "") -> State:
         """Make the champion before the present one champion again, and end any trial.
@@ -168,7 +179,7 @@ class Registry:
 
         return self._move("rolled back", None, why, change)
 
-    def canary(self, name: str, share: float, why: str = "") -> State:
+    def canary(self, name: str, share: float, why: str = "", *, consumed: int | None = None) -> State:
         """Let a share of the users, 0 to 1, have a version that is not the champion."""
         self.path(name)
         if not 0 < share < 1:
@@ -179,7 +190,7 @@ class Registry:
                 raise UsageError(f"{name} is the champion", where=str(self.folder), remedy="try another version")
             return state.model_copy(update={"challenger": name, "share": share})
 
-        return self._move("canary", name, why or f"{share:.0%} of the users", change)
+        return self._move("canary", name, why or f"{share:.0%} of the users", change, consumed)
 
     def withdraw(self, why: str = "") -> State:
         """End the challenger's trial; the champion answers everybody."""
@@ -191,13 +202,9 @@ class Registry:
 
         return self._move("withdrawn", self.state().challenger, why, change)
 
-    def note(self, what: str, why: str, *, version: str | None = None, consumed: int | None = None) -> State:
-        """Record what came of a turn of the loop (`refused` or `waiting`), and how far the feedback was used up."""
-
-        def change(state: State) -> State:
-            return state if consumed is None else state.model_copy(update={"consumed": consumed})
-
-        return self._move(what, version, why, change)
+    def refuse(self, name: str, why: str, *, consumed: int) -> State:
+        """Record that a version did not pass, and that the feedback it learnt is not to be learnt again."""
+        return self._move("refused", name, why, lambda state: state, consumed)
 
     def learnt_from(self, events: Iterable[int]) -> list[str]:
         """Versions that learnt from any of these feedback events: what an erased user's words went into."""
@@ -209,13 +216,14 @@ class Registry:
 
         return [name for name in self.names() if touched(name)]
 
-    def _move(self, what: Any, version: str | None, why: str, change: Any) -> State:
+    def _move(self, what: Any, version: str | None, why: str, change: Any, consumed: int | None = None) -> State:
         with self._lock:
             state = self.state()
             changed: State = change(state)
             named = version or changed.champion
             move = Move(what=what, version=named, before=state.champion, why=why)
-            changed = changed.model_copy(update={"history": (*state.history, move)})
+            used = state.consumed if consumed is None else consumed
+            changed = changed.model_copy(update={"history": (*state.history, move), "consumed": used})
             write_whole(self.folder / STATE, changed.model_dump_json(indent=1))
             return changed
 
@@ -226,4 +234,6 @@ def _write(folder: Path, finetune: FineTune, version: Version, pool: Iterable[Sa
             if (finetune.path / name).is_file():
                 shutil.copyfile(finetune.path / name, part / name)
         write_samples(part / "pool.jsonl", pool)
+        # Exports prove themselves on it; a turn's own training saw none.
+        shutil.copyfile(folder.parent.parent / HELD_OUT, part / HELD_OUT)
         (part / "version.json").write_text(version.model_dump_json(indent=1), "utf-8")

@@ -34,7 +34,7 @@ class Move(Data):
     """One change of the state."""
 
     at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
-    what: Literal["begun", "promoted", "rolled back", "canary", "withdrawn", "refused", "waiting"]
+    what: Literal["begun", "promoted", "rolled back", "canary", "withdrawn", "refused"]
     version: str | None
     before: str | None = None
     """Champion before it."""

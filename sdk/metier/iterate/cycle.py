@@ -1,0 +1,274 @@
+"""One turn of the loop: harvest the feedback, adapt from the champion, judge, and promote what passes the gate.
+
+A turn writes each step down before the next, in `work/` of the registry; whoever is interrupted goes on there. The
+registry changes once, at the end, in one rename. What is learnt is decided when a turn begins: feedback that comes in
+meanwhile waits for the next.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from filelock import FileLock, Timeout
+from pydantic import Field, ValidationError
+
+from metier.bases.finetune import load_finetune
+from metier.bases.resolve import LocalBase, resolve
+from metier.contracts import Check, FineTune, Recipe, Sample, UsageError
+from metier.contracts.finetune import CARD
+from metier.contracts.schema import Data
+from metier.data.clean import deduplicate
+from metier.data.split import select
+from metier.iterate.gate import Gate, Verdict, judge
+from metier.iterate.harvest import Harvest, harvest
+from metier.iterate.judge import Comparison, Judge
+from metier.iterate.registry import Registry
+from metier.iterate.store import FeedbackStore
+from metier.iterate.version import Version
+from metier.iterate.whole import write_whole
+from metier.runtime.engine import Engine
+
+WORK, BEGUN, JUDGED = "work", "turn.json", "verdict.json"
+CANDIDATE = "candidate"
+"""Stands in for the version of weights that are being judged: no user gets them under this name."""
+
+Outcome = Literal["promoted", "canary", "refused", "waiting", "too few"]
+
+
+class Settings(Data):
+    """How a turn is taken."""
+
+    least: int = Field(default=16, ge=1)
+    """New samples below which a turn waits for more."""
+    replay: float = Field(default=1.0, ge=0)
+    """Samples of the champion's own pool per new one, against forgetting (experience replay, arXiv 1811.11682)."""
+    epochs: float = Field(default=1, gt=0)
+    """Over new and replayed samples together."""
+    learning_rate: float = Field(default=5e-4, gt=0)
+    share: float = Field(default=0.0, ge=0, lt=1)
+    """Users that get what passes the gate as a challenger; 0 makes it champion at once."""
+    gate: Gate = Gate()
+    seed: int = 0
+
+
+class Turn(Data):
+    """What came of a turn."""
+
+    outcome: Outcome
+    version: str | None
+    """What was made of the challenger; None where it was not kept."""
+    champion: str
+    """Who is champion now."""
+    why: str
+    harvest: Harvest
+    replayed: int = 0
+    comparison: Comparison | None = None
+    verdict: Verdict | None = None
+
+
+class _Begun(Data):
+    """What a turn is about; written before anything is done."""
+
+    parent: str
+    consumed: int
+    """Where the harvest began."""
+    settings: Settings
+    harvest: Harvest
+
+
+class _Judged(Data):
+    comparison: Comparison
+    verdict: Verdict
+
+
+class _Plan(NamedTuple):
+    train: list[Sample]
+    replayed: int
+    pool: list[Sample]
+
+
+def turn(
+    registry: Registry,
+    store: FeedbackStore,
+    engine: Engine,
+    *,
+    settings: Settings | None = None,
+    checks: Sequence[Check] = (),
+    base: LocalBase | None = None,
+    progress: Callable[..., None] | None = None,
+) -> Turn:
+    """Take one turn, or go on with the one that was interrupted.
+
+    A challenger that passes becomes champion, or gets its share of the users. One that is worse for sure is kept but
+    refused, and the feedback it learnt is never learnt again. One that is not proved either way is given up, and its
+    feedback waits for more.
+
+    Args:
+        registry: of the task.
+        store: its feedback.
+        engine: running, of a bundle with slots of the same base; users may be on it meanwhile.
+        settings: how.
+        checks: the trade's, which the gate goes by.
+        base: at hand; None resolves the champion's.
+        progress: called as `progress(what, done, total)`.
+
+    Raises:
+        UsageError: another process takes a turn, or the engine's bundle has no slots.
+    """
+    say = progress or (lambda *_, **__: None)
+    try:
+        with FileLock(registry.folder / ".turn.lock", timeout=0):
+            return _turn(registry, store, engine, settings or Settings(), tuple(checks), base, say)
+    except Timeout as error:
+        raise UsageError(
+            "another process takes a turn", where=str(registry.folder), remedy="wait for it to end"
+        ) from error
+
+
+def _turn(
+    registry: Registry,
+    store: FeedbackStore,
+    engine: Engine,
+    settings: Settings,
+    checks: Sequence[Check],
+    base: LocalBase | None,
+    say: Callable[..., None],
+) -> Turn:
+    work = registry.folder / WORK
+    begun = _begin(registry, store, settings, work)
+    said, champion = begun.harvest, registry.finetune(begun.parent)
+    if len(said.samples) < settings.least:
+        why = f"{len(said.samples)} new samples, fewer than {settings.least}"
+        return Turn(outcome="too few", version=None, champion=begun.parent, why=why, harvest=said)
+    base = base or resolve(champion.card.base.id, revision=champion.card.base.revision)
+    plan = _plan(registry, begun)
+    made = _adapted(champion, plan.train, begun.settings, base, work, say)
+    found = _judged(registry, engine, champion, made, checks, base, begun, work, say)
+    result = Turn(
+        outcome="waiting",
+        version=None,
+        champion=begun.parent,
+        why=found.verdict.why,
+        harvest=said,
+        replayed=plan.replayed,
+        comparison=found.comparison,
+        verdict=found.verdict,
+    )
+    if found.verdict.found == "unproved":
+        return result  # the work stays: asked again without new feedback, the answer is there
+    version = _kept(registry, made, begun) or registry.add(
+        made,
+        plan.pool,
+        parent=begun.parent,
+        until=said.until,
+        learnt=len(said.samples),
+        replayed=plan.replayed,
+        verdict=found.verdict.model_dump(mode="json"),
+    )
+    outcome: Outcome = "refused"
+    if found.verdict.found == "failed":
+        registry.refuse(version.name, found.verdict.why, consumed=said.until)
+    elif begun.settings.share:
+        outcome = "canary"
+        registry.canary(version.name, begun.settings.share, found.verdict.why, consumed=said.until)
+    else:
+        outcome = "promoted"
+        registry.promote(version.name, found.verdict.why, consumed=said.until)
+    shutil.rmtree(work, ignore_errors=True)
+    now = registry.state().champion
+    return result.model_copy(update={"outcome": outcome, "version": version.name, "champion": now})
+
+
+def _kept(registry: Registry, made: FineTune, begun: _Begun) -> Version | None:
+    """The version that this very turn had added before it was interrupted."""
+    last = registry.names()[-1]
+    known = registry.version(last)
+    same = (registry.path(last) / CARD).read_bytes() == (made.path / CARD).read_bytes()
+    return known if same and known.parent == begun.parent and known.verdict is not None else None
+
+
+def _begin(registry: Registry, store: FeedbackStore, settings: Settings, work: Path) -> _Begun:
+    """The turn that was interrupted, where it still holds; else a new one."""
+    state = registry.state()
+    known = _read(work / BEGUN)
+    if known is not None and (known.parent, known.consumed) == (state.champion, state.consumed):
+        waiting = (work / JUDGED).is_file() or len(known.harvest.samples) < known.settings.least
+        if not waiting or (store.last() == known.harvest.until and settings == known.settings):
+            return known
+    shutil.rmtree(work, ignore_errors=True)
+    task = registry.task
+    said = harvest(task, store.told(task.name, after=state.consumed), registry.held_out())
+    begun = _Begun(parent=state.champion, consumed=state.consumed, settings=settings, harvest=said)
+    write_whole(work / BEGUN, begun.model_dump_json())
+    return begun
+
+
+def _read(path: Path) -> _Begun | None:
+    try:
+        return _Begun.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None  # of an earlier Metier, or none: what it was about is in the store
+
+
+def _plan(registry: Registry, begun: _Begun) -> _Plan:
+    """New samples and replayed ones, in an order that depends on nothing but themselves and the seed."""
+    new = list(begun.harvest.samples)
+    pool = registry.pool(begun.parent)
+    replayed = select(pool, round(begun.settings.replay * len(new)), begun.settings.seed)
+    whole = deduplicate([*new, *pool]).kept
+    return _Plan(deduplicate([*new, *replayed]).kept, len(replayed), whole)
+
+
+def recipe_of(champion: FineTune, settings: Settings) -> Recipe:
+    """The champion's recipe, with a turn's own schedule."""
+    update = {"epochs": settings.epochs, "learning_rate": settings.learning_rate, "seed": settings.seed}
+    return champion.card.recipe.model_copy(update=update)
+
+
+def _adapted(
+    champion: FineTune, train: list[Sample], settings: Settings, base: LocalBase, work: Path, say: Callable[..., None]
+) -> FineTune:
+    out = work / "run"
+    if (out / CARD).is_file():
+        return load_finetune(out)
+    from metier.adapt import adapt
+
+    say("loading the base")
+    # No held-out data: the best moment would be chosen on the very data that the gate judges by.
+    return adapt(
+        champion.card.tasks[0],
+        train,
+        [],
+        recipe_of(champion, settings),
+        out,
+        base=base,
+        start=champion,
+        progress=lambda event: say("adapting", event.step, event.steps, loss=event.loss),
+    )
+
+
+def _judged(
+    registry: Registry,
+    engine: Engine,
+    champion: FineTune,
+    made: FineTune,
+    checks: Sequence[Check],
+    base: LocalBase,
+    begun: _Begun,
+    work: Path,
+    say: Any,
+) -> _Judged:
+    if (work / JUDGED).is_file():
+        return _Judged.model_validate_json((work / JUDGED).read_bytes())
+    bench = Judge(engine, registry.task, registry.held_out(), base, checks=checks, cache=registry.folder / "measured")
+    adapters = registry.adapter(begun.parent), registry.adapter(CANDIDATE)
+    before, after = bench.measure(champion, adapters[0], say), bench.measure(made, adapters[1], say)
+    say("comparing")
+    comparison = bench.compare(before, after, adapters, seed=begun.settings.seed)
+    engine.adapters.drop(adapters[1])
+    found = _Judged(comparison=comparison, verdict=judge(comparison, begun.settings.gate))
+    write_whole(work / JUDGED, found.model_dump_json())
+    return found

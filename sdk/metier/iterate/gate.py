@@ -1,0 +1,103 @@
+"""What a challenger must gain, and what it must keep, before it takes the champion's place.
+
+Two errors are possible: to promote what is worse, and to wait where one could be better. Each criterion says by an
+interval which of the two it is sure of: *worse for sure* refuses the challenger and the feedback it learnt, *not
+better for sure* lets both wait for more.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from metier.contracts.schema import Data
+from metier.evaluate.results import MetricReport
+from metier.iterate.judge import CHALLENGER, CHAMPION, Comparison
+
+Found = Literal["passed", "unproved", "failed"]
+
+
+class Gate(Data):
+    """Bounds. Points are those of a metric from 0 to 100."""
+
+    min_gain: float = Field(default=0.0, ge=0)
+    """Nats per reply token by which the held-out loss must fall for sure: its 95% interval must lie below this. The
+    loss decides gain, since it tells two versions apart with a tenth of the inputs that BLEU needs."""
+    max_metric_drop: float = Field(default=2.0, ge=0)
+    """Points that a metric of the task may fall, as measured; a fall that is sure is never allowed."""
+    max_check_drop: float = Field(default=5.0, ge=0)
+    """Points that the pass rate of a check of the trade may fall, as measured."""
+    max_forgetting: float = Field(default=0.1, ge=0)
+    """Growth of perplexity on general text over the champion's; 0.1 is ten percent."""
+    max_slowdown: float = Field(default=1.5, gt=0)
+    """Times the champion's median answer time."""
+    max_milliseconds: float | None = Field(default=None, gt=0)
+    """Longest median answer time; None sets no bound of its own."""
+    max_megabytes: float = Field(default=64.0, gt=0)
+    """Of the challenger's weights."""
+
+
+class Criterion(Data):
+    """One thing that was asked of the challenger."""
+
+    name: str
+    found: Found
+    said: str
+    """What was measured against what bound, in words."""
+
+
+class Verdict(Data):
+    """What the gate found."""
+
+    found: Found
+    """`passed` where every criterion did, `failed` where any did, else `unproved`."""
+    criteria: tuple[Criterion, ...]
+
+    @property
+    def why(self) -> str:
+        """The criteria that decided, in a line."""
+        decided = [c for c in self.criteria if c.found == self.found] if self.found != "passed" else self.criteria[:1]
+        return "; ".join(f"{c.name}: {c.said}" for c in decided)
+
+
+def judge(comparison: Comparison, gate: Gate) -> Verdict:
+    """Hold a comparison against the bounds."""
+    criteria = [_gain(comparison, gate), *(_metric(m, gate) for m in comparison.metrics if m.unit != "count")]
+    champion, challenger = comparison.general[CHAMPION], comparison.general[CHALLENGER]
+    criteria += [
+        _bound("forgetting", challenger / champion - 1, gate.max_forgetting, "perplexity on general text {:+.1%}"),
+        _bound("size", comparison.bytes / 1e6, gate.max_megabytes, "{:.1f} MB"),
+    ]
+    times = comparison.milliseconds
+    slower = times[CHALLENGER] / times[CHAMPION]
+    criteria.append(_bound("speed", slower, gate.max_slowdown, "{:.2f} times the champion's time"))
+    if gate.max_milliseconds is not None:
+        criteria.append(_bound("latency", times[CHALLENGER], gate.max_milliseconds, "{:.0f} ms an answer"))
+    found = {criterion.found for criterion in criteria}
+    whole: Found = "failed" if "failed" in found else "unproved" if "unproved" in found else "passed"
+    return Verdict(found=whole, criteria=tuple(criteria))
+
+
+def _gain(comparison: Comparison, gate: Gate) -> Criterion:
+    change = comparison.loss_difference
+    said = f"{change.value:+.4f} [{change.low:+.4f}, {change.high:+.4f}] nats per held-out token"
+    found: Found = "failed" if change.low > 0 else "passed" if change.high < -gate.min_gain else "unproved"
+    return Criterion(name="held-out loss", found=found, said=said)
+
+
+def _metric(metric: MetricReport, gate: Gate) -> Criterion:
+    """A figure that must not fall: for sure never, as measured not by more than the bound."""
+    (difference,) = metric.differences
+    sign = 1 if metric.higher_is_better else -1
+    change = difference.interval
+    high = max(sign * change.low, sign * change.high)
+    bound = gate.max_check_drop if metric.kind == "check" else gate.max_metric_drop
+    said = f"{change.value:+.1f} [{change.low:+.1f}, {change.high:+.1f}] points"
+    found: Found = "failed" if high < 0 else "passed" if sign * change.value >= -bound else "unproved"
+    return Criterion(name=metric.title, found=found, said=said)
+
+
+def _bound(name: str, value: float, most: float, words: str) -> Criterion:
+    found: Found = "passed" if value <= most else "failed"
+    return Criterion(name=name, found=found, said=f"{words.format(value)}, at most {words.format(most).split(' ')[0]}")

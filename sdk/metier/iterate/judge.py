@@ -1,0 +1,236 @@
+"""What a version does on the held-out data, and how two compare: answers from the running engine, as users would get
+them, and likelihoods from torch, which see smaller differences than any answer does.
+
+It measures; what is good enough is said in `gate`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metier.bases.resolve import LocalBase
+from metier.contracts import Check, FineTune, Sample, TaskContract, samples_sha256
+from metier.contracts.finetune import WEIGHTS
+from metier.contracts.schema import Data
+from metier.evaluate.bootstrap import Array, interval, resample_weights
+from metier.evaluate.cases import Case, cases_of
+from metier.evaluate.choose import choose_measures
+from metier.evaluate.figures import measured, reference_answers
+from metier.evaluate.results import Answer, Interval, MetricReport, SystemReport
+from metier.evaluate.systems import Answers, read_answer
+from metier.iterate.live import wear
+from metier.iterate.whole import write_whole
+from metier.runtime.engine import Engine
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+
+JUDGED = 64
+"""Held-out samples whose likelihood is taken, distinct inputs first: two seconds of a 135M model on two cores."""
+
+ERROR = 0.05
+"""How often any of the metrics may seem to differ where none does."""
+
+TIMED = 6
+"""Inputs answered one after the other to compare speed: medians of less would be noise, of more a wait."""
+
+Progress = Callable[..., None]
+
+
+class Measured(Data):
+    """What one version does on the held-out data."""
+
+    answers: tuple[Answer, ...]
+    """One for each distinct input."""
+    nats: tuple[float, ...]
+    """Negative log likelihood of each judged sample's reply."""
+    tokens: tuple[int, ...]
+    """Reply tokens of each."""
+    general: float
+    """Perplexity on the packaged general text: what the version has not forgotten."""
+    base_general: float
+    """The same of the base, its adapter off."""
+    bytes: int
+    """Of the weights."""
+
+
+class Comparison(Data):
+    """A challenger against the champion, on the same inputs, resampled together."""
+
+    inputs: int
+    metrics: tuple[MetricReport, ...]
+    """The task's metrics and the trade's checks, for the systems `champion` and `challenger`."""
+    confidence: float
+    """Of the metrics' intervals: so high that all of them together err one time in twenty (Bonferroni)."""
+    loss: dict[str, float]
+    """System → nats per reply token."""
+    loss_difference: Interval
+    """The challenger's less the champion's; below zero is better."""
+    general: dict[str, float]
+    """champion, challenger, base → perplexity on general text."""
+    milliseconds: dict[str, float]
+    """System → median time of a whole answer, one request at a time, taken in turns."""
+    bytes: int
+    """Of the challenger's weights."""
+
+
+class Judge:
+    """Everything that judging one task on one engine needs, made once."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        task: TaskContract,
+        held_out: Sequence[Sample],
+        base: LocalBase,
+        *,
+        checks: Sequence[Check] = (),
+        cache: Path | None = None,
+    ) -> None:
+        """
+        Args:
+            engine: of a bundle with slots; any adapter name it knows can be judged.
+            task: the contract.
+            held_out: what nothing was trained on.
+            base: that of the bundle.
+            checks: the trade's.
+            cache: folder where measurements are kept, so that a champion is measured once.
+        """
+        self.engine, self.task, self.base, self.checks = engine, task, base, tuple(checks)
+        self.held_out = list(held_out)
+        self.cases = cases_of(task, self.held_out)
+        self._cache = cache
+
+    def measure(self, finetune: FineTune, adapter: str, progress: Progress) -> Measured:
+        """Ask a version for every held-out input. `adapter` is the name it gets in the engine."""
+        wear(self.engine, adapter, finetune.path)
+        if (known := self._known(finetune)) is not None and known.is_file():
+            return Measured.model_validate_json(known.read_bytes())
+        answers = self._answers(adapter, progress)
+        progress("likelihoods")
+        found = Measured(
+            answers=tuple(answers),
+            bytes=(finetune.path / WEIGHTS).stat().st_size,
+            **likelihoods_of(finetune, self.task, self.held_out, self.base),
+        )
+        if known is not None:
+            write_whole(known, found.model_dump_json())
+        return found
+
+    def compare(
+        self, before: Measured, after: Measured, adapters: tuple[str, str], *, seed: int = 0, resamples: int = 2000
+    ) -> Comparison:
+        """Champion and challenger side by side. `adapters` are their names in the engine, to take the time."""
+        systems = [_system(name, m.answers) for name, m in ((CHAMPION, before), (CHALLENGER, after))]
+        references = reference_answers(self.task, self.cases, self.checks)
+        weights = resample_weights(len(self.cases), resamples, seed)
+        loss = _losses(before, resamples, seed), _losses(after, resamples, seed)
+        measures = choose_measures(self.task, checks=self.checks)
+        confidence = 1 - ERROR / len(measures)
+        return Comparison(
+            inputs=len(self.cases),
+            metrics=tuple(
+                measured(measure, self.cases, systems, references, weights, confidence) for measure in measures
+            ),
+            confidence=confidence,
+            loss={CHAMPION: float(loss[0][0]), CHALLENGER: float(loss[1][0])},
+            loss_difference=interval(loss[1] - loss[0]),
+            general={CHAMPION: before.general, CHALLENGER: after.general, "base": before.base_general},
+            milliseconds=self._times(adapters),
+            bytes=after.bytes,
+        )
+
+    def _answers(self, adapter: str, progress: Progress) -> list[Answer]:
+        under_way = [self.engine.submit(self._request(case, adapter), wait=None) for case in self.cases]
+        answers = []
+        for done, (case, generation) in enumerate(zip(self.cases, under_way, strict=True), 1):
+            text = generation.result()
+            whole = generation.finish_reason != "length"
+            answers.append(read_answer(self.task, self.checks, case.input, text, len(generation.ids), whole))
+            progress(f"answers of {adapter}", done, len(self.cases))
+        return answers
+
+    def _times(self, adapters: tuple[str, str]) -> dict[str, float]:
+        spent: dict[str, list[float]] = {CHAMPION: [], CHALLENGER: []}
+        for case in self.cases[:TIMED]:
+            for name, adapter in zip(spent, adapters, strict=True):
+                begun = time.perf_counter()
+                self.engine.submit(self._request(case, adapter), wait=None).result()
+                spent[name].append(1000 * (time.perf_counter() - begun))
+        return {name: float(np.median(times)) for name, times in spent.items()}
+
+    def _request(self, case: Case, adapter: str) -> Any:
+        return self.engine.request(self.task.name, case.input, language=case.language, adapter=adapter)
+
+    def _known(self, finetune: FineTune) -> Path | None:
+        """Where a measurement of these weights, on this data and this graph, is kept."""
+        if self._cache is None:
+            return None
+        import hashlib
+
+        manifest = self.engine.bundle.manifest
+        parts = [
+            finetune.card.weights_sha256,
+            samples_sha256(self.held_out),
+            manifest.files[manifest.graph.file].sha256,
+            self.task.model_dump_json(),
+            *(check.name for check in self.checks),
+        ]
+        return self._cache / f"{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:32]}.json"
+
+
+def likelihoods_of(
+    finetune: FineTune, task: TaskContract, held_out: Sequence[Sample], base: LocalBase
+) -> dict[str, Any]:
+    """`nats` and `tokens` of the judged samples' replies, and perplexities on general text, LoRA on and off."""
+    import torch
+
+    from metier.adapt.examples import encode_samples
+    from metier.adapt.sft import distinct_first
+    from metier.bases.torch_model import load_adapted
+    from metier.evaluate.forgetting import forgetting, likelihoods
+    from metier.evaluate.hardware import choose_dtype
+    from metier.runtime.tokenizer import ChatTokenizer
+
+    tokenizer = ChatTokenizer.load(base.path)
+    model = load_adapted(base, finetune, choose_dtype("auto", "cpu"))
+    examples = encode_samples(tokenizer, {task.name: task}, distinct_first(held_out)[:JUDGED], base.card.context_length)
+    nats: list[float] = []
+    with torch.inference_mode():
+        for example in examples:
+            ids = torch.tensor([[*example.prompt, *example.reply]])
+            logits = model(input_ids=ids[:, :-1], logits_to_keep=len(example.reply)).logits[0].float()
+            loss = torch.nn.functional.cross_entropy(logits, ids[0, len(example.prompt) :], reduction="sum")
+            nats.append(float(loss))
+        with model.disable_adapter():
+            before = likelihoods(model, tokenizer)
+        general = forgetting(before, likelihoods(model, tokenizer))
+    return {
+        "nats": tuple(nats),
+        "tokens": tuple(len(example.reply) for example in examples),
+        "general": general.after,
+        "base_general": general.before,
+    }
+
+
+def _losses(of: Measured, resamples: int, seed: int) -> Array:
+    """Nats per reply token, `[1 + resamples]`, as it is first."""
+    weights = resample_weights(len(of.nats), resamples, seed)
+    return np.asarray((weights @ np.array(of.nats)) / (weights @ np.array(of.tokens, dtype=np.float64)))
+
+
+def _system(name: str, answers: Sequence[Answer]) -> Answers:
+    report = SystemReport(
+        name=name,
+        title=name,
+        detail="",
+        seconds=0.0,
+        tokens=sum(answer.tokens for answer in answers),
+        undecoded=sum(answer.output is None for answer in answers),
+        cut=sum(not answer.finished for answer in answers),
+    )
+    return Answers(report, list(answers))

@@ -1,0 +1,148 @@
+"""A turn of the loop on a tiny model: what is better takes over, what is worse does not, and an interruption at any
+moment leaves what was there before."""
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from metier.contracts import FineTune, Sample, UsageError
+from metier.iterate import Answer, FeedbackStore, Gate, Live, Registry, Settings, turn
+from metier.iterate.records import Event
+from metier.runtime import Engine
+
+SETTINGS = Settings(epochs=6, learning_rate=1e-2, gate=Gate(max_forgetting=5, max_slowdown=20, max_metric_drop=20))
+"""A random base has nothing to forget, and answers of two tokens have no time to speak of."""
+
+
+@pytest.fixture(scope="module")
+def engine(bundle: Path):
+    with Engine(bundle, device="cpu", threads=1, rows=4, max_len=256) as opened:
+        yield opened
+
+
+@pytest.fixture
+def registry(first: FineTune, tmp_path: Path) -> Registry:
+    return Registry.create(tmp_path / "registry", first)
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    with FeedbackStore(tmp_path / "feedback.db") as opened:
+        yield opened
+
+
+def teach(store: FeedbackStore, samples: list[Sample], *, well: bool = True) -> None:
+    """Users correct answers: into what the samples say, or into nonsense."""
+    for number, sample in enumerate(samples):
+        right = sample.output["text"]
+        wrong = "".join(random.Random(number).sample(right, len(right)))
+        answer = Answer(task=sample.task, input=sample.input, output={"text": "x"}, user=f"u{number}", consent=True)
+        event = Event(answer=answer.id, kind="edited", edited_to={"text": right if well else wrong}, user=f"u{number}")
+        store.add(answer, event)
+
+
+def test_good_feedback_makes_a_better_champion_that_answers_at_once(
+    registry, store, engine, samples, first, check
+) -> None:
+    live = Live(engine, registry, store, checks=[check])
+    held_out = {s.input["facts"] for s in registry.held_out()}
+    teach(store, samples[16:])  # the last 16 of these are held out
+    result = turn(registry, store, engine, settings=SETTINGS, checks=[check])
+    assert (result.outcome, result.version, result.champion) == ("promoted", "v0002", "v0002"), result.why
+    assert result.comparison.loss["challenger"] < result.comparison.loss["champion"]
+    learnt = {s.input["facts"] for s in registry.pool("v0002")}
+    assert not learnt & held_out and len(result.harvest.samples) == 48
+    assert {left.rule for left in result.harvest.left_out} == {"held_out"}
+    version = registry.version("v0002")
+    assert (version.parent, version.learnt, version.replayed) == ("v0001", 48, 16)
+    assert registry.finetune("v0002").card.start_sha256 == first.card.weights_sha256
+    answer = live.answer(samples[0].input, user="ann")
+    assert (
+        answer.adapter == "shop.describe.v0002" and store.answer(answer.id) == answer and "full_stop" in answer.checks
+    )
+    again = turn(registry, store, engine, settings=SETTINGS)
+    assert again.outcome == "too few" and registry.names() == ["v0001", "v0002"]
+
+
+def test_a_day_of_nonsense_is_refused_and_never_learnt_again(registry, store, engine, samples) -> None:
+    teach(store, samples[16:60], well=False)
+    result = turn(registry, store, engine, settings=SETTINGS)
+    assert (result.outcome, result.champion) == ("refused", "v0001") and result.why
+    assert registry.state().champion == "v0001" and registry.version("v0002").verdict["found"] == "failed"
+    teach(store, samples[16:64])
+    after = turn(registry, store, engine, settings=SETTINGS)
+    assert after.outcome == "promoted" and after.harvest.events == 48
+    said = {s.output["text"] for s in registry.pool("v0003")}
+    assert said == {s.output["text"] for s in samples[:64]}
+
+
+def test_what_is_not_proved_waits_for_more_and_is_not_computed_again(
+    registry, store, engine, samples, monkeypatch
+) -> None:
+    strict = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"min_gain": 50.0})})
+    teach(store, samples[16:40])
+    first = turn(registry, store, engine, settings=strict)
+    assert first.outcome == "waiting" and registry.names() == ["v0001"]
+    monkeypatch.setattr("metier.adapt.sft.adapt", None)  # whoever trains now, fails
+    assert turn(registry, store, engine, settings=strict) == first
+    monkeypatch.undo()
+    teach(store, samples[40:64])
+    assert len(turn(registry, store, engine, settings=strict).harvest.samples) == 48
+
+
+def test_a_challenger_gets_its_share_of_the_users_and_no_more(registry, store, engine, samples) -> None:
+    teach(store, samples[16:64])
+    result = turn(registry, store, engine, settings=SETTINGS.model_copy(update={"share": 0.3}))
+    assert (result.outcome, result.champion, registry.state().challenger) == ("canary", "v0001", "v0002")
+    live = Live(engine, registry, store)
+    whose = {user: live.whose(user) for user in (f"u{i}" for i in range(300))}
+    assert {user: live.whose(user) for user in whose} == whose
+    assert 60 < sum(name == "v0002" for name in whose.values()) < 120
+    answered = {live.answer(samples[0].input, user=user).adapter for user in list(whose)[:12]}
+    assert answered == {"shop.describe.v0001", "shop.describe.v0002"}
+    registry.withdraw("enough seen")
+    assert {live.whose(user) for user in whose} == {"v0001"}
+    registry.promote("v0002")
+    assert live.whose("u1") == "v0002"
+    registry.rollback()
+    assert live.answer(samples[0].input).adapter == "shop.describe.v0001"
+
+
+def test_two_turns_at_once_are_refused(registry, store, engine) -> None:
+    from filelock import FileLock
+
+    with FileLock(registry.folder / ".turn.lock"), pytest.raises(UsageError, match="another process"):
+        turn(registry, store, engine)
+
+
+def test_a_turn_interrupted_at_random_moments_leaves_what_was_there_and_ends_as_the_unbroken_one(
+    registry, store, bundle, samples, killed, tmp_path: Path
+) -> None:
+    """20 kills; whatever is left is the champion before, or the one that passed, whole."""
+    teach(store, samples[16:64])
+    unbroken = Registry.create(tmp_path / "unbroken", registry.finetune("v0001"))
+    shutil.copyfile(registry.folder / "held_out.jsonl", unbroken.folder / "held_out.jsonl")
+
+    def take(say, folder: Path = registry.folder) -> None:
+        with Engine(bundle, device="cpu", threads=1, rows=4, max_len=256) as engine:
+            turn(Registry(folder), FeedbackStore(store.path), engine, settings=SETTINGS)
+        say("ended")
+        while True:
+            pass
+
+    rng, seen = random.Random(3), set()
+    for _ in range(20):
+        said = killed(rng.uniform(0.05, 0.9), take)
+        state = registry.state()
+        registry.finetune(state.champion)
+        assert state.trail in (("v0001",), ("v0001", "v0002"))
+        seen.add((bool(said), state.champion))
+    for folder in (registry.folder, unbroken.folder):
+        with Engine(bundle, device="cpu", threads=1, rows=4, max_len=256) as engine:
+            turn(Registry(folder), store, engine, settings=SETTINGS)
+    assert registry.state().trail == unbroken.state().trail == ("v0001", "v0002")
+    assert registry.names() == ["v0001", "v0002"] and (False, "v0001") in seen
+    weights = [r.finetune("v0002").card.weights_sha256 for r in (registry, unbroken)]
+    assert weights[0] == weights[1]

@@ -1,0 +1,75 @@
+"""The gate lets through what gains for sure and loses nothing, refuses what is worse for sure, and else waits."""
+
+import pytest
+
+from metier.evaluate.results import Difference, Interval, MetricReport
+from metier.iterate.gate import Gate, judge
+from metier.iterate.judge import Comparison
+
+GOOD = Interval(value=-0.10, low=-0.15, high=-0.05)
+UNSURE = Interval(value=-0.02, low=-0.05, high=0.01)
+WORSE = Interval(value=0.05, low=0.01, high=0.09)
+
+
+def metric(value: float, low: float, high: float, kind: str = "task", higher: bool = True) -> MetricReport:
+    of = Interval(value=50, low=40, high=60)
+    change = Interval(value=value, low=low, high=high)
+    return MetricReport(
+        name="m",
+        title="M",
+        kind=kind,
+        higher_is_better=higher,
+        unit="points",
+        values={"champion": of, "challenger": of},
+        differences=(Difference(system="challenger", against="champion", interval=change, better=0.5),),
+    )
+
+
+def compared(loss: Interval = GOOD, *metrics: MetricReport, **fields) -> Comparison:
+    return Comparison(
+        **{
+            "inputs": 60,
+            "metrics": metrics or (metric(1, -2, 4),),
+            "confidence": 0.99,
+            "loss": {"champion": 1.3, "challenger": 1.3 + loss.value},
+            "loss_difference": loss,
+            "general": {"champion": 30.0, "challenger": 31.0, "base": 28.0},
+            "milliseconds": {"champion": 300.0, "challenger": 310.0},
+            "bytes": 5_000_000,
+            **fields,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("comparison", "found"),
+    [
+        (compared(GOOD), "passed"),
+        (compared(UNSURE), "unproved"),
+        (compared(WORSE), "failed"),
+        (compared(GOOD, metric(-5, -9, -1)), "failed"),
+        (compared(GOOD, metric(-1.5, -4, 1)), "passed"),
+        (compared(GOOD, metric(-2.5, -6, 1)), "unproved"),
+        (compared(GOOD, metric(-4, -9, 1, kind="check")), "passed"),
+        (compared(GOOD, metric(-6, -12, 1, kind="check")), "unproved"),
+        (compared(GOOD, metric(5, 1, 9, higher=False)), "failed"),
+        (compared(GOOD, metric(-5, -9, -1, higher=False)), "passed"),
+        (compared(GOOD, general={"champion": 30.0, "challenger": 34.0, "base": 28.0}), "failed"),
+        (compared(GOOD, milliseconds={"champion": 300.0, "challenger": 500.0}), "failed"),
+        (compared(GOOD, bytes=80_000_000), "failed"),
+        (compared(UNSURE, metric(-5, -9, -1)), "failed"),
+    ],
+)
+def test_each_criterion_decides_as_it_says(comparison, found) -> None:
+    assert judge(comparison, Gate()).found == found
+
+
+def test_the_verdict_names_what_decided_with_its_figures() -> None:
+    verdict = judge(compared(GOOD, metric(-5, -9, -1), bytes=80_000_000), Gate())
+    assert verdict.why == "M: -5.0 [-9.0, -1.0] points; size: 80.0 MB, at most 64.0"
+    assert "-0.1000 [-0.1500, -0.0500]" in judge(compared(), Gate()).why
+
+
+def test_a_latency_of_its_own_can_be_asked_for() -> None:
+    assert judge(compared(), Gate(max_milliseconds=305)).found == "failed"
+    assert judge(compared(), Gate(min_gain=0.06)).found == "unproved"
