@@ -32,7 +32,9 @@ def vertical() -> Vertical:
         sdk=">=0.1,<0.2",
         tasks=TASKS,
         data_adapters=ADAPTERS,
-        recipes={name: _recipe(_HERE / "recipes" / f"{file}.yaml") for name, file in short.items()},
+        recipes={
+            name: _recipe(_HERE / "recipes" / f"{file}.yaml") for name, file in {**short, "support": "support"}.items()
+        },
         fine_tunes=fine_tunes_in(_HERE / "fine_tunes"),
         checks=CHECKS,
         samples={

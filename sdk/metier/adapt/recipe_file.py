@@ -47,15 +47,21 @@ def override(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     return Recipe.parse(_overridden(recipe.model_dump(mode="json"), overrides))
 
 
-def recipe_for(vertical: Vertical, task: str, path: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
+def recipe_for(vertical: Vertical, name: str, path: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe to adapt a task with: the file's where one is given, else the vertical's own, else the default.
+
+    Args:
+        vertical: whose recipes there are.
+        name: of the task, or of the vertical for several of its tasks at once.
+        path: YAML.
+        overrides: `key=value` each.
 
     Raises:
         RecipeError: a key or value is wrong.
     """
     if path is not None:
         return read_recipe(path, overrides)
-    return override(vertical.recipes.get(task, Recipe()), overrides)
+    return override(vertical.recipes.get(name, Recipe()), overrides)
 
 
 def write_recipe(path: Path, recipe: Recipe) -> None:

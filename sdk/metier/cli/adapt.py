@@ -1,4 +1,4 @@
-"""`metier adapt`: teach a base one task from samples; the result is a fine-tune folder in PEFT's format."""
+"""`metier adapt`: teach a base a task, or a trade's tasks, from samples; the result is a folder in PEFT's format."""
 
 from __future__ import annotations
 
@@ -7,16 +7,25 @@ from typing import Annotated
 
 import typer
 
-from metier.cli.options import Bad, BaseName, Columns, DataFile, Json, Set, Task, pairs
+from metier.cli.options import Bad, BaseName, Columns, DataFile, Json, Set, pairs
 from metier.cli.progress import progress, training_tick
 from metier.cli.screen import emit_json, note, say
+from metier.contracts import UsageError
 
 
 def adapt(
-    task: Task,
+    tasks: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TASK…",
+            help="Full name of a task, such as adcopy.describe; several, or a trade, share one adapter.",
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="Folder of the run; made where missing.")],
     data: DataFile = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="Train on this many; all where not given.")] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Train on this many of a task; all where not given.")
+    ] = None,
     held_out: Annotated[
         int | None, typer.Option(min=1, help="Distinct inputs of --data to keep apart and measure on.  [default: 60]")
     ] = None,
@@ -33,35 +42,50 @@ def adapt(
     ] = True,
     json: Json = False,
 ) -> None:
-    """Adapt a base to a task. Without --data, on the samples that the trade brings along."""
+    """Adapt a base to a task, or to several of a trade. Without --data, on the samples that the trade brings along."""
     from metier.adapt import adapt as adapt_base
     from metier.adapt import recipe_for
     from metier.bases import resolve
-    from metier.data.training import training_data
+    from metier.data.training import packaged_data, training_data
     from metier.plugins import load_plugins
 
     registry = load_plugins()
-    vertical, contract = registry.task(task)
+    found_tasks = [registry.tasks(name) for name in tasks]
+    vertical = found_tasks[0][0]
+    contracts = list({task.name: task for _, group in found_tasks for task in group}.values())
+    several = len(contracts) > 1
+    if foreign := next((other.name for other, _ in found_tasks if other.name != vertical.name), None):
+        raise UsageError(
+            f"the tasks are of two trades, {vertical.name} and {foreign}", remedy="adapt each trade on its own"
+        )
+    if several and (data is not None or held_out is not None):
+        raise UsageError(
+            f"one file cannot hold samples of {len(contracts)} tasks",
+            remedy="leave --data and --held-out out, name one task, or call metier.adapt.adapt with samples of each",
+        )
     overrides = [*(set or []), *([f"base={base}"] if base else []), *([f"seed={seed}"] if seed is not None else [])]
-    chosen = recipe_for(vertical, task, recipe, overrides)
+    chosen = recipe_for(vertical, vertical.name if several else contracts[0].name, recipe, overrides)
     with progress(json) as tick:
         tick("reading samples")
-        found = training_data(
-            vertical,
-            contract,
-            data,
-            columns=pairs(columns, "--columns"),
-            on_bad=on_bad,
-            samples=samples,
-            held_out=held_out,
-            seed=chosen.seed,
-        )
+        if several:
+            found = packaged_data(vertical, contracts, samples=samples, seed=chosen.seed)
+        else:
+            found = training_data(
+                vertical,
+                contracts[0],
+                data,
+                columns=pairs(columns, "--columns"),
+                on_bad=on_bad,
+                samples=samples,
+                held_out=held_out,
+                seed=chosen.seed,
+            )
         for line in found.remarks:
             note(line)
         tick("loading the base")
         local = resolve(chosen.base, sources=tuple(registry.base_sources.values()))
         made = adapt_base(
-            contract,
+            contracts,
             found.train,
             found.held_out,
             chosen,

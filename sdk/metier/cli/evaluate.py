@@ -1,4 +1,4 @@
-"""`metier evaluate`: what an adaptation gained, on inputs it was not trained on."""
+"""`metier evaluate`: what an adaptation gained, task by task, on inputs it was not trained on."""
 
 from __future__ import annotations
 
@@ -11,15 +11,23 @@ from metier.cli.before_after import before_after
 from metier.cli.options import Bad, Columns, DataFile, Json, Seed, pairs
 from metier.cli.progress import progress
 from metier.cli.screen import emit_json, say
+from metier.contracts import TaskContract, UsageError
+from metier.contracts.nearest import did_you_mean
 
 
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `metier adapt` wrote.")],
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="Measure this task only; all of the run where not given.")
+    ] = None,
     data: DataFile = None,
     columns: Columns = None,
     on_bad: Bad = "raise",
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Report to write.  [default: RUN/report.html]")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Report to write; of several tasks one each, FILE-TASK.  [default: RUN/report.html]"
+        ),
     ] = None,
     bundle: Annotated[Path | None, typer.Option(help="Measure this exported bundle as well.")] = None,
     few_shot: Annotated[int, typer.Option(min=0, help="Worked samples shown to the base; 0 leaves that out.")] = 4,
@@ -39,33 +47,50 @@ def evaluate(
 
     registry = load_plugins()
     finetune = load_finetune(run)
-    task = finetune.card.tasks[0]
-    vertical = registry.verticals.get(task.vertical)
-    with progress(json) as tick:
-        tick("reading samples")
-        if data is None:
-            samples = held_out_of(run)
-        else:
-            samples = samples_of(vertical, task, data, columns=pairs(columns, "--columns"), on_bad=on_bad)
-        evaluation = measure(
-            task,
-            first_inputs(samples, limit) if limit else samples,
-            base=resolve(finetune.card.base.id, revision=finetune.card.base.revision, progress=tick),
-            finetune=finetune,
-            bundle=bundle,
-            few_shot=few_shot,
-            train=train_of(run),
-            checks=vertical.checks_for(task.name) if vertical else (),
-            seed=seed,
-            device=device,
-            progress=tick,
-        )
-    if data is None and not limit:
-        record_metrics(finetune, evaluation)
-    page = html or run / "report.html"
-    write_json(evaluation, page.with_suffix(".json"))
-    write_html(evaluation, page)
+    contracts = _chosen(finetune.card.tasks, task)
+    if data is not None and len(contracts) > 1:
+        raise UsageError(f"{data} cannot hold samples of {len(contracts)} tasks", remedy="name one of them with --task")
+    evaluations = []
+    for contract in contracts:
+        vertical = registry.verticals.get(contract.vertical)
+        with progress(json) as tick:
+            tick("reading samples")
+            if data is None:
+                samples = [sample for sample in held_out_of(run) if sample.task == contract.name]
+            else:
+                samples = samples_of(vertical, contract, data, columns=pairs(columns, "--columns"), on_bad=on_bad)
+            evaluation = measure(
+                contract,
+                first_inputs(samples, limit) if limit else samples,
+                base=resolve(finetune.card.base.id, revision=finetune.card.base.revision, progress=tick),
+                finetune=finetune,
+                bundle=bundle,
+                few_shot=few_shot,
+                train=train_of(run),
+                checks=vertical.checks_for(contract.name) if vertical else (),
+                seed=seed,
+                device=device,
+                progress=tick,
+            )
+        if data is None and not limit:
+            finetune = record_metrics(finetune, evaluation)
+        page = html or run / "report.html"
+        if len(finetune.card.tasks) > 1:
+            page = page.with_stem(f"{page.stem}-{contract.name.partition('.')[2]}")
+        write_json(evaluation, page.with_suffix(".json"))
+        write_html(evaluation, page)
+        evaluations.append(evaluation)
+        if not json:
+            before_after(evaluation)
+            say(f"report: {page}")
     if json:
-        return emit_json(evaluation)
-    before_after(evaluation)
-    return say(f"report: {page}")
+        emit_json(evaluations[0] if len(finetune.card.tasks) == 1 else evaluations)
+
+
+def _chosen(tasks: tuple[TaskContract, ...], names: list[str] | None) -> list[TaskContract]:
+    known = {task.name: task for task in tasks}
+    if lost := [name for name in names or () if name not in known]:
+        raise UsageError(
+            f"the run has no task {lost[0]}{did_you_mean(lost[0], known)}", remedy=f"it has: {', '.join(known)}"
+        )
+    return [known[name] for name in dict.fromkeys(names or known)]

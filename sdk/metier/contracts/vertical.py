@@ -42,7 +42,7 @@ class Vertical(Data):
     data_adapters: SkipJsonSchema[tuple[InstanceOf[DataAdapter], ...]] = Field(default=(), exclude=True)
     """In order of preference: the first that accepts a file reads it."""
     recipes: dict[str, Recipe] = {}
-    """Task name → the recipe that adapts it best."""
+    """Task name → the recipe that adapts it best; the vertical's own name → the one for several tasks at once."""
     fine_tunes: tuple[FineTune, ...] = ()
     checks: SkipJsonSchema[tuple[Check, ...]] = Field(default=(), exclude=True)
     samples: dict[str, SampleSet] = {}
@@ -57,7 +57,7 @@ class Vertical(Data):
             raise ValueError(f"tasks of vertical {self.name} must be named {self.name}.*, not {', '.join(foreign)}")
         known = set(names)
         referred: dict[str, Any] = {
-            **{f"recipe for {n}": n for n in self.recipes},
+            **{f"recipe for {n}": n for n in self.recipes if n != self.name},
             **{f"samples for {n}": n for n in self.samples},
             **{f"data adapter {a.name}": a.task for a in self.data_adapters},
             **{f"check {c.name}": n for c in self.checks for n in c.tasks},
@@ -78,6 +78,19 @@ class Vertical(Data):
         raise UsageError(
             f"{self.name} has no task {name}", remedy=f"its tasks: {', '.join(t.name for t in self.tasks)}"
         )
+
+    def tasks_of(self, name: str) -> tuple[TaskContract, ...]:
+        """The task of that name; for the vertical's own name all tasks that it packages samples of.
+
+        Raises:
+            UsageError: there is no such task, or the vertical packages no samples.
+        """
+        if name != self.name:
+            return (self.task(name),)
+        found = tuple(task for task in self.tasks if task.name in self.samples)
+        if not found:
+            raise UsageError(f"{name} packages no samples", remedy="name one of its tasks, and give a file of samples")
+        return found
 
     def checks_for(self, task: str) -> tuple[Check, ...]:
         """Checks that apply to a task, in order."""

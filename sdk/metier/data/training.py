@@ -92,6 +92,24 @@ def training_data(
     return TrainingData(train=train, held_out=kept_apart, bad=bad, doubled=doubled)
 
 
+def packaged_data(
+    vertical: Vertical, tasks: Sequence[TaskContract], *, samples: int | None = None, seed: int = 0
+) -> TrainingData:
+    """The packaged samples of several tasks, one task after the other, to be learnt by one LoRA adapter.
+
+    Args:
+        vertical: whose samples.
+        tasks: of it.
+        samples: how many of each task to learn from, distinct inputs first; None takes all.
+        seed: of that choice.
+
+    Raises:
+        UsageError: the vertical packages no samples of one of them.
+    """
+    parts = [training_data(vertical, task, samples=samples, seed=seed) for task in tasks]
+    return TrainingData(train=[s for p in parts for s in p.train], held_out=[s for p in parts for s in p.held_out])
+
+
 def packaged(vertical: Vertical, task: TaskContract, part: Literal["train", "held_out"] = "train") -> list[Sample]:
     """The samples that a vertical brings for a task.
 
@@ -154,4 +172,4 @@ def _by_input(samples: Sequence[Sample]) -> dict[str, Sample]:
 
 
 def _key(sample: Sample) -> str:
-    return sample.model_dump_json(include={"input", "language"})
+    return sample.model_dump_json(include={"task", "input", "language"})

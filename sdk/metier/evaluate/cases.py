@@ -58,10 +58,12 @@ def key_of(value: Value) -> str:
 def pick_shots(
     task: TaskContract, train: Sequence[Sample], cases: Sequence[Case], language: str, count: int, seed: int
 ) -> list[Sample]:
-    """Worked samples of one language to show before each input: distinct inputs, none of them held out."""
+    """Worked samples of the task and one language to show before each input: distinct, none of them held out."""
     held_out = {key_of(case.input) for case in cases}
     fresh: dict[str, Sample] = {}
     for sample in train:
+        if sample.task != task.name:
+            continue
         key = key_of(sample.input)
         if task.language_of(sample.input, sample.language) == language and key not in held_out:
             fresh.setdefault(key, sample)

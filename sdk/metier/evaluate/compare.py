@@ -66,7 +66,7 @@ def evaluate(
         finetune: LoRA weights of that base.
         bundle: an exported bundle of the same task, asked through the runtime.
         few_shot: worked samples in the few-shot prompt; 0 leaves that system out.
-        train: where worked samples are taken from. None of them may be held out; those that are, are passed over.
+        train: where worked samples are taken from. Other tasks' are passed over, and those that are held out.
         metrics: names, or a plugin's metric objects; empty takes the contract's, else the kind's own.
         checks: the trade's checks for this task.
         seed: of worked samples and resampling.

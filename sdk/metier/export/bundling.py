@@ -9,19 +9,23 @@ import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from metier.bases.checksum import entries_of
 from metier.bases.resolve import LocalBase, resolve
 from metier.bases.torch_model import load_adapted
 from metier.contracts import ExportError, FineTune, Manifest, Sample, TaskContract, UsageError
 from metier.contracts.bundle import MANIFEST, Golden, Precision, Target
+from metier.data.samples_file import read_samples
+from metier.data.training import packaged
 from metier.export.folder import whole_folder
 from metier.export.graph import build_graph, silence
 from metier.export.parity import SAME_WEIGHTS, TOLERANCE, Texts, prove
 from metier.export.quantise import quantise
 from metier.export.weights import replace_weights
+from metier.plugins.registry import load_plugins
 from metier.runtime.bundle import Bundle, open_bundle
 from metier.runtime.prompt import prompt_ids
 from metier.runtime.reply import encode_reply
@@ -61,8 +65,8 @@ def export(
         precision: fp32, fp16 or int4 weights.
         target: cpu, or cuda, which can be built on a machine without CUDA.
         base: what it was trained on; None resolves the card's.
-        samples: packaged with the bundle: parity is proved on them and their prompts are frozen. None takes the
-            first eight held-out samples of the fine-tune's folder.
+        samples: packaged with the bundle: parity is proved on them and their prompts are frozen. None takes
+            eight held-out samples that the fine-tune's folder kept, or that its trade packages, its tasks taking turns.
         progress: called with (stage, done, total).
 
     Raises:
@@ -135,29 +139,38 @@ def check_form(precision: str, target: str) -> None:
 
 
 def proof_of(finetune: FineTune, samples: Sequence[Sample] | None) -> list[Sample]:
-    """The samples to package: those given, else held-out ones that the fine-tune's folder kept."""
-    if samples is None:
-        file = finetune.path / "held_out.jsonl"
-        lines = file.read_text("utf-8").splitlines() if file.is_file() else []
-        samples = [Sample.model_validate_json(line) for line in lines[:PROOF] if line.strip()]
-    names = {task.name for task in finetune.card.tasks}
-    found = [sample for sample in samples if sample.task in names][:PROOF]
+    """The samples to package: those given, else held-out ones, the tasks taking turns."""
+    found = list(samples) if samples is not None else samples_of(finetune, "held_out")
+    of_task = [[sample for sample in found if sample.task == task.name] for task in finetune.card.tasks]
+    found = [sample for turn in zip_longest(*of_task) for sample in turn if sample][:PROOF]
     if not found:
         raise ExportError(
             "there is no sample to prove the graph on",
             where=str(finetune.path),
-            remedy=f"pass a few samples of {', '.join(sorted(names))}",
+            remedy=f"pass a few samples of {', '.join(task.name for task in finetune.card.tasks)}",
         )
     return found
 
 
 def calibration_of(finetune: FineTune, proof: list[Sample]) -> list[Sample]:
     """Training samples, so that parity is proved on others than those that the codes were fitted to."""
-    file = finetune.path / "train.jsonl"
-    lines = file.read_text("utf-8").splitlines() if file.is_file() else []
-    samples = [Sample.model_validate_json(line) for line in lines if line.strip()]
     names = {task.name for task in finetune.card.tasks}
-    return [s for s in samples if s.task in names][:: max(1, len(samples) // CALIBRATION)][:CALIBRATION] or proof
+    samples = [sample for sample in samples_of(finetune, "train") if sample.task in names]
+    return samples[:: max(1, len(samples) // CALIBRATION)][:CALIBRATION] or proof
+
+
+def samples_of(finetune: FineTune, part: Literal["train", "held_out"]) -> list[Sample]:
+    """What the fine-tune's folder kept of its samples; one that a plugin ships keeps none, and its trade has them."""
+    file = finetune.path / f"{part}.jsonl"
+    if file.is_file():
+        return list(read_samples(file))
+    verticals = load_plugins().verticals
+    return [
+        sample
+        for task in finetune.card.tasks
+        if (vertical := verticals.get(task.vertical)) is not None and task.name in vertical.samples
+        for sample in packaged(vertical, vertical.task(task.name), part)
+    ]
 
 
 def quantise_graph(model: Any, folder: Path, file: str, texts: Texts, say: Progress) -> Any:

@@ -125,6 +125,17 @@ class Registry:
         tasks = {task.name: (vertical, task) for vertical in self.verticals.values() for task in vertical.tasks}
         return self._pick("task", tasks, name)
 
+    def tasks(self, name: str) -> tuple[Vertical, tuple[TaskContract, ...]]:
+        """The task of that full name, or every task that a vertical of that name packages samples of.
+
+        Raises:
+            UsageError: there is none; names the nearest.
+        """
+        if name in self.verticals:
+            return self.verticals[name], self.verticals[name].tasks_of(name)
+        vertical, task = self.task(name)
+        return vertical, (task,)
+
     def bridge(self, name: str) -> Bridge:
         """The bridge of that name.
 

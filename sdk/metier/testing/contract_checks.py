@@ -173,7 +173,8 @@ def recipes_hold(vertical: Vertical) -> Iterator[str]:
             yield f"recipe for {name} changes when it is written and read: build it with Recipe(...) or Recipe.parse"
         if not recipe.lora.targets:
             yield f"recipe for {name} adapts no module: name lora.targets, or leave 'all-linear'"
-        reply = vertical.task(name).max_reply_tokens
+        names = [t.name for t in vertical.tasks] if name == vertical.name else [name]
+        reply = max(vertical.task(task).max_reply_tokens for task in names)
         if recipe.max_length <= reply:
             yield (
                 f"recipe for {name} has max_length {recipe.max_length}, but a reply alone may take {reply} tokens: "
