@@ -86,8 +86,7 @@ class Rollouts(Schedule):
     updates: int = Field(default=30, ge=1)
     """Rounds of rollouts and learning."""
     rollouts: int = Field(default=32, ge=2)
-    """Answers per update."""
-    temperature: float = Field(default=1.0, gt=0)
+    """Answers per update, drawn at temperature 1: the policy as it is."""
     max_tokens: int | None = Field(default=None, ge=1)
     """Longest reply; None takes the task's own bound."""
 

@@ -29,6 +29,8 @@ class Request:
     """LoRA adapter of the bundle; None is the base, or what was merged into it."""
     deadline: float | None = None
     """Seconds from now after which nobody wants the answer any more."""
+    logprobs: bool = False
+    """Keep the log-probability of every token that is chosen."""
 
     @property
     def tokens(self) -> int:
@@ -43,6 +45,10 @@ class Generation:
         self.request = request
         self.ids: list[int] = []
         """Tokens of the reply so far, the end token not included."""
+        self.logprobs: list[float] = []
+        """Where asked for: of each token, and of the end token last, in nats, before temperature and grammar."""
+        self.end_token: int | None = None
+        """What ended the reply, where a token did."""
         self.text = ""
         """Text of the reply so far."""
         self.finish_reason: FinishReason | None = None

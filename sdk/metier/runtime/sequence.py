@@ -41,7 +41,11 @@ class Sequence:
             token = self._sampler.pick(logits)
         else:
             token = constraint.settle(self._sampler.pick(logits, constraint.allowed()))
+        if generation.request.logprobs:
+            top = logits.max()
+            generation.logprobs.append(float(logits[token] - top - np.log(np.exp(logits - top).sum())))
         if token in self._eos:
+            generation.end_token = token
             return self._end("stop")
         generation.ids.append(token)
         self.next_token = token

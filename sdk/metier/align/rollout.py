@@ -1,0 +1,214 @@
+"""Answers of the policy in training, decoded by the ONNX engine with the live LoRA weights bound to its slots.
+
+The graph of the base is exported once and cached; an update of the policy costs one copy of its LoRA. What graph and
+torch differ by is measured on every answer, and taken out of the gradient: see `Mismatch` and `ppo`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from filelock import FileLock
+
+from metier.bases.cache import home
+from metier.bases.checksum import entries_of
+from metier.bases.resolve import LocalBase
+from metier.bases.torch_model import load_torch
+from metier.contracts import BundleError, Manifest, TaskContract, Value
+from metier.contracts.bundle import MANIFEST, Precision
+from metier.export.bundling import copy_tokenizer, library_versions, save_model
+from metier.export.folder import whole_folder
+from metier.export.graph import build_graph
+from metier.export.parity import TOLERANCE, prove
+from metier.export.slots import add_slots, linear_shapes
+from metier.runtime.bundle import Bundle, open_bundle
+from metier.runtime.engine import Engine
+from metier.runtime.generation import Request
+from metier.runtime.prompt import prompt_ids
+from metier.runtime.sampling import Sampling
+from metier.runtime.tokenizer import ChatTokenizer
+
+POLICY = "policy"
+_PROOF = "Name three things that every household needs, and say in one sentence each what they are for."
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One answer of the policy, as it was drawn."""
+
+    prompt: tuple[int, ...]
+    reply: tuple[int, ...]
+    """The end token is the last where the answer was ended and not cut."""
+    logprobs: tuple[float, ...]
+    """Of each reply token under the graph, in nats."""
+    text: str
+    ended: bool
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """How far the rollout graph's log-probabilities are from the torch policy's, over sampled tokens."""
+
+    tokens: int
+    mean_abs: float
+    """Nats."""
+    max_abs: float
+    kl: float
+    """Nats per token from graph to torch, by the estimator that is never negative: mean of r - 1 - ln r."""
+
+
+def rollout_bundle(
+    base: LocalBase,
+    *,
+    precision: Precision = "fp32",
+    cache: Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Bundle:
+    """The base with LoRA slots as a bundle, from the cache, or exported into it and proved against torch.
+
+    Args:
+        base: what the policy stands on.
+        precision: fp32, or int4 for a faster graph that differs more; the difference is corrected, not free.
+        cache: where bundles are kept; None is Metier's own cache.
+        progress: called with the stage.
+
+    Raises:
+        ExportError: the graph cannot be built, or is not the model. ResourceError: the disk is full.
+    """
+    folder = (cache or home() / "rollouts") / f"{base.sha256[:16]}-{precision}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        if (folder / MANIFEST).is_file():
+            try:
+                return open_bundle(folder)
+            except BundleError:  # damaged, or of another version: export it again
+                pass
+        (progress or (lambda stage: None))("export the rollout graph")
+        _export(base, folder, precision)
+        return open_bundle(folder)
+
+
+class Rollouts:
+    """An engine that speaks as the policy. Use as a context manager.
+
+    Args:
+        bundle: from `rollout_bundle`.
+        rows: answers decoded together.
+        max_len: tokens of prompt and reply together.
+        threads: CPU threads; None takes one per core.
+    """
+
+    def __init__(self, bundle: Bundle, *, rows: int = 16, max_len: int = 512, threads: int | None = None) -> None:
+        self._engine = Engine(bundle, device="cpu", rows=rows, max_len=max_len, threads=threads, queue=1 << 16)
+        self._tokenizer = bundle.tokenizer
+        self._adapter: str | None = None
+
+    def wear(self, adapted: Any) -> None:
+        """From now on speak as this PEFT model does."""
+        from peft import get_peft_model_state_dict
+
+        config = adapted.peft_config["default"].to_dict()
+        self._engine.set_adapter(POLICY, get_peft_model_state_dict(adapted, adapter_name="default"), config)
+        self._adapter = POLICY
+
+    def prompt(self, task: TaskContract, input: Value, language: str | None = None) -> tuple[int, ...]:
+        """The prompt as the product renders it."""
+        return tuple(prompt_ids(self._tokenizer, task, input, language=language))
+
+    def draw(self, prompts: Sequence[Sequence[int]], *, max_tokens: int, seed: int = 0) -> list[Rollout]:
+        """One answer to each prompt, drawn at temperature 1 from the whole distribution, without a grammar.
+
+        A grammar or a cut of unlikely tokens would draw from another policy than the one that learns: an answer off
+        its form is allowed, and is what the reward is there to discourage.
+
+        Args:
+            prompts: token ids; equal ones next to each other share their beginning's computation.
+            max_tokens: of each reply.
+            seed: same seed, same weights, same answers, but for near ties: which rows share a step moves the last bit.
+
+        Raises:
+            RequestError: a prompt and its reply do not fit a row.
+        """
+        generations = []
+        for number, ids in enumerate(prompts):
+            own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+            request = Request(
+                ids=tuple(ids),
+                sampling=Sampling(temperature=1.0, seed=own),
+                max_tokens=max_tokens,
+                adapter=self._adapter,
+                logprobs=True,
+            )
+            generations.append(self._engine.submit(request, wait=None))
+        drawn = []
+        for generation in generations:
+            generation.result()
+            end = () if generation.end_token is None else (generation.end_token,)
+            drawn.append(
+                Rollout(
+                    prompt=generation.request.ids,
+                    reply=(*generation.ids, *end),
+                    logprobs=tuple(generation.logprobs),
+                    text=generation.text,
+                    ended=bool(end),
+                )
+            )
+        return drawn
+
+    def close(self) -> None:
+        """Stop the engine."""
+        self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def mismatch(torch_logprobs: Sequence[float], graph_logprobs: Sequence[float]) -> Mismatch:
+    """Compare log-probabilities of the same tokens, drawn from the graph."""
+    ratio = np.asarray(torch_logprobs, np.float64) - np.asarray(graph_logprobs, np.float64)
+    return Mismatch(
+        tokens=len(ratio),
+        mean_abs=float(np.abs(ratio).mean()),
+        max_abs=float(np.abs(ratio).max()),
+        kl=float((np.exp(ratio) - 1 - ratio).mean()),
+    )
+
+
+def _export(base: LocalBase, folder: Path, precision: Precision) -> None:
+    tokenizer = ChatTokenizer.load(base.path)
+    prompt = tokenizer.encode(_PROOF)
+    model = load_torch(base)
+    with whole_folder(folder) as part, tempfile.TemporaryDirectory(prefix=f"{part.name}-", dir=part.parent) as whole:
+        save_model(model, base, Path(whole))
+        graph = build_graph(Path(whole), part, precision, "cpu")
+        slots = add_slots(part / graph.file, linear_shapes(Path(whole)))
+        copy_tokenizer(base.path, part)
+        graph = graph.model_copy(update={"eos_token_ids": tokenizer.eos_ids})
+        half = len(prompt) // 2
+        # An int4 graph's distance is told, not bounded: rollouts are corrected for it.
+        bounds = TOLERANCE[precision] if precision != "int4" else {}
+        parity = prove(model, part, graph, [(prompt[:half], prompt[half:])], bounds, slots=slots)
+        manifest = Manifest(
+            name="rollouts",
+            created=datetime.now(UTC),
+            base=base.card,
+            licence=base.card.licence,
+            precision=precision,
+            target="cpu",
+            tasks=(),
+            graph=graph,
+            slots=slots,
+            parity=parity,
+            versions=library_versions(),
+            files=entries_of(part),
+        )
+        (part / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")

@@ -1,0 +1,186 @@
+"""PPO by hand-worked examples, and on toy tasks whose optimum is known."""
+
+import math
+
+import pytest
+import torch
+
+from metier.adapt.examples import Example
+from metier.align.policy import Policy
+from metier.align.ppo import (
+    Drawn,
+    KlController,
+    clipped_policy_loss,
+    clipped_value_loss,
+    gae,
+    look_back,
+    optimise,
+    token_rewards,
+    whiten,
+)
+from metier.align.rollout import Rollouts, rollout_bundle
+from metier.align.start import trainable
+from metier.contracts import Ppo
+
+ONES = torch.ones(1, 3)
+
+
+def test_advantages_are_those_worked_out_by_hand() -> None:
+    # V = 1, 2, 3; r = 0, 0, 10; γ = 0.9, λ = 0.5.
+    # δ3 = 10 − 3 = 7; δ2 = 0.9·3 − 2 = 0.7; δ1 = 0.9·2 − 1 = 0.8
+    # A3 = 7; A2 = 0.7 + 0.45·7 = 3.85; A1 = 0.8 + 0.45·3.85 = 2.5325
+    advantages, returns = gae(torch.tensor([[0.0, 0, 10]]), torch.tensor([[1.0, 2, 3]]), ONES, 0.9, 0.5)
+    assert advantages[0].tolist() == pytest.approx([2.5325, 3.85, 7.0])
+    assert returns[0].tolist() == pytest.approx([3.5325, 5.85, 10.0])
+
+
+def test_with_lambda_1_a_return_is_the_sum_of_what_follows_and_padding_changes_nothing() -> None:
+    rewards, values = torch.tensor([[1.0, 2, 99, 99]]), torch.tensor([[5.0, 6, 77, 77]])
+    mask = torch.tensor([[1.0, 1, 0, 0]])
+    advantages, returns = gae(rewards, values, mask, 1.0, 1.0)
+    assert returns[0].tolist() == [3.0, 2.0, 0.0, 0.0]
+    assert advantages[0].tolist() == [-2.0, -4.0, 0.0, 0.0]
+
+
+def test_the_score_falls_on_the_last_token_and_the_kl_on_each() -> None:
+    logprobs, reference = torch.tensor([[-1.0, -2, 0], [-1.0, -1, -1]]), torch.tensor([[-1.5, -1, 0], [-1.0, -1, -1]])
+    mask = torch.tensor([[1.0, 1, 0], [1, 1, 1]])
+    rewards = token_rewards(logprobs, reference, torch.tensor([4.0, 7.0]), mask, 0.5)
+    assert rewards.tolist() == [[-0.25, 4.5, 0.0], [0.0, 0.0, 7.0]]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "gain", "moves"),
+    [
+        (1.0, 1.0, 1.0, True),
+        (1.5, 1.0, 1.2, False),  # likelier than enough already: nothing more to gain
+        (1.5, -1.0, -1.5, True),  # likelier, and bad: not clipped
+        (0.5, -1.0, -0.8, False),  # rarer than enough already
+        (0.5, 1.0, 0.5, True),
+    ],
+)
+def test_the_objective_is_clipped_only_where_it_would_pay_to_go_on(ratio, advantage, gain, moves) -> None:
+    new = torch.tensor([[math.log(ratio)]], requires_grad=True)
+    one = torch.ones(1, 1)
+    loss, beyond = clipped_policy_loss(new, torch.zeros(1, 1), advantage * one, one, 0.2)
+    assert loss.item() == pytest.approx(-gain)
+    loss.backward()
+    assert bool(new.grad.abs() > 0) == moves
+    assert beyond == float(abs(ratio - 1) > 0.2)
+
+
+def test_tokens_that_the_other_program_thought_likelier_count_less() -> None:
+    one = torch.ones(1, 2)
+    plain, _ = clipped_policy_loss(torch.zeros(1, 2), torch.zeros(1, 2), torch.tensor([[1.0, 3.0]]), one, 0.2)
+    weighed, _ = clipped_policy_loss(
+        torch.zeros(1, 2), torch.zeros(1, 2), torch.tensor([[1.0, 3.0]]), one, 0.2, torch.tensor([[1.0, 0.5]])
+    )
+    assert (float(plain), float(weighed)) == (-2.0, -1.25)
+
+
+def test_a_value_gains_nothing_by_leaving_its_range() -> None:
+    old, returns, one = torch.zeros(1, 1), torch.full((1, 1), 2.0), torch.ones(1, 1)
+    near = clipped_value_loss(torch.full((1, 1), 0.1), old, returns, one, 0.2)
+    far = clipped_value_loss(torch.full((1, 1), 1.9), old, returns, one, 0.2)
+    assert float(near) == pytest.approx(0.5 * 1.9**2) and float(far) == pytest.approx(0.5 * 1.8**2)
+
+
+def test_whitened_advantages_have_mean_0_and_variance_1_over_tokens() -> None:
+    mask = torch.tensor([[1.0, 1, 1, 0]])
+    found = whiten(torch.tensor([[1.0, 2, 6, 1000]]), mask)
+    assert float(found.sum()) == pytest.approx(0, abs=1e-5) and found[0, 3] == 0
+    assert float((found**2).sum() / 3) == pytest.approx(1)
+
+
+def test_the_controller_raises_beta_above_the_target_lowers_it_below_and_never_jumps() -> None:
+    controller = KlController(0.1, target=6.0, horizon=100)
+    controller.update(6.0, 10)
+    assert controller.beta == 0.1
+    controller.update(6.6, 10)  # 10% above: 0.1 · (1 + 0.1 · 10/100)
+    assert controller.beta == pytest.approx(0.101)
+    controller.update(600.0, 10)
+    assert controller.beta == pytest.approx(0.101 * 1.02), "an error counts 0.2 at most"
+    controller.update(-3.0, 10)
+    assert controller.beta == pytest.approx(0.101 * 1.02 * 0.98)
+    fixed = KlController(0.1, target=None, horizon=100)
+    fixed.update(600.0, 10)
+    assert fixed.beta == 0.1
+
+
+PROMPT = (5, 6, 7, 8)
+
+
+class Toy:
+    """A tiny policy that is rewarded for one token, its rollouts drawn by the engine."""
+
+    def __init__(self, base, recipe, cache, settings: Ppo, tokens: int) -> None:
+        self.adapted = trainable(base, recipe, settings)
+        self.policy = Policy(self.adapted, pad_id=0, reference="base")
+        with torch.no_grad():
+            logits = self.adapted(input_ids=torch.tensor([PROMPT])).logits[0, -1]
+        self.begun = logits.softmax(-1)
+        self.target = int(self.begun.argsort(descending=True)[2])
+        self.settings, self.tokens = settings, tokens
+        self.rollouts = Rollouts(rollout_bundle(base, cache=cache), rows=16, max_len=32)
+
+    def draw(self, update: int) -> Drawn:
+        self.rollouts.wear(self.adapted)
+        drawn = self.rollouts.draw([PROMPT] * self.settings.rollouts, max_tokens=self.tokens, seed=update)
+        scores = [sum(t == self.target for t in r.reply) / self.tokens for r in drawn]
+        return Drawn([Example(r.prompt, r.reply) for r in drawn], [r.logprobs for r in drawn], scores)
+
+    def train(self) -> list:
+        slow, fast = list(self.policy.lora.values()), list(self.policy.value.parameters())
+        optimiser = torch.optim.AdamW(
+            [{"params": slow}, {"params": fast, "lr": self.settings.value_learning_rate}],
+            lr=self.settings.learning_rate,
+            weight_decay=0.0,
+        )
+        s = self.settings
+        controller = KlController(s.kl_weight, s.kl_target, s.kl_horizon)
+        with self.rollouts:
+            return list(optimise(self.policy, self.draw, optimiser, s, controller))
+
+    def now(self) -> float:
+        with torch.no_grad():
+            return float(self.adapted(input_ids=torch.tensor([PROMPT])).logits[0, -1].softmax(-1)[self.target])
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory):
+    return tmp_path_factory.mktemp("rollouts")
+
+
+def test_a_policy_learns_to_say_nothing_but_the_rewarded_token(local_base, recipe, cache) -> None:
+    settings = Ppo(
+        updates=18, rollouts=32, batch_size=16, epochs=3, learning_rate=4e-3, kl_weight=0.0, kl_target=None,
+        precision="fp32",
+    )  # fmt: skip
+    toy = Toy(local_base, recipe, cache, settings, tokens=4)
+    told = toy.train()
+    assert told[0].score < 0.3 and told[-1].score > 0.9, "the optimum is 1"
+    assert told[0].kl == pytest.approx(0, abs=1e-3) and told[-1].kl > 1
+    assert all(update.drift < 1e-3 for update in told), "graph and policy are the same model after every update"
+
+
+def test_under_a_kl_weight_the_policy_stops_at_the_known_optimum(local_base, recipe, cache) -> None:
+    """For one token, reward 1 for the target, the best policy is π_ref e^(r/β) normalised (arXiv 1909.08593)."""
+    settings = Ppo(
+        updates=24, rollouts=64, batch_size=32, epochs=2, learning_rate=3e-3, kl_weight=0.5, kl_target=None,
+        precision="fp32",
+    )  # fmt: skip
+    toy = Toy(local_base, recipe, cache, settings, tokens=1)
+    before = float(toy.begun[toy.target])
+    best = before * math.exp(2) / (before * math.exp(2) + 1 - before)
+    toy.train()
+    assert abs(toy.now() - best) < 0.1 and abs(toy.now() - best) < 0.4 * abs(before - best)
+
+
+def test_looking_back_does_not_move_the_policy_and_finds_no_kl_at_the_start(local_base, recipe) -> None:
+    policy = Policy(trainable(local_base, recipe, Ppo(precision="fp32")), pad_id=0, reference="start")
+    examples = [Example(PROMPT, (9, 10, 2)), Example(PROMPT, (11,))]
+    before = [w.detach().clone() for w in policy.weights]
+    experience, kl = look_back(policy, Drawn(examples, [[-1.0, -1, -1], [-1.0]], [1.0, 0.0]), Ppo(), 0.1)
+    assert kl == 0 and all(torch.equal(a, b) for a, b in zip(before, policy.weights, strict=True))
+    assert experience.mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert experience.returns[0].tolist() == pytest.approx([0.95**2, 0.95, 1.0])

@@ -1,0 +1,76 @@
+"""Rollouts speak as the live policy does, at once after an update, and say how far graph and torch are apart."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from metier.align.rollout import Rollouts, mismatch, rollout_bundle
+from metier.align.start import lora_weights, trainable
+from metier.bases.resolve import LocalBase
+from metier.contracts import Dpo, FineTune, TaskContract
+
+
+@pytest.fixture(scope="module")
+def bundle(local_base: LocalBase, tmp_path_factory: pytest.TempPathFactory):
+    return rollout_bundle(local_base, cache=tmp_path_factory.mktemp("cache"))
+
+
+def by_torch(adapted, rollout) -> list[float]:
+    ids = torch.tensor([[*rollout.prompt, *rollout.reply]])
+    with torch.no_grad():
+        logits = adapted(input_ids=ids).logits[0, len(rollout.prompt) - 1 : -1]
+    return logits.log_softmax(-1)[range(len(rollout.reply)), list(rollout.reply)].tolist()
+
+
+def test_log_probabilities_are_those_of_the_live_policy_before_and_after_an_update(
+    bundle, start: FineTune, task: TaskContract, local_base: LocalBase
+) -> None:
+    adapted = trainable(local_base, start, Dpo(precision="fp32")).eval()
+    with Rollouts(bundle, rows=4, max_len=128) as rollouts:
+        prompts = [rollouts.prompt(task, {"facts": facts}) for facts in ("name[mug]", "name[lamp], colour[red]") * 3]
+        said = []
+        for _ in range(2):
+            rollouts.wear(adapted)
+            drawn = rollouts.draw(prompts, max_tokens=12, seed=1)
+            said.append([r.reply for r in drawn])
+            for rollout in drawn:
+                assert len(rollout.logprobs) == len(rollout.reply)
+                assert rollout.ended == (rollout.reply[-1] == 2)
+                assert rollout.logprobs == pytest.approx(by_torch(adapted, rollout), abs=2e-3)
+            again = rollouts.draw(prompts, max_tokens=12, seed=1)
+            assert [r.reply for r in again] == said[-1], "same seed, same weights, same answers"
+            with torch.no_grad():
+                for weight in lora_weights(adapted).values():
+                    weight += 0.05 * torch.randn_like(weight)
+        assert said[0] != said[1] and len(set(said[0])) > 2
+
+
+def test_the_graph_is_exported_once_and_again_when_it_is_damaged(local_base: LocalBase, tmp_path: Path) -> None:
+    stages: list[str] = []
+    first = rollout_bundle(local_base, cache=tmp_path, progress=stages.append)
+    rollout_bundle(local_base, cache=tmp_path, progress=stages.append)
+    assert len(stages) == 1
+    (first.path / "model.onnx.data").write_bytes(b"torn")
+    rollout_bundle(local_base, cache=tmp_path, progress=stages.append)
+    assert len(stages) == 2
+
+
+def test_answers_are_drawn_from_the_policy_s_own_distribution(bundle, local_base: LocalBase, recipe) -> None:
+    adapted = trainable(local_base, recipe, Dpo(precision="fp32")).eval()
+    prompt = (5, 6, 7, 8)
+    with torch.no_grad():
+        expected = adapted(input_ids=torch.tensor([prompt])).logits[0, -1].softmax(-1).numpy()
+    with Rollouts(bundle, rows=8, max_len=16) as rollouts:
+        rollouts.wear(adapted)
+        drawn = [r.reply[0] for r in rollouts.draw([prompt] * 600, max_tokens=1, seed=3)]
+    found = np.bincount(drawn, minlength=len(expected)) / len(drawn)
+    top = expected.argsort()[-3:]
+    assert found[top] == pytest.approx(expected[top], abs=0.07)
+
+
+def test_the_mismatch_is_nothing_for_equal_numbers_and_never_negative() -> None:
+    assert mismatch([-1.0, -2.0], [-1.0, -2.0]).kl == 0
+    found = mismatch([-1.0, -2.0], [-1.1, -1.8])
+    assert found.kl > 0 and found.max_abs == pytest.approx(0.2) and found.mean_abs == pytest.approx(0.15)
