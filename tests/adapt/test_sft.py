@@ -195,6 +195,12 @@ def test_distinct_inputs_come_before_second_outputs_of_the_same(samples: list[Sa
     assert distinct_first([a, again, b]) == [a, b, again]
 
 
+def test_tasks_take_turns_so_that_a_prefix_covers_each(samples: list[Sample]) -> None:
+    first, second, third = samples[:3]
+    other = samples[3].model_copy(update={"task": "shop.name"})
+    assert distinct_first([first, second, third, other]) == [first, other, second, third]
+
+
 def test_naming_the_room_loads_no_torch() -> None:
     code = "import sys, metier.adapt; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

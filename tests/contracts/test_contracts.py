@@ -1,5 +1,6 @@
 """Contracts refuse what contradicts itself, and say what is wrong in the user's own words."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -13,6 +14,7 @@ from metier.contracts import (
     Recipe,
     RecipeError,
     Sample,
+    SampleSet,
     TaskContract,
     UsageError,
     Vertical,
@@ -142,6 +144,16 @@ def test_a_vertical_refers_only_to_its_own_tasks() -> None:
         Vertical(name="a", tasks=(contract(),), recipes={"a.c": Recipe()})
     with pytest.raises(UsageError, match=r"a has no task a\.c"):
         Vertical(name="a", tasks=(contract(),)).task("a.c")
+
+
+def test_a_verticals_own_name_stands_for_all_tasks_that_it_packages_samples_of() -> None:
+    tasks = tuple(contract(name=f"a.{name}") for name in "bcd")
+    packaged = {name: SampleSet(train=Path("t"), held_out=Path("h"), licence="CC0-1.0") for name in ("a.b", "a.d")}
+    vertical = Vertical(name="a", tasks=tasks, recipes={"a": Recipe()}, samples=packaged)
+    assert [task.name for task in vertical.tasks_of("a")] == ["a.b", "a.d"]
+    assert [task.name for task in vertical.tasks_of("a.c")] == ["a.c"]
+    with pytest.raises(UsageError, match="a packages no samples"):
+        Vertical(name="a", tasks=tasks).tasks_of("a")
 
 
 def test_the_samples_hash_counts_what_they_say_and_their_order_and_not_where_they_came_from() -> None:

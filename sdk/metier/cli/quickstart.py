@@ -39,7 +39,9 @@ _WITHOUT_TORCH = (
 
 
 def quickstart(
-    trade: Annotated[str, typer.Argument(metavar="TRADE", help="A vertical with packaged samples.")] = "adcopy",
+    trade: Annotated[
+        str, typer.Argument(metavar="TRADE", help="A vertical with packaged samples, or one of its tasks.")
+    ] = "adcopy",
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where all results go.")] = Path("quickstart"),
     base: BaseName = None,
     set: Set = None,
@@ -57,10 +59,7 @@ def quickstart(
     from metier.plugins import load_plugins
 
     registry = load_plugins()
-    vertical = registry.vertical(trade)
-    if not vertical.samples:
-        raise UsageError(f"{trade} packages no samples", remedy="use metier adapt TASK --data FILE")
-    contract = vertical.task(next(iter(vertical.samples)))
+    vertical, (contract, *_) = registry.tasks(trade)
     seconds: dict[str, float] = {}
     with progress(json) as tick:
         with _timed(seconds, "base"):

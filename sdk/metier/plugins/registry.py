@@ -131,10 +131,8 @@ class Registry:
         Raises:
             UsageError: there is none; names the nearest.
         """
-        if name in self.verticals:
-            return self.verticals[name], self.verticals[name].tasks_of(name)
-        vertical, task = self.task(name)
-        return vertical, (task,)
+        vertical = self.task(name)[0] if "." in name else self.vertical(name)
+        return vertical, vertical.tasks_of(name)
 
     def bridge(self, name: str) -> Bridge:
         """The bridge of that name.
