@@ -12,6 +12,7 @@ _HOME = {
     "gate": "Gate Verdict",
     "harvest": "Harvest harvest",
     "live": "Live",
+    "plan": "IterationPlan plan",
     "records": "Answer Event",
     "registry": "Registry",
     "store": "FeedbackStore",

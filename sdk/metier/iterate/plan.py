@@ -1,0 +1,157 @@
+"""When the next gain worth shipping is due: the learning curve and how fast samples arrive; and which of the two wells,
+search or feedback, this task should draw from."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Literal
+
+import numpy as np
+
+from metier.contracts import Sample, TaskContract
+from metier.contracts.schema import Data
+from metier.data.clean import value_text
+from metier.evaluate.results import Interval
+from metier.iterate.curve import Curve
+from metier.iterate.harvest import harvest
+from metier.iterate.records import Told
+
+WINDOW = 28
+"""Days that the rate is taken over: four of each weekday."""
+
+LEARNABLE = 0.3
+"""Share of edits that bring in facts which the input does not hold, from which search serves better: samples teach a
+model how to say things, and a fact that it is told once it does not remember."""
+
+Well = Literal["search", "feedback", "both"]
+
+
+class Arrival(Data):
+    """How fast samples come in."""
+
+    days: int
+    """Days of feedback that were looked at."""
+    samples: int
+    per_day: Interval
+    """Samples that a harvest keeps, per day, with an interval over days."""
+
+
+class IterationPlan(Data):
+    """What to expect of the loop."""
+
+    task: str
+    samples_now: int
+    loss_now: Interval
+    """What the curve says of as many samples, nats per reply token."""
+    gain: float
+    """Nats per reply token that are worth shipping."""
+    more: int | None
+    """Samples that it takes; None where the curve does not come down so far."""
+    more_interval: tuple[int | None, int | None]
+    """The fewest and the most; None is more than can be said."""
+    arrival: Arrival
+    days: float | None
+    """Until they are there, at the present rate."""
+    days_interval: tuple[float | None, float | None]
+    new_facts: float | None
+    """Share of edits that bring in a number or a name which the input does not hold; None without edits."""
+    well: Well
+    why: str
+    curve: Curve
+
+
+def plan(
+    task: TaskContract, curve: Curve, told: Iterable[Told], held_out: Sequence[Sample], *, samples_now: int, gain: float
+) -> IterationPlan:
+    """Samples and days to the next gain, and where to get them.
+
+    Args:
+        task: the contract.
+        curve: from `curve.fit`.
+        told: the task's feedback, all of it.
+        held_out: what is never learnt.
+        samples_now: that the champion has learnt.
+        gain: nats per reply token that are worth shipping.
+    """
+    said = list(told)
+    came = arrival(task, said, held_out)
+    more, fewest, most = curve.more_for(samples_now, gain)
+    facts = new_facts(said)
+    well, why = _well(task, facts)
+    return IterationPlan(
+        task=task.name,
+        samples_now=samples_now,
+        loss_now=curve.loss(samples_now),
+        gain=gain,
+        more=more,
+        more_interval=(fewest, most),
+        arrival=came,
+        days=_days(more, came.per_day.value),
+        days_interval=(_days(fewest, came.per_day.high), _days(most, came.per_day.low)),
+        new_facts=facts,
+        well=well,
+        why=why,
+        curve=curve,
+    )
+
+
+def arrival(task: TaskContract, told: Sequence[Told], held_out: Sequence[Sample], seed: int = 0) -> Arrival:
+    """Samples a day over the last WINDOW days of feedback, those without any counted in; bootstrapped over days."""
+    kept = harvest(task, told, held_out).samples
+    day = {item.number: item.event.at.date() for item in told}
+    if not day:
+        return Arrival(days=0, samples=0, per_day=Interval(value=0, low=0, high=0))
+    last = max(day.values())
+    first = max(min(day.values()), last - timedelta(days=WINDOW - 1))
+    counted = Counter(day[s.provenance.line] for s in kept if s.provenance and s.provenance.line in day)
+    days = [counted[first + timedelta(days=i)] for i in range((last - first).days + 1)]
+    means = np.random.default_rng(seed).choice(days, (2000, len(days))).mean(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    rate = sum(days) / len(days)
+    per_day = Interval(value=rate, low=min(float(low), rate), high=max(float(high), rate))
+    return Arrival(days=len(days), samples=sum(days), per_day=per_day)
+
+
+_FACT = re.compile(r"(?<![^\s\"'(\[])(?=\w*\d|\w*[A-Z])[\w.,:%€$£-]*\w|\d+")
+
+
+def new_facts(told: Iterable[Told]) -> float | None:
+    """Share of edits with a number, or a name in mid-sentence, that neither the input nor the answer holds."""
+    edits = [item for item in told if item.event.kind == "edited" and item.event.edited_to]
+    if not edits:
+        return None
+    return sum(_brings(item) for item in edits) / len(edits)
+
+
+def _brings(told: Told) -> bool:
+    known = value_text(told.answer.input).casefold() + value_text(told.answer.output).casefold()
+    made = " ".join(str(value) for value in (told.event.edited_to or {}).values())
+    words = (m for m in _FACT.finditer(made) if not _opens(made, m.start()) or any(c.isdigit() for c in m[0]))
+    return any(m[0].casefold() not in known for m in words)
+
+
+def _opens(text: str, start: int) -> bool:
+    """Whether a word begins its sentence: there a capital says nothing."""
+    before = text[:start].rstrip()
+    return not before or before[-1] in ".!?:;\"'。！？"
+
+
+def _well(task: TaskContract, facts: float | None) -> tuple[Well, str]:
+    share = f"{facts:.0%} of the edits bring in facts that the input does not hold" if facts is not None else ""
+    if task.fresh_facts and (facts is None or facts >= LEARNABLE):
+        return "search", "the task needs facts newer than any base" + (f", and {share}" if share else "")
+    if task.fresh_facts:
+        return "both", f"the task needs facts newer than any base, but only {share}: the rest is wording"
+    if facts is not None and facts >= LEARNABLE:
+        return "search", f"{share}: they must be put before the model, it will not remember them"
+    return (
+        "feedback",
+        share + ": what users mend is wording, which samples teach" if share else "no edit says otherwise",
+    )
+
+
+def _days(samples: int | None, per_day: float) -> float | None:
+    return None if samples is None or per_day <= 0 else round(samples / per_day, 1)
