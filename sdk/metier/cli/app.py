@@ -15,7 +15,9 @@ from metier.cli import (
     doctor,
     evaluate,
     export,
+    feedback,
     fit,
+    iterate,
     new,
     plugins,
     prefer,
@@ -93,6 +95,8 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.add_typer(bundle.app, name="bundle")
 app.command("run")(run.run)
+app.add_typer(feedback.app, name="feedback")
+app.add_typer(iterate.app, name="iterate")
 app.command("doctor")(doctor.doctor)
 app.command("new")(new.new)
 app.command("quickstart")(quickstart.quickstart)

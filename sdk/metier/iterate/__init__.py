@@ -10,9 +10,9 @@ _HOME = {
     "canary": "Trial compare",
     "cycle": "Settings Turn turn",
     "gate": "Gate Verdict",
-    "harvest": "Harvest harvest",
+    "harvest": "Harvest",
     "live": "Live",
-    "plan": "IterationPlan plan",
+    "plan": "IterationPlan",
     "records": "Answer Event",
     "registry": "Registry",
     "store": "FeedbackStore",
@@ -25,6 +25,4 @@ __all__ = [*_WHERE]  # noqa: PLE0604
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'metier.iterate' has no attribute {name!r}")
-    value = getattr(import_module(_WHERE[name]), name)
-    globals()[name] = value  # `harvest` is also a module: the function takes its name on the package for good
-    return value
+    return getattr(import_module(_WHERE[name]), name)

@@ -1,0 +1,184 @@
+"""Seconds from 64 new samples to a verified adapter that answers in a running engine, step by step.
+
+    python tests/benchmarks/iterate.py --json
+
+Before the clock starts, in a process of its own: a champion is adapted on the packaged advertising samples but 64, a
+bundle with slots is exported, the champion is measured, and a full run on all samples is made for comparison. Then an
+engine opens, the 64 come in as users' edits, and one turn of the loop is taken by a process that has not loaded torch
+yet. --work keeps what the first part made, so that the clock can be read again.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from metier.contracts import Sample, TaskContract
+from metier.contracts.vertical import Vertical
+from metier.data.split import select
+from metier.data.training import first_inputs, training_data
+from metier.iterate import Answer, Event, FeedbackStore, Live, Registry, Settings, turn
+from metier.plugins import load_plugins
+from metier.runtime import Engine
+
+TASK, NEW, INPUTS = "adcopy.describe", 64, 61
+
+
+def data() -> tuple[Vertical, TaskContract, list[Sample], list[Sample], list[Sample]]:
+    """Trade, task, what the champion learns, the 64 that come in later, what is held out."""
+    vertical, task = load_plugins().task(TASK)
+    found = training_data(vertical, task)
+    order = select(found.train, len(found.train), 1)
+    return vertical, task, order[NEW:], order[:NEW], first_inputs(found.held_out, INPUTS)
+
+
+def prepare(work: Path, precision: str) -> None:
+    """Champion, bundle, its measurement, and the full run."""
+    from metier.adapt import adapt, recipe_for
+    from metier.bases import load_finetune, resolve
+    from metier.export import export_slots
+    from metier.iterate.judge import Judge
+
+    vertical, task, old, new, held_out = data()
+    recipe = recipe_for(vertical, TASK)
+    base = resolve(recipe.base)
+    champion = adapt(task, old, held_out, recipe, work / "champion", base=base)
+    adapt(task, [*old, *new], held_out, recipe, work / "full", base=base)
+    if not (work / "bundle").is_dir():
+        export_slots([champion], work / "bundle", names=["describe"], precision=precision, base=base)
+    if not (work / "registry").is_dir():
+        Registry.create(work / "registry", champion)
+    registry = Registry(work / "registry")
+    with Engine(work / "bundle", device="cpu") as engine:
+        judge = Judge(engine, task, registry.held_out(), base, checks=vertical.checks_for(TASK), cache=work / "cache")
+        for name in ("champion", "full"):
+            judge.measure(load_finetune(work / name), f"{TASK}.{name}", lambda *_, **__: None)
+
+
+class Clock:
+    """Seconds of each stage that the turn names."""
+
+    def __init__(self) -> None:
+        self.begun = self.last = time.perf_counter()
+        self.stage, self.seconds = "harvest", {}
+
+    def __call__(self, what: str, *_: Any, **__: Any) -> None:
+        stage = "answers of the challenger" if what.startswith("answers of") else what
+        if stage != self.stage:
+            self.close()
+            self.stage = stage
+
+    def close(self) -> float:
+        now = time.perf_counter()
+        self.seconds[self.stage] = round(self.seconds.get(self.stage, 0) + now - self.last, 2)
+        self.last = now
+        return round(now - self.begun, 2)
+
+
+def measured(work: Path, settings: Settings) -> dict[str, Any]:
+    """One turn, timed, on a copy of what was prepared."""
+    import shutil
+
+    vertical, _, _, new, held_out = data()
+    checks = vertical.checks_for(TASK)
+    with tempfile.TemporaryDirectory() as folder, Engine(work / "bundle", device="cpu") as engine:
+        shutil.copytree(work / "registry", Path(folder) / "registry")
+        shutil.copytree(work / "cache", Path(folder) / "registry" / "measured")
+        registry = Registry(Path(folder) / "registry")
+        store = FeedbackStore(Path(folder) / "feedback.db")
+        live = Live(engine, registry, store, checks=checks)
+        live.answer(held_out[0].input)
+        assert "torch" not in sys.modules
+        for sample in new:
+            answer = Answer(task=TASK, input=sample.input, output={"text": "…"}, consent=True)
+            store.add(answer, Event(answer=answer.id, kind="edited", edited_to=sample.output))
+        clock = Clock()
+        result = turn(registry, store, engine, settings=settings, checks=checks, progress=clock)
+        clock("first answer of the new champion")
+        answer = live.answer(held_out[0].input)
+        seconds = clock.close()
+        comparison = result.comparison
+        assert comparison is not None and result.verdict is not None
+        told = {
+            "seconds": seconds,
+            "steps": clock.seconds,
+            "outcome": result.outcome,
+            "answered_by": answer.adapter,
+            "new_samples": len(result.harvest.samples),
+            "left_out": result.harvest.counts(),
+            "replayed": result.replayed,
+            "loss": comparison.loss,
+            "loss_difference": comparison.loss_difference.model_dump(),
+            "metrics": {
+                m.name: {k: v.model_dump() for k, v in m.values.items()}
+                for m in comparison.metrics
+                if m.unit != "count"
+            },
+            "general_perplexity": comparison.general,
+            "milliseconds": comparison.milliseconds,
+            "criteria": [c.model_dump() for c in result.verdict.criteria],
+        }
+        return {**told, "full_run": full_run(work, registry, engine, result.version)}
+
+
+def full_run(work: Path, registry: Registry, engine: Engine, version: str | None) -> dict[str, Any]:
+    """The turn's result against the run on all samples from the base, on the same inputs; outside the clock."""
+    from metier.bases import load_finetune, resolve
+    from metier.iterate.judge import Judge
+
+    vertical, task, *_ = data()
+    full = load_finetune(work / "full")
+    base = resolve(full.card.base.id, revision=full.card.base.revision)
+    cache = registry.folder / "measured"
+    judge = Judge(engine, task, registry.held_out(), base, checks=vertical.checks_for(TASK), cache=cache)
+    made = registry.finetune(version) if version else load_finetune(registry.folder / "work" / "run")
+    names = f"{TASK}.full", f"{TASK}.made"
+    before, after = (judge.measure(f, n, lambda *_, **__: None) for f, n in zip((full, made), names, strict=True))
+    found = judge.compare(before, after, names)
+    return {
+        "training_seconds": full.card.training["seconds"],
+        "loss": found.loss["champion"],
+        "turn_less_full": found.loss_difference.model_dump(),
+        "metrics": {
+            m.name: {
+                "full": m.values["champion"].model_dump(),
+                "turn_less_full": m.differences[0].interval.model_dump(),
+            }
+            for m in found.metrics
+            if m.kind == "task"
+        },
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--work", type=Path, help="keep, or take up, what is prepared")
+    parser.add_argument("--precision", default="int4")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of Settings, such as epochs=1")
+    parser.add_argument("--prepare", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.prepare:
+        return prepare(asked.work, asked.precision)
+    with tempfile.TemporaryDirectory() as folder:
+        work = asked.work or Path(folder)
+        work.mkdir(parents=True, exist_ok=True)
+        again = [sys.executable, __file__, "--prepare", "--work", str(work), "--precision", asked.precision]
+        subprocess.run(again, check=True, stdout=sys.stderr)
+        settings = Settings(**{key: float(value) for key, value in (pair.split("=") for pair in asked.set)})
+        found = {"cores": os.cpu_count(), "precision": asked.precision, "settings": settings.model_dump()}
+        found |= measured(work, settings)
+    if asked.json:
+        return print(json.dumps(found, indent=1))
+    for step, seconds in found["steps"].items():
+        print(f"{seconds:6.1f} s  {seconds / found['seconds']:4.0%}  {step}")
+    return print(f"{found['seconds']:6.1f} s        {found['outcome']}: {found['loss_difference']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""`metier feedback` and `metier iterate`: the loop from the command line, on a tiny base."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from metier.contracts import errors
+from metier.iterate import Answer, Event, FeedbackStore
+
+Runner = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def feedback(tmp_path: Path) -> Path:
+    with FeedbackStore(tmp_path / "feedback.db") as store:
+        for number, name in enumerate(("Mug", "Lamp", "Desk")):
+            facts = {"facts": f"name[{name}], price[{number}]"}
+            answer = Answer(task="adcopy.describe", input=facts, output={"text": "Buy."}, user=name, consent=True)
+            edit = Event(answer=answer.id, kind="edited", edited_to={"text": f"The {name} costs {number}."}, user=name)
+            store.add(answer, edit)
+    return store.path
+
+
+def test_feedback_is_counted_harvested_carried_over_and_erased(metier: Runner, feedback: Path, tmp_path: Path) -> None:
+    assert json.loads(metier("feedback", "show", feedback, "--json").stdout) == {"answers": 3, "edited": 3}
+    (tmp_path / "apart.jsonl").write_text('{"input": {"facts": "name[mug], price[0]"}, "output": {"text": "x"}}\n')
+    made = metier(
+        "feedback", "harvest", feedback, "adcopy.describe", "--out", "H", "--held-out", "apart.jsonl", "--json"
+    )
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout) == {
+        "samples": 2, "preferences": 2, "judged": 2, "left out: held_out": 1, "until": 3, "scrubbed": 0
+    }  # fmt: skip
+    assert (tmp_path / "H/preferences.jsonl").read_text().count("\n") == 2
+    for form in ("jsonl", "label-studio"):
+        out = metier("feedback", "export", feedback, f"{form}.json", "--to", form)
+        assert out.returncode == 0 and "3 answers" in out.stdout, out.stderr
+        back = metier("feedback", "import", f"{form}.db", f"{form}.json", "--from", form)
+        assert back.returncode == 0, back.stderr
+        assert json.loads(metier("feedback", "show", f"{form}.db", "--json").stdout) == {"answers": 3, "edited": 3}
+    assert "1 answers and 1 events" in metier("feedback", "erase", feedback, "--user", "Mug").stdout
+    assert json.loads(metier("feedback", "sweep", feedback, "--json").stdout) == {"answers": 0, "events": 0}
+
+
+def test_a_registry_is_begun_moved_and_shown(metier: Runner, tiny_player) -> None:
+    begun = metier("iterate", "start", "REG", "--from", tiny_player.path)
+    assert begun.returncode == 0 and "champion v0001" in begun.stdout, begun.stderr
+    assert json.loads(metier("iterate", "status", "REG", "--json").stdout)["state"]["trail"] == ["v0001"]
+    for line, code, said in (
+        ("iterate rollback REG", 2, "no earlier champion"),
+        ("iterate promote REG v0007", 2, "versions: v0001"),
+        ("iterate run REG --store f.db --bundle B --gate max_metric_dro=1", 2, "did you mean max_metric_drop?"),
+        ("iterate run REG --store f.db --bundle B", errors.BundleError.exit_code, "bundle.json"),
+        ("iterate status B", 2, "not a registry"),
+        ("feedback show nowhere.db", 2, "no feedback store"),
+    ):
+        done = metier(*line.split())
+        assert (done.returncode, done.stdout) == (code, "") and said in done.stderr, done.stderr
