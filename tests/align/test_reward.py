@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -119,8 +120,11 @@ def test_every_finding_less_pays_and_an_answer_that_cannot_be_shipped_is_worth_n
 
 def test_rule_and_model_are_weighed_together(task: TaskContract) -> None:
     class Constant:
+        card = SimpleNamespace(weights_sha256="1f")
+
         def standard(self, answers):
             return [float(len(ids)) for ids in answers]
 
     both = weighted([(1.0, rule_reward(checks(task))), (0.5, model_reward(Constant()))])  # type: ignore[arg-type]
     assert both([answer(task, "A mug."), answer(task, "A mug, oak.")]) == [1.0 + 2.0, 0.75 + 2.0]
+    assert both.name == "1 checks(no_oak,is_short) + 0.5 model(1f)"

@@ -59,3 +59,20 @@ def test_reward_says_how_the_model_does_on_pairs_kept_apart(tiny_finetune, pairs
     said = run("reward", tiny_finetune.path, "--data", pairs, "--out", tmp_path / "rm", *share)
     assert "on 3 others: accuracy" in said
     assert json.loads((tmp_path / "rm/reward.json").read_text("utf-8"))["held_out"]["pairs"] == 3
+
+
+def test_reinforce_answers_the_trade_s_inputs_and_is_rewarded_by_its_checks(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from metier.bases.finetune import load_finetune
+
+    monkeypatch.setenv("METIER_HOME", str(tmp_path / "home"))
+    few = ["--samples", 8, "--set", "epochs=1", "--set", "precision=fp32", "--base", tiny_base]
+    run("adapt", "adcopy.describe", "--out", tmp_path / "begun", *few)
+    begun = load_finetune(tmp_path / "begun")
+    quick = [f"--set={s}" for s in ("updates=2", "rollouts=4", "batch_size=4", "max_tokens=4", "precision=fp32")]
+    said = run("reinforce", begun.path, "--out", tmp_path / "out", "--samples", 8, *quick)
+    assert "ppo, reward" in said and "KL to where it began" in said
+    assert len((tmp_path / "out/updates.jsonl").read_text("utf-8").splitlines()) == 2
+    none = CliRunner().invoke(app, ["reinforce", str(begun.path), "--out", str(tmp_path / "x"), "--checks", "0"])
+    assert none.exit_code == 2 and "--reward" in none.output

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from metier.adapt.examples import Example
 from metier.align.policy import Policy, padded
+from metier.align.updates import Update
 from metier.contracts import Ppo
 
 TRUNCATION = 2.0
@@ -52,27 +53,6 @@ class Experience:
     returns: Tensor
     weights: Tensor
     """Importance weights of the tokens: the policy's probability over that of the program that drew them."""
-
-
-@dataclass(frozen=True)
-class Update:
-    """What one update came to. Means over answers; log-ratios in nats."""
-
-    update: int
-    score: float
-    """Reward without the KL's share."""
-    kl: float
-    """Sum over an answer's tokens of ln π − ln π_ref."""
-    beta: float
-    length: float
-    policy_loss: float
-    value_loss: float
-    clipped: float
-    """Share of tokens whose ratio left the clip range."""
-    explained: float
-    """Share of the returns' variance that the values explain."""
-    drift: float
-    """Mean distance of the two programs' log-probabilities."""
 
 
 class KlController:
@@ -118,12 +98,13 @@ def optimise(
                     learn(policy, drawn, experience, rows[start : start + settings.batch_size], optimiser, settings)
                 )
         policy_loss, value_loss, clipped = (sum(values) / len(told) for values in zip(*told, strict=True))
-        mask = experience.mask
+        mask, beta = experience.mask, controller.beta
+        controller.update(kl, len(rows))
         yield Update(
             update=update + 1,
             score=sum(drawn.scores) / len(drawn.scores),
             kl=kl,
-            beta=controller.beta,
+            beta=beta,
             length=float(mask.sum() / len(mask)),
             policy_loss=policy_loss,
             value_loss=value_loss,
@@ -131,7 +112,6 @@ def optimise(
             explained=_explained(experience.old_values, experience.returns, mask),
             drift=float(_mean((experience.old_logprobs - padded(drawn.logprobs, mask)).abs(), mask)),
         )
-        controller.update(kl, len(drawn.examples))
 
 
 def look_back(policy: Policy, drawn: Drawn, settings: Ppo, beta: float) -> tuple[Experience, float]:
@@ -184,7 +164,8 @@ def token_rewards(logprobs: Tensor, reference: Tensor, scores: Tensor, mask: Ten
 def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
     """Generalised advantages and returns (arXiv 1506.02438; equations 11 and 12 of arXiv 1707.06347).
 
-    δ_t = r_t + γ V(s_{t+1}) − V(s_t),  A_t = δ_t + γ λ A_{t+1},  R_t = A_t + V(s_t). Nothing comes after the last token.
+    δ_t = r_t + γ V(s_{t+1}) − V(s_t),  A_t = δ_t + γ λ A_{t+1},  R_t = A_t + V(s_t).
+    Nothing comes after the last token.
     """
     advantages = torch.zeros_like(rewards)
     later, value_after = torch.zeros(len(rewards)), torch.zeros(len(rewards))

@@ -1,6 +1,6 @@
 """What an answer is worth: by rule from a trade's checks, by a reward model, or a weighted sum of both.
 
-A reward is a function from answers to numbers. The checks run through `evaluate.run_checks`, which metrics use too.
+The checks run through `evaluate.run_checks`, which metrics use too: one implementation of what is wrong with an answer.
 """
 
 from __future__ import annotations
@@ -33,8 +33,16 @@ class Answer:
         object.__setattr__(self, "output", _output(self.task, self.input, self.text) if self.ended else None)
 
 
-Reward = Callable[[Sequence[Answer]], list[float]]
-"""Answers → one number each, higher is better."""
+@dataclass(frozen=True)
+class Reward:
+    """A function from answers to one number each, higher is better."""
+
+    name: str
+    """What it is, for a run's fingerprint: another reward is another run."""
+    score: Callable[[Sequence[Answer]], list[float]]
+
+    def __call__(self, answers: Sequence[Answer]) -> list[float]:
+        return self.score(answers)
 
 
 def rule_reward(checks: Sequence[Check]) -> Reward:
@@ -47,7 +55,7 @@ def rule_reward(checks: Sequence[Check]) -> Reward:
     def reward(answers: Sequence[Answer]) -> list[float]:
         return [_by_rule(checks, answer) for answer in answers]
 
-    return reward
+    return Reward("checks(" + ",".join(check.name for check in checks) + ")", reward)
 
 
 def model_reward(model: RewardModel) -> Reward:
@@ -56,7 +64,7 @@ def model_reward(model: RewardModel) -> Reward:
     def reward(answers: Sequence[Answer]) -> list[float]:
         return model.standard([[*answer.prompt, *answer.reply] for answer in answers])
 
-    return reward
+    return Reward(f"model({model.card.weights_sha256})", reward)
 
 
 def weighted(parts: Sequence[tuple[float, Reward]]) -> Reward:
@@ -66,7 +74,7 @@ def weighted(parts: Sequence[tuple[float, Reward]]) -> Reward:
         scored: list[Any] = [[weight * value for value in part(answers)] for weight, part in parts]
         return [float(sum(values)) for values in zip(*scored, strict=True)]
 
-    return reward
+    return Reward(" + ".join(f"{weight:g} {part.name}" for weight, part in parts), reward)
 
 
 def _by_rule(checks: Sequence[Check], answer: Answer) -> float:

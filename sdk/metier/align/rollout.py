@@ -121,7 +121,9 @@ class Rollouts:
         """The prompt as the product renders it."""
         return tuple(prompt_ids(self._tokenizer, task, input, language=language))
 
-    def draw(self, prompts: Sequence[Sequence[int]], *, max_tokens: int, seed: int = 0) -> list[Rollout]:
+    def draw(
+        self, prompts: Sequence[Sequence[int]], *, max_tokens: int | Sequence[int], seed: int = 0
+    ) -> list[Rollout]:
         """One answer to each prompt, drawn at temperature 1 from the whole distribution, without a grammar.
 
         A grammar or a cut of unlikely tokens would draw from another policy than the one that learns: an answer off
@@ -129,19 +131,20 @@ class Rollouts:
 
         Args:
             prompts: token ids; equal ones next to each other share their beginning's computation.
-            max_tokens: of each reply.
+            max_tokens: of every reply, or of each its own.
             seed: same seed, same weights, same answers, but for near ties: which rows share a step moves the last bit.
 
         Raises:
             RequestError: a prompt and its reply do not fit a row.
         """
         generations = []
-        for number, ids in enumerate(prompts):
+        bounds = [max_tokens] * len(prompts) if isinstance(max_tokens, int) else max_tokens
+        for number, (ids, bound) in enumerate(zip(prompts, bounds, strict=True)):
             own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
             request = Request(
                 ids=tuple(ids),
                 sampling=Sampling(temperature=1.0, seed=own),
-                max_tokens=max_tokens,
+                max_tokens=bound,
                 adapter=self._adapter,
                 logprobs=True,
             )

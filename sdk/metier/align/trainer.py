@@ -52,7 +52,7 @@ def arguments(kind: Any, settings: Schedule, folder: Path, device: torch.device,
     )
 
 
-def train(trainer: Any, folder: Path, every: float, tell: Tell | None) -> State:
+def train(trainer: Any, folder: Path, every: float, tell: Tell | None, *, whole: int = 1) -> State:
     """Run a trainer to its end, from the last whole checkpoint in `folder` on.
 
     Args:
@@ -60,10 +60,11 @@ def train(trainer: Any, folder: Path, every: float, tell: Tell | None) -> State:
         folder: where its checkpoints are.
         every: seconds between checkpoints.
         tell: called after every step.
+        whole: steps that belong together; a checkpoint is written only between such groups.
     """
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-    clock = _clock(every, tell, folder)
+    clock = _clock(every, tell, folder, whole)
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
     trainer.add_callback(clock)
@@ -116,7 +117,7 @@ def tokenizer_of(base: LocalBase) -> Any:
     return AutoTokenizer.from_pretrained(base.path, local_files_only=True)
 
 
-def _clock(every: float, tell: Tell | None, folder: Path) -> Any:
+def _clock(every: float, tell: Tell | None, folder: Path, whole: int) -> Any:
     from transformers import TrainerCallback
 
     class Clock(TrainerCallback):
@@ -135,7 +136,8 @@ def _clock(every: float, tell: Tell | None, folder: Path) -> Any:
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
             now = time.monotonic()
-            control.should_save = now - self.saved >= every and state.global_step < state.max_steps
+            between = state.global_step % whole == 0 and state.global_step < state.max_steps
+            control.should_save = between and now - self.saved >= every
             if control.should_save:
                 self.saved = now
             return control

@@ -22,6 +22,7 @@ from metier.cli import (
     plugins,
     prefer,
     quickstart,
+    reinforce,
     reward,
     run,
 )
@@ -91,6 +92,7 @@ app.command("fit")(fit.fit)
 app.command("adapt")(adapt.adapt)
 app.command("prefer")(prefer.prefer)
 app.command("reward")(reward.reward)
+app.command("reinforce")(reinforce.reinforce)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.add_typer(bundle.app, name="bundle")

@@ -1,0 +1,209 @@
+"""A fine-tune learns from rewards on its own answers: prompts, rollouts and checkpoints around PPO or GRPO."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from metier.adapt import checkpoint
+from metier.adapt.examples import Example
+from metier.adapt.loop import State
+from metier.adapt.surgery import training_kernels
+from metier.align.job import Job, digest
+from metier.align.policy import Policy
+from metier.align.ppo import Drawn, KlController, optimise
+from metier.align.rewards import Answer, Reward
+from metier.align.rollout import Rollouts, rollout_bundle
+from metier.align.start import Begin, base_of, contracts_of, trainable
+from metier.align.updates import LOG, Tell, figures_of, keep_until, read, record
+from metier.bases.resolve import LocalBase
+from metier.contracts import DataError, FineTune, Grpo, Ppo, Sample, TaskContract, UsageError
+from metier.contracts.bundle import Precision
+
+
+def reinforce(
+    begin: Begin,
+    samples: Sequence[Sample],
+    reward: Reward,
+    out: str | Path,
+    settings: Ppo | Grpo | None = None,
+    *,
+    tasks: Sequence[TaskContract] = (),
+    held_out: Sequence[Sample] = (),
+    base: LocalBase | None = None,
+    rollout_precision: Precision = "fp32",
+    resume: bool = True,
+    progress: Tell | None = None,
+    device: str = "auto",
+) -> FineTune:
+    """Learn from rewards on the policy's own answers to the samples' inputs; their outputs are not looked at.
+
+    A killed run goes on from its last checkpoint when it is called again with the same arguments.
+
+    Args:
+        begin: the fine-tune to go on from, or a recipe for fresh LoRA weights on its base.
+        samples: whose inputs are answered.
+        reward: of an answer.
+        out: folder of the new fine-tune; made if missing.
+        settings: `Ppo` or `Grpo`; None is PPO as it comes.
+        tasks: contracts of the samples; the fine-tune's own where not given.
+        held_out: samples to keep with the fine-tune, for export and evaluation.
+        base: a base at hand; None resolves the one that `begin` names.
+        rollout_precision: of the graph that answers; int4 is faster and farther from the policy.
+        resume: False throws away what `out` holds of an earlier run.
+        progress: called after every update.
+        device: of the policy in torch; rollouts run on the CPU.
+
+    Raises:
+        UsageError: no samples, another task's, or `out` belongs to another run or a running one.
+        DataError: a prompt leaves no room for a reply.
+        BaseError, DeviceError, ExportError, ResourceError: as `adapt` and `export`.
+    """
+    settings = settings or Ppo()
+    base, contracts = base or base_of(begin), contracts_of(begin, tasks)
+    data = digest(*(s.model_dump_json(include={"task", "input", "language"}) for s in samples), reward.name)
+    job = Job(Path(out), begin, base, contracts, settings, data, len(samples))
+    if resume and (done := job.finished()):
+        return done
+    with job.claimed(resume=resume) as folder:
+        bundle = rollout_bundle(base, precision=rollout_precision)
+        with Rollouts(bundle, rows=min(16, settings.rollouts), max_len=settings.max_length) as rollouts:
+            desk = Desk(contracts, samples, reward, rollouts, settings)
+            adapted = trainable(base, begin, settings, device)
+            if isinstance(settings, Grpo):
+                from metier.align.grpo import group_relative
+
+                state = group_relative(adapted, desk, settings, base, folder, job.out / LOG, progress)
+            else:
+                with training_kernels(adapted):
+                    state = _ppo(adapted, desk, settings, folder, job, bundle.tokenizer.pad_id, progress)
+        return job.finish(adapted, state, train=samples, held_out=held_out, figures=figures_of(read(job.out / LOG)))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One input as the policy is asked."""
+
+    task: TaskContract
+    sample: Sample
+    prompt: tuple[int, ...]
+    max_tokens: int
+
+
+class Desk:
+    """Where answers are drawn and rewarded. The inputs come in a seeded order, each once before any comes again."""
+
+    def __init__(
+        self,
+        contracts: Any,
+        samples: Sequence[Sample],
+        reward: Reward,
+        rollouts: Rollouts,
+        settings: Ppo | Grpo,
+    ) -> None:
+        if not samples:
+            raise UsageError("there are no inputs to answer", remedy="give at least one sample")
+        self.reward, self.rollouts, self.settings = reward, rollouts, settings
+        self.asked = [self._ask(contracts, sample, number) for number, sample in enumerate(samples, 1)]
+
+    def of(self, update: int, count: int) -> list[Asked]:
+        """The inputs of an update: the same for the same number, so that a resumed run asks what the unbroken one
+        would have."""
+        found, total = [], len(self.asked)
+        for place in range(update * count, (update + 1) * count):
+            turn, at = divmod(place, total)
+            found.append(self.asked[int(np.random.default_rng([self.settings.seed, turn]).permutation(total)[at])])
+        return found
+
+    def draw(self, adapted: Any, asked: Sequence[Asked], seed: int) -> tuple[Drawn, list[Answer]]:
+        """One answer of the policy as it is to each of `asked`, with its reward."""
+        self.rollouts.wear(adapted)
+        bounds = [one.max_tokens for one in asked]
+        drawn = self.rollouts.draw([one.prompt for one in asked], max_tokens=bounds, seed=seed)
+        answers = [
+            Answer(task=one.task, input=one.sample.input, prompt=r.prompt, reply=r.reply, text=r.text, ended=r.ended)
+            for one, r in zip(asked, drawn, strict=True)
+        ]
+        examples = [Example(r.prompt, r.reply) for r in drawn]
+        return Drawn(examples, [r.logprobs for r in drawn], self.reward(answers)), answers
+
+    def _ask(self, contracts: Any, sample: Sample, number: int) -> Asked:
+        where = str(sample.provenance) if sample.provenance else f"sample {number}"
+        if sample.task not in contracts:
+            raise UsageError(f"the sample is of task {sample.task}", where=where, remedy=f"add the task {sample.task}")
+        task = contracts[sample.task]
+        prompt = self.rollouts.prompt(task, sample.input, sample.language)
+        most = min(self.settings.max_tokens or task.max_reply_tokens, self.settings.max_length - len(prompt))
+        if most < 1:
+            raise DataError(
+                f"the prompt's {len(prompt)} tokens leave no room for a reply within max_length,"
+                f" {self.settings.max_length}",
+                where=where,
+                remedy="raise max_length, or shorten the input",
+            )
+        return Asked(task, sample, prompt, most)
+
+
+def _ppo(adapted: Any, desk: Desk, settings: Ppo, folder: Path, job: Job, pad_id: int, progress: Tell | None) -> State:
+    policy = Policy(adapted, pad_id, settings.reference)
+    trained: list[dict[str, Any]] = [
+        {"params": list(policy.lora.values())},
+        {"params": list(policy.value.parameters()), "lr": settings.value_learning_rate},
+    ]
+    optimiser = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.0)
+    controller = KlController(settings.kl_weight, settings.kl_target, settings.kl_horizon)
+    state = _restore(policy, optimiser, controller, folder, job.run)
+    log, last = job.out / LOG, dict[str, Any]()
+    keep_until(log, state.step)
+
+    def draw(update: int) -> Drawn:
+        drawn, last["answers"] = desk.draw(adapted, desk.of(update, settings.rollouts), settings.seed + update)
+        last["scores"] = drawn.scores
+        state.tokens += sum(len(example) for example in drawn.examples)
+        return drawn
+
+    saved = begun = time.monotonic()
+    before = state.seconds
+    for update in optimise(policy, draw, optimiser, settings, controller, first=state.step):
+        state.step, state.seconds = update.update, before + time.monotonic() - begun
+        state.step_seconds = state.seconds
+        state.losses.append(update.policy_loss or 0.0)
+        record(log, update, last["answers"], last["scores"])
+        if time.monotonic() - saved >= settings.checkpoint_seconds and update.update < settings.updates:
+            _save(policy, optimiser, controller, folder, job.run, state)
+            saved = time.monotonic()
+        if progress:
+            progress(update, settings.updates)
+    return state
+
+
+def _save(policy: Policy, optimiser: Any, controller: KlController, folder: Path, run: str, state: State) -> None:
+    tensors: dict[str, torch.Tensor] = {}
+    for i, weight in enumerate(policy.weights):
+        moments = optimiser.state[weight]
+        tensors |= {f"weight.{i}": weight, f"first.{i}": moments["exp_avg"], f"second.{i}": moments["exp_avg_sq"]}
+    steps = float(optimiser.state[policy.weights[0]]["step"])
+    checkpoint.save(folder, tensors, {"run": run, "steps": steps, "beta": controller.beta, "state": asdict(state)})
+
+
+def _restore(policy: Policy, optimiser: Any, controller: KlController, folder: Path, run: str) -> State:
+    found = checkpoint.load(folder)
+    if found is None or found[1]["run"] != run:
+        return State()
+    tensors, facts = found
+    with torch.no_grad():
+        for i, weight in enumerate(policy.weights):
+            weight.copy_(tensors[f"weight.{i}"])
+            optimiser.state[weight] = {
+                "step": torch.tensor(facts["steps"]),
+                "exp_avg": tensors[f"first.{i}"].to(weight.device),
+                "exp_avg_sq": tensors[f"second.{i}"].to(weight.device),
+            }
+    controller.beta = facts["beta"]
+    return State(**facts["state"])

@@ -1,0 +1,70 @@
+"""What each update of a policy came to, as a log that a person can read and a killed run goes on with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from metier.align.rewards import Answer
+
+LOG = "updates.jsonl"
+
+
+@dataclass(frozen=True)
+class Update:
+    """Means over one update's answers; log-ratios in nats."""
+
+    update: int
+    score: float
+    """Reward without the KL's share."""
+    kl: float
+    """Sum over an answer's tokens of ln π − ln π_ref."""
+    beta: float
+    """Weight of the KL."""
+    length: float
+    """Tokens of an answer."""
+    drift: float
+    """Mean distance of graph and torch in a token's log-probability."""
+    policy_loss: float | None = None
+    value_loss: float | None = None
+    clipped: float | None = None
+    """Share of tokens whose ratio left the clip range."""
+    explained: float | None = None
+    """Share of the returns' variance that the values explain."""
+
+
+Tell = Callable[[Update, int], None]
+"""(update, updates in all)."""
+
+
+def record(log: Path, update: Update, answers: Sequence[Answer], scores: Sequence[float]) -> None:
+    """Add an update with its best and its worst answer, so that gaming the reward can be seen as it begins."""
+    order = sorted(range(len(scores)), key=scores.__getitem__)
+    shown = [{"score": scores[i], "input": answers[i].input, "text": answers[i].text} for i in (order[-1], order[0])]
+    with log.open("a", encoding="utf-8") as handle:
+        handle.write(json.dumps({**asdict(update), "answers": shown}, ensure_ascii=False) + "\n")
+
+
+def keep_until(log: Path, update: int) -> None:
+    """Drop what a killed run wrote after its last checkpoint, a half-written line included."""
+    lines = log.read_text("utf-8").splitlines(keepends=True) if log.is_file() else []
+    log.write_text("".join(lines[:update]), "utf-8")
+
+
+def read(log: Path) -> list[Update]:
+    """The updates of a log."""
+    names = {field.name for field in fields(Update)}
+    told = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    return [Update(**{name: value for name, value in one.items() if name in names}) for one in told]
+
+
+def figures_of(updates: Sequence[Update]) -> dict[str, float]:
+    """What a run came to, for the card: means over its first and its last tenth."""
+    share = max(1, len(updates) // 10)
+    told: dict[str, float] = {}
+    for end, part in (("first", updates[:share]), ("last", updates[-share:])):
+        for name in ("score", "kl", "length"):
+            told[f"{name}_{end}"] = sum(getattr(update, name) for update in part) / share
+    return {**told, "beta": updates[-1].beta, "drift": max(update.drift for update in updates)}

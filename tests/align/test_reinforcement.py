@@ -1,0 +1,128 @@
+"""From a fine-tune and a reward to a better-rewarded fine-tune, by PPO and by GRPO, also when the run is killed."""
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from metier.align import reinforce, rollout_bundle
+from metier.align.reinforcement import Desk
+from metier.align.rewards import Answer, Reward
+from metier.align.rollout import Rollouts
+from metier.align.updates import LOG, Update, figures_of, keep_until, read
+from metier.bases import cache
+from metier.bases.finetune import load_finetune
+from metier.bases.resolve import LocalBase
+from metier.contracts import DataError, FineTune, Grpo, Ppo, RecipeError, Sample, TaskContract, UsageError
+
+QUICK = {"rollouts": 32, "batch_size": 16, "max_tokens": 6, "precision": "fp32"}
+
+
+NEW_LINE = 201
+
+
+def _lines(answers: list[Answer]) -> list[float]:
+    """Share of tokens that are line breaks: some five in a hundred before, all of them at best."""
+    return [sum(token == NEW_LINE for token in answer.reply) / len(answer.reply) for answer in answers]
+
+
+LINES = Reward("lines", _lines)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory):
+    """Rollout graphs are kept apart from the user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("METIER_HOME", str(tmp_path_factory.mktemp("home")))
+        yield cache.home()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Ppo(updates=12, learning_rate=1e-2, kl_weight=0.01, **QUICK),
+        Grpo(updates=12, learning_rate=1e-2, kl_weight=0.01, group=16, **QUICK),
+    ],
+    ids=["ppo", "grpo"],
+)
+def test_a_fine_tune_comes_to_earn_more_and_says_how_far_it_went(
+    settings: Ppo | Grpo, start: FineTune, samples: list[Sample], local_base: LocalBase, tmp_path: Path
+) -> None:
+    told: list[tuple[int, int]] = []
+    tuned = reinforce(
+        start, samples[:12], LINES, tmp_path / "run", settings, base=local_base,
+        progress=lambda update, total: told.append((update.update, total)),
+    )  # fmt: skip
+    assert told == [(n, 12) for n in range(1, 13)]
+    (step,) = tuned.card.alignment
+    assert step.figures["score_last"] > step.figures["score_first"] + 0.15
+    assert step.figures["kl_last"] > 0.3 and step.figures["drift"] < 1e-2
+    assert load_finetune(tuned.path) == tuned
+    updates = read(tuned.path / LOG)
+    assert [u.update for u in updates] == list(range(1, 13))
+    assert updates[0].kl == pytest.approx(0, abs=1e-2), "the reference is the fine-tune as it began"
+    best, worst = json.loads((tuned.path / LOG).read_text("utf-8").splitlines()[0])["answers"]
+    assert best["score"] >= worst["score"] and "facts" in best["input"]
+    assert set(load_file(tuned.path / "adapter_model.safetensors")) == set(
+        load_file(start.path / "adapter_model.safetensors")
+    )
+
+
+@pytest.mark.parametrize("method", [Ppo, Grpo], ids=["ppo", "grpo"])
+def test_a_killed_run_goes_on_after_its_last_checkpoint(
+    method: type, start: FineTune, samples: list[Sample], local_base: LocalBase, tmp_path: Path
+) -> None:
+    settings = method(updates=5, checkpoint_seconds=1e-6, **QUICK)
+
+    class Killed(BaseException):
+        pass
+
+    def stop(update: Update, _: int) -> None:
+        if update.update == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        reinforce(start, samples[:12], LINES, tmp_path / "run", settings, base=local_base, progress=stop)
+    assert not (tmp_path / "run/card.json").exists()
+    (tmp_path / "run" / LOG).open("a").write('{"update": 4, "sco')  # what a kill in the middle of a line leaves
+    told: list[int] = []
+    tuned = reinforce(
+        start, samples[:12], LINES, tmp_path / "run", settings, base=local_base,
+        progress=lambda update, _: told.append(update.update),
+    )  # fmt: skip
+    assert told == ([4, 5] if method is Ppo else [3, 4, 5])
+    assert [u.update for u in read(tuned.path / LOG)] == [1, 2, 3, 4, 5]
+    assert reinforce(start, samples[:12], LINES, tmp_path / "run", settings, base=local_base) == tuned
+    other = Reward("other", _lines)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="of another run"):
+        reinforce(start, samples[:12], other, tmp_path / "run", settings, base=local_base)
+
+
+def test_every_input_has_its_turn_before_any_has_a_second_one(
+    task: TaskContract, samples: list[Sample], local_base: LocalBase
+) -> None:
+    with Rollouts(rollout_bundle(local_base), rows=2, max_len=128) as rollouts:
+        desk = Desk({task.name: task}, samples[:6], LINES, rollouts, Ppo(max_length=128))
+        asked = [str(one.sample.input) for update in range(3) for one in desk.of(update, 4)]
+        assert len(set(asked[:6])) == 6 and sorted(asked[:6]) == sorted(asked[6:]) and asked[:6] != asked[6:]
+        assert desk.of(1, 4) == desk.of(1, 4)
+        with pytest.raises(DataError, match=r"shop\.csv:2: the prompt's \d+ tokens leave no room"):
+            Desk({task.name: task}, samples[:1], LINES, rollouts, Ppo(max_length=10))
+        with pytest.raises(UsageError, match="no inputs"):
+            Desk({task.name: task}, [], LINES, rollouts, Ppo())
+
+
+def test_group_and_batch_must_divide_the_rollouts(start, samples, local_base, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no multiple of group, 5"):
+        reinforce(start, samples[:4], LINES, tmp_path / "run", Grpo(rollouts=16, group=5), base=local_base)
+
+
+def test_a_log_is_cut_back_to_a_checkpoint(tmp_path: Path) -> None:
+    log = tmp_path / LOG
+    log.write_text("".join(json.dumps({"update": n}) + "\n" for n in (1, 2, 3)) + '{"upd', "utf-8")
+    keep_until(log, 2)
+    assert [json.loads(line)["update"] for line in log.read_text("utf-8").splitlines()] == [1, 2]
+    flat = [Update(update=n, score=n / 10, kl=1.0, beta=0.1, length=5, drift=0.01) for n in range(20)]
+    assert figures_of(flat)["score_first"] == pytest.approx(0.05)
+    assert figures_of(flat)["score_last"] == pytest.approx(1.85)
