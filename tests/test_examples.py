@@ -1,5 +1,6 @@
 """Every example runs as its own first lines say; embed_genai.py is run in runtime/test_embedding.py."""
 
+import json
 import os
 import subprocess
 import sys
@@ -38,6 +39,20 @@ def test_the_program_adapts_measures_and_ships(program: tuple[Path, str]) -> Non
 def test_ten_lines_embed_a_bundle(program: tuple[Path, str]) -> None:
     folder, _ = program
     assert run(EXAMPLES / "embed_python.py", "out/bundle", "name[Mug]", folder=folder).strip()
+
+
+@pytest.mark.xdist_group("examples")
+def test_a_simulated_week_goes_day_by_day_and_goes_on_where_it_stopped(tiny_base: Path, tmp_path: Path) -> None:
+    free = {"max_forgetting": 50, "max_metric_drop": 100, "max_check_drop": 100, "max_slowdown": 50}
+    settings = json.dumps({"least": 4, "learning_rate": 0.01, "epochs": 3, "gate": free})
+    small = ("--per-day=8", "--inputs=4", "--precision=fp32", f"--settings={settings}")
+    recipe = (f"base={tiny_base}", "epochs=1", "evaluations=1", "precision=fp32")
+    printed = run(EXAMPLES / "iterate_week.py", "week", *small, "--until=3", *recipe, folder=tmp_path)
+    assert "THE USERS ARE SIMULATED." in printed and "day 3" in printed and "day 4" not in printed
+    again = run(EXAMPLES / "iterate_week.py", "week", *small, *recipe, folder=tmp_path)
+    assert printed.splitlines() == again.splitlines()[:4] and "day 7: " in again and "rolled back" in again
+    days = [json.loads(line) for line in (tmp_path / "week/days.jsonl").read_text().splitlines()]
+    assert [day["day"] for day in days] == [1, 2, 3, 4, 5, 6, 7] and (tmp_path / "week/week.svg").is_file()
 
 
 def test_every_example_program_is_run_here() -> None:

@@ -12,7 +12,7 @@ from metier.iterate import Answer, FeedbackStore, Gate, Live, Registry, Settings
 from metier.iterate.records import Event
 from metier.runtime import Engine
 
-SETTINGS = Settings(epochs=6, learning_rate=1e-2, gate=Gate(max_forgetting=5, max_slowdown=20, max_metric_drop=20))
+SETTINGS = Settings(epochs=6, learning_rate=1e-2, gate=Gate(max_forgetting=5, max_slowdown=20, max_metric_drop=1))
 """A random base has nothing to forget, and answers of two tokens have no time to speak of."""
 
 
@@ -71,6 +71,7 @@ def test_a_day_of_nonsense_is_refused_and_never_learnt_again(registry, store, en
     result = turn(registry, store, engine, settings=SETTINGS)
     assert (result.outcome, result.champion) == ("refused", "v0001") and result.why
     assert registry.state().champion == "v0001" and registry.version("v0002").verdict["found"] == "failed"
+    assert registry.state().refused == ((1, 44),)
     teach(store, samples[16:64])
     after = turn(registry, store, engine, settings=SETTINGS)
     assert after.outcome == "promoted" and after.harvest.events == 48
@@ -90,6 +91,18 @@ def test_what_is_not_proved_waits_for_more_and_is_not_computed_again(
     monkeypatch.undo()
     teach(store, samples[40:64])
     assert len(turn(registry, store, engine, settings=strict).harvest.samples) == 48
+
+
+def test_what_waited_and_did_no_harm_is_not_condemned_with_a_bad_day(registry, store, engine, samples) -> None:
+    unsure = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"min_gain": 50.0})})
+    teach(store, samples[16:40])
+    assert turn(registry, store, engine, settings=unsure).outcome == "waiting"
+    teach(store, samples[16:64], well=False)
+    harsh = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"max_megabytes": 1e-6})})
+    assert turn(registry, store, engine, settings=harsh).outcome == "refused"
+    assert registry.state().refused == ((25, 72),)
+    result = turn(registry, store, engine, settings=SETTINGS)
+    assert result.outcome == "promoted" and result.harvest.events == 24
 
 
 def test_a_challenger_gets_its_share_of_the_users_and_no_more(registry, store, engine, samples) -> None:

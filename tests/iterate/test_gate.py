@@ -49,6 +49,7 @@ def compared(loss: Interval = GOOD, *metrics: MetricReport, **fields) -> Compari
         (compared(WORSE), "failed"),
         (compared(GOOD, metric(-5, -9, -1)), "failed"),
         (compared(GOOD, metric(-1.5, -4, 1)), "passed"),
+        (compared(GOOD, metric(-1.5, -2, -1)), "passed"),
         (compared(GOOD, metric(-2.5, -6, 1)), "unproved"),
         (compared(GOOD, metric(-4, -9, 1, kind="check")), "passed"),
         (compared(GOOD, metric(-6, -12, 1, kind="check")), "unproved"),

@@ -75,6 +75,8 @@ class _Begun(Data):
     parent: str
     consumed: int
     """Where the harvest began."""
+    last: int
+    """Newest event of the store at that moment, of whatever task."""
     settings: Settings
     harvest: Harvest
 
@@ -103,8 +105,8 @@ def turn(
     """Take one turn, or go on with the one that was interrupted.
 
     A challenger that passes becomes champion, or gets its share of the users. One that is worse for sure is kept but
-    refused, and the feedback it learnt is never learnt again. One that is not proved either way is given up, and its
-    feedback waits for more.
+    refused, and what it learnt is never learnt again, but for what an earlier turn had judged harmless. One that is not
+    proved either way is given up, and its feedback waits for more.
 
     Args:
         registry: of the task.
@@ -158,6 +160,7 @@ def _turn(
         verdict=found.verdict,
     )
     if found.verdict.found == "unproved":
+        registry.clear(said.until)
         return result  # the work stays: asked again without new feedback, the answer is there
     version = _kept(registry, made, begun) or registry.add(
         made,
@@ -170,7 +173,7 @@ def _turn(
     )
     outcome: Outcome = "refused"
     if found.verdict.found == "failed":
-        registry.refuse(version.name, found.verdict.why, consumed=said.until)
+        registry.refuse(version.name, found.verdict.why, until=said.until)
     elif begun.settings.share:
         outcome = "canary"
         registry.canary(version.name, begun.settings.share, found.verdict.why, consumed=said.until)
@@ -195,13 +198,19 @@ def _begin(registry: Registry, store: FeedbackStore, settings: Settings, work: P
     state = registry.state()
     known = _read(work / BEGUN)
     if known is not None and (known.parent, known.consumed) == (state.champion, state.consumed):
+        # A turn that came to nothing is not taken again until there is more to learn, or it is asked otherwise.
         waiting = (work / JUDGED).is_file() or len(known.harvest.samples) < known.settings.least
-        if not waiting or (store.last() == known.harvest.until and settings == known.settings):
+        if not waiting or (store.last() == known.last and settings == known.settings):
             return known
     shutil.rmtree(work, ignore_errors=True)
     task = registry.task
-    said = harvest(task, store.told(task.name, after=state.consumed), registry.held_out())
-    begun = _Begun(parent=state.champion, consumed=state.consumed, settings=settings, harvest=said)
+    told = (
+        item
+        for item in store.told(task.name, after=state.consumed)
+        if not any(first <= item.number <= last for first, last in state.refused)
+    )
+    said = harvest(task, told, registry.held_out())
+    begun = _Begun(parent=state.champion, consumed=state.consumed, last=store.last(), settings=settings, harvest=said)
     write_whole(work / BEGUN, begun.model_dump_json())
     return begun
 

@@ -202,9 +202,23 @@ class Registry:
 
         return self._move("withdrawn", self.state().challenger, why, change)
 
-    def refuse(self, name: str, why: str, *, consumed: int) -> State:
-        """Record that a version did not pass, and that the feedback it learnt is not to be learnt again."""
-        return self._move("refused", name, why, lambda state: state, consumed)
+    def refuse(self, name: str, why: str, *, until: int) -> State:
+        """Record that a version did not pass, and that what it learnt, up to event `until`, is not to be learnt again.
+
+        What an earlier turn has judged harmless is not condemned with the rest.
+        """
+
+        def change(state: State) -> State:
+            bad = max(state.consumed, state.cleared) + 1, until
+            return state.model_copy(update={"refused": (*state.refused, bad)})
+
+        return self._move("refused", name, why, change)
+
+    def clear(self, until: int) -> None:
+        """Note that a turn has judged the feedback up to an event, and did not find it harmful."""
+        with self._lock:
+            state = self.state().model_copy(update={"cleared": until})
+            write_whole(self.folder / STATE, state.model_dump_json(indent=1))
 
     def learnt_from(self, events: Iterable[int]) -> list[str]:
         """Versions that learnt from any of these feedback events: what an erased user's words went into."""

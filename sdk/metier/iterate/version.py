@@ -21,7 +21,7 @@ class Version(Data):
     """Version that training went on from."""
     created: AwareDatetime
     until: int = 0
-    """Number of the last feedback event that it knows of: the next harvest goes on after it."""
+    """Number of the last feedback event that it knows of."""
     learnt: int = 0
     """New samples."""
     replayed: int = 0
@@ -52,7 +52,11 @@ class State(Data):
     share: float = Field(default=0.0, ge=0, le=1)
     """The challenger's share."""
     consumed: int = 0
-    """Number of the last feedback event that was learnt from, or refused for good."""
+    """Number of the last feedback event that a version at work has learnt, or could have."""
+    cleared: int = 0
+    """Number of the last event that a turn has judged and not found harmful, though not proved useful yet."""
+    refused: tuple[tuple[int, int], ...] = ()
+    """Stretches of events, first and last, that made weights worse for sure: never learnt again."""
     history: tuple[Move, ...] = ()
 
     @property
