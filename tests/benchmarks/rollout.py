@@ -72,7 +72,7 @@ def measure(base: str, tokens: int, repeat: int, batches: list[int], precisions:
     local = resolve(base)
     vertical, task = load_plugins().task("adcopy.describe")
     data = training_data(vertical, task)
-    inputs = [s.input for s in first_inputs(data.train, max(batches))]
+    inputs = list({str(s.input): s.input for s in first_inputs(data.train, max(batches))}.values())
     torch.manual_seed(0)
     policies: dict[str, Any] = {"fp32": _policy(local, torch.float32)}
     if bf16_is_native(torch.device("cpu")):

@@ -122,9 +122,14 @@ class Rollouts:
         return tuple(prompt_ids(self._tokenizer, task, input, language=language))
 
     def draw(
-        self, prompts: Sequence[Sequence[int]], *, max_tokens: int | Sequence[int], seed: int = 0
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        max_tokens: int | Sequence[int],
+        seed: int = 0,
+        temperature: float = 1.0,
     ) -> list[Rollout]:
-        """One answer to each prompt, drawn at temperature 1 from the whole distribution, without a grammar.
+        """One answer to each prompt, drawn from the whole distribution and without a grammar.
 
         A grammar or a cut of unlikely tokens would draw from another policy than the one that learns: an answer off
         its form is allowed, and is what the reward is there to discourage.
@@ -133,6 +138,7 @@ class Rollouts:
             prompts: token ids; equal ones next to each other share their beginning's computation.
             max_tokens: of every reply, or of each its own.
             seed: same seed, same weights, same answers, but for near ties: which rows share a step moves the last bit.
+            temperature: 1 is the policy as it learns; 0 is its likeliest answer, for measuring.
 
         Raises:
             RequestError: a prompt and its reply do not fit a row.
@@ -143,7 +149,7 @@ class Rollouts:
             own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
             request = Request(
                 ids=tuple(ids),
-                sampling=Sampling(temperature=1.0, seed=own),
+                sampling=Sampling(temperature=temperature, seed=own),
                 max_tokens=bound,
                 adapter=self._adapter,
                 logprobs=True,
