@@ -42,15 +42,13 @@ def test_ten_lines_embed_a_bundle(program: tuple[Path, str]) -> None:
 
 
 @pytest.mark.xdist_group("examples")
-def test_a_simulated_week_goes_day_by_day_and_goes_on_where_it_stopped(tiny_base: Path, tmp_path: Path) -> None:
+def test_a_simulated_week_goes_day_by_day_to_its_rollback(tiny_base: Path, tmp_path: Path) -> None:
     free = {"max_forgetting": 50, "max_metric_drop": 100, "max_check_drop": 100, "max_slowdown": 50}
     settings = json.dumps({"least": 4, "learning_rate": 0.01, "epochs": 3, "gate": free})
-    small = ("--per-day=8", "--inputs=4", "--precision=fp32", f"--settings={settings}")
+    small = ("--per-day=8", "--inputs=3", "--precision=fp32", f"--settings={settings}")
     recipe = (f"base={tiny_base}", "epochs=1", "evaluations=1", "precision=fp32")
-    printed = run(EXAMPLES / "iterate_week.py", "week", *small, "--until=3", *recipe, folder=tmp_path)
-    assert "THE USERS ARE SIMULATED." in printed and "day 3" in printed and "day 4" not in printed
-    again = run(EXAMPLES / "iterate_week.py", "week", *small, *recipe, folder=tmp_path)
-    assert printed.splitlines() == again.splitlines()[:4] and "day 7: " in again and "rolled back" in again
+    printed = run(EXAMPLES / "iterate_week.py", "week", *small, *recipe, folder=tmp_path)
+    assert "THE USERS ARE SIMULATED." in printed and "day 7: " in printed and "rolled back" in printed
     days = [json.loads(line) for line in (tmp_path / "week/days.jsonl").read_text().splitlines()]
     assert [day["day"] for day in days] == [1, 2, 3, 4, 5, 6, 7] and (tmp_path / "week/week.svg").is_file()
 
