@@ -1,6 +1,6 @@
 """SFT → reward model → PPO on adcopy.describe: what each step gains, what it costs, and whether it games the reward.
 
-    python tests/benchmarks/reward.py OUT [--updates 24] [--inputs 96] [--answers 3] [--limit 61] [--json]
+    python tests/benchmarks/reward.py OUT [--updates 24] [--inputs 64] [--answers 3] [--limit 40] [--json]
 
 Every stage leaves its result in OUT and is not done twice; a killed stage goes on where it was. The fine-tune is the
 one that the plugin packages. **The preferences are simulated**: of several answers drawn from it to one training input,
@@ -32,9 +32,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--updates", type=int, default=24)
-    parser.add_argument("--inputs", type=int, default=96, help="training inputs that preferences are drawn for")
+    parser.add_argument("--inputs", type=int, default=64, help="training inputs that preferences are drawn for")
     parser.add_argument("--answers", type=int, default=3, help="answers drawn to each of them")
-    parser.add_argument("--limit", type=int, default=61, help="held-out inputs to measure on")
+    parser.add_argument("--limit", type=int, default=40, help="held-out inputs to measure on")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
