@@ -51,6 +51,7 @@ def test_the_chosen_answers_gain_on_the_rejected_ones_also_on_pairs_not_learnt_f
     before, after = (margin(local_base, f, task, apart) for f in (start, tuned))
     assert after > before + 0.5
     assert load_finetune(tuned.path) == tuned
+    assert tuned.card.training["tokens"] > 16 * 2 * 20
     assert steps == list(range(1, (6 if settings.method == "dpo" else 12) + 1))
     (step,) = tuned.card.alignment
     assert step.settings == settings and step.began_from == start.card.weights_sha256

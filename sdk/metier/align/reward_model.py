@@ -21,6 +21,7 @@ from metier.align.pairs import Pair, encode_pairs, preferences_sha256
 from metier.align.start import Begin, base_of, contracts_of, weights_of
 from metier.align.trainer import Tell, arguments, quiet, tokenizer_of, train
 from metier.bases.checksum import sha256_of
+from metier.bases.quiet import quiet as no_bars
 from metier.bases.resolve import LocalBase, resolve
 from metier.bases.torch_model import check_fits
 from metier.contracts import DataError, FineTune, Preference, Recipe, RewardModelling, TaskContract, UsageError
@@ -171,7 +172,7 @@ def _sequence_model(base: LocalBase, tokenizer: ChatTokenizer, dtype: torch.dtyp
     """The base with one output in the place of its vocabulary, at zero: every answer begins with the same reward."""
     from transformers import AutoModelForSequenceClassification
 
-    with quiet():
+    with no_bars():
         model = AutoModelForSequenceClassification.from_pretrained(
             base.path, num_labels=1, dtype=dtype, local_files_only=True
         )

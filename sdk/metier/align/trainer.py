@@ -150,7 +150,7 @@ def _clock(every: float, tell: Tell | None, folder: Path, whole: int) -> Any:
             result, losses = self.result, [e["loss"] for e in state.log_history if "loss" in e]
             result.step, result.losses = state.global_step, losses
             result.seconds = result.step_seconds = self.before + time.monotonic() - self.begun
-            result.tokens = int(state.num_input_tokens_seen or 0)
+            result.tokens = int((logs or {}).get("num_tokens", result.tokens))
             if tell and logs and "loss" in logs:
                 tell(
                     Progress(
