@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metier.contracts import DataError, MetierError
+from metier.data.passages import LONGEST, Block, passages_of
 from metier_support.policies import PassageIndex, read_passages
-from metier_support.policies.passage import LONGEST, Block, passages_of
 
 EXAMPLES = Path(__file__).parents[1] / "metier_support" / "examples"
 MARKDOWN = EXAMPLES / "policy.md"

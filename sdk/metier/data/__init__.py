@@ -6,7 +6,10 @@ from typing import Any
 _HOME = {
     "adapter": "TableAdapter",
     "clean": "deduplicate",
+    "documents": "read_folder read_passages",
     "load": "load_samples",
+    "passage_index": "PassageIndex",
+    "passages": "Passage",
     "pii": "scrub scrub_sample",
     "report": "DataReport data_report",
     "samples_file": "read_samples write_samples",

@@ -14,6 +14,7 @@ from metier.contracts import Check, Value
 from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
 from metier.evaluate.check_metrics import run_checks
 from metier.iterate.canary import chosen
+from metier.iterate.grounding import grounded, open_documents, takes_passages
 from metier.iterate.records import Answer, new_id
 from metier.iterate.registry import STATE, Registry
 from metier.iterate.store import FeedbackStore
@@ -46,6 +47,8 @@ class Live:
         self._seen: tuple[int, int] | None = None
         self._worn: set[str] = set()
         self._state = registry.state()
+        self.documents = open_documents(engine.bundle.path) if takes_passages(registry.task) else None
+        """The bundle's documents, for a task that takes passages: those that bear on an input are put before it."""
         self._lock = threading.Lock()
         self.refresh()
 
@@ -91,6 +94,8 @@ class Live:
         """
         id = id or new_id()
         adapter = self.registry.adapter(self.whose(user or id))
+        if self.documents is not None:
+            input = grounded(self.registry.task, input, self.documents)
         output = self.engine.run(self._task, input, adapter=adapter, **options)
         answer = Answer(
             id=id,

@@ -14,9 +14,9 @@ from typing import Any
 from pydantic import JsonValue
 
 from metier.contracts import Check, Finding, Value
+from metier.data.passage_index import terms
 from metier_support.case import order_text, policy, said_by
 from metier_support.figures import figures
-from metier_support.policies.search import terms
 from metier_support.tasks import REPLY
 from metier_support.wording import asks_for_person, hands_over
 

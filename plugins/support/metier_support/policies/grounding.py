@@ -6,8 +6,8 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from metier.contracts import Value
+from metier.data.passage_index import PassageIndex
 from metier_support.case import said_by
-from metier_support.policies.search import PassageIndex
 
 QUERY = 400
 """Characters of what the customer said last that are searched for: earlier topics would drown the present one."""

@@ -1,4 +1,4 @@
-"""Policy files into passages: Markdown through markdown-it-py (CommonMark with tables), HTML through the standard
+"""Documents into passages: Markdown through markdown-it-py (CommonMark with tables), HTML through the standard
 library. It knows neither tasks nor search."""
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from metier.contracts import DataError
-from metier_support.policies.passage import Block, PolicyPassage, passages_of
+from metier.data.passages import Block, Passage, passages_of
 
 BIGGEST = 16 << 20
-"""Bytes of a policy document: beyond that it is no policy but a site's dump."""
+"""Bytes of a document: beyond that it is no document but a site's dump."""
 _MARKDOWN, _HTML = {".md", ".markdown", ".txt"}, {".html", ".htm", ".xhtml"}
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset=[\"']?\s*([A-Za-z0-9_-]{1,40})", re.IGNORECASE)
 _CHARSETS = ("utf-8", "iso8859", "cp125", "gb", "big5", "shift_jis", "euc", "koi8")
@@ -21,7 +21,7 @@ _CHARSETS = ("utf-8", "iso8859", "cp125", "gb", "big5", "shift_jis", "euc", "koi
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 
 
-def read_passages(path: Path) -> Iterator[PolicyPassage]:
+def read_passages(path: Path) -> Iterator[Passage]:
     """Passages of a Markdown or HTML file, in order, each with its headings and the line it starts on.
 
     Raises:
@@ -31,7 +31,7 @@ def read_passages(path: Path) -> Iterator[PolicyPassage]:
     suffix = path.suffix.lower()
     if suffix not in _MARKDOWN | _HTML:
         raise DataError(
-            f"files ending in {suffix or 'nothing'} are no policy documents",
+            f"files ending in {suffix or 'nothing'} are no documents to search",
             where=str(path),
             remedy="give Markdown (.md) or HTML (.html)",
         )
@@ -43,6 +43,22 @@ def read_passages(path: Path) -> Iterator[PolicyPassage]:
         yield passage
     if not found:
         raise DataError("there is no text below any heading", where=f"{path}:1", remedy="give a document with text")
+
+
+def read_folder(folder: Path) -> Iterator[Passage]:
+    """Passages of every document below a folder, by path; ids count up over all of them.
+
+    Raises:
+        DataError: there is none, or one cannot be read.
+    """
+    files = sorted(file for file in Path(folder).rglob("*") if file.suffix.lower() in _MARKDOWN | _HTML)
+    if not files:
+        raise DataError("there is no document", where=str(folder), remedy="give a folder of Markdown or HTML files")
+    number = 0
+    for file in files:
+        for passage in read_passages(file):
+            number += 1
+            yield passage._replace(id=f"P{number}")
 
 
 def _text_of(path: Path) -> str:

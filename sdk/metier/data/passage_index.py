@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from metier_support.policies.passage import PolicyPassage
+from metier.data.passages import Passage
 
 _WORD = re.compile(r"[a-z0-9]+|[\u3400-\u9fff]+")
 _STOP = frozenset({
@@ -44,19 +44,19 @@ def _stem(word: str) -> str:
 
 
 class PassageIndex:
-    """An index of a shop's passages, held in memory. Headings count as text."""
+    """An index of passages, held in memory. Headings count as text."""
 
-    def __init__(self, passages: Iterable[PolicyPassage]) -> None:
+    def __init__(self, passages: Iterable[Passage]) -> None:
         import bm25s
 
-        self.passages: Sequence[PolicyPassage] = tuple(passages)
+        self.passages: Sequence[Passage] = tuple(passages)
         corpus = [terms(" ".join((*p.headings, p.text))) for p in self.passages]
         self._index = None
         if any(corpus):
             self._index = bm25s.BM25()
             self._index.index(corpus, show_progress=False)
 
-    def search(self, query: str, k: int = 3) -> list[PolicyPassage]:
+    def search(self, query: str, k: int = 3) -> list[Passage]:
         """At most `k` passages that share a term with the query, best first; equals stay in the document's order."""
         asked = terms(query)
         if self._index is None or not asked:

@@ -1,4 +1,4 @@
-"""A passage of a policy document, and how blocks of text become passages. It reads no files."""
+"""A passage of a document, and how blocks of text become passages. It reads no files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LONGEST = 600
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])")
 
 
-class PolicyPassage(NamedTuple):
+class Passage(NamedTuple):
     """One passage: `id` is unique in its document, `headings` are those above it, outermost first."""
 
     id: str
@@ -22,7 +22,7 @@ class PolicyPassage(NamedTuple):
     provenance: Provenance
 
     def as_input(self) -> dict[str, str]:
-        """The passage as `support.reply` takes it."""
+        """The passage as a task takes it, in a field `passages` of its input."""
         heading = {"heading": " > ".join(self.headings)} if self.headings else {}
         return {"id": self.id, **heading, "text": self.text}
 
@@ -35,7 +35,7 @@ class Block(NamedTuple):
     line: int
 
 
-def passages_of(blocks: Iterable[Block], source: str) -> Iterator[PolicyPassage]:
+def passages_of(blocks: Iterable[Block], source: str) -> Iterator[Passage]:
     """Passages of a document's blocks: one a section, split where it is longer than `LONGEST`.
 
     A heading without text below it is kept for what stands under its subheadings. Ids are P1, P2, … in order.
@@ -44,11 +44,11 @@ def passages_of(blocks: Iterable[Block], source: str) -> Iterator[PolicyPassage]
     held: list[Block] = []
     number = 0
 
-    def flush() -> Iterator[PolicyPassage]:
+    def flush() -> Iterator[Passage]:
         nonlocal number
         for line, text in _pieces(held):
             number += 1
-            yield PolicyPassage(f"P{number}", tuple(h for _, h in headings), text, Provenance(source=source, line=line))
+            yield Passage(f"P{number}", tuple(h for _, h in headings), text, Provenance(source=source, line=line))
         held.clear()
 
     for block in blocks:
