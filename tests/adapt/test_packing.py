@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from metier.adapt.examples import Example
 from metier.adapt.packing import common_prefix, micro_batches, pack, pad
 from metier.adapt.surgery import add_lora, training_kernels
-from metier.adapt.trainee import Trainee
+from metier.adapt.trainee import Trainee, mean_loss
 from metier.contracts import Recipe
 
 CPU = torch.device("cpu")
@@ -116,6 +116,20 @@ def test_a_model_whose_attention_packs_is_packed_and_one_with_a_window_is_padded
         with training_kernels(trainee.adapted):
             trainee.choose_way(probe)
         assert trainee.packed is packs, type(model).__name__
+
+
+def test_the_loss_over_several_tasks_is_the_mean_of_theirs_however_long_their_replies() -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4
+    )
+    trainee = Trainee(add_lora(LlamaForCausalLM(config).eval(), Recipe(), "tiny"), pad_id=0)
+    long = [Example((4, 5, 6), tuple(range(7, 40)), "shop.reply")] * 3
+    short = [Example((4, 5, 6), (8, 2), "shop.intent")]
+    apart = [mean_loss(trainee, rows, 2) for rows in (long, short)]
+    assert mean_loss(trainee, [*long, *short], 2) == pytest.approx(sum(apart) / 2, rel=1e-5)
 
 
 def test_micro_batches_keep_order_and_bound() -> None:
