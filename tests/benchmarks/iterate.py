@@ -37,7 +37,7 @@ def data() -> tuple[Vertical, TaskContract, list[Sample], list[Sample], list[Sam
     return vertical, task, order[NEW:], order[:NEW], first_inputs(found.held_out, INPUTS)
 
 
-def prepare(work: Path, precision: str) -> None:
+def prepare(work: Path, precision: str, overrides: list[str]) -> None:
     """Champion, bundle, its measurement, and the full run."""
     from metier.adapt import adapt, recipe_for
     from metier.bases import load_finetune, resolve
@@ -45,7 +45,7 @@ def prepare(work: Path, precision: str) -> None:
     from metier.iterate.judge import Judge
 
     vertical, task, old, new, held_out = data()
-    recipe = recipe_for(vertical, TASK)
+    recipe = recipe_for(vertical, TASK, overrides=overrides)
     base = resolve(recipe.base)
     champion = adapt(task, old, held_out, recipe, work / "champion", base=base)
     adapt(task, [*old, *new], held_out, recipe, work / "full", base=base)
@@ -162,13 +162,15 @@ def main() -> None:
     parser.add_argument("--precision", default="int4")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of Settings, such as epochs=1")
     parser.add_argument("--prepare", action="store_true", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
+    parser.add_argument("recipe", nargs="*", metavar="KEY=VALUE", help="of the champion's recipe, such as base=./mine")
+    asked = parser.parse_intermixed_args()
     if asked.prepare:
-        return prepare(asked.work, asked.precision)
+        return prepare(asked.work, asked.precision, asked.recipe)
     with tempfile.TemporaryDirectory() as folder:
         work = asked.work or Path(folder)
         work.mkdir(parents=True, exist_ok=True)
         again = [sys.executable, __file__, "--prepare", "--work", str(work), "--precision", asked.precision]
+        again += asked.recipe
         subprocess.run(again, check=True, stdout=sys.stderr)
         settings = Settings(**{key: float(value) for key, value in (pair.split("=") for pair in asked.set)})
         found = {"cores": os.cpu_count(), "precision": asked.precision, "settings": settings.model_dump()}

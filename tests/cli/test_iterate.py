@@ -1,6 +1,7 @@
 """`metier feedback` and `metier iterate`: the loop from the command line, on a tiny base."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -59,3 +60,11 @@ def test_a_registry_is_begun_moved_and_shown(metier: Runner, tiny_player) -> Non
     ):
         done = metier(*line.split())
         assert (done.returncode, done.stdout) == (code, "") and said in done.stderr, done.stderr
+
+
+def test_documents_are_put_into_a_bundle(metier: Runner, tiny_slotted: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_slotted, tmp_path / "B")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/delivery.md").write_text("# Delivery\n\nExpress costs 6.95 pounds.\n")
+    done = metier("iterate", "documents", "B", "docs", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"passages": 1}), done.stderr

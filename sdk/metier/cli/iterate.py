@@ -173,6 +173,19 @@ def compare(registry: RegistryFolder, store: StoreOption, json: Json = False) ->
     return say("the difference is sure" if trial.enough else "the difference is not sure yet")
 
 
+@app.command()
+def documents(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of `metier export`.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Markdown and HTML files, searched through.")],
+    json: Json = False,
+) -> None:
+    """Put documents into a bundle, so that answers stand on facts newer than the base; they replace those it had."""
+    from metier.iterate.grounding import add_documents
+
+    count = add_documents(bundle, folder)
+    return emit_json({"passages": count}) if json else say(f"{bundle}: {count} passages of {folder}")
+
+
 def _told(result: Turn) -> None:
     for rule, count in result.harvest.counts().items():
         note(f"{rule}: {count}")
