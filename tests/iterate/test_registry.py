@@ -65,6 +65,14 @@ def test_what_makes_no_sense_is_refused_and_nothing_moves(registry) -> None:
     assert registry.state() == before
 
 
+def test_a_fine_tune_that_no_turn_could_go_on_from_is_refused(first, tmp_path: Path) -> None:
+    headed = first.card.recipe.model_copy(update={"way": "head"})
+    other = first.model_copy(update={"card": first.card.model_copy(update={"recipe": headed})})
+    with pytest.raises(UsageError, match="LoRA weights that answer in text"):
+        Registry.create(tmp_path / "registry", other)
+    assert not (tmp_path / "registry").exists()
+
+
 def test_a_rollback_is_instant(registry, first) -> None:
     """Milliseconds: a name moves, no weights do. The best of five, since the disk of a busy machine may wait."""
     times = []

@@ -67,6 +67,13 @@ class Registry:
             raise UsageError("there is a registry already", where=str(path), remedy="use it, or give a new folder")
         if len(finetune.card.tasks) != 1:
             raise UsageError("a registry is of one task", where=str(finetune.path), remedy="adapt the tasks apart")
+        recipe = finetune.card.recipe
+        if (recipe.way, recipe.method) != ("text", "lora"):
+            raise UsageError(
+                "a registry goes on from LoRA weights that answer in text",
+                where=str(finetune.path),
+                remedy="adapt with method: lora and way: text",
+            )
         held_out = held_out_of(finetune.path)
         path.mkdir(parents=True, exist_ok=True)
         write_samples(path / HELD_OUT, held_out)
