@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from metier.contracts import DataError, Feedback, UsageError
+from metier.contracts import DataError, Feedback, ResourceError, UsageError
 from metier.iterate import Answer, Event, FeedbackStore
 from metier.iterate.tables import MIGRATIONS, VERSION
 
@@ -132,6 +132,20 @@ def test_erasing_a_user_leaves_no_trace_in_the_bytes(tmp_path: Path) -> None:
         assert [a.id for a in store.answers()] == [his.id] and store.counts()["accepted"] == 1
     for file in tmp_path.iterdir():
         assert b"ann-7131" not in file.read_bytes() and b"wedding" not in file.read_bytes()
+
+
+def test_erasing_while_somebody_reads_says_that_the_log_still_holds_it(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("metier.iterate.store.BUSY_SECONDS", 0.1)
+    with FeedbackStore(tmp_path / "feedback.db") as store:
+        store.add(answer(user="ann-7131"))
+        reader = sqlite3.connect(store.path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM answers").fetchone()
+        with pytest.raises(ResourceError, match="not yet from the log"):
+            store.erase("ann-7131")
+        reader.close()
+        assert store.erase("ann-7131") == (0, 0, ())
+        assert not any(b"ann-7131" in file.read_bytes() for file in tmp_path.iterdir())
 
 
 def test_a_sweep_takes_what_is_past_its_time_and_no_more(store) -> None:

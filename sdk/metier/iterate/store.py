@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Self
 
 from pydantic import ValidationError
 
-from metier.contracts import DataError, Feedback, UsageError, Value
+from metier.contracts import DataError, Feedback, ResourceError, UsageError, Value
 from metier.iterate.records import Answer, Event, EventKind, Told
 from metier.iterate.tables import migrate
 
@@ -192,6 +192,9 @@ class FeedbackStore:
 
         The bytes are overwritten and the log is emptied: the file does not hold them afterwards. Weights that were
         trained on them do: `Registry.learnt_from` names those.
+
+        Raises:
+            ResourceError: another process kept reading, so that the log could not be emptied; call again.
         """
         return self._delete("user = :it", "user = :it OR answer IN (SELECT id FROM answers WHERE user = :it)", user)
 
@@ -221,7 +224,13 @@ class FeedbackStore:
             gone = db.execute(f"DELETE FROM answers WHERE {answers}", {"it": it}).rowcount
             erased = Erased(gone, len(numbers), tuple(int(row[0]) for row in numbers))
         with self._lock:
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            raise ResourceError(
+                "the rows are gone, but not yet from the log: another process is in the middle of reading it",
+                where=str(self.path),
+                remedy="do the same again when it has ended",
+            )
         return erased
 
     def _pages(self, query: str, table: str, task: str | None, after: int = 0) -> Iterator[tuple[Any, ...]]:
