@@ -38,7 +38,7 @@ def vertical() -> Vertical:
         sdk=">=0.1,<0.2",
         tasks=TASKS,
         data_adapters=ADAPTERS,
-        recipes={name: _recipe(file) for name, file in short.items()},
+        recipes={name: _recipe(file) for name, file in {**short, "adcopy": "adcopy"}.items()},
         fine_tunes=fine_tunes_in(_HERE / "fine_tunes"),
         checks=CHECKS,
         samples={name: _samples(file) for name, file in short.items()},
