@@ -51,8 +51,8 @@ def write(
         os.replace(part / name, out / name)
     shutil.rmtree(part)
     write_recipe(out / "recipe.yaml", recipe)
-    _write_samples(out / "train.jsonl", train)
-    _write_samples(out / "held_out.jsonl", held_out)
+    write_samples(out / "train.jsonl", train)
+    write_samples(out / "held_out.jsonl", held_out)
     card = FineTuneCard(
         name=out.resolve().name,
         tasks=tuple(tasks),
@@ -108,7 +108,8 @@ def _figures(state: State) -> dict[str, float]:
     return figures
 
 
-def _write_samples(path: Path, samples: Sequence[Sample]) -> None:
+def write_samples(path: Path, samples: Sequence[Sample]) -> None:
+    """Samples as JSON lines, whole or not at all."""
     part = path.with_name(path.name + _PART)
     with part.open("w", encoding="utf-8") as handle:
         handle.writelines(sample.model_dump_json() + "\n" for sample in samples)

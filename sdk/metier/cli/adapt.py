@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from metier.cli.options import Bad, BaseName, Columns, DataFile, Json, Set, pairs
 from metier.cli.progress import progress, training_tick
 from metier.cli.screen import emit_json, note, say
-from metier.contracts import UsageError
+from metier.contracts import FineTune, UsageError
 
 
 def adapt(
@@ -65,6 +66,9 @@ def adapt(
         )
     overrides = [*(set or []), *([f"base={base}"] if base else []), *([f"seed={seed}"] if seed is not None else [])]
     chosen = recipe_for(vertical, vertical.name if several else contracts[0].name, recipe, overrides)
+    teach: Callable[..., FineTune] = adapt_base
+    if chosen.way == "head":
+        from metier.transfer import adapt_head as teach
     with progress(json) as tick:
         tick("reading samples")
         if several:
@@ -84,7 +88,7 @@ def adapt(
             note(line)
         tick("loading the base")
         local = resolve(chosen.base, sources=tuple(registry.base_sources.values()))
-        made = adapt_base(
+        made = teach(
             contracts,
             found.train,
             found.held_out,
@@ -98,4 +102,8 @@ def adapt(
         return emit_json(made)
     figures = made.card.training
     say(f"{made.path}: {made.card.data.samples} samples, {figures['steps']:.0f} steps, {figures['seconds']:.0f} s")
+    if chosen.way == "head":
+        return say(
+            f"next: metier.transfer.load_head({str(out)!r}).predict([...]), or metier compare {contracts[0].name}"
+        )
     return say(f"next: metier evaluate {out}, then metier export {out} --out {out}-bundle")

@@ -11,6 +11,7 @@ from metier.cli import (
     adapt,
     bases,
     bundle,
+    compare,
     data,
     doctor,
     evaluate,
@@ -90,6 +91,7 @@ app.add_typer(bases.app, name="bases")
 app.add_typer(data.app, name="data")
 app.command("fit")(fit.fit)
 app.command("adapt")(adapt.adapt)
+app.command("compare")(compare.compare)
 app.command("prefer")(prefer.prefer)
 app.command("reward")(reward.reward)
 app.command("reinforce")(reinforce.reinforce)

@@ -46,7 +46,8 @@ def fit(
         local = resolve(name, sources=sources)
         card = local.card
         samples = samples_of(vertical, contract, data, columns=pairs(columns, "--columns"))
-        lengths = token_lengths(local.path, contract, samples)
+        if card.generative:
+            lengths = token_lengths(local.path, contract, samples)
     else:
         card = show_base(name, sources=sources).card
     report = judge(

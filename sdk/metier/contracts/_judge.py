@@ -13,7 +13,7 @@ from metier.contracts.bridge import Bridge
 from metier.contracts.fit_report import FitFinding, Lengths, Verdict
 from metier.contracts.licence import Terms, Use, terms_of
 from metier.contracts.modality import Modality
-from metier.contracts.task import TaskContract
+from metier.contracts.task import HEADED, TaskContract
 
 
 def judge_modality(
@@ -47,6 +47,21 @@ def judge_modality(
             remedy=f"pip install {packages}",
         )
     return FitFinding(aspect=side, verdict=Verdict.OK, reason=f"{base.id} {verb} {has}; {modality} goes through {path}")
+
+
+def judge_encoder(task: TaskContract, base: Base) -> FitFinding:
+    if task.kind in HEADED:
+        return FitFinding(
+            aspect="output",
+            verdict=Verdict.OK,
+            reason=f"{base.id} does not write; a head on it can {task.kind} (way: head)",
+        )
+    return FitFinding(
+        aspect="output",
+        verdict=Verdict.FAIL,
+        reason=f"the task is to {task.kind}, and {base.id} does not write",
+        remedy="take a base that writes, such as smollm2-135m",
+    )
 
 
 def judge_languages(base: Base, spoken: Sequence[str]) -> list[FitFinding]:

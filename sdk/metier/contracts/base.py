@@ -32,6 +32,8 @@ class Base(Data):
     """SPDX identifier; None when the card does not say."""
     knowledge_cutoff: date | None = None
     chat_template: bool = True
+    generative: bool = True
+    """Whether it writes; an encoder only reads, and a head must answer (`Recipe.way`)."""
     sha256: str | None = None
     """Fingerprint of the weights: sha256 over the sorted (file name, sha256) of its safetensors."""
 

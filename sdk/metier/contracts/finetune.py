@@ -17,6 +17,8 @@ from metier.contracts.task import TaskContract
 CARD = "card.json"
 WEIGHTS = "adapter_model.safetensors"
 PEFT_CONFIG = "adapter_config.json"
+HEAD = "head.safetensors"
+"""In the place of both where a head answers: the head's tensors, and those of the base that learnt with it."""
 
 
 class DataSummary(Data):
@@ -41,7 +43,7 @@ class FineTuneCard(Data):
     recipe: Recipe
     data: DataSummary
     weights_sha256: str
-    """sha256 of adapter_model.safetensors."""
+    """sha256 of adapter_model.safetensors; of head.safetensors where the recipe's way is head."""
     versions: dict[str, str] = {}
     """Library → version that trained it."""
     start_sha256: str | None = None

@@ -11,6 +11,7 @@ from metier.contracts._chains import shortest
 from metier.contracts._judge import (
     judge_bridge_languages,
     judge_context,
+    judge_encoder,
     judge_knowledge,
     judge_languages,
     judge_licence,
@@ -79,7 +80,9 @@ def fit(
     findings.append(judge_licence(f"base {base.id}", base.licence, use))
     findings += [judge_licence(f"bridge {bridge.name}", bridge.licence, use) for bridge in used.values()]
     findings.append(judge_knowledge(task, base, facts_until, search))
-    if not base.chat_template:
+    if not base.generative:
+        findings.append(judge_encoder(task, base))
+    elif not base.chat_template:
         findings.append(
             FitFinding(
                 aspect="chat template",

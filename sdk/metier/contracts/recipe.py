@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from metier.contracts.errors import RecipeError
 from metier.contracts.nearest import did_you_mean
 from metier.contracts.schema import SCHEMA_VERSION, Data
+
+_SPAN = r"[1-9]\d*(-[1-9]\d*)?"
 
 
 class Lora(Data):
@@ -23,16 +25,35 @@ class Lora(Data):
     """Module names to adapt, such as q_proj; `all-linear` is every projection but the output head."""
 
 
+class Head(Data):
+    """The small network that answers where `way` is `head`, and how it is fitted over the base's features."""
+
+    pooling: Literal["mean", "last"] = "mean"
+    """How tokens become one vector: their mean, or the last of them."""
+    epochs: int = Field(default=100, ge=1)
+    """Passes over the features of the untouched base: all there is with `features`, and the start that lets the base
+    learn without losing what it knew with the others (LP-FT, arXiv 2202.10054)."""
+    learning_rate: float = Field(default=1e-2, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+
+
 class Recipe(Data):
-    """Method, layers, LoRA, schedule and seed of one adaptation."""
+    """Way, method, layers, LoRA, schedule and seed of one adaptation."""
 
     schema_version: Literal["1"] = SCHEMA_VERSION
     base: str = Field(default="smollm2-135m", pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]+$")
     """Metier's short name, a hub id, or a folder. No control characters: YAML would not give them back."""
-    method: Literal["lora"] = "lora"
+    way: Literal["text", "head"] = "text"
+    """`text`: the base writes every answer, whatever the task. `head`: a small network over its hidden states gives
+    it; for tasks that classify, extract, relate or rank, and the only way with an encoder."""
+    method: Literal["lora", "full", "features"] = "lora"
+    """What of the base learns: LoRA weights beside its own, its own weights, or nothing (frozen features)."""
     layers: str = "all"
-    """`all`, or `top:N` for the N layers nearest the output."""
+    """`all`; `top:N`, the N nearest the output; ranges counted from the input, such as `1-3,12`; `embedding`, the
+    static one; `mix`, a learned weighting of them all (ELMo, arXiv 1802.05365). They are the layers that learn; with
+    `features`, those that the head reads, and `all` is the base's own output."""
     lora: Lora = Lora()
+    head: Head = Head()
     epochs: float = Field(default=2, gt=0)
     batch_size: int = Field(default=8, ge=1)
     """Samples per optimiser step."""
@@ -54,9 +75,21 @@ class Recipe(Data):
     @field_validator("layers")
     @classmethod
     def _layers(cls, value: str) -> str:
-        if not re.fullmatch(r"all|top:[1-9]\d*", value):
-            raise ValueError("must be 'all' or 'top:N' with N of at least 1")
+        if not re.fullmatch(rf"all|embedding|mix|top:[1-9]\d*|{_SPAN}(,{_SPAN})*", value):
+            raise ValueError(
+                "must be 'all' or 'top:N' with N of at least 1, ranges such as '1-3,12', 'embedding' or 'mix'"
+            )
         return value
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if self.way == "text" and self.method != "lora":
+            raise ValueError(f"method {self.method} needs a head: say way: head, or method: lora")
+        if self.method == "lora" and self.layers == "embedding":
+            raise ValueError("layers embedding has no projection for LoRA: say method: features or full")
+        if self.way == "text" and self.layers == "mix":
+            raise ValueError("layers mix needs a head that reads all layers: say way: head")
+        return self
 
     @classmethod
     def parse(cls, values: Any, where: str | None = None) -> Self:
@@ -68,10 +101,60 @@ class Recipe(Data):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            known = [*cls.model_fields, *(f"lora.{name}" for name in Lora.model_fields)]
-            lines = [_explain(e["type"], ".".join(map(str, e["loc"])), e["msg"], known) for e in error.errors()]
-            raise RecipeError("; ".join(lines), where=where, remedy=f"keys are: {', '.join(known)}") from error
+            nested: dict[str, type[Data]] = {"lora": Lora, "head": Head}
+            rules = _rules(cls) | {f"{at}.{k}": rule for at, part in nested.items() for k, rule in _rules(part).items()}
+            found = [(e["type"], _key(e["loc"], rules), e["msg"]) for e in error.errors()]
+            lines = dict.fromkeys(
+                f"unknown key {key}{did_you_mean(key, rules)}" if kind == "extra_forbidden" else f"{key}: {said}"
+                for kind, key, said in found
+            )
+            wrong = dict.fromkeys(key for kind, key, _ in found if kind != "extra_forbidden")
+            takes = [f"{key} takes {rules[key]}" for key in wrong if key in rules]
+            raise RecipeError(
+                "; ".join(lines), where=where, remedy="; ".join([*takes, f"keys are: {', '.join(rules)}"])
+            ) from error
 
 
-def _explain(kind: str, key: str, message: str, known: list[str]) -> str:
-    return f"unknown key {key}{did_you_mean(key, known)}" if kind == "extra_forbidden" else f"{key}: {message}"
+def _rules(model: type[Data]) -> dict[str, str]:
+    """What each key takes, in words."""
+    schema = model.model_json_schema()
+    return {name: _said(node) for name, node in schema["properties"].items()}
+
+
+def _said(node: dict[str, Any]) -> str:
+    if "anyOf" in node:
+        return " or ".join(_said(child) for child in node["anyOf"])
+    if "enum" in node:
+        return ", ".join(map(str, node["enum"]))
+    bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    limits = [f"{words} {node[key]}" for key, words in bounds.items() if key in node]
+    kind = str(node.get("const", node.get("type", "keys of its own")))
+    return " ".join([{"null": "null", "object": "keys of its own"}.get(kind, kind), *limits])
+
+
+def _key(loc: tuple[int | str, ...], rules: dict[str, str]) -> str:
+    """The key that an error is about; an error about an alternative or an item is its field's."""
+    name = ".".join(map(str, loc))
+    while "." in name and name not in rules and name.rpartition(".")[0] in rules and "." in name.rpartition(".")[0]:
+        name = name.rpartition(".")[0]
+    return name or "recipe"
+
+
+def layers_named(layers: str, count: int) -> tuple[int, ...]:
+    """Numbers, from 1 at the input to `count` at the output, that `all`, `top:N` or ranges name, in order.
+
+    Raises:
+        RecipeError: a base of `count` layers has not that many.
+    """
+    if layers in {"all", "mix"}:
+        return tuple(range(1, count + 1))
+    if layers.startswith("top:"):
+        wanted = int(layers.removeprefix("top:"))
+        found = set(range(count - wanted + 1, count + 1))
+    else:
+        ends = [[int(end) for end in span.split("-")] for span in layers.split(",")]
+        found = {number for first, *last in ends for number in range(first, (last or [first])[0] + 1)}
+    if not found or min(found) < 1 or max(found) > count:
+        nearest = f"top:{count} or less" if layers.startswith("top:") else f"numbers from 1 to {count}"
+        raise RecipeError(f"layers: {layers}, but the base has {count} layers", remedy=f"say {nearest}, or all")
+    return tuple(sorted(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
@@ -24,6 +25,10 @@ class TaskKind(StrEnum):
     RELATE = "relate"
     TRANSLATE = "translate"
     RANK = "rank"
+
+
+HEADED = frozenset({TaskKind.CLASSIFY, TaskKind.EXTRACT, TaskKind.RELATE, TaskKind.RANK})
+"""Kinds that a head on an encoder can do as well: what they give is chosen from the input or from a list."""
 
 
 class Turn(Data):
@@ -90,6 +95,9 @@ class TaskContract(Data):
     fresh_facts: bool = False
     """True where answers need facts newer than any base, so that search must supply them."""
     max_reply_tokens: int = Field(default=256, ge=1)
+    no_repeat_ngram_size: int = Field(default=0, ge=0)
+    """No run of this many tokens stands twice in a reply, so that a small model's long answer cannot fall into a loop
+    (arXiv 1705.04304, section 2.5); 0 lets it. For free text: a form's own punctuation repeats."""
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
@@ -193,6 +201,14 @@ class TaskContract(Data):
                 where=where,
                 remedy=f"the {side}'s fields are: {', '.join(_fields(schema))}",
             )
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ContractError(
+                f"{side} holds half a character (the surrogate U+{ord(error.object[error.start]):04X}) for {self.name}",
+                where=where,
+                remedy="repair the text: it was cut within an emoji, or decoded wrongly",
+            ) from error
         return value  # type: ignore[no-any-return]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 CORE_COMMANDS = frozenset(
-    {"plugins", "bases", "data", "fit", "adapt", "evaluate", "export", "run", "doctor", "new"}
+    {"plugins", "bases", "data", "fit", "adapt", "evaluate", "export", "run", "doctor", "new", "compare"}
 ) | frozenset({"quickstart", "bundle", "serve", "scale", "iterate"})
 """Names that Metier keeps for itself, now or soon."""
 

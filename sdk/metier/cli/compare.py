@@ -1,0 +1,96 @@
+"""`metier compare`: ways to solve one task, trained and measured on one split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metier.cli.options import Bad, BaseName, Columns, DataFile, Json, Set, Task, pairs
+from metier.cli.progress import progress
+from metier.cli.screen import emit_json, note, say, table
+
+
+def compare(
+    task: Task,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where each way's fine-tune goes; made if missing.")],
+    ways: Annotated[
+        str | None,
+        typer.Option(help="way/method[/layers], by comma; head: features, lora, full; text: lora.  [default: six]"),
+    ] = None,
+    data: DataFile = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Train on this many; all where not given.")] = None,
+    held_out: Annotated[
+        int | None, typer.Option(min=1, help="Distinct inputs of --data to keep apart and measure on.  [default: 60]")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of choice, split and training; the recipe's own.")] = None,
+    set: Set = None,
+    base: BaseName = None,
+    columns: Columns = None,
+    on_bad: Bad = "raise",
+    json: Json = False,
+) -> None:
+    """Compare ways to solve a task on the same split: a head or text, frozen, LoRA or whole, over which layers."""
+    from metier.adapt import recipe_for
+    from metier.bases import resolve
+    from metier.data.training import training_data
+    from metier.plugins import load_plugins
+    from metier.transfer import compare as put_side_by_side
+    from metier.transfer.ways import WAYS
+
+    registry = load_plugins()
+    vertical, contract = registry.task(task)
+    overrides = [*(set or []), *([f"base={base}"] if base else []), *([f"seed={seed}"] if seed is not None else [])]
+    recipe = recipe_for(vertical, task, None, overrides)
+    with progress(json) as tick:
+        tick("reading samples")
+        found = training_data(
+            vertical,
+            contract,
+            data,
+            columns=pairs(columns, "--columns"),
+            on_bad=on_bad,
+            samples=samples,
+            held_out=held_out,
+            seed=recipe.seed,
+        )
+        for line in found.remarks:
+            note(line)
+        local = resolve(recipe.base, sources=tuple(registry.base_sources.values()), progress=tick)
+        wanted = ways.split(",") if ways else [way for way in WAYS if local.card.generative or way[:4] == "head"]
+        wanted = _joined(wanted)
+        made = put_side_by_side(contract, found.train, found.held_out, wanted, recipe, out, base=local, progress=tick)
+    if json:
+        return emit_json(made)
+    say(f"{made.task} on {made.base}: {made.samples} samples, {made.inputs} inputs held out, 95% intervals")
+    titles = [metric.title for metric in made.metrics]
+    return table(
+        ("way", *titles, "training", "an epoch", "an answer", "size"),
+        (
+            (
+                figures.way,
+                *(_interval(metric.values[figures.way]) for metric in made.metrics),
+                f"{figures.training_seconds:.0f} s",
+                f"{figures.epoch_seconds:.2f} s",
+                f"{figures.answer_ms:.0f} ms",
+                f"{figures.megabytes:.1f} MB",
+            )
+            for figures in made.ways
+        ),
+    )
+
+
+def _joined(ways: list[str]) -> list[str]:
+    """Ranges of layers have commas of their own: a part that begins with a number belongs to the way before it."""
+    joined: list[str] = []
+    for way in ways:
+        if joined and way[:1].isdigit():
+            joined[-1] += f",{way}"
+        else:
+            joined.append(way.strip())
+    return joined
+
+
+def _interval(value: object) -> str:
+    return f"{value.value:.1f} [{value.low:.1f}, {value.high:.1f}]"  # type: ignore[attr-defined]

@@ -1,0 +1,153 @@
+"""A base as a trunk: token ids in, hidden states of chosen layers out; parts of it learn, and what lies below them need
+not be computed again. It asks modules what they are and knows no model family by name.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from metier.adapt.surgery import ADAPTER
+from metier.contracts import BaseError, Recipe, RecipeError
+from metier.contracts.recipe import layers_named
+from metier.transfer.tokens import Padded
+
+
+class Trunk:
+    """A transformers model without a head, and the recipe's choice of its layers.
+
+    Layer 0 is the static embedding, layer `count` the output; `read` are those that a head reads.
+    """
+
+    def __init__(self, model: Any, recipe: Recipe, base_id: str) -> None:
+        self.model = model
+        self.layers = _layers_of(model, base_id)
+        self.count = len(self.layers)
+        self.width = int(model.config.get_text_config().hidden_size)
+        self.read = _read(recipe, self.count)
+        self.frozen = 0
+        """How many layers from the input never change, so that what comes out of them need not be computed again."""
+        model.requires_grad_(False)
+        if recipe.method == "lora":
+            _add_lora(model, self.layers, recipe)
+        elif recipe.method == "full":
+            _unfreeze(model, self.layers, recipe)
+        if recipe.method != "features" and recipe.layers not in {"all", "mix", "embedding"}:
+            self.frozen = min(layers_named(recipe.layers, self.count)) - 1
+
+    @property
+    def device(self) -> torch.device:
+        found: torch.device = next(self.model.parameters()).device
+        return found
+
+    def weights(self) -> dict[str, nn.Parameter]:
+        """What learns, by name."""
+        return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
+
+    def states(self, batch: Padded) -> Tensor:
+        """Hidden states of the layers that are read, [rows, read, tokens, width]."""
+        if self.read == (self.count,):
+            last: Tensor = self._forward(batch).last_hidden_state
+            return last[:, None]
+        hidden = self._forward(batch, output_hidden_states=True).hidden_states
+        return torch.stack([hidden[layer] for layer in self.read], dim=1)
+
+    def below(self, batch: Padded) -> Tensor:
+        """What comes out of the frozen layers, [rows, tokens, width], without gradient."""
+        caught: list[Tensor] = []
+        handle = self.layers[self.frozen - 1].register_forward_hook(lambda module, given, out: caught.append(out))
+        try:
+            with torch.no_grad(), _instead(self.layers[self.frozen :], lambda hidden: hidden):
+                self._forward(batch)
+        finally:
+            handle.remove()
+        return caught[0]
+
+    def above(self, batch: Padded, below: Tensor) -> Tensor:
+        """`states` of a batch whose frozen layers gave `below`."""
+        with _instead(self.layers[: self.frozen], lambda hidden: below):
+            return self.states(batch)
+
+    def _forward(self, batch: Padded, **more: Any) -> Any:
+        if "use_cache" in signature(self.model.forward).parameters:
+            more["use_cache"] = False
+        return self.model(input_ids=batch.ids, attention_mask=batch.mask, **more)
+
+
+@contextmanager
+def _instead(layers: Any, given: Any) -> Iterator[None]:
+    """Inside, these layers give what `given` makes of what they were to take, and compute nothing."""
+
+    def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return given(hidden_states)  # type: ignore[no-any-return]
+
+    for layer in layers:
+        layer.forward = forward
+    try:
+        yield
+    finally:
+        for layer in layers:
+            vars(layer).pop("forward", None)
+
+
+def _layers_of(model: nn.Module, base_id: str) -> nn.ModuleList:
+    count = model.config.get_text_config().num_hidden_layers  # type: ignore[union-attr, operator]
+    found = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
+    if not found:
+        raise BaseError(f"{base_id} has no list of its {count} layers", remedy="take a base of transformer layers")
+    return found[0]
+
+
+def _read(recipe: Recipe, count: int) -> tuple[int, ...]:
+    if recipe.layers == "mix":
+        return tuple(range(count + 1))
+    if recipe.method != "features" or recipe.layers == "all":
+        return (count,)
+    return (0,) if recipe.layers == "embedding" else layers_named(recipe.layers, count)
+
+
+def _learning(layers: nn.ModuleList, recipe: Recipe) -> list[nn.Module]:
+    if recipe.layers in {"all", "mix"}:
+        return list(layers)
+    return [layers[number - 1] for number in layers_named(recipe.layers, len(layers))]
+
+
+def _unfreeze(model: nn.Module, layers: nn.ModuleList, recipe: Recipe) -> None:
+    if recipe.layers in {"all", "mix"}:
+        model.requires_grad_(True)
+        return
+    parts = [model.get_input_embeddings()] if recipe.layers == "embedding" else _learning(layers, recipe)  # type: ignore[operator]
+    for part in parts:
+        part.requires_grad_(True)
+
+
+def _add_lora(model: nn.Module, layers: nn.ModuleList, recipe: Recipe) -> None:
+    from peft import LoraConfig, inject_adapter_in_model
+
+    inside = {id(m) for layer in _learning(layers, recipe) for m in layer.modules() if isinstance(m, nn.Linear)}
+    names = [name for name, module in model.named_modules() if id(module) in inside]
+    if recipe.lora.targets != "all-linear":
+        names = [name for name in names if name.rpartition(".")[2] in recipe.lora.targets]
+        if not names:
+            raise RecipeError(
+                f"lora.targets: the base has no projection named {', '.join(recipe.lora.targets)}",
+                remedy="say all-linear",
+            )
+    config = LoraConfig(
+        r=recipe.lora.rank,
+        lora_alpha=recipe.lora.alpha,  # type: ignore[arg-type]
+        lora_dropout=recipe.lora.dropout,
+        use_rslora=recipe.lora.rslora,
+        target_modules=names,
+        bias="none",
+    )
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.manual_seed(recipe.seed)
+        inject_adapter_in_model(config, model, adapter_name=ADAPTER)

@@ -1,0 +1,56 @@
+"""`metier compare`'s own function: every way on one split, text beside heads, paired intervals; and ways by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from metier.bases.resolve import resolve
+from metier.contracts import Recipe, RecipeError, Sample, TaskContract, UsageError
+from metier.transfer import compare, way_of
+
+Kinds = dict[str, tuple[TaskContract, list[Sample]]]
+
+
+def test_heads_and_text_are_measured_on_the_same_inputs(kinds: Kinds, tiny_base: Path, tmp_path: Path) -> None:
+    task, samples = kinds["sort"]
+    recipe = Recipe(base=str(tiny_base), epochs=1, head={"epochs": 25}, lora={"rank": 2})
+    ways = ["text/lora", "head/features/embedding", "head/lora/top:1"]
+    local = resolve(tiny_base)
+    made = compare(task, samples[:40], samples[40:], ways, recipe, tmp_path, base=local, resamples=50)
+    assert [figures.way for figures in made.ways] == ways and made.samples == 40 and made.inputs == 8
+    accuracy = next(metric for metric in made.metrics if metric.name == "accuracy")
+    assert set(accuracy.values) == set(ways) and len(accuracy.differences) == 3
+    assert accuracy.values["head/features/embedding"].value >= 75
+    assert all(0 <= one.low <= one.value <= one.high <= 100 for one in accuracy.values.values())
+    assert all(f.megabytes > 0 and f.training_seconds > 0 and f.epoch_seconds > 0 for f in made.ways)
+    again = compare(task, samples[:40], samples[40:], ways[1:2], recipe, tmp_path, base=local, resamples=50)
+    assert again.ways[0].training_seconds == made.ways[1].training_seconds  # taken as it is
+
+
+def test_a_way_takes_its_own_settings_unless_the_recipe_is_of_that_way() -> None:
+    trade = Recipe(base="b", seed=3, epochs=7, learning_rate=5e-4, lora={"rank": 4})
+    assert way_of("text/lora", trade) == trade
+    whole = way_of("head/full/top:2", trade)
+    assert (whole.way, whole.method, whole.layers, whole.seed, whole.lora.rank) == ("head", "full", "top:2", 3, 4)
+    assert whole.learning_rate < trade.learning_rate
+    mine = Recipe(base="b", way="head", method="full", learning_rate=3e-5)
+    assert way_of("head/full/1-2,4", mine).learning_rate == 3e-5
+
+
+@pytest.mark.parametrize("name", ["head", "text/full", "head/lora/embedding", "head/features/bottom:1"])
+def test_a_way_that_there_is_not_is_refused(name: str) -> None:
+    with pytest.raises(RecipeError):
+        way_of(name, Recipe())
+
+
+def test_text_needs_a_base_that_writes_and_ways_are_named_once(
+    kinds: Kinds, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    task, samples = kinds["sort"]
+    local = resolve(tiny_encoder)
+    with pytest.raises(UsageError, match="does not write"):
+        compare(task, samples, samples, ["text/lora"], Recipe(base=str(tiny_encoder)), tmp_path, base=local)
+    with pytest.raises(UsageError, match="each way once"):
+        compare(task, samples, samples, ["head/full"] * 2, Recipe(base=str(tiny_encoder)), tmp_path, base=local)
