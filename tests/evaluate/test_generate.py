@@ -111,3 +111,15 @@ def test_a_growing_cache_holds_what_was_put_in(model) -> None:
     assert torch.equal(keys, torch.cat(parts, dim=2)) and torch.equal(values, keys + 1)
     layer.take_rows(torch.tensor([1, 1, 0]))
     assert torch.equal(layer.keys, torch.cat(parts, dim=2)[[1, 1, 0]])
+
+
+def test_no_run_of_tokens_stands_twice_in_a_reply_though_it_may_stand_in_the_prompt(model) -> None:
+    from metier.evaluate.generate import generate
+
+    prompts = [[5, 6, 7, 5, 6, 7], [9, 41], [100] * 8]
+    for size in (1, 2, 3):
+        for reply in generate(model, prompts, eos_ids=[10_000], max_tokens=40, no_repeat_ngram_size=size):
+            runs = list(zip(*(reply.ids[k:] for k in range(size)), strict=False))
+            assert len(reply.ids) == 40 and len(runs) == len(set(runs))
+    free = generate(model, prompts, eos_ids=[10_000], max_tokens=40)
+    assert any(len(set(r.ids)) < len(r.ids) for r in free), "the case must repeat where it is let"

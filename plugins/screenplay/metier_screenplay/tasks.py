@@ -133,6 +133,7 @@ scene = TaskContract(
     reply=ReplyFormat(name="fountain", grammar=GRAMMAR),
     metrics=("chrf", "rouge_l"),
     max_reply_tokens=320,
+    no_repeat_ngram_size=8,
 )
 
 _NOTE = (

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from metier.evaluate.kv_cache import is_plain, new_cache, take_rows
+from metier.runtime.repeats import Repeats, without
 
 BATCH_TOKENS = 32_768
 """Tokens that the KV cache of one batch may hold, so that long prompts are decoded fewer at a time."""
@@ -53,6 +54,7 @@ def generate(
     *,
     eos_ids: Sequence[int],
     max_tokens: int,
+    no_repeat_ngram_size: int = 0,
     guide: Callable[[int], Guide] | None = None,
     on_done: Callable[[int], None] | None = None,
 ) -> list[Generated]:
@@ -63,6 +65,7 @@ def generate(
         prompts: token ids, each at least one.
         eos_ids: any of these ends a reply.
         max_tokens: longest reply, in tokens.
+        no_repeat_ngram_size: no run of this many tokens stands twice in a reply; 0 lets it.
         guide: makes the guide of the reply to that prompt; None decodes freely.
         on_done: called with the number of prompts finished so far.
     """
@@ -72,7 +75,8 @@ def generate(
         while len(results) < len(order):
             batch = _next_batch(order[len(results) :], prompts, max_tokens)
             guides = [guide(i) if guide else None for i in batch]
-            done = _batch(model, [list(prompts[i]) for i in batch], frozenset(eos_ids), max_tokens, guides)
+            repeats = [Repeats(no_repeat_ngram_size) if no_repeat_ngram_size else None for _ in batch]
+            done = _batch(model, [list(prompts[i]) for i in batch], frozenset(eos_ids), max_tokens, guides, repeats)
             results.update(zip(batch, done, strict=True))
             if on_done:
                 on_done(len(results))
@@ -88,7 +92,12 @@ def _next_batch(order: list[int], prompts: Sequence[Sequence[int]], max_tokens: 
 
 
 def _batch(
-    model: Any, prompts: list[list[int]], eos: frozenset[int], max_tokens: int, guides: list[Guide | None]
+    model: Any,
+    prompts: list[list[int]],
+    eos: frozenset[int],
+    max_tokens: int,
+    guides: list[Guide | None],
+    repeats: list[Repeats | None],
 ) -> list[Generated]:
     device = next(model.parameters()).device
     cache, mask, logits = _prefill(model, prompts, device)
@@ -97,7 +106,9 @@ def _batch(
     finished = [False] * len(prompts)
     alive = list(range(len(prompts)))
     while True:
-        tokens = _choose(logits, [None if finished[row] else guides[row] for row in alive])
+        tokens = _choose(
+            logits, [None if finished[row] else guides[row] for row in alive], [repeats[row] for row in alive]
+        )
         for row, token in zip(alive, tokens, strict=True):
             finished[row] |= token in eos
             if not finished[row] and len(replies[row]) < max_tokens:
@@ -125,14 +136,19 @@ def _batch(
         logits = out.logits[:, -1]
 
 
-def _choose(logits: torch.Tensor, guides: list[Guide | None]) -> list[int]:
-    """The likeliest token of each row, `[rows, vocab]`, within its guide where it has one."""
-    if any(guides):
+def _choose(logits: torch.Tensor, guides: list[Guide | None], repeats: list[Repeats | None]) -> list[int]:
+    """The likeliest token of each row, `[rows, vocab]`, within its guide where it has one, and no repeat."""
+    if any(guides) or any(repeats):
         free = np.ones(logits.shape[1], dtype=np.bool_)
-        allowed = torch.from_numpy(np.stack([g.allowed() if g else free for g in guides])).to(logits.device)
+        rows = [g.allowed() if g else None for g in guides]
+        rows = [without(r.blocked(), row, len(free)) if r else row for r, row in zip(repeats, rows, strict=True)]
+        allowed = torch.from_numpy(np.stack([free if row is None else row for row in rows])).to(logits.device)
         logits = logits.masked_fill(~allowed, float("-inf"))
-    tokens = logits.argmax(-1).tolist()
-    return [g.settle(token) if g else token for g, token in zip(guides, tokens, strict=True)]
+    tokens = [g.settle(t) if g else t for g, t in zip(guides, logits.argmax(-1).tolist(), strict=True)]
+    for seen, token in zip(repeats, tokens, strict=True):
+        if seen is not None:
+            seen.take(token)
+    return tokens
 
 
 def _shared(prompts: list[list[int]]) -> int:

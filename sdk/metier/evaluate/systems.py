@@ -62,6 +62,7 @@ def ask_torch(
         prompts,
         eos_ids=tokenizer.eos_ids,
         max_tokens=max_tokens,
+        no_repeat_ngram_size=task.no_repeat_ngram_size,
         guide=guide,
         on_done=lambda done: progress(title, done, len(cases)),
     )

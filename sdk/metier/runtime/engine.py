@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from metier.contracts import Bridge, RequestError, Sample, TaskContract, UsageError, Value, readings
 from metier.runtime.adapter_store import BASE, BUDGET, AdapterStore
 from metier.runtime.bundle import Bundle, open_bundle
+from metier.runtime.constraint import shortest_reply
 from metier.runtime.decoder import Decoder
 from metier.runtime.device import open_session
 from metier.runtime.generation import Generation, Request
@@ -187,12 +188,15 @@ class Engine:
         contract = self.bundle.task(task)
         input = read_off(contract, input, self.bridges)
         wanted = _sampling(sampling)
+        if wanted.no_repeat_ngram_size is None:
+            wanted = wanted.model_copy(update={"no_repeat_ngram_size": contract.no_repeat_ngram_size})
         ids = prompt_ids(self.bundle.tokenizer, contract, input, language=language, shots=shots)
+        grammar = grammar_of(contract.for_input(input))
         return Request(
             ids=tuple(ids),
             sampling=wanted,
-            grammar=grammar_of(contract.for_input(input)),
-            max_tokens=self._bound(contract, ids, wanted),
+            grammar=grammar,
+            max_tokens=self._bound(contract, ids, wanted, grammar),
             adapter=adapter or self._trained_for(task),
             deadline=deadline,
         )
@@ -272,11 +276,13 @@ class Engine:
             )
         return found[0] if found else None
 
-    def _bound(self, contract: TaskContract, ids: Sequence[int], sampling: Sampling) -> int:
+    def _bound(self, contract: TaskContract, ids: Sequence[int], sampling: Sampling, grammar: str | None) -> int:
         if sampling.max_tokens is not None:
             return sampling.max_tokens
-        # The task's own bound gives way to what the row has left; a bound that was asked for does not.
-        return max(1, min(contract.max_reply_tokens, self.max_len - len(ids)))
+        # The task's own bound gives way to what the row has left, and to what a reply of its form takes at least; a
+        # bound that was asked for does not.
+        least = shortest_reply(self.bundle.tokenizer, grammar, self._decoder.vocab_size) if grammar else 1
+        return max(least, min(contract.max_reply_tokens, self.max_len - len(ids)))
 
 
 def _sampling(values: dict[str, Any]) -> Sampling:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from metier.contracts.schema import Data
+from metier.runtime.repeats import Repeats, without
 
 
 class Sampling(Data):
@@ -22,6 +23,8 @@ class Sampling(Data):
     """Keep the smallest set of tokens with this probability together (arXiv 1904.09751)."""
     repetition_penalty: float = Field(default=1.0, gt=0)
     """Divides positive and multiplies negative logits of tokens seen before (arXiv 1909.05858), prompt included."""
+    no_repeat_ngram_size: int | None = Field(default=None, ge=0)
+    """No run of this many tokens stands twice in a reply; 0 lets it, None takes the task's own."""
     seed: int | None = None
     """Same seed, same request, same answer; None draws one."""
     stop: tuple[str, ...] = ()
@@ -36,6 +39,7 @@ class Sampler:
     def __init__(self, sampling: Sampling, prompt: Iterable[int], vocab_size: int) -> None:
         self._sampling = sampling
         self._random = np.random.default_rng(sampling.seed) if sampling.temperature > 0 else None
+        self._repeats = Repeats(sampling.no_repeat_ngram_size) if sampling.no_repeat_ngram_size else None
         self._seen: npt.NDArray[np.bool_] | None = None
         if sampling.repetition_penalty != 1.0:
             self._seen = np.zeros(vocab_size, np.bool_)
@@ -51,6 +55,8 @@ class Sampler:
         if self._seen is not None:
             penalty, seen = self._sampling.repetition_penalty, self._seen
             logits = np.where(seen, np.where(logits > 0, logits / penalty, logits * penalty), logits)
+        if self._repeats is not None:
+            allowed = without(self._repeats.blocked(), allowed, len(logits))
         if self._random is None:
             best = int(logits.argmax())
             # Most steps the grammar agrees with the model, and a look at one bit is all that it costs.
@@ -61,6 +67,8 @@ class Sampler:
             token = self._draw(logits)
         if self._seen is not None:
             self._seen[token] = True
+        if self._repeats is not None:
+            self._repeats.take(token)
         return token
 
     def _draw(self, logits: npt.NDArray[np.float32]) -> int:
