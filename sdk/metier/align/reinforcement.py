@@ -24,7 +24,6 @@ from metier.align.start import Begin, base_of, contracts_of, trainable
 from metier.align.updates import LOG, Tell, figures_of, keep_until, read, record
 from metier.bases.resolve import LocalBase
 from metier.contracts import DataError, FineTune, Grpo, Ppo, Sample, TaskContract, UsageError
-from metier.contracts.bundle import Precision
 
 
 def reinforce(
@@ -37,7 +36,6 @@ def reinforce(
     tasks: Sequence[TaskContract] = (),
     held_out: Sequence[Sample] = (),
     base: LocalBase | None = None,
-    rollout_precision: Precision = "fp32",
     resume: bool = True,
     progress: Tell | None = None,
     device: str = "auto",
@@ -55,7 +53,6 @@ def reinforce(
         tasks: contracts of the samples; the fine-tune's own where not given.
         held_out: samples to keep with the fine-tune, for export and evaluation.
         base: a base at hand; None resolves the one that `begin` names.
-        rollout_precision: of the graph that answers; int4 is faster and farther from the policy.
         resume: False throws away what `out` holds of an earlier run.
         progress: called after every update.
         device: of the policy in torch; rollouts run on the CPU.
@@ -72,7 +69,7 @@ def reinforce(
     if resume and (done := job.finished()):
         return done
     with job.claimed(resume=resume) as folder:
-        bundle = rollout_bundle(base, precision=rollout_precision)
+        bundle = rollout_bundle(base)
         with Rollouts(bundle, rows=min(16, settings.rollouts), max_len=settings.max_length) as rollouts:
             desk = Desk(contracts, samples, reward, rollouts, settings)
             adapted = trainable(base, begin, settings, device)

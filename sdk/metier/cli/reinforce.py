@@ -10,7 +10,6 @@ import typer
 from metier.cli.options import Bad, Columns, DataFile, Json, Settings, pairs, settings_of
 from metier.cli.progress import progress
 from metier.cli.screen import emit_json, note, say
-from metier.contracts.bundle import Precision
 
 
 def reinforce(
@@ -28,9 +27,6 @@ def reinforce(
         Path | None, typer.Option(metavar="REWARD", help="Reward model that `metier reward` wrote.")
     ] = None,
     weight: Annotated[float, typer.Option(help="Weight of the reward model, standardised.")] = 0.2,
-    rollouts: Annotated[
-        Precision, typer.Option(help="Of the graph that answers; int4 is faster, farther off.")
-    ] = "fp32",
     settings: Settings = None,
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Go on from the checkpoint, or start over.")
@@ -70,7 +66,7 @@ def reinforce(
         tick("loading the policy")
         made = align(
             begin, found.train, weighted(parts), out, chosen,
-            rollout_precision=rollouts, resume=resume, device=device,
+            resume=resume, device=device,
             progress=lambda update, total: tick(
                 "learning from rewards", update.update, total, reward=update.score, kl=update.kl, tokens=update.length
             ),
