@@ -82,12 +82,12 @@ def measure_swaps(bundle: Any) -> dict[str, Any]:
     rows = AdapterRows(bundle.manifest.slots, 8, copies=False)
     for row in range(8):
         rows.wear(row, store.get(f"a{row}"))
-    rows.of_first(8)
+    rows.plan(0, 8)
     put = []
     for number in range(8, 16):
         rows.wear(3, store.get(f"a{number}"))
         start = time.perf_counter()
-        rows.of_first(8)
+        rows.plan(0, 8)
         put.append(time.perf_counter() - start)
     size = (bundle.path / "adapters" / "a0" / "adapter_model.safetensors").stat().st_size
     return {

@@ -89,7 +89,7 @@ moves = st.lists(
         st.tuples(st.just("wear"), st.integers(0, 3), st.integers(-1, 4)),
         st.tuples(st.just("free"), st.integers(0, 3), st.just(0)),
         st.tuples(st.just("move"), st.integers(0, 3), st.integers(0, 3)),
-        st.tuples(st.just("step"), st.integers(1, 4), st.just(0)),
+        st.tuples(st.just("run"), st.integers(1, 4), st.integers(0, 3)),
     ),
     max_size=30,
 )
@@ -105,7 +105,7 @@ def test_whatever_rows_wear_is_what_is_bound_for_them(moves):
     rows = AdapterRows(SLOTS, 4, copies=False)
     worn = [FREE] * 4
     bound = {}
-    for what, first, second in [*moves, ("step", 4, 0)]:
+    for what, first, second in [*moves, ("run", 4, 0)]:
         if what == "wear":
             worn[first] = None if second < 0 else loras[second]
             rows.wear(first, worn[first])
@@ -115,13 +115,14 @@ def test_whatever_rows_wear_is_what_is_bound_for_them(moves):
         elif what == "move" and first != second:
             worn[second], worn[first] = worn[first], FREE
             rows.move(first, second)
-        elif what == "step":
-            plan = rows.of_first(first)
-            if bound.get(first, (None, None))[0] != plan or plan[0] == "one":
+        elif what == "run":
+            count, start = min(first, 4 - second), second
+            plan = rows.plan(start, count)
+            if bound.get((start, count), (None, None))[0] != plan or plan[0] == "one":
                 recorder = Recorder()
-                rows.bind(recorder, plan, first)
-                bound[first] = plan, recorder
-            check(bound[first][1].bound, worn[:first])
+                rows.bind(recorder, plan, start, count)
+                bound[start, count] = plan, recorder
+            check(bound[start, count][1].bound, worn[start : start + count])
 
 
 def check(bound, worn):

@@ -41,36 +41,33 @@ class AdapterRows:
         self._ranks = dict.fromkeys((slot.a for slot in slots), 0)
         self._stack: dict[str, npt.NDArray[Any]] = {}
         self._version, self._copies = 0, copies
-        self._settled: tuple[int, Plan] | None = None  # the last (count, plan), while nobody changes
+        self._settled: dict[tuple[int, int], Plan] = {}  # plans by (first, count), while nobody changes
         self._nothing = np.zeros(1, np.float32)  # an address for inputs without elements
 
     def wear(self, row: int, lora: Worn) -> None:
         """From now on this row wears `lora`; None is the base, FREE is a row without a reader."""
         self._worn[row] = lora
-        self._settled = None
+        self._settled.clear()
 
     def move(self, source: int, target: int) -> None:
         """`target` takes what `source` wears; `source` is free."""
         self._worn[target], self._worn[source] = self._worn[source], FREE
-        self._settled = None
+        self._settled.clear()
 
-    def of_row(self, row: int) -> Plan:
-        """What a run over this row alone must bind."""
-        worn = self._worn[row]
-        return "one", None if isinstance(worn, _Free) else worn
+    def plan(self, first: int, count: int) -> Plan:
+        """What a run over `count` rows from `first` on must bind; brings the stacked buffers up to date if it needs
+        them."""
+        if (first, count) not in self._settled:
+            self._settled[first, count] = self._settle(first, count)
+        return self._settled[first, count]
 
-    def of_first(self, count: int) -> Plan:
-        """What a run over the first `count` rows must bind; brings the stacked buffers up to date if it needs them."""
-        if self._settled is None or self._settled[0] != count:
-            self._settled = count, self._settle(count)
-        return self._settled[1]
-
-    def _settle(self, count: int) -> Plan:
-        worn = [lora for lora in self._worn[:count] if not isinstance(lora, _Free)]
+    def _settle(self, first: int, count: int) -> Plan:
+        worn = [lora for lora in self._worn[first : first + count] if not isinstance(lora, _Free)]
         if all(lora is worn[0] for lora in worn):
             return "one", worn[0] if worn else None
-        self._size(worn)
-        for row in range(count):
+        # For all rows, not only these: a run over a few must not shrink what the next one needs.
+        self._size([lora for lora in self._worn if not isinstance(lora, _Free)])
+        for row in range(first, first + count):
             lora = self._worn[row]
             if lora is not self._held[row] and not isinstance(lora, _Free):
                 self._write(row, lora)
@@ -78,13 +75,14 @@ class AdapterRows:
                 self._version += self._copies
         return "each", self._version
 
-    def bind(self, binding: Any, plan: Plan, count: int) -> None:
-        """Bind every slot of `binding`, a run over `count` rows."""
+    def bind(self, binding: Any, plan: Plan, first: int, count: int) -> None:
+        """Bind every slot of `binding`, a run over `count` rows from `first` on."""
         kind, lora = plan
         for slot in self.slots:
             if kind == "each":
                 rank = len(slot.parts) * self._ranks[slot.a]
                 a, b, rows = self._stack.get(slot.a), self._stack.get(slot.b), count
+                a, b = (None, None) if a is None or b is None else (a[first:], b[first:])
             else:
                 one = lora if isinstance(lora, LoraArrays) and slot.a in lora.ranks else None
                 rank = 0 if one is None else len(slot.parts) * one.ranks[slot.a]

@@ -17,6 +17,7 @@ from metier.contracts.bundle import Graph, Slot
 from metier.runtime.adapter_rows import AdapterRows, Plan
 from metier.runtime.device import Opened
 
+Ids = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
 
 MASK_STEP = 256
@@ -42,10 +43,9 @@ class Decoder:
         self._mask = np.zeros((rows, 0), np.int64)
         self._logits = np.zeros((rows, 1, graph.vocab_size), self._dtype)
         self._steps: dict[int, Any] = {}
-        self._prefills: dict[int, Any] = {}
         self.adapters = AdapterRows(slots, rows, copies=self._cuda)
         """Which LoRA each row wears; set before the row is prefilled."""
-        self._bound: dict[tuple[str, int], Plan] = {}
+        self._bound: dict[int, Plan] = {}  # what the steps of so many rows have bound
 
     @property
     def can_move(self) -> bool:
@@ -58,23 +58,28 @@ class Decoder:
         graph = self._graph
         return 2 * graph.layers * graph.kv_heads * graph.head_dim * int(np.dtype(self._dtype).itemsize)
 
-    def prefill(self, row: int, ids: npt.NDArray[np.int64]) -> None:
-        """Append a chunk of a prompt, [tokens], to one row. `logits(row)` is then that of its last token."""
-        binding = self._prefills.get(row)
-        if binding is None:
-            binding = self._prefills[row] = self._session.io_binding()
-            self._bind_kv(binding, row, 1)
-            self._bind_logits(binding, row, 1)
-        self._bind_adapters(binding, ("prefill", row), self.adapters.of_row(row), 1)
-        past, new = int(self.lengths[row]), len(ids)
-        chunk = np.ascontiguousarray(ids, np.int64).reshape(1, new)
-        mask = np.zeros((1, max(_width(past + new, self.max_len), past + new)), np.int64)
-        mask[0, : past + new] = 1
-        self._bind_host(binding, self._graph.input_ids, chunk)
+    def prefill(self, first: int, *chunks: Ids) -> None:
+        """Append chunks of prompts, [tokens] each, to the rows from `first` on, one to each, in one run.
+
+        Several at once only where all those rows are empty: GroupQueryAttention adds more than one token to a past
+        only in a batch of one. `logits(row)` is then that of the last token of a chunk that is the longest.
+        """
+        count, past, longest = len(chunks), int(self.lengths[first]), max(len(chunk) for chunk in chunks)
+        ids = np.zeros((count, longest), np.int64)
+        mask = np.zeros((count, past + longest), np.int64)  # right-padded; behind a row's own length nobody reads
+        for row, chunk in enumerate(chunks):
+            ids[row, : len(chunk)] = chunk
+            mask[row, : past + len(chunk)] = 1
+        binding = self._session.io_binding()
+        self._bind_kv(binding, first, count)
+        self._bind_logits(binding, first, count)
+        self.adapters.bind(binding, self.adapters.plan(first, count), first, count)
+        self._bind_host(binding, self._graph.input_ids, ids)
         self._bind_host(binding, self._graph.attention_mask, mask)
         self._run(binding)
-        self.lengths[row] = past + new
-        self._mask[row, : past + new] = 1
+        for row, chunk in enumerate(chunks, first):
+            self.lengths[row] = past + len(chunk)
+            self._mask[row, : past + len(chunk)] = 1
 
     def step(self, tokens: npt.NDArray[np.int64]) -> None:
         """Append one token to each of the first `len(tokens)` rows. All their `lengths` grow by one."""
@@ -92,7 +97,10 @@ class Decoder:
             self._bind_step(binding, count)
         elif self._cuda:  # host inputs are copied to the device when they are bound, not when the session runs
             self._bind_step(binding, count)
-        self._bind_adapters(binding, ("step", count), self.adapters.of_first(count), count)
+        plan = self.adapters.plan(0, count)
+        if not _same(self._bound.get(count), plan):
+            self.adapters.bind(binding, plan, 0, count)
+            self._bound[count] = plan
         self._run(binding)
         self.lengths[:count] += 1
 
@@ -165,12 +173,6 @@ class Decoder:
             binding.bind_input(past, device, 0, self._dtype, shape, start)
             binding.bind_output(present, device, 0, self._dtype, shape, start)
 
-    def _bind_adapters(self, binding: Any, run: tuple[str, int], plan: Plan, count: int) -> None:
-        """Bind the slots where that run has not bound the same already."""
-        if self.adapters.slots and not _same(self._bound.get(run), plan):
-            self.adapters.bind(binding, plan, count)
-            self._bound[run] = plan
-
     def _bind_logits(self, binding: Any, first: int, count: int) -> None:
         where = self._logits[first : first + count]
         binding.bind_output(self._graph.logits, "cpu", 0, self._dtype, where.shape, where.ctypes.data)
@@ -187,7 +189,7 @@ class Decoder:
         width = _width(needed, self.max_len)
         self._mask = (np.arange(width) < self.lengths[:, None]).astype(np.int64)
         self._steps.clear()
-        self._bound = {run: plan for run, plan in self._bound.items() if run[0] != "step"}
+        self._bound.clear()
 
 
 def _width(needed: int, bound: int) -> int:

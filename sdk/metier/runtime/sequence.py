@@ -21,11 +21,13 @@ class Sequence:
         self.generation = generation
         self.prompt: npt.NDArray[np.int64] = np.array(request.ids, np.int64)
         self.prefilled = 0
-        """Prompt tokens that are already in the row."""
+        """Prompt tokens that are already in the row. The last one is not read with the others: the first step does."""
         self.lora: LoraArrays | None = None
         """What the row wears; None is the base."""
-        self.next_token = -1
+        self.next_token = request.ids[-1]
         """What the next step appends to the row."""
+        self.seated = 0.0
+        """When it got its row, on the monotonic clock."""
         self._eos = frozenset(tokenizer.eos_ids)
         self._sampler = Sampler(request.sampling, request.ids, vocab_size)
         self._constraint: Constraint | None = None
@@ -33,6 +35,11 @@ class Sequence:
             self._constraint = Constraint(tokenizer, request.grammar, request.max_tokens, vocab_size)
         self._tokenizer, self._stream = tokenizer, tokenizer.stream()
         self._spoken = ""
+
+    @property
+    def unread(self) -> int:
+        """Prompt tokens that are yet to be read before its steps can begin."""
+        return len(self.prompt) - 1 - self.prefilled
 
     def take(self, logits: npt.NDArray[np.float32]) -> bool:
         """Choose the next token from `logits`, [vocab_size]; True when the reply has thereby ended."""
