@@ -143,6 +143,26 @@ def tiny_bundle(tiny_finetune, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="session")
+def tiny_bundle_of(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory):
+    """Makes an fp32 bundle of given tasks and samples on the tiny base, whose context may be widened: (tasks, samples,
+    context) → its folder."""
+    import json
+    import shutil
+
+    from metier.export import export
+
+    def make(tasks, samples, context: int = 512) -> Path:
+        folder = tmp_path_factory.mktemp("tiny_bundle_of")
+        base = Path(shutil.copytree(tiny_base, folder / "base"))
+        config = json.loads((base / "config.json").read_text())
+        (base / "config.json").write_text(json.dumps({**config, "max_position_embeddings": context}))
+        finetune = make_tiny_finetune(base, folder / "finetune", tasks, samples)
+        return export(finetune, folder / "bundle", precision="fp32").path
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def tiny_player(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory):
     """A fine-tune of the tiny base whose one task, `tiny.act`, answers with one of the input's own actions."""
     from pydantic import BaseModel, Field

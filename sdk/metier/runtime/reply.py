@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,7 +41,8 @@ def decode_reply(contract: TaskContract, text: str) -> Value:
     """
     if contract.reply.name == "json":
         try:
-            value = json.loads(text)
+            value = json.loads(text, parse_float=_finite)
+            value = _whole(value) if "\\u" in text else value
         except ValueError as error:
             raise _unreadable(contract, text, f"it is not JSON ({error})") from error
     elif contract.reply.name == "spans":
@@ -80,6 +82,20 @@ def closed(node: Any) -> Any:
     if node.get("type") == "object" and "properties" in node:
         inner.setdefault("additionalProperties", False)
     return inner
+
+
+def _finite(number: str) -> float:
+    """A number of JSON, which knows no bound, as a double, which does (RFC 8259, section 6)."""
+    return max(-sys.float_info.max, min(sys.float_info.max, float(number)))
+
+
+def _whole(value: Any) -> Any:
+    """`value` without halves of characters, which an escape such as `\\ud83d` can write and no file can hold."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return {key: _whole(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _ordered(root: JsonSchema, node: Mapping[str, Any], value: Any) -> Any:
