@@ -77,7 +77,14 @@ def test_a_wrong_recipe_names_its_key_and_the_nearest_right_one(given: Any, word
     with pytest.raises(RecipeError) as caught:
         Recipe.parse(given, where="recipe.yaml")
     assert words in str(caught.value).replace("\n", ";") and str(caught.value).startswith("recipe.yaml: ")
-    assert "lora.rank" in str(caught.value.remedy)
+    known = words.partition(":")[0] in Recipe.model_fields
+    assert ("keys are: " in str(caught.value.remedy)) is not known, "a right key with a wrong value needs its rule only"
+
+
+def test_a_wrong_value_is_answered_with_its_own_key_s_rule() -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe.parse({"epochs": "one"})
+    assert caught.value.remedy == "epochs takes a number above 0"
 
 
 def test_several_wrong_keys_are_all_named() -> None:

@@ -125,9 +125,9 @@ ROWS = {
     "quote inside a cell": (
         text("t.csv", GOOD + 'a,"12" tall"\nc,d\n'), 3, None, "a quote inside a quoted cell is not doubled", 2
     ),
-    "extra cell": (text("t.csv", GOOD + "a,b,c\nd,e\n"), 3, "text", "there are 3 cells where the header has 2", 2),
-    "missing cell": (text("t.csv", GOOD + "a\nd,e\n"), 3, "text", "there are 1 cells where the header has 2", 2),
-    "other delimiter": (text("t.csv", GOOD + "a;b\nd,e\n"), 3, "text", "it seems to be delimited by ';'", 2),
+    "extra cell": (text("t.csv", GOOD + "a,b,c\nd,e\n"), 3, None, "there are 3 cells where the header has 2", 2),
+    "missing cell": (text("t.csv", GOOD + "a\nd,e\n"), 3, None, "there are 1 cells where the header has 2", 2),
+    "other delimiter": (text("t.csv", GOOD + "a;b\nd,e\n"), 3, None, "it seems to be delimited by ';'", 2),
     "NUL byte": (text("t.csv", GOOD + "a\0,b\nd,e\n"), 3, None, "there is a NUL byte", 2),
     "stray byte": (
         text("t.csv", (GOOD + "瓷杯,一只蓝色的瓷杯\n").encode() + b"a\xe9,b\nd,e\n"),
@@ -140,7 +140,7 @@ ROWS = {
         text("t.csv", GOOD + f"{'x' * 2001},b\nd,e\n"), 3, "input.facts", "is too long", 2
     ),
     "row after a multi-line cell": (
-        text("t.csv", 'facts,text\n"a\nb\nc",d\nx\n'), 5, "text", "there are 1 cells", 1
+        text("t.csv", 'facts,text\n"a\nb\nc",d\nx\n'), 5, None, "there are 1 cells", 1
     ),
     "empty required cell": (text("t.csv", GOOD + "a,\nd,e\n"), 3, "text", "the cell is empty", 2),
     "not a number": (

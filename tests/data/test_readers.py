@@ -132,6 +132,17 @@ def test_the_trades_headers_count_where_a_column_is_missing_or_mapped_by_hand(tm
         list(load_samples(task, tmp_path / "u.csv", adapters=[adapter]))
 
 
+def test_the_remedy_for_missing_columns_names_them_all(tmp_path, task):
+    (tmp_path / "t.csv").write_text("Product,Blurb\na,b\n")
+    with pytest.raises(DataError) as caught:
+        list(load_samples(task, tmp_path / "t.csv"))
+    assert caught.value.remedy.startswith("name them facts, text, or say which they are: --columns ")
+    assert "Product=facts,Blurb=text" in caught.value.remedy
+    (tmp_path / "u.csv").write_text("Product\na\n")
+    with pytest.raises(DataError, match="add the columns facts, text"):
+        list(load_samples(task, tmp_path / "u.csv"))
+
+
 def test_a_table_adapter_for_a_field_that_is_not_there_is_refused(tmp_path, task):
     with pytest.raises(UsageError, match="no field txt, did you mean text"):
         TableAdapter("feed", task, columns={"Body": "txt"}, example=tmp_path)

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from metier.contracts import DataError
+from metier.data import TableAdapter
 from metier.data.report import DataReport, data_report
 from metier.data.sketch import Doubles
 
@@ -25,7 +26,7 @@ def test_the_report_counts_rows_columns_doubles_languages_and_personal_data(tmp_
     found = data_report(None, path)
     assert (found.rows, found.good_rows, found.bad_rows, found.duplicates) == (4, 3, 1, 1)
     assert (found.format, found.encoding, found.size) == ("delimited", "utf-8", path.stat().st_size)
-    assert found.bad_fields == {"text": 1} and found.bad[0].provenance.line == 5
+    assert found.bad_fields == {} and found.bad[0].provenance.line == 5
     facts, text, note = found.columns
     assert (facts.filled, note.filled, note.empty) == (3, 1, 2)
     assert text.languages == {"latin": 0.6667, "zh": 0.3333}
@@ -42,6 +43,16 @@ def test_with_a_task_the_rows_are_judged_as_its_samples(tmp_path, task):
     found = data_report(task, path)
     assert [column.name for column in found.columns] == ["input.facts", "input.price", "output.text"]
     assert (found.good_rows, found.bad_rows, found.task) == (1, 1, task.name)
+
+
+def test_the_report_says_which_data_adapter_took_the_file(tmp_path, task):
+    path = tmp_path / "t.csv"
+    path.write_text("Product facts,Body\na,b\n")
+    feed = TableAdapter("feed", task, columns={"Product facts": "facts", "Body": "text"}, example=path)
+    assert data_report(task, path, adapters=[feed]).data_adapter == "feed"
+    assert data_report(task, path, adapters=[feed], columns={"Body": "text"}).data_adapter is None
+    (tmp_path / "u.csv").write_text("facts,text\na,b\n")
+    assert data_report(task, tmp_path / "u.csv").data_adapter is None
 
 
 def test_near_duplicates_are_counted_apart_from_exact_ones(tmp_path):
@@ -67,6 +78,7 @@ def test_doubles_beyond_the_bound_are_estimated_within_a_tenth():
 
 MILLION = """
 import json, resource, sys, time
+from metier.data import TableAdapter
 from metier.data.report import data_report
 from metier.data.tables import read_rows
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

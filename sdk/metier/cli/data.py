@@ -43,6 +43,8 @@ def report(
     if json:
         return emit_json(found)
     facts = found.model_dump(mode="json", exclude={"schema_version", "columns", "bad"}, exclude_none=True)
+    if found.task and found.data_adapter is None:
+        facts["data adapter"] = "none: columns by name"
     table(("", ""), ((key.replace("_", " "), _words(value)) for key, value in facts.items() if value not in ({}, [])))
     described = [column.model_dump(mode="json", exclude_none=True) for column in found.columns]
     keys = list(dict.fromkeys(key for column in described for key in column))

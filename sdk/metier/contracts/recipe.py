@@ -108,11 +108,10 @@ class Recipe(Data):
                 f"unknown key {key}{did_you_mean(key, rules)}" if kind == "extra_forbidden" else f"{key}: {said}"
                 for kind, key, said in found
             )
-            wrong = dict.fromkeys(key for kind, key, _ in found if kind != "extra_forbidden")
-            takes = [f"{key} takes {rules[key]}" for key in wrong if key in rules]
-            raise RecipeError(
-                "; ".join(lines), where=where, remedy="; ".join([*takes, f"keys are: {', '.join(rules)}"])
-            ) from error
+            takes = dict.fromkeys(f"{key} takes {rules[key]}" for _, key, _ in found if key in rules)
+            if any(key not in rules for _, key, _ in found):
+                takes[f"keys are: {', '.join(rules)}"] = None
+            raise RecipeError("; ".join(lines), where=where, remedy="; ".join(takes)) from error
 
 
 def _rules(model: type[Data]) -> dict[str, str]:
@@ -129,7 +128,18 @@ def _said(node: dict[str, Any]) -> str:
     bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
     limits = [f"{words} {node[key]}" for key, words in bounds.items() if key in node]
     kind = str(node.get("const", node.get("type", "keys of its own")))
-    return " ".join([{"null": "null", "object": "keys of its own"}.get(kind, kind), *limits])
+    return f"{_KINDS.get(kind, kind)}{' ' * bool(limits)}{' and '.join(limits)}"
+
+
+_KINDS = {
+    "object": "keys of its own",
+    "number": "a number",
+    "integer": "a whole number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "a list",
+}
+"""Types of JSON Schema in a reader's words."""
 
 
 def _key(loc: tuple[int | str, ...], rules: dict[str, str]) -> str:

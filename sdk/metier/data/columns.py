@@ -73,16 +73,22 @@ def map_columns(
     taken = {(t.side, t.field) for t in found.values()}
     if lost := [t for t in known if t.required and (t.side, t.field) not in taken]:
         listed = ", ".join(f"{t.side} {t.field}" for t in lost)
-        wanted = next(iter(_called(synonyms, lost[0])), lost[0].field)
-        free = next((n for n in header if n not in found), None)
         raise DataError(
             f"no column for {listed}; the columns are {', '.join(header)}",
             where=where,
-            remedy=f"name it {wanted}, or say which it is: --columns {shlex.quote(f'{free}={lost[0].field}')}"
-            if free
-            else f"add the column {wanted}",
+            remedy=_remedy(lost, [n for n in header if n not in found], synonyms),
         )
     return found
+
+
+def _remedy(lost: Sequence[Target], free: Sequence[str], synonyms: Mapping[str, Iterable[str]] | None) -> str:
+    """What to do about fields without a column, all of them, given the columns that hold nothing yet."""
+    wanted = [next(iter(_called(synonyms, target)), target.field) for target in lost]
+    it, they = ("it", "it is") if len(lost) == 1 else ("them", "they are")
+    if len(free) < len(lost):
+        return f"add the column{'s' * (len(lost) > 1)} {', '.join(wanted)}"
+    said = ",".join(f"{column}={target.field}" for column, target in zip(free, lost, strict=False))
+    return f"name {it} {', '.join(wanted)}, or say which {they}: --columns {shlex.quote(said)}"
 
 
 def _fields(side: str, schema: JsonSchema) -> list[Target]:

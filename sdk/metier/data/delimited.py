@@ -49,7 +49,6 @@ def read_delimited(path: Path, *, encoding: str | None = None, delimiter: str | 
                 path,
                 line,
                 f"there are {len(cells)} cells where the header has {width}{_other_delimiter(cells, names)}",
-                field=names[len(cells)],
                 remedy="fill the row, or quote the cells that hold line breaks",
             )
         else:
@@ -57,7 +56,6 @@ def read_delimited(path: Path, *, encoding: str | None = None, delimiter: str | 
                 path,
                 line,
                 f"there are {len(cells)} cells where the header has {width}",
-                field=names[-1],
                 remedy="quote the cells that hold the delimiter",
             )
     if not seen:

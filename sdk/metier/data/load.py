@@ -79,13 +79,21 @@ def every_row(
 ) -> Iterator[Sample | BadRow]:
     """Samples and bad rows of a file in its order; `load_samples` without the choice."""
     file = Path(path).expanduser()
-    adapter = None if columns else next((a for a in adapters if file.is_file() and a.accepts(file)), None)
+    adapter = adapter_for(file, adapters, columns)
     if adapter is None:
         rows = read_rows(file, encoding=encoding, sheet=sheet)
         yield from samples_from(rows, task, columns=columns, synonyms=_synonyms(task, adapters))
         return
     for item in adapter.read(file):
         yield check_sample(task, item) if isinstance(item, Sample) else item
+
+
+def adapter_for(
+    path: str | Path, adapters: Sequence[DataAdapter], columns: Mapping[str, str] | None = None
+) -> DataAdapter | None:
+    """The trade's own reader of a file: the first that accepts it; None where columns are given, or none accepts."""
+    file = Path(path).expanduser()
+    return None if columns else next((a for a in adapters if file.is_file() and a.accepts(file)), None)
 
 
 def _synonyms(task: TaskContract, adapters: Sequence[DataAdapter]) -> dict[str, list[str]]:

@@ -15,7 +15,7 @@ from metier.contracts.schema import SCHEMA_VERSION, Data
 from metier.contracts.task import TaskContract
 from metier.data.encoding import detect_encoding
 from metier.data.likeness import NEAR, near_pairs
-from metier.data.load import every_row
+from metier.data.load import adapter_for, every_row
 from metier.data.pii import find_pii
 from metier.data.plain import as_text
 from metier.data.row import Row
@@ -42,6 +42,8 @@ class DataReport(Data):
     """None for formats that are not text."""
     task: str | None = None
     """The task whose samples the rows were judged as; None where they were taken as plain rows."""
+    data_adapter: str | None = None
+    """The trade's reader that took the file; None where its columns were matched with the task's fields."""
     rows: int
     """Good and bad."""
     good_rows: int
@@ -95,6 +97,7 @@ def data_report(
         items = read_rows(file, encoding=encoding, sheet=sheet)
     else:
         items = every_row(task, file, adapters=adapters, columns=columns, encoding=encoding, sheet=sheet)
+    adapter = adapter_for(file, adapters, columns) if task else None
     fields: dict[str, Column] = {}
     doubles, some = Doubles(), Reservoir(NEAR_ROWS)
     bad: list[BadRow] = []
@@ -136,6 +139,7 @@ def data_report(
         format=form,
         encoding=found_encoding,
         task=task.name if task else None,
+        data_adapter=adapter.name if adapter else None,
         rows=good + wrong,
         good_rows=good,
         bad_rows=wrong,
