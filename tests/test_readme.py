@@ -53,7 +53,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_block_but_pictures_says_which_test_runs_it(path: Path) -> None:
     unmarked = [f"{path.name}:{b.line}" for b in blocks(path) if b.kind is None and b.language != "text"]
     assert unmarked == []
-    known = {"tour", "plugin", "install", "quickstart", "make-test"}
+    known = {"tour", "plugin", "install", "quickstart", "trades", "make-test"}
     assert {b.name for b in blocks(path) if b.kind == "test"} == known
 
 

@@ -1,0 +1,61 @@
+"""The fine-tunes that the trades ship, as adapters of one bundle on one base."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from metier.contracts import BaseError
+from metier.data.samples_file import read_samples
+from metier.export.bundling import samples_of
+from metier.plugins import load_plugins
+from metier.runtime import Engine
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+from readme_blocks import blocks, run  # noqa: E402
+
+TRADES = ("adcopy", "npc", "screenplay", "support")
+TOKENS = 24
+"""Of each answer: enough to tell one adapter from another, few enough for seconds."""
+
+
+def test_a_fine_tune_that_a_plugin_ships_is_proved_on_its_trades_own_samples() -> None:
+    tuned = next(f for f in load_plugins().vertical("adcopy").fine_tunes if f.card.name == "describe")
+    assert not (tuned.path / "held_out.jsonl").exists()
+    assert {sample.task for sample in samples_of(tuned, "held_out")} == {"adcopy.describe"}
+    assert len(samples_of(tuned, "train")) == tuned.card.data.samples
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("default_base")
+def test_rows_of_all_four_trades_in_one_batch_say_what_each_says_alone(tmp_path: Path) -> None:
+    from metier.bases import DEFAULT_BASE, resolve
+
+    try:
+        resolve(DEFAULT_BASE)
+    except BaseError as error:
+        pytest.skip(f"the default base cannot be had: {error.what}")
+    (tmp_path / "plugins").symlink_to(ROOT / "plugins")
+    (block,) = [block for block in blocks(ROOT / "README.md") if block.name == "trades"]
+    run(block, tmp_path, METIER_PRECISION="fp32")  # int4 codes take minutes to choose
+    with Engine(tmp_path / "runs/trades", rows=16, max_len=768) as engine:
+        adapters = engine.bundle.manifest.adapters
+        asked = {}
+        for entry in adapters:
+            for task in entry.card.tasks:
+                packaged = load_plugins().task(task.name)[0].samples[task.name].held_out
+                asked[task.name] = next(iter(read_samples(packaged, task=task.name))).input
+        assert {task.partition(".")[0] for task in asked} == set(TRADES)
+
+        def ask(task: str, adapter: str | None = None):
+            return engine.submit(engine.request(task, asked[task], adapter=adapter, max_tokens=TOKENS))
+
+        def said(generation) -> list[int]:
+            generation.result(120)
+            return generation.ids
+
+        alone = {task: said(ask(task)) for task in asked}
+        together = {task: ask(task) for task in asked}
+        assert {task: said(generation) for task, generation in together.items()} == alone
+        assert all(said(ask(task, "base")) != alone[task] for task in ("adcopy.describe", "npc.line", "support.reply"))
