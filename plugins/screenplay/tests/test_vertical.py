@@ -67,9 +67,9 @@ def test_the_choice_taken_is_marked_among_the_choices() -> None:
     )
 
 
-def test_the_packaged_recipes_keep_to_rank_eight() -> None:
+def test_the_packaged_recipes_keep_to_rank_eight_and_one_is_for_all_tasks() -> None:
     assert {r.lora.rank for r in vertical().recipes.values()} == {8}
-    assert set(vertical().recipes) == {t.name for t in vertical().tasks}
+    assert set(vertical().recipes) == {"screenplay", *(t.name for t in vertical().tasks)}
 
 
 def test_a_fine_tune_with_a_broken_card_is_named(tmp_path: Path) -> None:

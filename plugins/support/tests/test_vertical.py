@@ -88,9 +88,9 @@ def test_intents_that_are_none_are_refused(labels: list[str]) -> None:
     assert caught.value.remedy
 
 
-def test_the_packaged_recipes_keep_to_rank_eight() -> None:
+def test_the_packaged_recipes_keep_to_rank_eight_and_one_is_for_all_tasks() -> None:
     assert {recipe.lora.rank for recipe in vertical().recipes.values()} == {8}
-    assert set(vertical().recipes) == {task.name for task in TASKS}
+    assert set(vertical().recipes) == {"support", *(task.name for task in TASKS)}
 
 
 def test_a_fine_tune_with_a_broken_card_is_named(tmp_path: Path) -> None:
