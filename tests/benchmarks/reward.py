@@ -203,7 +203,7 @@ class Story:
         return told
 
     def wrong(self, answer: Any) -> list[str]:
-        from metier.evaluate.check_metrics import run_checks
+        from metier.contracts import run_checks
 
         found = run_checks(self.checks, answer.input, answer.output)
         return [f"{name}: {finding.message}" for name, findings in found.items() for finding in findings]
@@ -211,7 +211,7 @@ class Story:
     def figures(self, answers: list[Any], model: Any) -> dict[str, Any]:
         from sacrebleu.metrics import CHRF
 
-        from metier.evaluate.check_metrics import run_checks
+        from metier.contracts import run_checks
 
         references: dict[str, list[str]] = {}
         for s in self.all_held_out:
@@ -252,18 +252,50 @@ def distinct_bigrams(texts: list[str]) -> float:
 
 
 def show(report: dict[str, Any]) -> None:
-    """The report as text."""
-    held = report["reward_model"]["held_out"]
-    print(f"reward model: {held['accuracy']:.1%} of {held['pairs']} held-out pairs, ECE {held['ece']:.3f},", end=" ")
-    print(f"Brier {held['brier']:.3f}")
-    for name, stage in report["stages"].items():
-        drawn, greedy = stage["drawn"], stage["greedy"]
-        print(
-            f"{name:5} reward by rule: drawn {drawn['reward_by_rule']:.3f}, greedy {greedy['reward_by_rule']:.3f};",
-            end=" ",
-        )
-        print(f"model {drawn['reward_model']:+.2f}; KL to SFT {stage.get('kl_to_sft', '-')};", end=" ")
-        print(f"perplexity {stage['general_perplexity']}; passes {greedy['passes']}; {greedy['not_rewarded']}")
+    """The report as Markdown."""
+    held, ppo = report["reward_model"]["held_out"], report["ppo"]
+    print(
+        f"Reward model: {report['reward_model']['pairs']} pairs; right on {held['accuracy']:.0%} of {held['pairs']}",
+        end="",
+    )
+    print(f" held-out pairs, calibration error {held['ece']:.2f}, Brier score {held['brier']:.3f} (a coin has 0.25).\n")
+    print(
+        f"PPO: {len(ppo['score'])} updates of {ppo['settings']['rollouts']} answers in {ppo['seconds']:.0f} s;", end=" "
+    )
+    print(f"reward by update {ppo['score']}, KL {ppo['kl']}, graph against torch at most {ppo['drift']:.3f} nats.\n")
+    stages = report["stages"]
+
+    def both(stage: Any, *path: str, form: str) -> str:
+        found = [stage[way] for way in ("drawn", "greedy")]
+        for key in path:
+            found = [one[key] for one in found]
+        return " / ".join(form.format(one) for one in found)
+
+    rows: list[tuple[str, Any]] = [
+        ("reward by rule, drawn / greedy", lambda s: both(s, "reward_by_rule", form="{:.3f}")),
+        ("reward model, drawn / greedy", lambda s: both(s, "reward_model", form="{:+.2f}")),
+        *(
+            (f"passes {name}, drawn / greedy", lambda s, name=name: both(s, "passes", name, form="{:.0%}"))
+            for name in stages["sft"]["greedy"]["passes"]
+        ),
+        ("KL to the fine-tune, nats an answer", lambda s: f"{s['kl_to_sft']:.2f}" if "kl_to_sft" in s else "–"),
+        ("perplexity of general text, en / zh", lambda s: " / ".join(map(str, s["general_perplexity"].values()))),
+        ("not rewarded: chrF", lambda s: s["greedy"]["not_rewarded"]["chrf"]),
+        ("not rewarded: characters", lambda s: s["greedy"]["not_rewarded"]["characters"]),
+        ("not rewarded: answers with brackets", lambda s: f"{s['greedy']['not_rewarded']['with_brackets']:.0%}"),
+        ("not rewarded: distinct answers", lambda s: f"{s['greedy']['not_rewarded']['distinct_answers']:.0%}"),
+        ("not rewarded: commonest opening", lambda s: f"{s['greedy']['not_rewarded']['commonest_opening']:.0%}"),
+        ("not rewarded: distinct bigrams", lambda s: s["greedy"]["not_rewarded"]["distinct_bigrams"]),
+        ("not rewarded: nats a token under the base", lambda s: s["greedy"]["base_nats_per_token"]),
+    ]  # fmt: skip
+    print("| held-out inputs | " + " | ".join(stages) + " |\n|---" * 1 + "|---" * len(stages) + "|")
+    for name, cell in rows:
+        print(f"| {name} | " + " | ".join(str(cell(stage)) for stage in stages.values()) + " |")
+    for index, asked in enumerate(sample["input"] for sample in stages["sft"]["samples"]):
+        print(f"\n**{asked}**\n")
+        for stage, found in stages.items():
+            sample = found["samples"][index]
+            print(f"- {stage}: {sample['text']}" + (f" *({'; '.join(sample['wrong'])})*" if sample["wrong"] else ""))
 
 
 def say(text: str) -> None:
