@@ -1,19 +1,25 @@
 """Many adapters in one batch: this runtime's engine against itself without them, and against other runtimes.
 
-    python tests/benchmarks/serving.py [--json] [--base smollm2-135m] [--rank 8] [--tokens 32] [--repeat 5]
+    python tests/benchmarks/serving.py [--json] [--base smollm2-135m] [--rank 8] [--tokens 64] [--repeat 5]
+        [--llama PYTHON --gguf FILE]
 
 All systems run interleaved in one process, each after a short run of its own that does not count: a session's idle
 threads spin for a while, and would slow the next one's first steps. Figures are medians over rounds; `best` is the
 best round, which other work on the machine disturbs least. `each` is a
 different adapter per row, `one` the same for all, `merged` the graph without slots, which is what a merged adapter
-runs as. Engine figures count the whole request, prompt included; `steps` are the decoder's alone.
+runs as. Engine figures count the whole request, prompt included; `steps` are the decoder's alone. llama.cpp runs in
+an interpreter of its own that has llama-cpp-python, on the base as GGUF Q4 and without any LoRA: it does not batch
+requests whose LoRA differ, and a LoRA would only make it slower.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -37,10 +43,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--base", default="smollm2-135m")
     parser.add_argument("--rank", type=int, default=8)
-    parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
     parser.add_argument("--skip-baselines", action="store_true")
+    parser.add_argument("--llama", help="a Python that has llama-cpp-python")
+    parser.add_argument("--gguf", help="the base as GGUF Q4, for --llama")
     parser.add_argument("--steps-only", action="store_true", help="no whole requests: a minute, for a busy machine")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -159,9 +167,10 @@ def measure_requests(
                 systems[name, 8] = make(slotted, ids, options.tokens)
             except ImportError as error:
                 skipped[name] = str(error)
-        skipped["llama-cpp-python"] = (
-            "not installed" if not installed("llama_cpp") else "takes one LoRA set per context"
-        )
+        if options.llama and options.gguf:
+            systems["llama-cpp-python, in turn, no LoRA", 8] = llama_run(options, ids)
+        else:
+            skipped["llama-cpp-python"] = "no --llama and --gguf were given"
     times: dict[tuple[str, int], list[float]] = {key: [] for key in systems}
     firsts: dict[tuple[str, int], list[float]] = {key: [] for key in systems}
     for round_ in range(options.repeat + 1):  # the first round warms up and does not count
@@ -265,16 +274,43 @@ def genai_run(bundle: Any, ids: list[int], tokens: int) -> Run:
     return run
 
 
+LLAMA = """
+import json, sys, time
+from llama_cpp import Llama
+gguf, ids, tokens = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
+threads = int(sys.argv[4])
+model = Llama(gguf, n_ctx=len(ids) + tokens + 8, n_threads=threads, n_threads_batch=threads, verbose=False)
+for _ in sys.stdin:
+    start, firsts = time.perf_counter(), []
+    for number in range(8):
+        model.reset()
+        for made, token in enumerate(model.generate(ids, temp=0.0, reset=True), 1):
+            if made == 1:
+                firsts.append(time.perf_counter() - start)
+            if made == tokens:
+                break
+    print(json.dumps([time.perf_counter() - start, firsts]), flush=True)
+"""
+
+
+def llama_run(options: Any, ids: list[int]) -> Run:
+    """llama.cpp on the base without a LoRA, eight requests one after the other; it idles while the others run."""
+    command = [options.llama, "-c", LLAMA, options.gguf, json.dumps(ids), str(options.tokens), str(os.cpu_count())]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin and process.stdout
+    atexit.register(process.stdin.close)  # ends its loop
+
+    def run() -> tuple[float, list[float]]:
+        print(file=process.stdin, flush=True)
+        taken, firsts = json.loads(process.stdout.readline())
+        return taken, firsts
+
+    return run
+
+
 def percentiles(seconds: list[float]) -> dict[str, int] | None:
     """p50 and p95 in milliseconds."""
     return {f"p{q}": round(float(np.percentile(seconds, q)) * 1e3) for q in (50, 95)} if seconds else None
-
-
-def installed(name: str) -> bool:
-    """Whether a library can be imported."""
-    from importlib.util import find_spec
-
-    return find_spec(name) is not None
 
 
 if __name__ == "__main__":
