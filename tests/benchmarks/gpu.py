@@ -4,7 +4,10 @@
 
 For each: decode steps per second of the plain graph, one adapter for all rows, and a different one per row; the share
 of the memory-bandwidth limit (bytes of weights and KV that a step must read, over the device's measured copy rate);
-CUDA graph on and off for the plain graph; and which provider really ran each node, from ONNX Runtime's own profile.
+CUDA graph on and off, for the plain graph and for a different adapter per row; and which provider really ran each
+node, from ONNX Runtime's own profile. The engine itself captures no CUDA graph yet: whether one is worth it, and
+whether the graph's few nodes on the CPU allow one, is what this is to find out. Nothing here has run on a GPU so far;
+what its fixed shapes compute is tested on the CPU (tests/runtime/test_decoder.py).
 Without a CUDA device it prints why it skipped, and ends well. Weights of the 8B model are random: speed does not
 depend on them; it takes some 40 GB of memory and disk to build.
 """
@@ -96,7 +99,10 @@ def one_model(base: str, folder: Path, precision: str, options: Any) -> dict[str
         if rate:
             row["share_of_bandwidth_limit"] = round((size + kv) / rate / seconds, 3)
         row["retention_each"] = round(row["each"]["tokens_per_second"] / row["plain"]["tokens_per_second"], 3)
-        row["cuda_graph"] = cuda_graph(plain, batch)
+        row["cuda_graph_step_ms"] = {
+            "plain": cuda_graph(plain, batch),
+            "each": cuda_graph(slotted, batch, options.rank),
+        }
         rows.append(row)
     return {"weights_bytes": size, "copy_bytes_per_second": rate, "batches": rows, "providers": providers(slotted)}
 
@@ -119,57 +125,67 @@ def steps(opened: Any, graph: Any, batch: int, slots: Any, wear: Any) -> dict[st
     return {"step_ms": round(median * 1e3, 3), "tokens_per_second": round(batch / median, 1)}
 
 
-def cuda_graph(bundle: Any, batch: int) -> dict[str, Any]:
-    """Steps of the plain graph with fixed shapes and addresses, captured as a CUDA graph and not."""
+def cuda_graph(bundle: Any, batch: int, rank: int = 0) -> dict[str, Any]:
+    """Milliseconds of a step with fixed shapes and addresses, captured as a CUDA graph and not; or why it failed."""
     import onnxruntime as ort
 
-    graph = bundle.manifest.graph
     found: dict[str, Any] = {}
-    for captured in (False, True):
-        options = ort.SessionOptions()
+    for name, captured in (("off", "0"), ("on", "1")):
+        options, run = ort.SessionOptions(), ort.RunOptions()
         options.log_severity_level = 4
-        provider = ("CUDAExecutionProvider", {"enable_cuda_graph": "1" if captured else "0"})
+        run.add_run_config_entry("gpu_graph_id", "1" if captured == "1" else "-1")  # -1: run as ever
+        provider = ("CUDAExecutionProvider", {"enable_cuda_graph": captured})
         try:
-            session = ort.InferenceSession(str(bundle.path / graph.file), options, providers=[provider])
-            binding = session.io_binding()
-            keep = bind_fixed(session, binding, graph, batch)
-            for _ in range(4):
-                session.run_with_iobinding(binding)
+            session = ort.InferenceSession(str(bundle.path / bundle.manifest.graph.file), options, providers=[provider])
+            binding, keep = bind_fixed(session, bundle.manifest, batch, "cuda", rank)
+            for _ in range(4):  # the first runs allocate, the next is captured
+                session.run_with_iobinding(binding, run)
             taken = []
             for _ in range(32):
                 start = time.perf_counter()
-                session.run_with_iobinding(binding)
+                session.run_with_iobinding(binding, run)
                 binding.synchronize_outputs()
                 taken.append(time.perf_counter() - start)
             del keep
-            found["on" if captured else "off"] = round(statistics.median(taken) * 1e3, 3)
+            found[name] = round(statistics.median(taken) * 1e3, 3)
         except Exception as error:  # onnxruntime raises its own; the reason is the result
-            found["on" if captured else "off"] = str(error).splitlines()[0]
-    return {"step_ms": found}
+            found[name] = str(error).splitlines()[0]
+    return found
 
 
-def bind_fixed(session: Any, binding: Any, graph: Any, batch: int) -> list[Any]:
-    """Every input and output on the device, past and present the same buffer."""
+def bind_fixed(session: Any, manifest: Any, batch: int, device: str, rank: int = 0) -> tuple[Any, list[Any]]:
+    """(A binding of the last step that CONTEXT tokens allow, what it points to); the logits' value is the third.
+
+    Every input and output has its own place on the device, the mask its full width, past and present one buffer; with
+    a rank, each row has its own LoRA, of random numbers. So nothing moves between steps, which a CUDA graph needs.
+    """
     import onnxruntime as ort
 
-    del session
+    graph, binding = manifest.graph, session.io_binding()
     dtype = np.float16 if graph.io_dtype == "float16" else np.float32
+    random = np.random.default_rng(0)
     make = ort.OrtValue.ortvalue_from_numpy
     keep = [
-        make(np.full((batch, 1), 5, np.int64), "cuda", 0),
-        make(np.ones((batch, CONTEXT), np.int64), "cuda", 0),
-        make(np.zeros((batch, 1, graph.vocab_size), dtype), "cuda", 0),
+        make(np.full((batch, 1), 5, np.int64), device, 0),
+        make(np.ones((batch, CONTEXT), np.int64), device, 0),
+        make(np.zeros((batch, 1, graph.vocab_size), dtype), device, 0),
     ]
     binding.bind_ortvalue_input(graph.input_ids, keep[0])
     binding.bind_ortvalue_input(graph.attention_mask, keep[1])
     binding.bind_ortvalue_output(graph.logits, keep[2])
     for layer in range(graph.layers):
         for past, present in ((graph.past_key, graph.present_key), (graph.past_value, graph.present_value)):
-            value = make(np.zeros((batch, graph.kv_heads, CONTEXT, graph.head_dim), dtype), "cuda", 0)
+            value = make(np.zeros((batch, graph.kv_heads, CONTEXT, graph.head_dim), dtype), device, 0)
             binding.bind_ortvalue_input(past % layer, value)
             binding.bind_ortvalue_output(present % layer, value)
             keep.append(value)
-    return keep
+    for slot in manifest.slots if rank else ():
+        width = rank * len(slot.parts)
+        for name, shape in ((slot.a, (slot.in_features, width)), (slot.b, (width, slot.out_features))):
+            array = random.standard_normal((batch, *shape), np.float32) * 0.02
+            keep.append(make(array.astype(slot.dtype), device, 0))
+            binding.bind_ortvalue_input(name, keep[-1])
+    return binding, keep
 
 
 def providers(bundle: Any) -> dict[str, int]:

@@ -6,6 +6,7 @@ that stay bound; a row that changes is written in place. It knows arrays and bin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -103,15 +104,18 @@ class AdapterRows:
         # A little room is kept, so that one request of a higher rank does not mean new buffers twice.
         if all(rank <= self._ranks[a] <= 2 * rank for a, rank in needed.items()):
             return
-        rows = len(self._worn)
+        self._ranks, rows = needed, len(self._worn)
+        shapes: dict[str, tuple[int, int, int]] = {}
         for slot in self.slots:
-            rank = needed[slot.a]
-            if rank == self._ranks[slot.a]:
-                continue
-            width = len(slot.parts) * rank
-            self._stack[slot.a] = np.zeros((rows, slot.in_features, width), slot.dtype)
-            self._stack[slot.b] = np.zeros((rows, width, slot.out_features), slot.dtype)
-            self._ranks[slot.a] = rank
+            width = len(slot.parts) * needed[slot.a]
+            shapes[slot.a] = rows, slot.in_features, width
+            shapes[slot.b] = rows, width, slot.out_features
+        # One block, large enough for the system's huge pages: a step reads all of it, from end to end.
+        block = np.zeros(sum(map(math.prod, shapes.values())), self.slots[0].dtype)
+        start = 0
+        for name, shape in shapes.items():
+            end = start + math.prod(shape)
+            self._stack[name], start = block[start:end].reshape(shape), end
         self._held = [_STALE] * rows
         self._version += 1
 
