@@ -13,6 +13,7 @@ from metier.contracts import (
     Provenance,
     Recipe,
     RecipeError,
+    ReplyFormat,
     Sample,
     SampleSet,
     TaskContract,
@@ -180,3 +181,26 @@ def test_every_error_has_an_exit_code_of_its_own_and_says_what_where_and_what_ne
     codes = [child.exit_code for child in children if child.__module__ == "metier.contracts.errors"]
     assert len(set(codes)) == len(codes) and min(codes) >= 2
     assert str(MetierError("it broke", where="a.csv:3", remedy="mend it")) == "a.csv:3: it broke\n  → mend it"
+
+
+def test_a_mistyped_optional_field_is_asked_about_and_a_foreign_one_is_let_through() -> None:
+    class Draft(BaseModel):
+        text: str
+        max_chars: int | None = None
+
+    task = contract(input=Draft)
+    with pytest.raises(ContractError, match="there is no field max_char, did you mean max_chars"):
+        task.check_input({"text": "a", "max_char": 9})
+    assert task.check_input({"text": "a", "source_id": 7})
+    closed = contract(input=type("Closed", (Draft,), {"model_config": {"extra": "forbid"}}))
+    with pytest.raises(ContractError, match=r"'max_char' was unexpected.*did you mean max_chars"):
+        closed.check_input({"text": "a", "max_char": 9})
+    opened = contract(input=type("Opened", (Draft,), {"model_config": {"extra": "allow"}}))
+    assert opened.check_input({"text": "a", "max_char": 9})
+
+
+def test_a_mistyped_reply_format_is_asked_about_and_a_trade_s_own_may_be_named_so() -> None:
+    with pytest.raises(ValidationError, match="there is no reply format 'jsn', did you mean json"):
+        contract(reply="jsn")
+    assert contract(reply=ReplyFormat(name="tex")).reply.name == "tex"
+    assert contract(reply="fountain").reply.name == "fountain"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from metier import Base, Bridge, Image, Mesh, Speech, TaskContract, fit, prompt
+from metier import Base, Bridge, Image, Mesh, Speech, TaskContract, TaskKind, fit, prompt
 from metier.contracts import FitReport, Modality, Terms, Verdict, terms_of
 from metier.contracts.fit import FitFinding
 
@@ -205,3 +205,21 @@ def test_fresh_facts_need_search_or_a_late_cut_off() -> None:
 
 def test_a_base_without_a_chat_template_warns() -> None:
     assert "instruct version" in str(one(fit(task(), base(chat_template=False)), "chat template", "warn").remedy)
+
+
+def test_an_encoder_fits_what_a_head_can_answer_and_nothing_that_must_be_written() -> None:
+    encoder = base(generative=False, chat_template=False)
+    written = one(fit(task(), encoder, token_lengths=[10]), "output", "fail")
+    assert "does not write" in written.reason
+    sorted_ = task().model_copy(update={"kind": TaskKind.CLASSIFY})
+    report = fit(sorted_, encoder, token_lengths=[10])
+    assert report.verdict is Verdict.OK
+    assert any("a head on it can classify" in finding.reason for finding in report.findings)
+
+
+def test_the_licence_of_what_is_learnt_from_counts_as_the_base_s_does() -> None:
+    assert fit(task(), base(), token_lengths=[10], samples_licence="CC0-1.0").verdict is Verdict.OK
+    report = fit(task(), base(), token_lengths=[10], samples_licence="CC-BY-NC-4.0")
+    (found,) = [f for f in report.findings if f.aspect == "licence" and f.verdict is Verdict.FAIL]
+    assert found.reason.startswith("samples of a.b: licence CC-BY-NC-4.0, non-commercial only")
+    assert str(found.remedy).startswith("take samples for commercial use, such as under CC0-1.0")

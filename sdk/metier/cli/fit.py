@@ -55,6 +55,7 @@ def fit(
         card,
         registry.bridges.values(),
         token_lengths=lengths,
+        samples_licence=vertical.samples[task].licence if data is None and task in vertical.samples else None,
         use=use,
         facts_until=facts_until.date() if facts_until else None,
         search=search,

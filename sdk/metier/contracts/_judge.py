@@ -157,7 +157,7 @@ _LICENCES: dict[Terms, tuple[dict[Use, Verdict], str, str | None]] = {
     Terms.SHARE_ALIKE: (
         {"commercial": Verdict.WARN},
         "share-alike: what is made from it and handed on must carry the same licence",
-        "ship the fine-tune and bundle under that licence, or take a permissive base",
+        "ship the fine-tune and bundle under that licence, or take {other} under a permissive one",
     ),
     Terms.CUSTOM: (
         {"commercial": Verdict.WARN, "internal": Verdict.WARN, "research": Verdict.WARN},
@@ -172,25 +172,35 @@ _LICENCES: dict[Terms, tuple[dict[Use, Verdict], str, str | None]] = {
     Terms.NO_DERIVATIVES: (
         {"commercial": Verdict.FAIL, "internal": Verdict.WARN, "research": Verdict.WARN},
         "no derivatives: a fine-tune of it may not be handed on",
-        "take a base whose licence allows derivatives, such as Apache-2.0 or MIT",
+        "take {other} whose licence allows derivatives, such as {such}",
     ),
     Terms.NON_COMMERCIAL: (
         {"commercial": Verdict.FAIL, "internal": Verdict.FAIL},
         "non-commercial only",
-        "take a base that allows commercial use, such as one under Apache-2.0 or MIT, or buy a licence",
+        "take {other} for commercial use, such as under {such}, or buy a licence",
     ),
 }
 
 
 def judge_licence(what: str, licence: str | None, use: Use) -> FitFinding:
+    """`what` begins with what it is: base, bridge or samples."""
     by_use, said, remedy = _LICENCES[terms_of(licence)]
+    other, such = _OTHER[what.split()[0]]
     verdict = by_use.get(use, Verdict.OK)
     return FitFinding(
         aspect="licence",
         verdict=verdict,
         reason=f"{what}: licence {licence or '(none given)'}, {said}; the use is {use}",
-        remedy=remedy if verdict is not Verdict.OK else None,
+        remedy=remedy.format(other=other, such=such) if remedy and verdict is not Verdict.OK else None,
     )
+
+
+_OTHER = {
+    "base": ("a base", "Apache-2.0 or MIT"),
+    "bridge": ("a bridge", "Apache-2.0 or MIT"),
+    "samples": ("samples", "CC0-1.0 or CC-BY-4.0"),
+}
+"""What else could be taken in its place, and under which licences."""
 
 
 def judge_knowledge(task: TaskContract, base: Base, facts_until: date | None, search: bool) -> FitFinding:

@@ -35,6 +35,7 @@ def fit(
     bridges: Iterable[Bridge] = (),
     *,
     token_lengths: Sequence[int] | None = None,
+    samples_licence: str | None = None,
     use: Use = "commercial",
     languages: Sequence[str] | None = None,
     facts_until: date | None = None,
@@ -45,6 +46,7 @@ def fit(
     Args:
         bridges: those at hand; one with `run=None` is known by its card and must be installed first.
         token_lengths: tokens of prompt and reply together, per sample, counted with the base's tokenizer.
+        samples_licence: of what it will learn from; None where that is not known yet.
         use: what the result is for, against the licences.
         languages: those that matter; the task's own where None or empty.
         facts_until: the day up to which answers need facts, for a task with `fresh_facts`; today's where None.
@@ -78,6 +80,8 @@ def fit(
     lengths = lengths_of(token_lengths)
     findings.append(judge_context(task, base, lengths))
     findings.append(judge_licence(f"base {base.id}", base.licence, use))
+    if samples_licence is not None:
+        findings.append(judge_licence(f"samples of {task.name}", samples_licence, use))
     findings += [judge_licence(f"bridge {bridge.name}", bridge.licence, use) for bridge in used.values()]
     findings.append(judge_knowledge(task, base, facts_until, search))
     if not base.generative:

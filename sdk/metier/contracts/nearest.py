@@ -6,13 +6,13 @@ import difflib
 from collections.abc import Iterable
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name closest to `name`, or to its last dotted part; None when nothing is near."""
+def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The known name closest to `name`, or to its last dotted part; None when nothing is as like it (0 to 1)."""
     names = list(known)
-    if found := difflib.get_close_matches(name, names, n=1):
+    if found := difflib.get_close_matches(name, names, n=1, cutoff=likeness):
         return found[0]
     last = name.rsplit(".", 1)[-1]
-    for candidate in difflib.get_close_matches(last, [n.rsplit(".", 1)[-1] for n in names], n=1):
+    for candidate in difflib.get_close_matches(last, [n.rsplit(".", 1)[-1] for n in names], n=1, cutoff=likeness):
         return next(n for n in names if n.rsplit(".", 1)[-1] == candidate)
     return None
 

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from metier.contracts.errors import ContractError
 from metier.contracts.modality import Modality, modalities_of
+from metier.contracts.nearest import nearest
 from metier.contracts.reading import readings
 from metier.contracts.sample import Sample, Value
 from metier.contracts.schema import SCHEMA_VERSION, Data, JsonSchema, TypeSchema, narrowed, problems, resolve
@@ -58,15 +59,28 @@ class ReplyFormat(Data):
     `text`: the output's single string field, as it is. `json`: the output as JSON, decoded under its schema.
     `label`: the output's single enum field, decoded as one of its values. `spans`: one `label: text` line per span
     of the output's `spans` list. Any other name is a trade format of a plugin's, whose text is the output's single
-    string field, optionally decoded under `grammar` (Lark, llguidance dialect).
+    string field, optionally decoded under `grammar`: Lark in llguidance's dialect, as a Jinja template over the
+    input's fields, so that a reply can be held to names that come with the input (`{{ name|regex }}`).
     """
 
     name: str = "text"
     grammar: str | None = None
 
 
+_REPLIES = ("text", "json", "label", "spans")
+_SLIP = 0.8
+"""Likeness from which an unknown name is taken for a known one mistyped: `jsn`, `max_char`, not `title_id`."""
+
+
 def _format(value: Any) -> Any:
-    return ReplyFormat(name=value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    if value not in _REPLIES and (near := nearest(value.lower(), _REPLIES, _SLIP)):
+        raise ValueError(
+            f"there is no reply format {value!r}, did you mean {near}? For one of the trade's own write"
+            f" ReplyFormat(name={value!r})"
+        )
+    return ReplyFormat(name=value)
 
 
 TASK_NAME = r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$"
@@ -194,10 +208,13 @@ class TaskContract(Data):
         return sample
 
     def _checked(self, side: str, schema: JsonSchema, value: Any, where: str | None) -> Value:
-        if found := problems(schema, value):
-            listed = "; ".join(f"{p.field or side}: {p.reason}" for p in found[:5])
+        found, slips = problems(schema, value), _slips(schema, value)
+        if found or slips:
+            listed = [f"{p.field or side}: {p.reason}" for p in found[:5]]
+            # An open schema takes any field, so that a mistyped one would count for nothing and say nothing.
+            asked = [f"there is no field {name}, did you mean {near}?" for name, near in slips.items()]
             raise ContractError(
-                f"{side} does not satisfy {self.name}: {listed}",
+                f"{side} does not satisfy {self.name}: {'; '.join([*listed, *asked])}",
                 where=where,
                 remedy=f"the {side}'s fields are: {', '.join(_fields(schema))}",
             )
@@ -210,6 +227,15 @@ class TaskContract(Data):
                 remedy="repair the text: it was cut within an emoji, or decoded wrongly",
             ) from error
         return value  # type: ignore[no-any-return]
+
+
+def _slips(schema: JsonSchema, value: Any) -> dict[str, str]:
+    """Names in a value that are no fields, but nearly one that is not there; none where extra fields are foreseen."""
+    known = _fields(schema)
+    if not isinstance(value, dict) or resolve(schema, schema).get("additionalProperties") not in {None, False}:
+        return {}
+    absent = [name for name in known if name not in value]
+    return {name: near for name in value if name not in known and (near := nearest(str(name), absent, _SLIP))}
 
 
 def _fields(schema: JsonSchema) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from metier.contracts.errors import MetierError, PluginError
 from metier.contracts.nearest import did_you_mean
 from metier.contracts.vertical import Vertical
 from metier.plugins import hookspecs
+from metier.plugins._plainly import said_plainly
 from metier.plugins.base_source import BaseSource
 from metier.plugins.command import CORE_COMMANDS, Command
 from metier.plugins.metric import Metric
@@ -78,8 +79,7 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, MetierError):
         return str(error).replace("\n", " ")
     if isinstance(error, ValidationError):
-        found = [f"{'.'.join(map(str, e['loc'])) or error.title}: {e['msg']}" for e in error.errors()[:3]]
-        return f"{error.title} is not valid: {'; '.join(found)}"
+        return said_plainly(error)
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"the module {error.name} is not installed ({_where(error)})"
     said = " ".join(str(error).split())
