@@ -103,3 +103,63 @@ def test_running_a_bundle_loads_neither_torch_nor_transformers(tiny_bundle: Path
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() in {"good", "bad mood", "sad"}
+
+
+def test_a_json_file_holds_one_input_or_an_array_of_them(tiny_bundle: Path, metier: Runner, tmp_path: Path) -> None:
+    inputs = [{"facts": "rain"}, {"facts": "雨 🌧"}]
+    (tmp_path / "one.json").write_text(json.dumps(inputs[0], indent=2))
+    (tmp_path / "many.json").write_text(json.dumps(inputs, indent=2, ensure_ascii=False), "utf-8")
+    one, many = (metier("run", tiny_bundle, "--task", "tiny.item", "--input", f"{n}.json") for n in ("one", "many"))
+    assert one.returncode == many.returncode == 0, one.stderr + many.stderr
+    assert len(one.stdout.splitlines()) == 1
+    assert many.stdout.splitlines()[0] == one.stdout.strip() and len(many.stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{\n  "facts": rain\n}', "in.json:2: the file is not JSON"),
+        ('[{"facts": "x"}, 3]', "in.json[2]: the item holds a int, not an object"),
+        ('[{"facts": "x"}, {"fact": "y"}]', "in.json[2]: input does not satisfy tiny.item"),
+    ],
+)
+def test_what_is_wrong_in_a_json_file_is_placed(
+    text: str, said: str, tiny_bundle: Path, metier: Runner, tmp_path: Path
+) -> None:
+    (tmp_path / "in.json").write_text(text)
+    done = metier("run", tiny_bundle, "--task", "tiny.item", "--input", "in.json")
+    assert done.returncode == errors.DataError.exit_code
+    assert said in done.stderr
+
+
+@pytest.fixture(scope="module")
+def copywriter(tiny_bundle_of: Callable[..., Path]) -> Path:
+    """A tiny random model in a bundle that knows `adcopy.describe`, whose plugin is installed."""
+    from metier.contracts import Sample
+    from metier.plugins import load_plugins
+
+    contract = load_plugins().task("adcopy.describe")[1].model_copy(update={"max_reply_tokens": 24})
+    sample = Sample(task=contract.name, input={"facts": "name[Mug]"}, output={"text": "A mug."})
+    return tiny_bundle_of([contract], [sample])
+
+
+def test_checked_answers_say_what_the_installed_plugin_finds(copywriter: Path, metier: Runner, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"facts": "name[Mug]"}\n{"facts": "name[Lamp], price[9]"}\n')
+    done = metier("run", copywriter, "--input", "in.jsonl", "--check", "--retries", "1")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    for row in rows:
+        assert list(row) == ["output", "passed", "findings", "attempts", "adapter", "finish_reason"]
+        assert row["attempts"] == 2 and row["passed"] is False  # random letters state no fact
+        assert row["findings"]["facts_stated"][0]["message"]
+    one = metier("run", copywriter, "--input-text", "name[Mug]", "--check", "--retries", "1")
+    assert one.stdout.strip() == rows[0]["output"]["text"].strip()
+    assert "the best of 2 tries: the checks found" in one.stderr and "facts_stated: " in one.stderr
+
+
+def test_checks_that_no_plugin_brings_are_missed_before_the_model_loads(tiny_bundle: Path, metier: Runner) -> None:
+    done = metier("run", tiny_bundle, "--task", "tiny.mood", "--input-text", "x", "--check")
+    assert done.returncode == errors.UsageError.exit_code
+    assert "no installed plugin brings the trade tiny" in done.stderr
+    alone = metier("run", tiny_bundle, "--task", "tiny.mood", "--input-text", "x", "--retries", "1")
+    assert "--retries needs --check" in alone.stderr

@@ -6,10 +6,11 @@ from pydantic import BaseModel
 from sacrebleu.metrics import BLEU, CHRF
 
 from metier.contracts import Check, Finding, PluginError, TaskContract, UsageError, prompt
+from metier.contracts.check import run_checks
 from metier.evaluate import agreement_metrics as agreement
 from metier.evaluate import overlap_metrics as overlap
 from metier.evaluate.cases import Case
-from metier.evaluate.check_metrics import check_measures, run_checks
+from metier.evaluate.check_metrics import check_measures
 from metier.evaluate.choose import choose_measures
 from metier.evaluate.measures import Measure, from_plugin
 from metier.evaluate.results import Answer

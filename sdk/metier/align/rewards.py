@@ -1,6 +1,7 @@
 """What an answer is worth: by rule from a trade's checks, by a reward model, or a weighted sum of both.
 
-The checks run through `evaluate.run_checks`, which metrics use too: one implementation of what is wrong with an answer.
+The checks run through `contracts.run_checks`, as metrics and guards do: one implementation of what is wrong with an
+answer.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from metier.align.reward_model import RewardModel
 from metier.contracts import Check, ContractError, TaskContract, Value
-from metier.evaluate.check_metrics import run_checks
+from metier.contracts.check import run_checks
 from metier.runtime.reply import decode_reply
 
 

@@ -10,16 +10,23 @@ import typer
 from metier.cli.options import Json, PrecisionOption
 from metier.cli.progress import progress
 from metier.cli.screen import emit_json, say
+from metier.contracts import FineTune, UsageError
 from metier.contracts.bundle import Target
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `metier adapt` wrote.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN…", help="Folder that `metier adapt` wrote, or a trade: the fine-tunes it ships."),
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="Folder of the bundle.")],
     precision: PrecisionOption = "int4",
     target: Annotated[Target, typer.Option(help="What it will run on; cuda can be built without a GPU.")] = "cpu",
     slots: Annotated[
-        bool, typer.Option("--slots", help="Leave the base whole and RUN an adapter; `metier bundle add` adds more.")
+        bool,
+        typer.Option(
+            "--slots", help="Leave the base whole and RUN an adapter, as for several; `bundle add` adds more."
+        ),
     ] = False,
     inputs: Annotated[
         bool, typer.Option("--inputs", help="With --slots: also a variant with plain inputs, for onnxruntime-web.")
@@ -27,18 +34,17 @@ def export(
     json: Json = False,
 ) -> None:
     """Export a fine-tune as an ONNX bundle. Its parity with torch is proved; one that fails is not written."""
-    from metier.bases import load_finetune
     from metier.export import export as export_bundle
     from metier.export import export_slots
 
-    finetune = load_finetune(run)
+    finetunes = [finetune for run in runs for finetune in _fine_tunes(run)]
     with progress(json) as tick:
-        if slots:
+        if slots or len(finetunes) > 1:
             bundle = export_slots(
-                [finetune], out, precision=precision, target=target, inputs_variant=inputs, progress=tick
+                finetunes, out, precision=precision, target=target, inputs_variant=inputs, progress=tick
             )
         else:
-            bundle = export_bundle(finetune, out, precision=precision, target=target, progress=tick)
+            bundle = export_bundle(finetunes[0], out, precision=precision, target=target, progress=tick)
     if json:
         return emit_json(bundle.manifest)
     size = sum(entry.size for entry in bundle.manifest.files.values())
@@ -46,3 +52,16 @@ def export(
     proved = f", the same most likely token as torch at {parity.top1_agreement:.1%} of positions" if parity else ""
     say(f"{bundle.path}: {precision}, {size / 1e6:.0f} MB{proved}")
     return say(f"next: metier run {out} --input-text '…'")
+
+
+def _fine_tunes(run: str) -> list[FineTune]:
+    """The fine-tune in a folder, or those that an installed trade of that name ships."""
+    from metier.bases import load_finetune
+    from metier.plugins import load_plugins
+
+    vertical = None if Path(run).exists() else load_plugins().verticals.get(run)
+    if vertical is None:
+        return [load_finetune(run)]
+    if not vertical.fine_tunes:
+        raise UsageError(f"{run} ships no fine-tune", remedy=f"metier adapt {run} --out runs/{run}, then export that")
+    return [load_finetune(finetune.path) for finetune in vertical.fine_tunes]

@@ -1,4 +1,4 @@
-"""Task inputs in, answers out: JSON lines, checked before anything heavy loads, written whole or not at all."""
+"""Task inputs in, answers out: JSON or JSON Lines, checked before anything heavy loads, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from metier.contracts import ContractError, DataError, TaskContract, UsageError, Value
 
@@ -18,37 +18,58 @@ STANDARD = Path("-")
 
 
 def read_inputs(path: Path) -> list[tuple[str, Value]]:
-    """Every line's place (`file:line`) and its JSON object; blank lines are passed over.
+    """Every input with its place: `file:line` of JSON Lines, blank lines passed over, or `file[number]` of a `.json`
+    file, which holds one object or an array of them.
 
     Raises:
-        DataError: the file cannot be read, or a line is not a JSON object.
+        DataError: the file cannot be read, or holds something else.
     """
     name = "<stdin>" if path == STANDARD else str(path)
     try:
         raw = sys.stdin.buffer.read() if path == STANDARD else path.read_bytes()
     except OSError as error:
         raise DataError(
-            f"cannot be read: {error.strerror}", where=name, remedy="name a JSONL file of inputs"
+            f"cannot be read: {error.strerror}", where=name, remedy="name a JSON or JSONL file of inputs"
         ) from error
-    found = []
-    for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
-        if line.strip():
-            found.append((f"{name}:{number}", _object(line, f"{name}:{number}")))
-    return found
+    raw = raw.removeprefix(b"\xef\xbb\xbf")
+    if path.suffix.lower() == ".json":
+        return _document(raw, name)
+    lines = enumerate(raw.split(b"\n"), 1)
+    return [(f"{name}:{n}", _object(line, f"{name}:{n}", "line", _A_LINE)) for n, line in lines if line.strip()]
 
 
-def _object(line: bytes, where: str) -> Value:
-    remedy = 'write one JSON object a line, such as {"facts": "…"}, in UTF-8'
+_A_LINE = 'write one JSON object a line, such as {"facts": "…"}, in UTF-8'
+_A_FILE = 'write one JSON object, such as {"facts": "…"}, or an array of them, in UTF-8'
+
+
+def _document(raw: bytes, name: str) -> list[tuple[str, Value]]:
+    found = _parsed(raw, name, "file", _A_FILE)
+    if not isinstance(found, list):
+        return [(name, _only_object(found, name, "file", _A_FILE))]
+    return [(f"{name}[{n}]", _only_object(item, f"{name}[{n}]", "item", _A_FILE)) for n, item in enumerate(found, 1)]
+
+
+def _object(text: bytes, where: str, what: str, remedy: str) -> Value:
+    return _only_object(_parsed(text, where, what, remedy), where, what, remedy)
+
+
+def _parsed(text: bytes, where: str, what: str, remedy: str) -> Any:
     try:
-        value = json.loads(line.decode())
+        return json.loads(text.decode())
     except UnicodeDecodeError as error:
-        raise DataError("the line is not UTF-8", where=where, remedy=remedy) from error
+        raise DataError(f"the {what} is not UTF-8", where=where, remedy=remedy) from error
     except json.JSONDecodeError as error:
+        place = f"{where}:{error.lineno}" if what == "file" else where
         raise DataError(
-            f"the line is not JSON: {error.msg} at column {error.colno}", where=where, remedy=remedy
+            f"the {what} is not JSON: {error.msg} at column {error.colno}", where=place, remedy=remedy
         ) from error
+    except RecursionError as error:
+        raise DataError(f"the {what} is nested too deeply", where=where, remedy=remedy) from error
+
+
+def _only_object(value: Any, where: str, what: str, remedy: str) -> Value:
     if not isinstance(value, dict):
-        raise DataError(f"the line holds a {type(value).__name__}, not an object", where=where, remedy=remedy)
+        raise DataError(f"the {what} holds a {type(value).__name__}, not an object", where=where, remedy=remedy)
     return value
 
 
@@ -74,7 +95,7 @@ def input_of(task: TaskContract, text: str) -> Value:
         ContractError: it does not satisfy the task.
     """
     if text.lstrip().startswith("{"):
-        return task.check_input(_object(text.encode(), "input"))
+        return task.check_input(_object(text.encode("utf-8", "surrogatepass"), "input", "input", _A_FILE))
     required = task.input.get("required") or list(task.input.get("properties", {}))
     if len(required) != 1:
         raise UsageError(

@@ -15,7 +15,7 @@ from metier.cli.jsonl import STANDARD, check_inputs, input_of, read_inputs, writ
 from metier.cli.options import Json
 from metier.cli.progress import progress
 from metier.cli.screen import emit_json, note, say
-from metier.contracts import Bridge, MetierError, TaskContract, UsageError, Value, readings
+from metier.contracts import Bridge, Check, MetierError, TaskContract, UsageError, Value, readings
 
 if TYPE_CHECKING:
     from metier.runtime import Engine
@@ -26,7 +26,7 @@ BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder tha
 def run(
     bundle: BundleFolder,
     input: Annotated[
-        Path | None, typer.Option("--input", metavar="FILE", help="JSONL, one input a line; - is stdin.")
+        Path | None, typer.Option("--input", metavar="FILE", help="JSONL, one input a line, or .json; - is stdin.")
     ] = None,
     output: Annotated[
         Path, typer.Option("--output", metavar="FILE", help="JSONL, one answer a line, in order; - is stdout.")
@@ -50,6 +50,13 @@ def run(
     max_tokens: Annotated[
         int | None, typer.Option(help="Longest answer; the task's own limit where not given.")
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Hold answers to the installed plugin's checks; rows say what they find."),
+    ] = False,
+    retries: Annotated[
+        int | None, typer.Option(min=0, help="With --check: further tries where a check finds something.  [default: 2]")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Answer inputs with a bundle. On ONNX Runtime; one input alone is streamed to the terminal."""
@@ -57,8 +64,11 @@ def run(
 
     if input is not None and input_text is not None:
         raise UsageError("--input and --input-text exclude each other", remedy="give one of them")
+    if retries is not None and not check:
+        raise UsageError("--retries needs --check", remedy="add --check, or leave --retries out")
     lines = read_inputs(input) if input is not None else []
     contract = _task(read_manifest(bundle).every_task, task)
+    guard = {"checks": _checks(contract), "retries": 2 if retries is None else retries} if check else None
     inputs = check_inputs(contract, lines)
     given = {
         "temperature": temperature,
@@ -83,14 +93,14 @@ def run(
 
     if value is not None:
         with Engine(open_bundle(bundle), device=device, threads=threads, rows=1, bridges=bridges) as engine:
-            return _one(engine, contract, value, sampling, json)
+            return _one(engine, contract, value, sampling, guard, json)
     with Engine(open_bundle(bundle), device=device, threads=threads, rows=rows, bridges=bridges) as engine:
         note(f"{contract.name} on {engine.device}, {len(inputs)} inputs")
         for read in readings(contract.input) if bridges else ():
             way = " → ".join(bridge.name for bridge in read.chain(bridges) or ())
             note(f"{read.source} → {way} → {read.field}, where an input brings no {read.field}")
         with written_whole(output) as file, progress(json) as tick:
-            answers = engine.run_many(contract.name, inputs, **sampling)
+            answers = _answers(engine, contract, inputs, sampling, guard)
             for done, (where, _) in enumerate(lines, 1):
                 with _placed(where):
                     answer = next(answers)
@@ -101,13 +111,54 @@ def run(
     return None
 
 
-def _one(engine: Engine, task: TaskContract, value: Value, sampling: dict[str, Any], json: bool) -> None:
+def _one(
+    engine: Engine, task: TaskContract, value: Value, sampling: dict[str, Any], guard: dict[str, Any] | None, json: bool
+) -> None:
+    if guard is not None:
+        from metier.runtime.reply import encode_reply
+
+        answer = engine.answer(task.name, value, **guard, **sampling)
+        if json:
+            return emit_json(answer)
+        say(encode_reply(task.for_input(value), answer.output))
+        tries = "one try" if answer.attempts == 1 else f"the best of {answer.attempts} tries"
+        note(f"{tries}: " + ("every check passed" if answer.passed else "the checks found"))
+        for name, found in answer.findings.items():
+            for finding in found:
+                note(f"  {name}: {finding.message}" + (f" ({finding.rule})" if finding.rule else ""))
+        return None
     if json:
         return emit_json(engine.run(task.name, value, **sampling))
     for piece in engine.stream(task.name, value, **sampling):
         sys.stdout.write(piece)
         sys.stdout.flush()
     return say()
+
+
+def _answers(
+    engine: Engine, task: TaskContract, inputs: list[Value], sampling: dict[str, Any], guard: dict[str, Any] | None
+) -> Iterator[Any]:
+    """Outputs, or whole answers where they are checked, as plain JSON data."""
+    if guard is None:
+        yield from engine.run_many(task.name, inputs, **sampling)
+    else:
+        for answer in engine.answer_many(task.name, inputs, **guard, **sampling):
+            yield answer.model_dump(mode="json")
+
+
+def _checks(task: TaskContract) -> tuple[Check, ...]:
+    """The checks of the installed plugin whose task the bundle does."""
+    from metier.plugins import load_plugins
+
+    vertical = load_plugins().verticals.get(task.vertical)
+    if vertical is None:
+        raise UsageError(
+            f"--check: no installed plugin brings the trade {task.vertical}, and a bundle carries no checks",
+            remedy="install the trade's plugin (metier plugins lists what there is), or run without --check",
+        )
+    if not (checks := vertical.checks_for(task.name)):
+        raise UsageError(f"--check: {task.vertical} has no check for {task.name}", remedy="run without --check")
+    return checks
 
 
 @contextmanager

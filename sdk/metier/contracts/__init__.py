@@ -6,7 +6,7 @@ from metier.contracts.alignment import AlignmentStep, Dpo, Grpo, Kto, Ppo, Rewar
 from metier.contracts.base import Base
 from metier.contracts.bridge import Bridge
 from metier.contracts.bundle import Manifest
-from metier.contracts.check import Check, Finding
+from metier.contracts.check import Check, Finding, run_checks
 from metier.contracts.errors import (
     BaseError,
     BundleError,
@@ -109,6 +109,7 @@ __all__ = [
     "prompt",
     "read_from",
     "readings",
+    "run_checks",
     "samples_sha256",
     "schema_of",
     "terms_of",

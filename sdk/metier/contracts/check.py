@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from metier.contracts.errors import MetierError, PluginError
 from metier.contracts.sample import Value
 from metier.contracts.schema import Data
 
@@ -37,3 +38,25 @@ class Check:
     failing: tuple[Value, Value]
     """An (input, output) that must be found wrong: a check that never fails checks nothing."""
     description: str = ""
+
+
+def run_checks(checks: Sequence[Check], input: Value, output: Value | None) -> dict[str, tuple[Finding, ...]]:
+    """What each check finds. An answer that is no valid reply fails every check: nothing can be shipped of it.
+
+    Raises:
+        PluginError: a check raised.
+    """
+    if output is None:
+        return {check.name: (Finding(message="the answer is no valid reply of the task"),) for check in checks}
+    found: dict[str, tuple[Finding, ...]] = {}
+    for check in checks:
+        try:
+            found[check.name] = tuple(check.run(input, output))
+        except MetierError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"check {check.name} failed with {type(error).__name__}: {error}",
+                remedy="a check returns findings for any valid input and output; mend it in its plugin",
+            ) from error
+    return found

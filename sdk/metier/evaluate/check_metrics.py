@@ -4,34 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from metier.contracts import Check, Finding, MetierError, PluginError, Value
+from metier.contracts import Check
 from metier.evaluate.cases import Case
 from metier.evaluate.measures import Measure, mean_of
 from metier.evaluate.results import Answer
 
 PREFIX = "check."
-
-
-def run_checks(checks: Sequence[Check], input: Value, output: Value | None) -> dict[str, tuple[Finding, ...]]:
-    """What each check finds. An answer that is no valid reply fails every check: nothing can be shipped of it.
-
-    Raises:
-        PluginError: a check raised.
-    """
-    if output is None:
-        return {check.name: (Finding(message="the answer is no valid reply of the task"),) for check in checks}
-    found: dict[str, tuple[Finding, ...]] = {}
-    for check in checks:
-        try:
-            found[check.name] = tuple(check.run(input, output))
-        except MetierError:
-            raise
-        except Exception as error:
-            raise PluginError(
-                f"check {check.name} failed with {type(error).__name__}: {error}",
-                remedy="a check returns findings for any valid input and output; mend it in its plugin",
-            ) from error
-    return found
 
 
 def check_measures(checks: Sequence[Check]) -> list[Measure]:

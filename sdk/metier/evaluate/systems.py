@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from metier.contracts import Check, ContractError, Sample, TaskContract, Value
+from metier.contracts.check import run_checks
 from metier.evaluate.cases import Case, pick_shots
-from metier.evaluate.check_metrics import run_checks
 from metier.evaluate.results import Answer, SystemReport
 from metier.runtime.bundle import Bundle
 from metier.runtime.prompt import prompt_ids
@@ -52,7 +52,7 @@ def ask_torch(
         vocab_size = model.get_output_embeddings().weight.shape[0]
 
         def guide(case: int) -> Constraint:
-            grammar = grammar_of(task.for_input(cases[case].input)) or ""
+            grammar = grammar_of(task.for_input(cases[case].input), cases[case].input) or ""
             return Constraint(tokenizer, grammar, max_tokens, vocab_size)
 
     begun = time.perf_counter()

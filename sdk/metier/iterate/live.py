@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from metier.contracts import Check, Value
+from metier.contracts.check import run_checks
 from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
-from metier.evaluate.check_metrics import run_checks
 from metier.iterate.canary import chosen
 from metier.iterate.grounding import grounded, open_documents, takes_passages
 from metier.iterate.records import Answer, new_id

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import Any
 
 _WHERE = {
+    "Answer": "guard",
     "Bundle": "bundle",
     "ChatTokenizer": "tokenizer",
     "Engine": "engine",

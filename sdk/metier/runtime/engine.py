@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from pydantic import ValidationError
 
-from metier.contracts import Bridge, RequestError, Sample, TaskContract, UsageError, Value, readings
+from metier.contracts import Bridge, Check, MetierError, RequestError, Sample, TaskContract, UsageError, Value, readings
 from metier.runtime.adapter_store import BASE, BUDGET, AdapterStore
 from metier.runtime.bundle import Bundle, open_bundle
 from metier.runtime.constraint import shortest_reply
 from metier.runtime.decoder import Decoder
 from metier.runtime.device import open_session
 from metier.runtime.generation import Generation, Request
+from metier.runtime.guard import Answer, Tries, answers
 from metier.runtime.prompt import prompt_ids
 from metier.runtime.reading import read_off
 from metier.runtime.reply import decode_reply, grammar_of
@@ -79,7 +81,8 @@ class Engine:
         self._scheduler = Scheduler(
             self._decoder, self.bundle.tokenizer, self.adapters, queue=queue, tokens_total=self._tokens_total
         )
-        self._rows = rows
+        self.rows = rows
+        """Requests decoded together."""
 
     def run(
         self,
@@ -146,7 +149,7 @@ class Engine:
             for input in inputs:
                 asked = self.submit(self.request(task, input, **options), wait=None)
                 ahead.append((contract.for_input(input), asked))
-                if len(ahead) >= 2 * self._rows:
+                if len(ahead) >= 2 * self.rows:
                     narrowed, generation = ahead.popleft()
                     yield decode_reply(narrowed, generation.result())
             while ahead:
@@ -155,6 +158,45 @@ class Engine:
         finally:  # the caller stopped early, or one failed: nobody waits for the rest
             for _, generation in ahead:
                 generation.cancel()
+
+    def answer(
+        self, task: str, input: Value, checks: Sequence[Check] = (), *, retries: int = 2, **options: Any
+    ) -> Answer:
+        """The output of `task` for one input with what `checks` find in it. Options and errors as `run`.
+
+        Args:
+            task: full name.
+            input: a value of the task's input type.
+            checks: the trade's own, such as `load_plugins().vertical("adcopy").checks_for(task)`.
+            retries: further tries, each warmer, while a check finds something or the reply misses the contract. The
+                answer with the fewest findings wins, the first of equals.
+            **options: of `run`; a deadline holds for all tries together.
+
+        Raises:
+            PluginError: a check failed.
+        """
+        return next(answers(self, task, [input], checks, retries, options))
+
+    def answer_many(
+        self, task: str, inputs: Iterable[Value], checks: Sequence[Check] = (), *, retries: int = 2, **options: Any
+    ) -> Iterator[Answer]:
+        """`answer` for many inputs, in order, decoded together; further tries join the running batch."""
+        return answers(self, task, inputs, checks, retries, options)
+
+    async def aanswer(
+        self, task: str, input: Value, checks: Sequence[Check] = (), *, retries: int = 2, **options: Any
+    ) -> Answer:
+        """`answer` for asyncio. Cancelling the awaiting task cancels the request."""
+        contract = self.bundle.task(task)
+        if readings(contract.input):
+            input = await asyncio.to_thread(read_off, contract, input, self.bridges)
+        tries = Tries(contract, input, checks, retries, options)
+        while not tries.ended:
+            generation = self.submit(self.request(task, input, **tries.options()))
+            with suppress(MetierError):  # judged with the rest
+                await generation.aresult()
+            tries.take(generation)
+        return tries.answer()
 
     def stream(self, task: str, input: Value, **options: Any) -> Iterator[str]:
         """Pieces of the reply's text as they are decoded; leaving the loop cancels the rest. Options as `run`."""
@@ -191,7 +233,7 @@ class Engine:
         if wanted.no_repeat_ngram_size is None:
             wanted = wanted.model_copy(update={"no_repeat_ngram_size": contract.no_repeat_ngram_size})
         ids = prompt_ids(self.bundle.tokenizer, contract, input, language=language, shots=shots)
-        grammar = grammar_of(contract.for_input(input))
+        grammar = grammar_of(contract.for_input(input), input)
         return Request(
             ids=tuple(ids),
             sampling=wanted,

@@ -57,6 +57,7 @@ class Generation:
         self.due = None if request.deadline is None else time.monotonic() + request.deadline
         self._changed = threading.Condition()
         self._listeners: list[Callable[[], None]] = []
+        self._when_done: list[Callable[[], None]] = []
 
     @property
     def done(self) -> bool:
@@ -66,6 +67,13 @@ class Generation:
     def cancel(self) -> None:
         """Ask the engine to stop; its row is free before the next step. No effect on a finished answer."""
         self.cancel_requested = True
+
+    def when_done(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called once nothing more will come, on the engine's thread: it must not wait for anything."""
+        with self._changed:
+            if not self.done:
+                return self._when_done.append(tell)
+        return tell()
 
     def result(self, timeout: float | None = None) -> str:
         """The whole text, when it is there.
@@ -153,6 +161,9 @@ class Generation:
             self._changed.notify_all()
             for wake in self._listeners:
                 wake()
+            told, self._when_done = (self._when_done, []) if self.done else ([], self._when_done)
+        for tell in told:
+            tell()
 
     def _checked(self) -> str:
         if self.error is not None:
