@@ -4,8 +4,8 @@ python examples/iterate_week.py runs/week [--per-day=24] [--inputs=61] [--precis
 
 Each simulated user reads an answer of the running engine and, knowing what a copywriter wrote for the same facts, lets
 it stand, mends it into that text, or rejects it. On the fourth day somebody mends every answer into the text of another
-product. On the sixth what passed the gate is tried by half of the users first; on the seventh the champion is rolled
-back. A day that is done is not done again: run it once more and it goes on.
+product. What passes the gate on the fifth day or later is tried by half of the users first; on the seventh the champion
+is rolled back. A day that is done is not done again: run it once more and it goes on.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from metier.plugins import load_plugins
 from metier.runtime import Engine
 
 MONDAY = datetime(2026, 1, 5, 9, tzinfo=UTC)
-BAD_DAY, TRIAL_DAY, LAST_DAY = 4, 6, 7
+BAD_DAY, TRIAL_FROM, LAST_DAY = 4, 5, 7
 FIRST = 48
 """Samples that the first champion is made from: a week's worth of feedback is more."""
 
@@ -91,7 +91,8 @@ def evening(live: Live, day: int, settings: Settings, checks: Any, held_out: lis
         registry.rollback("the simulation asks for it")
         return {**notes, "outcome": "rolled back"}
     came = arrival(registry.task, list(store.told(registry.task.name)), held_out)
-    share = 0.5 if day == TRIAL_DAY - 1 else 0.0
+    tried = any(move.what == "canary" for move in registry.state().history)
+    share = 0.5 if day >= TRIAL_FROM and not tried else 0.0
     result = turn(registry, store, live.engine, settings=settings.model_copy(update={"share": share}), checks=checks)
     notes |= {"outcome": result.outcome, "version": result.version, "why": result.why}
     notes |= {"samples": len(result.harvest.samples), "per_day": round(came.per_day.value, 1)}

@@ -37,8 +37,8 @@ def data() -> tuple[Vertical, TaskContract, list[Sample], list[Sample], list[Sam
     return vertical, task, order[NEW:], order[:NEW], first_inputs(found.held_out, INPUTS)
 
 
-def prepare(work: Path, precision: str, overrides: list[str]) -> None:
-    """Champion, bundle, its measurement, and the full run."""
+def prepare(work: Path, precision: str, overrides: list[str], full: bool) -> None:
+    """Champion, bundle, its measurement, and, where it is asked for, the full run."""
     from metier.adapt import adapt, recipe_for
     from metier.bases import load_finetune, resolve
     from metier.export import export_slots
@@ -48,7 +48,8 @@ def prepare(work: Path, precision: str, overrides: list[str]) -> None:
     recipe = recipe_for(vertical, TASK, overrides=overrides)
     base = resolve(recipe.base)
     champion = adapt(task, old, held_out, recipe, work / "champion", base=base)
-    adapt(task, [*old, *new], held_out, recipe, work / "full", base=base)
+    if full:
+        adapt(task, [*old, *new], held_out, recipe, work / "full", base=base)
     if not (work / "bundle").is_dir():
         export_slots([champion], work / "bundle", names=["describe"], precision=precision, base=base)
     if not (work / "registry").is_dir():
@@ -56,7 +57,7 @@ def prepare(work: Path, precision: str, overrides: list[str]) -> None:
     registry = Registry(work / "registry")
     with Engine(work / "bundle", device="cpu") as engine:
         judge = Judge(engine, task, registry.held_out(), base, checks=vertical.checks_for(TASK), cache=work / "cache")
-        for name in ("champion", "full"):
+        for name in ("champion", "full")[: 1 + full]:
             judge.measure(load_finetune(work / name), f"{TASK}.{name}", lambda *_, **__: None)
 
 
@@ -123,7 +124,8 @@ def measured(work: Path, settings: Settings) -> dict[str, Any]:
             "milliseconds": comparison.milliseconds,
             "criteria": [c.model_dump() for c in result.verdict.criteria],
         }
-        return {**told, "full_run": full_run(work, registry, engine, result.version)}
+        there = (work / "full" / "card.json").is_file()
+        return {**told, "full_run": full_run(work, registry, engine, result.version) if there else None}
 
 
 def full_run(work: Path, registry: Registry, engine: Engine, version: str | None) -> dict[str, Any]:
@@ -163,14 +165,15 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of Settings, such as epochs=1")
     parser.add_argument("--prepare", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("recipe", nargs="*", metavar="KEY=VALUE", help="of the champion's recipe, such as base=./mine")
+    parser.add_argument("--no-full", dest="full", action="store_false", help="leave the full run out")
     asked = parser.parse_intermixed_args()
     if asked.prepare:
-        return prepare(asked.work, asked.precision, asked.recipe)
+        return prepare(asked.work, asked.precision, asked.recipe, asked.full)
     with tempfile.TemporaryDirectory() as folder:
         work = asked.work or Path(folder)
         work.mkdir(parents=True, exist_ok=True)
         again = [sys.executable, __file__, "--prepare", "--work", str(work), "--precision", asked.precision]
-        again += asked.recipe
+        again += [*asked.recipe, *([] if asked.full else ["--no-full"])]
         subprocess.run(again, check=True, stdout=sys.stderr)
         settings = Settings(**{key: float(value) for key, value in (pair.split("=") for pair in asked.set)})
         found = {"cores": os.cpu_count(), "precision": asked.precision, "settings": settings.model_dump()}

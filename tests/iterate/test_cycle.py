@@ -9,6 +9,7 @@ import pytest
 
 from metier.contracts import FineTune, Sample, UsageError
 from metier.iterate import Answer, FeedbackStore, Gate, Live, Registry, Settings, turn
+from metier.iterate.gate import Criterion, Verdict
 from metier.iterate.records import Event
 from metier.runtime import Engine
 
@@ -93,13 +94,17 @@ def test_what_is_not_proved_waits_for_more_and_is_not_computed_again(
     assert len(turn(registry, store, engine, settings=strict).harvest.samples) == 48
 
 
-def test_what_waited_and_did_no_harm_is_not_condemned_with_a_bad_day(registry, store, engine, samples) -> None:
+def test_what_waited_and_did_no_harm_is_not_condemned_with_a_bad_day(
+    registry, store, engine, samples, monkeypatch
+) -> None:
     unsure = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"min_gain": 50.0})})
     teach(store, samples[16:40])
     assert turn(registry, store, engine, settings=unsure).outcome == "waiting"
     teach(store, samples[16:64], well=False)
-    harsh = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"max_megabytes": 1e-6})})
-    assert turn(registry, store, engine, settings=harsh).outcome == "refused"
+    harmful = Verdict(found="failed", criteria=(Criterion(name="loss", found="failed", said="worse"),))
+    monkeypatch.setattr("metier.iterate.cycle.judge", lambda *_: harmful)
+    assert turn(registry, store, engine, settings=SETTINGS).outcome == "refused"
+    monkeypatch.undo()
     assert registry.state().refused == ((25, 72),)
     result = turn(registry, store, engine, settings=SETTINGS)
     assert result.outcome == "promoted" and result.harvest.events == 24

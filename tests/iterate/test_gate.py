@@ -35,6 +35,7 @@ def compared(loss: Interval = GOOD, *metrics: MetricReport, **fields) -> Compari
             "loss_difference": loss,
             "general": {"champion": 30.0, "challenger": 31.0, "base": 28.0},
             "milliseconds": {"champion": 300.0, "challenger": 310.0},
+            "per_token": {"champion": 10.0, "challenger": 10.1},
             "bytes": 5_000_000,
             **fields,
         }
@@ -56,8 +57,9 @@ def compared(loss: Interval = GOOD, *metrics: MetricReport, **fields) -> Compari
         (compared(GOOD, metric(5, 1, 9, higher=False)), "failed"),
         (compared(GOOD, metric(-5, -9, -1, higher=False)), "passed"),
         (compared(GOOD, general={"champion": 30.0, "challenger": 34.0, "base": 28.0}), "failed"),
-        (compared(GOOD, milliseconds={"champion": 300.0, "challenger": 500.0}), "failed"),
-        (compared(GOOD, bytes=80_000_000), "failed"),
+        (compared(GOOD, milliseconds={"champion": 300.0, "challenger": 500.0}), "passed"),
+        (compared(GOOD, per_token={"champion": 10.0, "challenger": 16.0}), "unproved"),
+        (compared(GOOD, bytes=80_000_000), "unproved"),
         (compared(UNSURE, metric(-5, -9, -1)), "failed"),
     ],
 )
@@ -66,11 +68,13 @@ def test_each_criterion_decides_as_it_says(comparison, found) -> None:
 
 
 def test_the_verdict_names_what_decided_with_its_figures() -> None:
-    verdict = judge(compared(GOOD, metric(-5, -9, -1), bytes=80_000_000), Gate())
-    assert verdict.why == "M: -5.0 [-9.0, -1.0] points; size: 80.0 MB, at most 64.0"
+    grown = {"champion": 30.0, "challenger": 36.0, "base": 28.0}
+    verdict = judge(compared(GOOD, metric(-5, -9, -1), general=grown, bytes=80_000_000), Gate())
+    assert verdict.why == ("M: -5.0 [-9.0, -1.0] points; forgetting: perplexity on general text +20.0%, at most +10.0%")
+    assert judge(compared(GOOD, bytes=80_000_000), Gate()).why == "size: 80.00 MB, at most 64"
     assert "-0.1000 [-0.1500, -0.0500]" in judge(compared(), Gate()).why
 
 
 def test_a_latency_of_its_own_can_be_asked_for() -> None:
-    assert judge(compared(), Gate(max_milliseconds=305)).found == "failed"
+    assert judge(compared(), Gate(max_milliseconds=305)).found == "unproved"
     assert judge(compared(), Gate(min_gain=0.06)).found == "unproved"

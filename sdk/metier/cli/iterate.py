@@ -93,7 +93,7 @@ def plan(
     store: StoreOption,
     sizes: Annotated[str, typer.Option(help="Numbers of samples to train on, at least three.")] = "30,60,120",
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each size.")] = 3,
-    gain: Annotated[float, typer.Option(min=0.0001, help="Nats per held-out token that are worth shipping.")] = 0.02,
+    gain: Annotated[float, typer.Option(min=0.0001, help="Nats per held-out token that are worth shipping.")] = 0.03,
     json: Json = False,
 ) -> None:
     """How many samples, and days, to the next gain worth shipping; and whether search or feedback brings it."""

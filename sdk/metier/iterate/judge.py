@@ -74,6 +74,8 @@ class Comparison(Data):
     """champion, challenger, base → perplexity on general text."""
     milliseconds: dict[str, float]
     """System → median time of a whole answer, one request at a time, taken in turns."""
+    per_token: dict[str, float]
+    """System → median of an answer's time by its tokens: what does not change when answers grow longer."""
     bytes: int
     """Of the challenger's weights."""
 
@@ -131,6 +133,7 @@ class Judge:
         loss = _losses(before, resamples, seed), _losses(after, resamples, seed)
         measures = choose_measures(self.task, checks=self.checks)
         confidence = 1 - ERROR / len(measures)
+        times = self._times(adapters)
         return Comparison(
             inputs=len(self.cases),
             metrics=tuple(
@@ -140,7 +143,10 @@ class Judge:
             loss={CHAMPION: float(loss[0][0]), CHALLENGER: float(loss[1][0])},
             loss_difference=interval(loss[1] - loss[0]),
             general={CHAMPION: before.general, CHALLENGER: after.general, "base": before.base_general},
-            milliseconds=self._times(adapters),
+            milliseconds={name: float(np.median([spent for spent, _ in told])) for name, told in times.items()},
+            per_token={
+                name: float(np.median([spent / tokens for spent, tokens in told])) for name, told in times.items()
+            },
             bytes=after.bytes,
         )
 
@@ -154,14 +160,16 @@ class Judge:
             progress(f"answers of {adapter}", done, len(self.cases))
         return answers
 
-    def _times(self, adapters: tuple[str, str]) -> dict[str, float]:
-        spent: dict[str, list[float]] = {CHAMPION: [], CHALLENGER: []}
+    def _times(self, adapters: tuple[str, str]) -> dict[str, list[tuple[float, int]]]:
+        """Milliseconds and tokens of each answer, prompt included."""
+        spent: dict[str, list[tuple[float, int]]] = {CHAMPION: [], CHALLENGER: []}
         for case in self.cases[:TIMED]:
             for name, adapter in zip(spent, adapters, strict=True):
                 begun = time.perf_counter()
-                self.engine.submit(self._request(case, adapter), wait=None).result()
-                spent[name].append(1000 * (time.perf_counter() - begun))
-        return {name: float(np.median(times)) for name, times in spent.items()}
+                generation = self.engine.submit(self._request(case, adapter), wait=None)
+                generation.result()
+                spent[name].append((1000 * (time.perf_counter() - begun), len(generation.ids) + 1))
+        return spent
 
     def _request(self, case: Case, adapter: str) -> Any:
         return self.engine.request(self.task.name, case.input, language=case.language, adapter=adapter)

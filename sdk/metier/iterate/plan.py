@@ -74,7 +74,7 @@ def plan(
         told: the task's feedback, all of it.
         held_out: what is never learnt.
         samples_now: that the champion has learnt.
-        gain: nats per reply token that are worth shipping.
+        gain: nats per reply token that are worth shipping; the gate proves some 0.03 on 40 held-out inputs.
     """
     said = list(told)
     came = arrival(task, said, held_out)
