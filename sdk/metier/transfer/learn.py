@@ -154,7 +154,7 @@ def _adapt(
 
 def _label_words(headed: Headed) -> list[Item]:
     """A label's own words as one more sample of it, where labels are words: they say what the label means, and with few
-    samples of each that tells (measured on banking77, 10 samples an intent: about a point of accuracy)."""
+    samples of each that tells (measured on banking77, 10 samples an intent: half a point to a point of accuracy)."""
     if headed.shape is not Shape.SEQUENCE:
         return []
     words = [" ".join(re.findall(r"[^\W_]+", label)) for label in headed.task.labels]

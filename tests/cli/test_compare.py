@@ -1,0 +1,33 @@
+"""`metier compare` and `metier adapt` with a head, from the command line on a trade's own samples."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+Runner = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_ways_are_compared_and_a_head_is_adapted_and_no_lora_is_taken_for_one(
+    tiny_base: Path, metier: Runner, tmp_path: Path
+) -> None:
+    common = ("support.intent", "--base", tiny_base, "--samples", 24, "--set", "head.epochs=3")
+    done = metier("compare", *common, "--ways", "head/features/1-2,3,head/features/mix", "--out", "ways", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [way["way"] for way in told["ways"]] == ["head/features/1-2,3", "head/features/mix"]
+    assert {metric["name"] for metric in told["metrics"]} >= {"accuracy", "macro_f1"}
+
+    head = ("--set", "way=head", "--set", "method=features")
+    adapted = metier("adapt", *common, *head, "--out", "tuned")
+    assert adapted.returncode == 0, adapted.stderr
+    assert (tmp_path / "tuned" / "head.safetensors").is_file()
+    refused = metier("export", "tuned", "--out", "bundle")
+    assert refused.returncode == 2 and "load_head" in refused.stderr and not (tmp_path / "bundle").exists()
+
+
+def test_a_way_that_there_is_not_is_said_before_anything_is_trained(tiny_base: Path, metier: Runner) -> None:
+    done = metier("compare", "support.intent", "--base", tiny_base, "--ways", "head/magic", "--out", "ways")
+    assert done.returncode == 7 and "there is no way head/magic" in done.stderr
