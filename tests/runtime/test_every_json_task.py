@@ -104,7 +104,7 @@ def test_the_default_base_untrained_answers_with_json_that_fits() -> None:
     vocab_size = model.get_output_embeddings().weight.shape[0]
     for task in TASKS:
         inputs = [packaged(task).input, *random_inputs(task, 3)]
-        grammars = [grammar_of(task.for_input(input)) or "" for input in inputs]
+        grammars = [grammar_of(task.for_input(input), input) or "" for input in inputs]
         bound = max(SHORT, *(shortest_reply(tokenizer, grammar, vocab_size) for grammar in grammars))
         replies = generate(
             model,

@@ -177,3 +177,22 @@ def test_closing_a_schema_leaves_values_in_enums_alone():
     schema = {"type": "object", "properties": {"a": {"enum": [{"type": "object", "properties": {}}]}}}
     assert closed(schema)["properties"] == schema["properties"]
     assert closed(schema)["additionalProperties"] is False
+
+
+def test_a_reply_can_be_held_to_a_name_that_comes_with_the_input():
+    from llguidance import LLTokenizer
+
+    held = task(Copy, ReplyFormat(name="greeting", grammar="start: /Hello, {{ facts|regex }}!/"))
+    tokenizer = LLTokenizer("byte")
+    for name in ("Ann (O.S.)", "C/O A.B.", "小王", "[x]{2}|y"):
+        grammar = grammar_of(held, {"facts": name})
+        for text, fits in ((f"Hello, {name}!", True), ("Hello, stranger!", False)):
+            matcher = LLMatcher(tokenizer, grammar)
+            ids = tokenizer.tokenize_str(text)
+            assert (matcher.try_consume_tokens(ids) == len(ids) and matcher.is_accepting()) is fits, text
+
+
+def test_a_grammar_that_names_no_field_of_the_input_is_an_error_that_lists_them():
+    with pytest.raises(ContractError, match="does not render") as caught:
+        grammar_of(task(Copy, ReplyFormat(name="greeting", grammar="start: /{{ nmae }}/")), {"facts": "x"})
+    assert "facts" in str(caught.value.remedy)

@@ -113,10 +113,20 @@ _SCENE_ZH = (
     _HEADING + "{% if logline %}\n{{ logline }}{% endif %}" + _CAST + _BEATS + "{% if max_pages %}\n最多"
     "{{ max_pages }}页{% endif %}{% if camera %}\n可写镜头{% endif %}"
 )
-# One terminal, since a lexer that takes the longest match cannot tell a line's end from a paragraph's. A
-# paragraph is lines without a blank one between: cues stand with their dialogue.
-GRAMMAR = r"""start: SCENE
-SCENE: /(INT\.\/EXT\.|INT\.|EXT\.) [^ \n][^\n]*(\n\n[^ \n][^\n]*(\n[^ \n][^\n]*)*)+/
+# One terminal, since a lexer that takes the longest match cannot tell a line's end from a paragraph's. A paragraph is
+# lines without a blank one between. Where the brief names a cast, one of more than a line is either speech under a
+# cue of that cast, by the name or a word of it, or action, whose first line has a small or Chinese letter and no `@`,
+# so that it is no cue.
+_LINE = r"[^ \n][^\n]*"
+_NAMES = (
+    "{% for c in characters %}{{ '|' if not loop.first }}{{ c.name|upper|regex }}"
+    "{% for word in c.name.split() if word|length > 1 %}|{{ word|upper|regex }}{% endfor %}{% endfor %}"
+)
+_SPEECH = rf"@?({_NAMES})( \([^()\n]+\))*(\n{_LINE})+"
+_ACTION = rf"([a-z⺀-鿿]|[^ \n@(][^\n(]*[a-z⺀-鿿])[^\n]*(\n{_LINE})+"
+_PARAGRAPH = rf"{{% if characters %}}[^ \n@][^\n]*|{_SPEECH}|{_ACTION}{{% else %}}{_LINE}(\n{_LINE})*{{% endif %}}"
+GRAMMAR = rf"""start: SCENE
+SCENE: /(INT\.\/EXT\.|INT\.|EXT\.) {_LINE}(\n\n({_PARAGRAPH}))+/
 """
 
 scene = TaskContract(
@@ -133,7 +143,7 @@ scene = TaskContract(
     reply=ReplyFormat(name="fountain", grammar=GRAMMAR),
     metrics=("chrf", "rouge_l"),
     max_reply_tokens=320,
-    no_repeat_ngram_size=8,
+    no_repeat_ngram_size=12,
 )
 
 _NOTE = (

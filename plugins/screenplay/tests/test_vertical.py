@@ -10,6 +10,7 @@ import pytest
 import metier_screenplay
 from metier.contracts import PluginError, fine_tunes_in
 from metier.runtime.prompt import messages
+from metier.runtime.reply import grammar_of
 from metier.testing import conformance_test
 from metier_screenplay.tasks import branch, dialogue, heading_of, scene
 from metier_screenplay.vertical import vertical
@@ -20,6 +21,28 @@ test_conformance = conformance_test(vertical())
 def test_the_hook_hands_over_one_vertical_with_three_tasks() -> None:
     (found,) = metier_screenplay.metier_verticals()
     assert [t.name for t in found.tasks] == ["screenplay.scene", "screenplay.dialogue", "screenplay.branch"]
+
+
+@pytest.mark.parametrize(
+    ("paragraph", "taken"),
+    [
+        ("DR. MEI LIN\nSit down.", True),
+        ("MEI (O.S.)\n(beat)\nSit down.", True),
+        ("@王五\n坐。", True),
+        ("She waits.\nThe clock ticks.", True),
+        ("CUT TO:", True),
+        ("MEIR\nSit down.", False),
+        ("A GUARD (shouting)\nStop!", False),
+        ("@李四\n坐。", False),
+    ],
+)
+def test_a_reply_lets_nobody_speak_but_the_cast(paragraph: str, taken: bool) -> None:
+    from llguidance import LLMatcher, LLTokenizer
+
+    cast = [{"name": "Dr. Mei Lin"}, {"name": "王五"}]
+    matcher = LLMatcher(LLTokenizer("byte"), grammar_of(scene, {"place": "ward", "characters": cast}))
+    text = f"INT. WARD - DAY\n\n{paragraph}".encode()
+    assert (matcher.try_consume_tokens(list(text)) == len(text) and matcher.is_accepting()) is taken
 
 
 def test_a_scene_is_asked_for_by_its_heading_cast_and_beats() -> None:

@@ -232,7 +232,7 @@ class TaskContract(Data):
 def _slips(schema: JsonSchema, value: Any) -> dict[str, str]:
     """Names in a value that are no fields, but nearly one that is not there; none where extra fields are foreseen."""
     known = _fields(schema)
-    if not isinstance(value, dict) or resolve(schema, schema).get("additionalProperties") not in {None, False}:
+    if not isinstance(value, dict) or resolve(schema, schema).get("additionalProperties", False) is not False:
         return {}
     absent = [name for name in known if name not in value]
     return {name: near for name in value if name not in known and (near := nearest(str(name), absent, _SLIP))}

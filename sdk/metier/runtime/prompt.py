@@ -6,15 +6,13 @@ It knows contracts and the tokenizer; it knows nothing about models.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import TemplateError
 
 from metier.contracts import ContractError, Sample, TaskContract, Turn, Value
-from metier.contracts.schema import resolve
 from metier.runtime.reply import encode_reply
+from metier.runtime.template import scope_of, template
 from metier.runtime.tokenizer import ChatTokenizer
 
 Message = dict[str, str]
@@ -72,7 +70,7 @@ def prompt_ids(
 
 
 def _render(contract: TaskContract, language: str, input: Value) -> list[Message]:
-    scope: dict[str, Any] = {**_defaults(contract), **input}
+    scope = scope_of(contract, input)
     rendered: list[Message] = []
     for turn in contract.prompts[language].turns:
         items: Sequence[Any] = scope.get(turn.each) or () if turn.each else (None,)
@@ -85,25 +83,11 @@ def _render(contract: TaskContract, language: str, input: Value) -> list[Message
 
 def _turn(contract: TaskContract, language: str, turn: Turn, scope: dict[str, Any]) -> Message:
     try:
-        return {"role": _template(turn.role).render(scope).strip(), "content": _template(turn.content).render(scope)}
+        return {"role": template(turn.role).render(scope).strip(), "content": template(turn.content).render(scope)}
     except TemplateError as error:
         raise ContractError(
             f"the {language} prompt of {contract.name} does not render: {error}",
-            remedy=f"a template may use the input's fields: {', '.join(_defaults(contract)) or 'none'}",
+            remedy=f"a template may use the input's fields: {', '.join(scope_of(contract, {})) or 'none'}",
         ) from error
     except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise ContractError(f"the {language} prompt of {contract.name} fails on this input: {error}") from error
-
-
-def _defaults(contract: TaskContract) -> dict[str, Any]:
-    root = contract.input
-    return {name: node.get("default") for name, node in resolve(root, root).get("properties", {}).items()}
-
-
-@lru_cache(maxsize=512)
-def _template(source: str) -> Template:
-    # Undefined names are an error, so that a misspelt field is found; a missing optional field renders as nothing.
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, finalize=lambda value: "" if value is None else value, keep_trailing_newline=True
-    )
-    return environment.from_string(source)

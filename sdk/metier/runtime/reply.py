@@ -7,8 +7,11 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from jinja2 import TemplateError
+
 from metier.contracts import ContractError, TaskContract, Value
 from metier.contracts.schema import JsonSchema, resolve
+from metier.runtime.template import scope_of, template
 
 SEPARATORS = (", ", ": ")
 """JSON replies are written and decoded with these and no other white space: one text per value."""
@@ -54,10 +57,21 @@ def decode_reply(contract: TaskContract, text: str) -> Value:
     return contract.check_output(value)
 
 
-def grammar_of(contract: TaskContract) -> str | None:
-    """The llguidance grammar of the contract's replies (JSON Schema or Lark form); None where any text will do."""
+def grammar_of(contract: TaskContract, input: Value | None = None) -> str | None:
+    """The llguidance grammar (JSON Schema or Lark form) of the contract's replies to one input; None where any text
+    will do. Without an input, as for one whose fields have their defaults.
+
+    Raises:
+        ContractError: the grammar's template does not render.
+    """
     if contract.reply.grammar is not None:
-        return contract.reply.grammar
+        try:
+            return template(contract.reply.grammar).render(scope_of(contract, input or {}))
+        except TemplateError as error:
+            raise ContractError(
+                f"the reply grammar of {contract.name} does not render: {error}",
+                remedy=f"a template may use the input's fields: {', '.join(scope_of(contract, {})) or 'none'}",
+            ) from error
     if contract.reply.name == "json":
         from llguidance import LLMatcher
 

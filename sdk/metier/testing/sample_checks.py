@@ -62,7 +62,7 @@ def held_out_is_apart(vertical: Vertical) -> Iterator[str]:
 def replies_round_trip(vertical: Vertical) -> Iterator[str]:
     """Every packaged output, written as a reply and read back, is the same; and the reply's grammar compiles."""
     for task in vertical.tasks:
-        if fault := _grammar_fault(task_grammar := grammar_of(task)):
+        if fault := _grammar_fault(grammar_of(task)):
             yield f"{task.name}: the grammar of reply format {task.reply.name!r} does not compile ({fault}): correct it"
         wrong: list[str] = []
         for place, sample in packaged.samples(vertical, task):
@@ -82,7 +82,7 @@ def replies_round_trip(vertical: Vertical) -> Iterator[str]:
                     f"{place}: the output comes back from {text[:60]!r} as another: "
                     f"trim blanks, or choose a reply format that keeps all of it, such as json"
                 )
-            elif task_grammar and (fault := _refused(task_grammar, text)):
+            elif (grammar := grammar_of(task, sample.input)) and (fault := _refused(grammar, text)):
                 wrong.append(f"{place}: the reply's grammar refuses {text[:60]!r} ({fault}): widen the grammar")
         yield from _few(wrong)
 
