@@ -17,7 +17,7 @@ quickstart: $(STAMP)  ## adapt the default base to advertising copy, measure, ex
 	$(BIN)/metier quickstart --out quickstart
 
 test: lint docs  ## formatter, linter, types, floors, docs, then every test
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadgroup --hypothesis-profile=ci
 
 lint: $(STAMP)  ## formatter, linter, types, floors; changes nothing
 	$(BIN)/ruff format --check .
