@@ -30,7 +30,7 @@ from metier.runtime.engine import Engine
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 JUDGED = 64
-"""Held-out samples whose likelihood is taken, distinct inputs first: two seconds of a 135M model on two cores."""
+"""Held-out samples whose likelihood is taken, distinct inputs first: 40 told versions apart by 0.03 nats a token."""
 
 ERROR = 0.05
 """How often any of the metrics may seem to differ where none does."""
