@@ -6,6 +6,7 @@ Every step is one call that a user's own program could make; a step whose result
 from __future__ import annotations
 
 import json as jsonlib
+import math
 import subprocess
 import sys
 import time
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 SHOWN = 3
 """Answers printed at the end."""
+LOOKS = 500
+"""Samples, each counted once an epoch, that a quickstart learns from: some minutes on two cores, whatever the trade."""
+MEASURED = 24
+"""Inputs that it measures on unless told otherwise, for the same reason; `metier evaluate` takes them all."""
 
 _WITHOUT_TORCH = (
     "import sys; sys.modules.update(dict.fromkeys(('torch', 'transformers', 'peft'))); "
@@ -47,12 +52,12 @@ def quickstart(
     set: Set = None,
     precision: PrecisionOption = "int4",
     limit: Annotated[
-        int | None, typer.Option(min=1, envvar="METIER_LIMIT", help="Measure on this many inputs only.")
-    ] = None,
+        int, typer.Option(min=1, envvar="METIER_LIMIT", help="Measure on this many inputs only.")
+    ] = MEASURED,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on from what is there.")] = False,
     json: Json = False,
 ) -> None:
-    """Adapt, measure, export and run a trade in one go."""
+    """Adapt, measure, export and run a trade in one go. On its main task, or the one that is named."""
     from metier.adapt import adapt, recipe_for
     from metier.bases import resolve
     from metier.data.training import first_inputs, training_data
@@ -65,7 +70,8 @@ def quickstart(
         with _timed(seconds, "base"):
             recipe = recipe_for(vertical, contract.name, None, [*(set or []), *([f"base={base}"] if base else [])])
             local = resolve(recipe.base, sources=tuple(registry.base_sources.values()), progress=tick)
-            data = training_data(vertical, contract, seed=recipe.seed)
+            looks = math.ceil(LOOKS / max(recipe.epochs, 1))
+            data = training_data(vertical, contract, samples=looks, seed=recipe.seed)
         with _timed(seconds, "adapt"):
             tick("loading the base")
             finetune = adapt(
@@ -79,7 +85,7 @@ def quickstart(
                 progress=training_tick(tick),
             )
         with _timed(seconds, "evaluate"):
-            held_out = first_inputs(data.held_out, limit) if limit else data.held_out
+            held_out = first_inputs(data.held_out, limit)
             checks = vertical.checks_for(contract.name)
             evaluation = _evaluated(contract, held_out, data.train, local, finetune, checks, out, tick)
         with _timed(seconds, "export"):
