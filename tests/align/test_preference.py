@@ -9,13 +9,25 @@ from safetensors.torch import load_file
 from metier.adapt.examples import encode_samples
 from metier.adapt.trainee import Trainee
 from metier.align import judge, prefer
-from metier.align.pairs import chosen_of, encode_pairs, read_preferences, rejected_of, split_pairs
+from metier.align.pairs import chosen_of, encode_pairs, read_judged, read_preferences, rejected_of, split_pairs
 from metier.align.preference import kto_rows
 from metier.align.start import Reference, lora_weights, trainable
 from metier.bases.finetune import load_finetune
 from metier.bases.resolve import LocalBase
 from metier.bases.torch_model import load_adapted
-from metier.contracts import DataError, Dpo, FineTune, Kto, Preference, Recipe, Sample, TaskContract, UsageError
+from metier.contracts import (
+    DataError,
+    Dpo,
+    Feedback,
+    FeedbackEvent,
+    FineTune,
+    Kto,
+    Preference,
+    Recipe,
+    Sample,
+    TaskContract,
+    UsageError,
+)
 from metier.runtime.tokenizer import ChatTokenizer
 
 QUICK = {"epochs": 3, "learning_rate": 5e-3, "precision": "fp32"}
@@ -174,6 +186,20 @@ def test_bad_pairs_are_named_by_file_and_line(
         read_preferences(file)
     with pytest.raises(UsageError, match="no preferences"):
         prefer(start, [], tmp_path / "none", base=local_base)
+
+
+def test_judged_answers_are_good_or_bad_by_what_the_user_did(tmp_path: Path) -> None:
+    same = {"task": "shop.describe", "input": {"facts": "a"}, "answer": {"text": "A."}}
+    rows = [
+        Feedback(**same, event=FeedbackEvent.ACCEPTED),
+        Feedback(**same, event=FeedbackEvent.REJECTED),
+        Feedback(**same, event=FeedbackEvent.RATED, rating=0.2),
+        Feedback(**same, event=FeedbackEvent.EDITED, edited_to={"text": "B."}),
+    ]
+    file = tmp_path / "judged.jsonl"
+    file.write_text("".join(row.model_dump_json() + "\n" for row in rows), "utf-8")
+    good, bad = read_judged(file)
+    assert [s.output["text"] for s in good] == ["A.", "B."] and [s.output["text"] for s in bad] == ["A.", "A.", "A."]
 
 
 def test_all_pairs_of_one_input_are_held_out_together(preferences: list[Preference]) -> None:

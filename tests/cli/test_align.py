@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from metier.cli.app import app
-from metier.contracts import Preference
+from metier.contracts import Feedback, FeedbackEvent, Preference
 
 SAID = [("a blue mug", "The mug is blue.", "A lamp."), ("an oak desk", "The desk is oak.", "Blue mug.")]
 
@@ -42,6 +42,20 @@ def test_prefer_leaves_a_new_fine_tune_and_the_old_one_as_it_was(tiny_finetune, 
     assert told["card"]["alignment"][0]["settings"]["method"] == "kto"
     assert {p.name: p.read_bytes() for p in begun.iterdir()} == before
     assert (out / "adapter_model.safetensors").read_bytes() != before["adapter_model.safetensors"]
+
+
+def test_prefer_learns_from_answers_that_were_accepted_or_rejected_each_on_its_own(
+    tiny_finetune, tmp_path: Path
+) -> None:
+    file = tmp_path / "judged.jsonl"
+    told = [
+        Feedback(task="tiny.copy", input={"facts": facts}, answer={"text": text}, event=event)
+        for facts, good, bad in SAID
+        for text, event in ((good, FeedbackEvent.ACCEPTED), (bad, FeedbackEvent.REJECTED))
+    ]
+    file.write_text("".join(f.model_dump_json() + "\n" for f in told), "utf-8")
+    said = run("prefer", tiny_finetune.path, "--data", file, "--judged", "--method", "kto", "--out", tmp_path / "out")
+    assert "kto, 4 judged answers" in said
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_right_one(tiny_finetune, pairs: Path, tmp_path: Path) -> None:

@@ -7,12 +7,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from metier.adapt.examples import encode_samples
-from metier.contracts import DataError, Preference, Sample, TaskContract
+from metier.contracts import DataError, Feedback, FeedbackEvent, Preference, Sample, TaskContract
 from metier.runtime.tokenizer import ChatTokenizer
+
+Row = TypeVar("Row", Preference, Feedback)
 
 
 @dataclass(frozen=True)
@@ -63,22 +66,49 @@ def read_preferences(path: Path) -> list[Preference]:
     Raises:
         DataError: naming file and line.
     """
+    return _rows(path, Preference, '{"task": …, "input": {…}, "chosen": {…}, "rejected": {…}}')
+
+
+def read_judged(path: Path) -> tuple[list[Sample], list[Sample]]:
+    """(good, bad) answers of a JSONL file, one a line, as `Feedback` writes them: what was rejected, or rated below a
+    half, is bad; an edited answer is bad, and what it was edited to is good.
+
+    Raises:
+        DataError: naming file and line.
+    """
+    good: list[Sample] = []
+    bad: list[Sample] = []
+    for said in _rows(path, Feedback, '{"task": …, "input": {…}, "answer": {…}, "event": "accepted" or "rejected"}'):
+        sample = Sample(
+            task=said.task, input=said.input, output=said.answer, language=said.language, provenance=said.provenance
+        )
+        if said.event is FeedbackEvent.EDITED and said.edited_to is not None:
+            good.append(sample.model_copy(update={"output": said.edited_to}))
+            bad.append(sample)
+        elif said.event is FeedbackEvent.REJECTED or (said.rating is not None and said.rating < 0.5):
+            bad.append(sample)
+        else:
+            good.append(sample)
+    return good, bad
+
+
+def _rows(path: Path, kind: type[Row], form: str) -> list[Row]:
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"the file cannot be read: {error}", where=str(path)) from error
-    found: list[Preference] = []
+    found: list[Row] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            found.append(Preference.model_validate_json(line))
+            found.append(kind.model_validate_json(line))
         except ValidationError as error:
             first = error.errors()[0]
             raise DataError(
                 f"{'.'.join(map(str, first['loc'])) or 'the line'}: {first['msg']}",
                 where=f"{path}:{number}",
-                remedy='write {"task": …, "input": {…}, "chosen": {…}, "rejected": {…}}',
+                remedy=f"write {form}",
             ) from error
     return found
 

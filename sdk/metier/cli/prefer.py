@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -19,6 +19,9 @@ def prefer(
     method: Annotated[
         Literal["dpo", "kto"], typer.Option(help="dpo compares the two answers; kto takes each on its own.")
     ] = "dpo",
+    judged: Annotated[
+        bool, typer.Option("--judged", help="--data holds single answers, accepted or rejected, for kto.")
+    ] = False,
     settings: Settings = None,
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Go on from the checkpoint, or start over.")
@@ -27,19 +30,27 @@ def prefer(
     json: Json = False,
 ) -> None:
     """Align a fine-tune with preferences. The fine-tune itself stays as it is."""
+    from metier.align import judge, read_judged, read_preferences
     from metier.align import prefer as align
-    from metier.align import read_preferences
     from metier.bases import load_finetune
-    from metier.contracts import Dpo, Kto
+    from metier.contracts import Dpo, Kto, UsageError
 
-    chosen = settings_of(Dpo if method == "dpo" else Kto, settings)
+    if judged and method != "kto":
+        raise UsageError("single answers make no pairs, which dpo learns from", remedy="say --method kto")
     with progress(json) as tick:
         tick("reading preferences")
-        pairs = read_preferences(data)
-        tick("loading the fine-tune")
-        begin = load_finetune(run)
-        made = align(begin, pairs, out, chosen, resume=resume, progress=training_tick(tick), device=device)
+        same: dict[str, Any] = {"resume": resume, "progress": training_tick(tick), "device": device}
+        if judged:
+            good, bad = read_judged(data)
+            count = len(good) + len(bad)
+            made = judge(load_finetune(run), good, bad, out, settings_of(Kto, settings), **same)
+        else:
+            pairs = read_preferences(data)
+            count = len(pairs)
+            chosen = settings_of(Dpo if method == "dpo" else Kto, settings)
+            made = align(load_finetune(run), pairs, out, chosen, **same)
     if json:
         return emit_json(made)
-    say(f"{made.path}: {method}, {len(pairs)} preferences, {made.card.training['seconds']:.0f} s")
+    learnt = "judged answers" if judged else "preferences"
+    say(f"{made.path}: {method}, {count} {learnt}, {made.card.training['seconds']:.0f} s")
     return say(f"next: metier evaluate {out}, then metier export {out} --out {out}-bundle")
