@@ -2,72 +2,52 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from metier.contracts import BadRow, Check, DataAdapter, MetierError, Sample
+from metier.contracts import Check, DataAdapter, MetierError
+from metier.testing.fuzz import MARKS, any_bytes, read_anyhow
 from metier_screenplay.checks import CHECKS
 from metier_screenplay.reading import ADAPTERS
-from metier_screenplay.vertical import vertical
+from metier_screenplay.tasks import TASKS
 
-
-def outcome(adapter: DataAdapter, suffix: str, content: bytes) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"file{suffix}"
-        path.write_bytes(content)
-        assert isinstance(adapter.accepts(path), bool)
-        try:
-            rows = list(adapter.read(path))
-        except MetierError as error:
-            assert str(path) in str(error.where), error
-            return
-        for row in rows:
-            assert isinstance(row, Sample | BadRow)
-            assert row.provenance and row.provenance.line and path.name in row.provenance.source
-            if isinstance(row, Sample):
-                vertical().task(adapter.task).check_sample(row)
-
-
-@st.composite
-def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
-    """A good file with a piece cut out, repeated, or replaced by noise."""
-    start = draw(st.integers(0, len(whole)))
-    stop = draw(st.integers(start, min(len(whole), start + 80)))
-    noise = draw(
-        st.one_of(
-            st.binary(max_size=24),
-            st.sampled_from(
-                [b"/*", b"*/", b"[[", b"]]", b"\n", b"\n\n", b"INT. ", b"\nINT. - \n", b"<", b"&", b"\0", b"\xff\xfe",
-                 b"\r", b"^", b"@", b"=", b"#", b"  \n", b"\x0c", b'"', b" / ", b",", b"<Text>"]
-            ),
-        )
-    )  # fmt: skip
-    return whole[:start] + noise + whole[start if draw(st.booleans()) else stop :]
+TELLING = (
+    *MARKS,
+    b"/*",
+    b"*/",
+    b"[[",
+    b"]]",
+    b"\n",
+    b"INT. ",
+    b"\nINT. - \n",
+    b"^",
+    b"@",
+    b"=",
+    b"#",
+    b"  \n",
+    b"\x0c",
+    b" / ",
+    b"<Text>",
+)
+"""Bytes that mean something to these formats."""
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda a: a.name)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_bytes_end_in_rows_or_in_an_error_that_names_the_place(adapter: DataAdapter, data: st.DataObject) -> None:
-    content = data.draw(
-        st.one_of(
-            st.binary(max_size=400),
-            damaged(adapter.example.read_bytes()),
-            st.text(max_size=200).map(lambda t: t.encode("utf-8", "surrogatepass")),
-        )
-    )
-    outcome(adapter, adapter.example.suffix, content)
+    content = data.draw(any_bytes(adapter.example.read_bytes(), TELLING))
+    read_anyhow(adapter, TASKS, content, adapter.example.suffix)
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda a: a.name)
 @pytest.mark.parametrize("suffix", [".fountain", ".fdx", ".txt", ".csv", ".xlsx", ""])
 def test_an_example_under_another_suffix_ends_in_the_same_two_ways(adapter: DataAdapter, suffix: str) -> None:
     for other in ADAPTERS:
-        outcome(adapter, suffix, other.example.read_bytes())
+        read_anyhow(adapter, TASKS, other.example.read_bytes(), suffix)
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda a: a.name)
@@ -97,7 +77,8 @@ LONG = [
 def test_hostile_repetition_ends_in_bounded_time(hostile: str, tmp_path: Path) -> None:
     """A quarter of a megabyte; pytest's own time limit would end it."""
     for adapter in ADAPTERS[1:3]:
-        outcome(adapter, adapter.example.suffix, b"INT. A - DAY\n\n" + (hostile * (250_000 // len(hostile))).encode())
+        content = b"INT. A - DAY\n\n" + (hostile * (250_000 // len(hostile))).encode()
+        read_anyhow(adapter, TASKS, content, adapter.example.suffix)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
