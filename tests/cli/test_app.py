@@ -42,6 +42,14 @@ def test_every_result_can_be_had_as_json(line: str, metier: Runner) -> None:
     assert "--json" in metier(*line.split(), "--help", COLUMNS="200").stdout
 
 
+def test_help_is_plain_and_no_command_s_line_is_cut() -> None:
+    commands = CliRunner().invoke(tree.app, ["--help"], env={"COLUMNS": "80"}).output.partition("Commands:")[2]
+    assert commands and "..." not in commands
+    for command in COMMANDS:
+        said = CliRunner().invoke(tree.app, [command, "--help"], env={"COLUMNS": "100"}).output
+        assert "<bool>" not in said and "Usage: " in said
+
+
 def test_the_version_is_the_packages_own(metier: Runner) -> None:
     assert metier("--version").stdout == f"metier {package.__version__}\n"
 

@@ -197,6 +197,8 @@ def test_a_mistyped_optional_field_is_asked_about_and_a_foreign_one_is_let_throu
         closed.check_input({"text": "a", "max_char": 9})
     opened = contract(input=type("Opened", (Draft,), {"model_config": {"extra": "allow"}}))
     assert opened.check_input({"text": "a", "max_char": 9})
+    words = contract(input={**schema_of(Draft), "additionalProperties": {"type": "integer"}})
+    assert words.check_input({"text": "a", "max_char": 9})
 
 
 def test_a_mistyped_reply_format_is_asked_about_and_a_trade_s_own_may_be_named_so() -> None:

@@ -31,7 +31,7 @@ def compare(
     on_bad: Bad = "raise",
     json: Json = False,
 ) -> None:
-    """Compare ways to solve a task on the same split: a head or text, frozen, LoRA or whole, over which layers."""
+    """Compare ways to solve a task on the same split. A head or text, frozen, LoRA or whole, over which layers."""
     from metier.adapt import recipe_for
     from metier.bases import resolve
     from metier.data.training import training_data

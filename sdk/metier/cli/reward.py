@@ -26,7 +26,7 @@ def reward(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json: Json = False,
 ) -> None:
-    """Train a reward model; says how often and how surely it prefers what people preferred."""
+    """Train a reward model. Says how often and how surely it prefers what people preferred."""
     from metier.align import read_preferences, split_pairs, train_reward
     from metier.bases import load_finetune
     from metier.contracts import RewardModelling
