@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metier.contracts import BadRow, DataAdapter, DataError, MetierError, Sample
+from metier.testing.fuzz import MARKS, any_bytes, read_anyhow
 from metier_npc.reading import ADAPTERS, INK, RENPY, TWEE, YARN, BarkSheet, DialogueSheet
 from metier_npc.tasks import TASKS
 
@@ -17,69 +17,22 @@ TASK = {task.name: task for task in TASKS}
 SHARED = next((p / "shared" / "data" for p in Path(__file__).parents if (p / "shared" / "data").is_dir()), None)
 REAL = [(a, f) for a in (INK, YARN, RENPY) for f in sorted(SHARED.rglob("*")) if a.accepts(f)] if SHARED else []
 
-
-def outcome(adapter: DataAdapter, suffix: str, content: bytes) -> list[Sample | BadRow]:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"file{suffix}"
-        path.write_bytes(content)
-        assert isinstance(adapter.accepts(path), bool)
-        try:
-            rows = list(adapter.read(path))
-        except MetierError as error:
-            assert str(path) in str(error.where), error
-            return []
-        for row in rows:
-            assert isinstance(row, Sample | BadRow)
-            assert row.provenance and row.provenance.line and path.name in row.provenance.source
-            if isinstance(row, Sample):
-                TASK[row.task].check_sample(row)
-                row.model_dump_json()
-        return rows
-
-
-@st.composite
-def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
-    """A good file with a piece cut out, repeated, or replaced by noise."""
-    start = draw(st.integers(0, len(whole)))
-    stop = draw(st.integers(start, min(len(whole), start + 80)))
-    marks = [
-        b'"',
-        b"\t",
-        b"{",
-        b"}",
-        b"\0",
-        b"<<if",
-        b"[[",
-        b"\xff\xfe",
-        b"\r",
-        b"#",
-        b"::",
-        b"*",
-        b"\xed\xa0\x80",
-        b"->",
-    ]
-    noise = draw(st.one_of(st.binary(max_size=24), st.sampled_from(marks)))
-    return whole[:start] + noise + whole[start if draw(st.booleans()) else stop :]
+TELLING = (*MARKS, b"<<if", b"[[", b"#", b"::", b"*", b"\xed\xa0\x80", b"->")
+"""Bytes that mean something to these formats."""
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda a: a.name)
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_bytes_end_in_rows_or_in_an_error_that_names_the_place(adapter: DataAdapter, data: st.DataObject) -> None:
-    content = data.draw(
-        st.one_of(
-            st.binary(max_size=400),
-            damaged(adapter.example.read_bytes()),
-            st.text(max_size=200).map(lambda t: t.encode("utf-8", "surrogatepass")),
-        )
-    )
-    outcome(adapter, adapter.example.suffix, content)
+    content = data.draw(any_bytes(adapter.example.read_bytes(), TELLING))
+    read_anyhow(adapter, TASKS, content, adapter.example.suffix)
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda a: a.name)
 @pytest.mark.parametrize("suffix", [".csv", ".xlsx", ".jsonl", ".ink", ".yarn", ".rpy", ".twee", ".tw", ""])
 def test_an_example_under_another_suffix_ends_in_the_same_two_ways(adapter: DataAdapter, suffix: str) -> None:
-    outcome(adapter, suffix, adapter.example.read_bytes())
+    read_anyhow(adapter, TASKS, adapter.example.read_bytes(), suffix)
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda a: a.name)

@@ -3,7 +3,6 @@ an answer for any text."""
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,60 +10,27 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from metier.contracts import BadRow, Check, DataAdapter, MetierError, Sample
+from metier.contracts import Check, DataAdapter, MetierError
+from metier.testing.fuzz import any_bytes, read_anyhow
 from metier_support.checks import CHECKS
 from metier_support.figures import figures
 from metier_support.promises import promises
 from metier_support.reading import ADAPTERS
-from metier_support.vertical import vertical
-
-
-def outcome(adapter: DataAdapter, suffix: str, content: bytes) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"file{suffix}"
-        path.write_bytes(content)
-        assert isinstance(adapter.accepts(path), bool)
-        try:
-            rows = list(adapter.read(path))
-        except MetierError as error:
-            assert str(path) in str(error.where), error
-            return
-        for row in rows:
-            assert isinstance(row, Sample | BadRow)
-            assert row.provenance and row.provenance.line and path.name in row.provenance.source
-            if isinstance(row, Sample):
-                vertical().task(adapter.task).check_sample(row)
-
-
-@st.composite
-def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
-    """A good file with a piece cut out, repeated, or replaced by noise."""
-    start = draw(st.integers(0, len(whole)))
-    stop = draw(st.integers(start, min(len(whole), start + 80)))
-    noise = draw(
-        st.one_of(
-            st.binary(max_size=24),
-            st.sampled_from(
-                [b'"', b"\t", b"{", b"}", b"[", b"]", b"\\", b"\0", b"null", b"\xff\xfe", b"\r", b",", b"1e999"]
-            ),
-        )
-    )
-    return whole[:start] + noise + whole[start if draw(st.booleans()) else stop :]
+from metier_support.tasks import TASKS
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda a: a.name)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_bytes_end_in_rows_or_in_an_error_that_names_the_place(adapter: DataAdapter, data: st.DataObject) -> None:
-    whole = adapter.example.read_bytes()
-    text = st.text(max_size=200).map(lambda t: t.encode("utf-8", "surrogatepass"))
-    outcome(adapter, adapter.example.suffix, data.draw(st.one_of(st.binary(max_size=400), damaged(whole), text)))
+    content = data.draw(any_bytes(adapter.example.read_bytes()))
+    read_anyhow(adapter, TASKS, content, adapter.example.suffix)
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda a: a.name)
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".xlsx", ".jsonl", ".json", ".parquet", ".txt", ""])
 def test_an_example_under_another_suffix_ends_in_the_same_two_ways(adapter: DataAdapter, suffix: str) -> None:
-    outcome(adapter, suffix, adapter.example.read_bytes())
+    read_anyhow(adapter, TASKS, adapter.example.read_bytes(), suffix)
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda a: a.name)
