@@ -3,59 +3,36 @@
 All fine-tunes of the trades go into one int4 bundle as adapters, which takes minutes; the first held-out inputs of each
 task, two in its first language and one in each other, are answered greedily, and kept whatever comes out.
 
-    python sdk/docs/record.py [--bundle FOLDER] [--into sdk/docs/answers] [TRADE …]
+    python sdk/docs/record.py [--bundle runs/trades] [--into sdk/docs/answers] [TRADE …]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from shipped import ANSWERS, name_of, shipped, trades
+from shipped import ANSWERS, trades
 
-from metier.contracts import FineTune, MetierError, Vertical, readings
-from metier.data.samples_file import write_samples
+from metier.contracts import MetierError, Vertical, readings
 from metier.data.training import packaged
+from metier.export import export_slots
 from metier.plugins import load_plugins
 from metier.runtime import Engine
 from metier.runtime.reading import read_off
 
 
-def export_all(verticals: list[Vertical], out: Path) -> None:
-    """One bundle with every fine-tune as an adapter, calibrated and proved on the packaged samples."""
-    from metier.export import export_slots
-
-    with tempfile.TemporaryDirectory(prefix="metier-docs-") as folder:
-        whole, names = [], []
-        for vertical in verticals:
-            for fine_tune in vertical.fine_tunes:
-                names.append(name_of(vertical, fine_tune))
-                whole.append(_with_samples(vertical, fine_tune, Path(folder) / names[-1]))
-        export_slots(whole, out, names=names, progress=lambda *said: print(*said, file=sys.stderr))
-
-
-def _with_samples(vertical: Vertical, fine_tune: FineTune, folder: Path) -> FineTune:
-    """A copy of a packaged fine-tune beside the samples that `adapt` would have left there."""
-    from metier.bases import load_finetune
-
-    shutil.copytree(fine_tune.path, folder)
-    for part, name in (("train", "train.jsonl"), ("held_out", "held_out.jsonl")):
-        samples = [s for task in fine_tune.card.tasks for s in packaged(vertical, vertical.task(task.name), part)]
-        write_samples(folder / name, samples)
-    return load_finetune(folder)
-
-
 def answers(engine: Engine, vertical: Vertical) -> list[dict[str, Any]]:
-    """The first held-out inputs of each task, and what the trade's own fine-tune makes of them."""
+    """The first held-out inputs of each task, and what the fine-tune that was trained for it makes of them."""
+    cards = [entry.card for entry in engine.bundle.manifest.adapters if entry.card]
+    trained = {task.name: card for card in cards for task in card.tasks}
     found = []
     for task in vertical.tasks:
-        if (fine_tune := shipped(vertical, task)) is None:
+        if (card := trained.get(task.name)) is None:
             continue
         asked: dict[str, list[Any]] = {language: [] for language in task.languages}
         for sample in packaged(vertical, task, "held_out"):
@@ -64,13 +41,13 @@ def answers(engine: Engine, vertical: Vertical) -> list[dict[str, Any]]:
         for language, value in chosen:
             row: dict[str, Any] = {"task": task.name, "language": language, "input": value}
             try:
-                row["output"] = engine.run(task.name, value, adapter=name_of(vertical, fine_tune))
+                row["output"] = engine.run(task.name, value)
             except MetierError as error:
                 row["problem"] = error.what
             else:
                 checks = vertical.checks_for(task.name)
                 row["checks"] = {c.name: [f.message for f in c.run(value, row["output"])] for c in checks}
-            found.append(row | {"fine_tune": fine_tune.card.name, "weights_sha256": fine_tune.card.weights_sha256})
+            found.append(row | {"fine_tune": card.name, "weights_sha256": card.weights_sha256})
     return found
 
 
@@ -95,7 +72,7 @@ def main() -> None:
     """Write one JSON file per trade that ships a fine-tune, and one for the bridges."""
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("trades", nargs="*", metavar="TRADE")
-    asked.add_argument("--bundle", type=Path, help="made where missing; a temporary one where not given")
+    asked.add_argument("--bundle", type=Path, help="such as `metier export` made of the trades; made where missing")
     asked.add_argument("--into", type=Path, default=ANSWERS)
     given = asked.parse_args()
     _write(given.into / "bridges.json", read_by_bridges())
@@ -105,7 +82,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="metier-docs-") as folder:
         bundle = given.bundle or Path(folder) / "bundle"
         if not bundle.is_dir():
-            export_all(chosen, bundle)
+            export_slots([f for vertical in chosen for f in vertical.fine_tunes], bundle, progress=_said)
         with Engine(bundle, bridges=load_plugins().bridges.values()) as engine:
             manifest = engine.bundle.manifest
             for vertical in chosen:
@@ -117,6 +94,10 @@ def main() -> None:
                     "answers": answers(engine, vertical),
                 }
                 _write(given.into / f"{vertical.name}.json", said)
+
+
+def _said(stage: str, done: int, total: int) -> None:
+    print(stage, done, total, file=sys.stderr)
 
 
 def _write(path: Path, said: Any) -> None:

@@ -21,8 +21,3 @@ def trades() -> list[Vertical]:
 def shipped(vertical: Vertical, task: TaskContract) -> FineTune | None:
     """The fine-tune that a trade ships for a task."""
     return next((f for f in vertical.fine_tunes if task.name in {known.name for known in f.card.tasks}), None)
-
-
-def name_of(vertical: Vertical, fine_tune: FineTune) -> str:
-    """What a fine-tune is called among those of all trades."""
-    return vertical.name if len(vertical.fine_tunes) == 1 else f"{vertical.name}-{fine_tune.card.name}"
