@@ -1,7 +1,7 @@
 """The structure of SSML 1.1 (W3C Recommendation, 7 September 2010, https://www.w3.org/TR/speech-synthesis11/): which
 element may hold which, and what its attributes may say. It knows nothing of presenters.
 
-The W3C's own schema needs an XML Schema processor; this table holds section 3 of the recommendation, element by element.
+The W3C's own schema needs an XML Schema processor; this table holds section 3 of the recommendation instead.
 """
 
 from __future__ import annotations
@@ -33,24 +33,8 @@ _LANGUAGE = r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*"
 _FAIL = "changevoice|ignoretext|ignorelang|processorchoice"
 _ANY = r"(?s).*"
 _ID = {f"{_XML}id": r"[\w.-]+"}
-_INLINE = frozenset(
-    [
-        "audio",
-        "break",
-        "emphasis",
-        "lang",
-        "lookup",
-        "mark",
-        "phoneme",
-        "prosody",
-        "say-as",
-        "sub",
-        "token",
-        "voice",
-        "w",
-    ]
-)
-_WITHIN = frozenset(["audio", "break", "emphasis", "mark", "phoneme", "prosody", "say-as", "sub"])
+_WITHIN = frozenset({"audio", "break", "emphasis", "mark", "phoneme", "prosody", "say-as", "sub"})
+_INLINE = _WITHIN | {"lang", "lookup", "token", "voice", "w"}
 _BLOCK = _INLINE | {"p", "s"}
 _HEAD = frozenset({"meta", "metadata", "lexicon"})
 
@@ -65,7 +49,6 @@ def _rule(
     return _Rule(children, text, required or {}, optional or {})
 
 
-_NOTHING: frozenset[str] = frozenset()
 _SPOKEN_IN = {f"{_XML}lang": _LANGUAGE, "onlangfailure": _FAIL, **_ID}
 RULES: dict[str, _Rule] = {
     "speak": _rule(

@@ -1,7 +1,7 @@
 """A search ad must keep the platform's lengths, counted as it counts: a double-width character takes two places.
 
 Google Ads, about responsive search ads (https://support.google.com/google-ads/answer/7684791): headlines of at most 30
-characters, descriptions of at most 90. Baidu (百度搜索推广，创意撰写规范): 标题 9–50 字符, 描述 9–80 字符, 一个汉字算两个.
+characters, descriptions of at most 90. Baidu (百度搜索推广，创意撰写规范): titles of 9 to 50, descriptions of 9 to 80.
 """
 
 from __future__ import annotations

@@ -19,10 +19,12 @@ _VERBS = (
     "shop|buy|order|book|call|ring|phone|get|try|taste|see|find|visit|join|start|reserve|browse|compare|learn|sign up|"
     "download|ask|enquire|pick|choose|read|hire|rent|apply|register|subscribe|request|discover|explore|add|claim|drop|"
     "come|meet|watch|listen|play|plan|pop|send|switch|treat|tap|click|grab|bring|save your|enrol|enroll|email|message|"
-    "check|open|pre-order|preorder|design|build|view|take|swing|stop by|head|look|hear|talk|have a (?:look|listen|go)|tell|go|let us|make|secure"
+    "check|open|pre-order|preorder|design|build|view|take|swing|stop by|head|look|hear|talk|tell|go|let us|make|"
+    "secure|have a (?:look|listen|go)"
 )
 _ENGLISH = re.compile(
-    rf"(?:^|[.!?:;,…–—]\s+|\b(?:please|just|so|then|and|now|today|to)\s+)(?:{_VERBS})\b|\b(?:click|tap) (?:here|below|the)",
+    rf"(?:^|[.!?:;,…–—]\s+|\b(?:please|just|so|then|and|now|today|to)\s+)(?:{_VERBS})\b"
+    r"|\b(?:click|tap) (?:here|below|the)",
     re.IGNORECASE | re.MULTILINE,
 )
 _CHINESE = re.compile(

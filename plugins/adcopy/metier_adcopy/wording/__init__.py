@@ -1,1 +1,1 @@
-"""How copy says things: words, quantities, claims and near wordings that can be compared. Knows no rules and no tasks."""
+"""How copy says things: words, quantities, claims and near wordings to compare. Knows no rules, no tasks."""
