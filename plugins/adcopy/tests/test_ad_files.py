@@ -9,7 +9,12 @@ import pytest
 from metier.contracts import BadRow, DataError, Sample
 from metier_adcopy.reading import AdsEditor, RelevanceTable, ScriptTable
 
-HEAD = "Campaign\tAd Group\tKeyword\tCriterion Type\tHeadline 1\tHeadline 2\tHeadline 3\tDescription 1\tDescription 2\tFinal URL"
+HEAD = "\t".join(
+    [
+        *("Campaign", "Ad Group", "Keyword", "Criterion Type", "Headline 1", "Headline 2", "Headline 3"),
+        *("Description 1", "Description 2", "Final URL"),
+    ]
+)
 
 
 def export(path: Path, *rows: str) -> Path:
@@ -63,14 +68,18 @@ def test_an_ad_that_google_would_not_take_is_a_bad_row_between_good_ones(
 
 def test_a_column_of_facts_is_taken_before_the_ad_groups_name(tmp_path: Path) -> None:
     path = tmp_path / "e.csv"
-    path.write_text("Facts,headline_1,HEADLINE 2,Headline3,Description Line 1,Description 2\n"
-                    "name[Ironbark],One,Two,Three,Four.,Five.\nno brackets,One,Two,Three,Four.,Five.\n", "utf-8")  # fmt: skip
+    header = "Facts,headline_1,HEADLINE 2,Headline3,Description Line 1,Description 2"
+    texts = "One,Two,Three,Four.,Five."
+    path.write_text(f"{header}\nname[Ironbark],{texts}\nno brackets,{texts}\n", "utf-8")
     good, bad = AdsEditor().read(path)
     assert isinstance(good, Sample) and good.input == {"facts": "name[Ironbark]"}
     assert isinstance(bad, BadRow) and bad.field == "facts"
 
 
-@pytest.mark.parametrize(("adapter", "name"), [(AdsEditor(), "Headline 1"), (RelevanceTable(), "query"), (ScriptTable(), "facts")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("adapter", "name"),
+    [(AdsEditor(), "Headline 1"), (RelevanceTable(), "query"), (ScriptTable(), "facts")],
+)
 def test_a_table_without_the_column_names_those_it_has(tmp_path: Path, adapter: AdsEditor, name: str) -> None:
     path = tmp_path / "t.csv"
     path.write_text("colour,size\nred,1\n", "utf-8")
@@ -82,7 +91,8 @@ def test_a_table_without_the_column_names_those_it_has(tmp_path: Path, adapter: 
 
 @pytest.mark.parametrize(
     ("written", "grade"),
-    [("E", "exact"), ("substitute", "substitute"), ("1", "complement"), ("0", "irrelevant"), ("3.0", "exact"), ("搭配", "complement")],
+    [("E", "exact"), ("substitute", "substitute"), ("1", "complement"),
+     ("0", "irrelevant"), ("3.0", "exact"), ("搭配", "complement")],
 )  # fmt: skip
 def test_a_grade_may_be_a_name_a_letter_or_a_number(tmp_path: Path, written: str, grade: str) -> None:
     path = tmp_path / "r.csv"

@@ -1,7 +1,8 @@
 """A presenter's lines must take the time they claim, and fit the slot.
 
 Radio talks in English run at 150 to 170 words a minute, lectures at 125 to 160 (Tauroza & Allison 1990, "Speech rates
-in British English", Applied Linguistics 11/1); news in Mandarin at 185 to 300 characters (《新闻和报纸摘要》 since 1960). Seconds are whole, hence one of leave on either side.
+in British English", Applied Linguistics 11/1); news in Mandarin at 185 to 300 characters (《新闻和报纸摘要》 since the
+1960s). Seconds are whole, hence one of leave on either side.
 """
 
 from __future__ import annotations
