@@ -55,3 +55,13 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(bundle: Path, tiny_lor
     assert done.returncode == errors.UsageError.exit_code
     assert "DoRA" in done.stderr and "export it merged" in done.stderr
     assert (bundle / "bundle.json").read_bytes() == before
+
+
+def test_several_runs_go_into_one_bundle_with_slots(metier: Runner, tiny_finetune, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        folder = Path(shutil.copytree(tiny_finetune.path, tmp_path / name))
+        card = json.loads((folder / "card.json").read_text())
+        (folder / "card.json").write_text(json.dumps({**card, "name": name}))
+    done = metier("export", "one", "two", "--precision", "fp32", "--out", "B", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [entry["name"] for entry in json.loads(done.stdout)["adapters"]] == ["one", "two"]
