@@ -16,8 +16,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 from readme_blocks import blocks, run  # noqa: E402
 
 TRADES = ("adcopy", "npc", "screenplay", "support")
-TOKENS = 24
-"""Of each answer: enough to tell one adapter from another, few enough for seconds."""
+TOKENS = 128
+"""Of each answer: room for the shortest reply of every form, few enough for seconds."""
 
 
 def test_a_fine_tune_that_a_plugin_ships_is_proved_on_its_trades_own_samples() -> None:
