@@ -74,7 +74,9 @@ def measure(options: Any, scratch: Path) -> dict[str, Any]:
     return {
         "benchmark": "load", **machine("onnxruntime-gpu", "onnxruntime", "numpy"),
         "base": bundle.manifest.base.id, "minutes": options.minutes, "adapters": options.adapters,
-        "outcomes": dict(outcomes), "unanswered": outcomes["unanswered"], "loads": loads, "evictions": evictions,
+        "outcomes": dict(outcomes),
+        "unanswered": sum(n for kind, n in outcomes.items() if kind.startswith("unanswered")),
+        "loads": loads, "evictions": evictions,
         "rss_mib": {
             "second_quarter": round(early / 2**20, 1), "last_quarter": round(late / 2**20, 1),
             "highest": round(max(memory) / 2**20, 1),
@@ -112,7 +114,7 @@ def call(engine: Any, seed: int, adapters: int, until: float, outcomes: Counter[
                 whole = len(generation.ids) == generation.request.max_tokens
                 outcomes["whole" if whole else "short"] += 1
             except RequestError as error:
-                kind = next((k for k in ("cancelled", "deadline") if k in error.what), "unanswered")
+                kind = next((k for k in ("cancelled", "deadline") if k in error.what), f"unanswered: {error.what}")
                 outcomes[kind] += 1
         time.sleep(draw.random() * 0.1)
 
