@@ -169,7 +169,7 @@ def test_list_shows_what_is_cached_first_and_show_knows_both(base_writer):
     resolve("studio-9b", sources=[store])
     first, *rest = list_bases(sources=[store])
     assert first.card.id == "studio-9b" and first.cached and first.size > 0 and first.source == "store"
-    assert {row.card.id for row in rest} == {"smollm2-135m"}
+    assert {row.card.id for row in rest} == {"smollm2-135m", "all-minilm-l6-v2"}
     assert show_base("studio-9b", sources=()).path == first.path
     with pytest.raises(BaseError, match="did you mean studio-9b"):
         show_base("studio-8b", sources=())

@@ -85,6 +85,6 @@ def _cross(bridge: Bridge, value: Any) -> Any:
     except Exception as error:
         raise PluginError(
             f"the bridge {bridge.name} failed: {type(error).__name__}: {error}",
-            where=None if bridge.source == Modality.TEXT else str(value.source)[:80],
+            where=None if bridge.source == Modality.TEXT or value.source.startswith("data:") else value.source,
             remedy=f"look at the {bridge.source}, or give the field that is read off it yourself",
         ) from error
