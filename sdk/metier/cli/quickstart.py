@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import math
+import shlex
 import subprocess
 import sys
 import time
@@ -108,7 +109,7 @@ def quickstart(
     say(f"\nreport: {out / 'report.html'}\nbundle: {out / 'bundle'} (runs without torch)")
     say(
         "next:\n"
-        f"  metier run {out / 'bundle'} --input-text '{jsonlib.dumps(inputs[0], ensure_ascii=False)}'\n"
+        f"  metier run {out / 'bundle'} --input-text {shlex.quote(jsonlib.dumps(inputs[0], ensure_ascii=False))}\n"
         f"  metier adapt {contract.name} --data YOUR_FILE --out runs/mine   # your own samples\n"
         "  README.md: embed the bundle in ten lines; metier new makes a plugin for your own trade"
     )
