@@ -27,9 +27,9 @@ from pydantic import BaseModel
 from metier.adapt import packed_attention
 from metier.adapt.examples import Example, encode_samples
 from metier.adapt.loop import Training
-from metier.adapt.precision import choose_device, choose_dtype
 from metier.adapt.surgery import add_lora, training_kernels
 from metier.adapt.trainee import Trainee, mean_loss
+from metier.bases.hardware import choose_device, choose_dtype
 from metier.bases.resolve import LocalBase, resolve
 from metier.bases.torch_model import load_torch
 from metier.contracts import Recipe, Sample, TaskContract, TaskKind, prompt
@@ -70,7 +70,7 @@ def read_data(path: Path, count: int, seed: int) -> tuple[list[Sample], list[Sam
 
 def make_trainee(base: LocalBase, recipe: Recipe, tokenizer: ChatTokenizer) -> Trainee:
     device = choose_device("auto")
-    model = load_torch(base, choose_dtype(recipe, device)).to(device)
+    model = load_torch(base, choose_dtype(recipe.precision, device)).to(device)
     adapted = add_lora(model, recipe, base.card.id)
     adapted.train()
     return Trainee(adapted, tokenizer.pad_id)

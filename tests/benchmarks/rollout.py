@@ -63,10 +63,10 @@ def measure(count: int, repeat: int, batches: list[int]) -> dict[str, Any]:
     """Tokens per second of every system, their ratios, and what the graph differs from torch by."""
     import torch
 
-    from metier.adapt.precision import bf16_is_native
     from metier.align.rollout import Rollouts, mismatch, rollout_bundle
     from metier.align.start import trainable
     from metier.bases import load_finetune, resolve
+    from metier.bases.hardware import bf16_is_native
     from metier.contracts import Ppo
     from metier.data.training import training_data
     from metier.plugins import load_plugins

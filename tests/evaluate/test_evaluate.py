@@ -144,13 +144,13 @@ def test_an_evaluation_is_the_same_after_json_and_with_the_same_seed(
 def test_answers_are_what_the_model_says_to_the_runtimes_prompt(evaluation: Evaluation, base: LocalBase) -> None:
     import torch
 
+    from metier.bases.hardware import choose_dtype
     from metier.bases.torch_model import load_torch
-    from metier.evaluate.hardware import choose_dtype
     from metier.runtime.prompt import prompt_ids
     from metier.runtime.tokenizer import ChatTokenizer
 
     tokenizer = ChatTokenizer.load(base.path)
-    model = load_torch(base, choose_dtype("auto", "cpu"))
+    model = load_torch(base, choose_dtype("auto", torch.device("cpu")))
     ids = prompt_ids(tokenizer, TASK, {"facts": "红色台灯"}, language="zh")
     with torch.no_grad():
         first = int(model(torch.tensor([ids])).logits[0, -1].argmax())

@@ -13,10 +13,10 @@ from metier.adapt.examples import encode_samples
 from metier.adapt.failures import said_clearly
 from metier.adapt.loop import Progress, Training
 from metier.adapt.memory import tokens_at_once
-from metier.adapt.precision import choose_device, choose_dtype
 from metier.adapt.surgery import add_lora, take_up, training_kernels
 from metier.adapt.trainee import Trainee
 from metier.bases.finetune import load_finetune
+from metier.bases.hardware import choose_device, choose_dtype
 from metier.bases.resolve import LocalBase, resolve
 from metier.bases.torch_model import check_fits, load_torch
 from metier.contracts import FineTune, Recipe, Sample, TaskContract, UsageError, samples_sha256
@@ -113,7 +113,7 @@ def _adapt(
     examples = encode_samples(tokenizer, contracts, train, longest)
     judges = encode_samples(tokenizer, contracts, distinct_first(held_out)[:_HELD_OUT_FOR_LOSS], longest)
     where = choose_device(device)
-    model = load_torch(base, choose_dtype(recipe, where)).to(where)
+    model = load_torch(base, choose_dtype(recipe.precision, where)).to(where)
     if start is not None:
         check_fits(base, start)
     adapted = add_lora(model, recipe, base.card.id) if start is None else take_up(model, recipe, start)

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
-from metier.adapt.precision import choose_device, choose_dtype
 from metier.adapt.surgery import ADAPTER, training_kernels
 from metier.align.calibration import pair_figures
 from metier.align.job import CHECKPOINT, claimed, digest
@@ -21,10 +20,11 @@ from metier.align.pairs import Pair, encode_pairs, preferences_sha256
 from metier.align.start import Begin, base_of, contracts_of, weights_of
 from metier.align.trainer import Tell, arguments, quiet, tokenizer_of, train
 from metier.bases.checksum import sha256_of
+from metier.bases.hardware import Precision, choose_device, choose_dtype
 from metier.bases.quiet import quiet as no_bars
 from metier.bases.resolve import LocalBase, resolve
 from metier.bases.torch_model import check_fits
-from metier.contracts import DataError, FineTune, Preference, Recipe, RewardModelling, TaskContract, UsageError
+from metier.contracts import DataError, FineTune, Preference, RewardModelling, TaskContract, UsageError
 from metier.contracts.alignment import RewardCard
 from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
 from metier.runtime.tokenizer import ChatTokenizer
@@ -138,7 +138,7 @@ def train_reward(
 
 
 def load_reward(
-    path: str | Path, *, base: LocalBase | None = None, device: str = "auto", precision: str = "auto"
+    path: str | Path, *, base: LocalBase | None = None, device: str = "auto", precision: Precision = "auto"
 ) -> RewardModel:
     """The reward model in a folder, its weights verified.
 
@@ -153,7 +153,7 @@ def load_reward(
         raise DataError("the reward model is damaged: its weights are not those of its card", where=str(path))
     base = base or resolve(card.base.id, revision=card.base.revision)
     tokenizer, where = ChatTokenizer.load(base.path), choose_device(device)
-    dtype = choose_dtype(Recipe.parse({"precision": precision}), where)
+    dtype = choose_dtype(precision, where)
     model = PeftModel.from_pretrained(_sequence_model(base, tokenizer, dtype).to(where), str(path))
     _exact_score(model)
     return RewardModel(model, card, tokenizer)
@@ -185,7 +185,7 @@ def _trainable(base: LocalBase, begin: Begin, settings: RewardModelling, tokeniz
     from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
 
     where = choose_device(device)
-    model = _sequence_model(base, tokenizer, choose_dtype(Recipe(precision=settings.precision), where)).to(where)
+    model = _sequence_model(base, tokenizer, choose_dtype(settings.precision, where)).to(where)
     own: dict[str, Any] = {"task_type": "SEQ_CLS", "modules_to_save": ["score"]}
     if isinstance(begin, FineTune):
         check_fits(base, begin)

@@ -14,8 +14,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from metier.adapt.precision import choose_device, choose_dtype
 from metier.adapt.surgery import ADAPTER, add_lora
+from metier.bases.hardware import choose_device, choose_dtype
 from metier.bases.resolve import LocalBase, resolve
 from metier.bases.torch_model import check_fits, load_torch
 from metier.contracts import FineTune, Recipe, TaskContract, UsageError
@@ -63,10 +63,9 @@ def trainable(base: LocalBase, begin: Begin, settings: Schedule, device: str = "
         BaseError, ResourceError, DeviceError: as loading a base.
     """
     where = choose_device(device)
-    asked = Recipe(precision=settings.precision)
     if isinstance(begin, FineTune):
         check_fits(base, begin)
-    model = load_torch(base, choose_dtype(asked, where)).to(where)
+    model = load_torch(base, choose_dtype(settings.precision, where)).to(where)
     if isinstance(begin, Recipe):
         adapted = add_lora(model, begin, base.card.id)
     else:

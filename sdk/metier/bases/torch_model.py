@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def load_torch(base: LocalBase, dtype: str | torch.dtype = "float32", device: str = "cpu") -> Any:
+def load_torch(base: LocalBase, dtype: str | torch.dtype = "float32", device: str | torch.device = "cpu") -> Any:
     """The base as a transformers causal language model, in eval mode.
 
     Args:
@@ -51,7 +51,7 @@ def load_torch(base: LocalBase, dtype: str | torch.dtype = "float32", device: st
         ) from error
 
 
-def load_trunk(base: LocalBase, device: str = "cpu") -> Any:
+def load_trunk(base: LocalBase, device: str | torch.device = "cpu") -> Any:
     """The base without any head, encoder or decoder, in float32 and eval mode: token ids in, hidden states out.
 
     Raises:
@@ -74,7 +74,7 @@ def load_adapted(
     base: LocalBase,
     finetune: FineTune,
     dtype: str | torch.dtype = "float32",
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     *,
     merge: bool = False,
 ) -> Any:

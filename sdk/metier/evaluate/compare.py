@@ -84,8 +84,8 @@ def evaluate(
         ContractError: a sample does not satisfy the contract, or a prompt does not fit the base's context.
         DeviceError: the device asked for is not active.
     """
+    from metier.bases.hardware import choose_device, choose_dtype, free_memory
     from metier.bases.torch_model import check_fits, load_adapted, load_torch
-    from metier.evaluate.hardware import choose_device, choose_dtype, free_memory
 
     begun = time.perf_counter()
     told: Progress = progress or (lambda *_, **__: None)

@@ -199,13 +199,13 @@ def likelihoods_of(
 
     from metier.adapt.examples import encode_samples
     from metier.adapt.sft import distinct_first
+    from metier.bases.hardware import choose_dtype
     from metier.bases.torch_model import load_adapted
     from metier.evaluate.forgetting import forgetting, likelihoods
-    from metier.evaluate.hardware import choose_dtype
     from metier.runtime.tokenizer import ChatTokenizer
 
     tokenizer = ChatTokenizer.load(base.path)
-    model = load_adapted(base, finetune, choose_dtype("auto", "cpu"))
+    model = load_adapted(base, finetune, choose_dtype("auto", torch.device("cpu")))
     examples = encode_samples(tokenizer, {task.name: task}, distinct_first(held_out)[:JUDGED], base.card.context_length)
     nats: list[float] = []
     with torch.inference_mode():

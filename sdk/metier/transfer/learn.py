@@ -23,11 +23,11 @@ from filelock import FileLock, Timeout
 from torch.nn.functional import cross_entropy
 
 from metier.adapt.failures import said_clearly
-from metier.adapt.precision import choose_device
 from metier.adapt.recipe_file import write_recipe
 from metier.adapt.result import summary, write_samples
 from metier.adapt.surgery import training_kernels
 from metier.bases.finetune import load_finetune, write_card
+from metier.bases.hardware import choose_device
 from metier.bases.resolve import LocalBase, resolve
 from metier.contracts import FineTune, FineTuneCard, Recipe, RecipeError, Sample, TaskContract, UsageError
 from metier.contracts.finetune import CARD, HEAD

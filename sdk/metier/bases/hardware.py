@@ -1,8 +1,17 @@
-"""Which device and number format training runs on: what is really there, or an error that says what is missing."""
+"""Which device and number format torch works on: what is really there, or an error that says what is missing."""
 
-import torch
+from __future__ import annotations
 
-from metier.contracts import DeviceError, Recipe
+import gc
+from typing import TYPE_CHECKING, Literal
+
+from metier.contracts import DeviceError
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["auto", "bf16", "fp32"]
+"""Number format of weights and activations; `auto` takes bf16 where the hardware multiplies it natively."""
 
 
 def choose_device(device: str) -> torch.device:
@@ -11,6 +20,8 @@ def choose_device(device: str) -> torch.device:
     Raises:
         DeviceError: a device asked for by name is not active.
     """
+    import torch
+
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.split(":")[0] == "cuda" and not torch.cuda.is_available():
@@ -25,21 +36,34 @@ def choose_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def choose_dtype(recipe: Recipe, device: torch.device) -> torch.dtype:
+def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """bf16 where the hardware multiplies it natively (4x fp32's speed where measured), else fp32.
 
     Raises:
-        DeviceError: the recipe asks for bf16 on a GPU that has none.
+        DeviceError: bf16 is asked for on a GPU that has none.
     """
+    import torch
+
     native = bf16_is_native(device)
-    if recipe.precision == "bf16" and device.type == "cuda" and not native:
-        raise DeviceError("this GPU has no bf16", remedy="set precision to auto or fp32 in the recipe")
-    wanted = native if recipe.precision == "auto" else recipe.precision == "bf16"
+    if precision == "bf16" and device.type == "cuda" and not native:
+        raise DeviceError("this GPU has no bf16", remedy="set precision to auto or fp32")
+    wanted = native if precision == "auto" else precision == "bf16"
     return torch.bfloat16 if wanted else torch.float32
 
 
 def bf16_is_native(device: torch.device) -> bool:
     """Whether the device has bf16 matrix instructions (AVX512-BF16, AMX; Ampere and later), not an emulation."""
+    import torch
+
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def free_memory() -> None:
+    """Give back what a deleted model held, before the next one is loaded."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
