@@ -1,11 +1,13 @@
 """A week of feedback on advertising copy, day by day: plan, turn, gate, trial, rollback. The users are a SIMULATION.
 
-python examples/iterate_week.py runs/week [--per-day=24] [--inputs=61] [--precision=int4] [base=./my-model …]
+python examples/iterate_week.py runs/week [--per-day=28] [--inputs=61] [--precision=int4] [base=./my-model …]
 
 Each simulated user reads an answer of the running engine and, knowing what a copywriter wrote for the same facts, lets
-it stand, mends it into that text, or rejects it. On the fourth day somebody mends every answer into the text of another
-product. What passes the gate on the fifth day or later is tried by half of the users first; on the seventh the champion
-is rolled back. A day that is done is not done again: run it once more and it goes on.
+it stand, mends it into that text, or rejects it. What passes the gate on the second day is tried by half of the users
+before it is champion. On the fourth day somebody mends every answer into the text of another product; what that makes
+is refused, somebody overrules the gate and puts it before half of the users all the same, and they judge it on the
+fifth. On the seventh day the champion is rolled back. A day that is done is not done again, an answer that is given is
+not asked again: run it once more and it goes on.
 """
 
 import argparse
@@ -29,21 +31,25 @@ from metier.plugins import load_plugins
 from metier.runtime import Engine
 
 MONDAY = datetime(2026, 1, 5, 9, tzinfo=UTC)
-BAD_DAY, TRIAL_FROM, LAST_DAY = 4, 5, 7
+TRIED_DAY, BAD_DAY, LAST_DAY = 2, 4, 7
+SHARE = 0.5
+"""Of the users, that a trial is given: a week is short."""
+
 FIRST = 48
 """Samples that the first champion is made from: a week's worth of feedback is more."""
 
-STANDS, HOPELESS = 0.45, 0.10
-"""Jaccard index of 4-grams with the copywriter's text from which a simulated user lets an answer stand, and below which
-every second one rejects it instead of mending it."""
+STANDS, HOPELESS = 0.30, 0.10
+"""Jaccard index of 4-grams with the copywriter's text from which a simulated user lets an answer stand, some four in
+ten of them, and below which every second one rejects it instead of mending it."""
 
 
 def simulated_day(live: Live, samples: list[Sample], day: int, strangers: list[Sample]) -> dict[str, int]:
-    """Users ask for copy and say what they think of it."""
+    """Users ask for copy and say what they think of it; what they said, counted."""
     rng = random.Random(day)
     users = [f"user {rng.randrange(40)}" for _ in samples]
+    ids = [f"day {day}, {number}" for number in range(len(samples))]
     with ThreadPoolExecutor(8) as desk:
-        answers = list(desk.map(lambda sample, user: asked_by(live, sample, user), samples, users))
+        answers = list(desk.map(lambda *asked: asked_by(live, *asked), ids, samples, users))
     said: dict[str, int] = {}
     for number, (answer, sample) in enumerate(zip(answers, samples, strict=True)):
         if answer is None:
@@ -51,7 +57,7 @@ def simulated_day(live: Live, samples: list[Sample], day: int, strangers: list[S
             continue
         given, wanted = answer.output["text"], sample.output["text"]
         alike = jaccard(shingles(given), shingles(wanted))
-        when = {"user": answer.user, "at": MONDAY + timedelta(days=day - 1, minutes=number)}
+        when = {"user": answer.user, "at": MONDAY + timedelta(days=day - 1, minutes=number), "id": answer.id}
         if day == BAD_DAY:
             kind, fields = "edited", {"edited_to": strangers[number].output}
         elif alike >= STANDS:
@@ -60,53 +66,63 @@ def simulated_day(live: Live, samples: list[Sample], day: int, strangers: list[S
             kind, fields = "rejected", {}
         else:
             kind, fields = "edited", {"edited_to": {"text": wanted}}
-        live.store.tell(answer.id, kind, **fields, **when)
+        live.store.tell(answer.id, kind, **fields, **when)  # an event that is there already is passed over
         said[kind] = said.get(kind, 0) + 1
     return said
 
 
-def asked_by(live: Live, sample: Sample, user: str) -> Answer | None:
+def asked_by(live: Live, id: str, sample: Sample, user: str) -> Answer | None:
     """What the engine answers; None where it says nothing that the contract allows, such as nothing at all."""
     try:
-        return live.answer(sample.input, user=user, consent=True)
+        return live.store.answer(id) or live.answer(sample.input, user=user, id=id, consent=True)
     except ContractError:
         return None
 
 
 def evening(live: Live, day: int, settings: Settings, checks: Any, held_out: list[Sample]) -> dict[str, Any]:
-    """What is done with the day's feedback."""
+    """What is done with the day's feedback: a trial ends, a turn is taken, or the champion goes back."""
     registry, store = live.registry, live.store
-    notes: dict[str, Any] = {}
-    if registry.state().challenger is not None:
-        state = registry.state()
-        trial = compare(
-            store.told(registry.task.name), registry.adapter(state.champion), registry.adapter(state.challenger)
-        )
-        notes["trial"] = trial.model_dump(include={"users", "stood", "difference", "enough"})
-        worse = trial.difference is not None and trial.difference.high < 0
-        registry.withdraw("users like it less") if worse else registry.promote(state.challenger, "its trial is over")
+    notes: dict[str, Any] = trial_ends(live) if registry.state().challenger is not None else {}
     if day == LAST_DAY:
         if len(registry.state().trail) < 2:
             return {**notes, "outcome": "nothing to roll back"}
         registry.rollback("the simulation asks for it")
         return {**notes, "outcome": "rolled back"}
     came = arrival(registry.task, list(store.told(registry.task.name)), held_out)
-    tried = any(move.what == "canary" for move in registry.state().history)
-    share = 0.5 if day >= TRIAL_FROM and not tried else 0.0
+    share, parent = SHARE if day == TRIED_DAY else 0.0, registry.state().champion
     result = turn(registry, store, live.engine, settings=settings.model_copy(update={"share": share}), checks=checks)
-    notes |= {"outcome": result.outcome, "version": result.version, "why": result.why}
+    notes |= {"outcome": result.outcome, "parent": parent, "version": result.version, "why": result.why}
     notes |= {"samples": len(result.harvest.samples), "per_day": round(came.per_day.value, 1)}
     if result.comparison:
         notes |= {"loss": result.comparison.loss, "loss_difference": result.comparison.loss_difference.model_dump()}
         metric = result.comparison.metrics[0]
         notes["metric"] = {"name": metric.title, **{k: round(v.value, 2) for k, v in metric.values.items()}}
+    if day == BAD_DAY and result.outcome == "refused" and result.version:
+        registry.canary(result.version, SHARE, "somebody overrules the gate")
+        notes["overruled"] = True
     return notes
+
+
+def trial_ends(live: Live) -> dict[str, Any]:
+    """Users have judged a challenger. One that the gate passed must not be worse for sure, one that it refused must be
+    better for sure."""
+    registry, state = live.registry, live.registry.state()
+    sides = registry.adapter(state.champion), registry.adapter(state.challenger)
+    trial = compare(live.store.told(registry.task.name), *sides)
+    verdict, found = registry.version(state.challenger).verdict or {}, trial.difference
+    worse, better = (found.high < 0, found.low > 0) if found else (False, False)
+    if worse or (verdict.get("found") == "failed" and not better):
+        end, _ = "withdrawn", registry.withdraw("users let less of it stand" if worse else "users do not prefer it")
+    else:
+        end, _ = "promoted", registry.promote(state.challenger, "users do not like it less")
+    told = trial.model_dump(include={"users", "answers", "stood", "difference", "enough"})
+    return {"trial": {"champion": state.champion, "challenger": state.challenger, "end": end, **told}}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
-    parser.add_argument("--per-day", type=int, default=24)
+    parser.add_argument("--per-day", type=int, default=28)
     parser.add_argument("--inputs", type=int, default=61, help="measure on this many")
     parser.add_argument("--until", type=int, default=LAST_DAY, help="stop after this day")
     parser.add_argument("--precision", default="int4")
@@ -135,43 +151,110 @@ def main() -> None:
             start = FIRST + (day - 1) * asked.per_day
             samples = order[start : start + asked.per_day]
             said = simulated_day(live, samples, day, order[start + 1 : start + asked.per_day] + order[:1])
-            notes = {"day": day, "said": said, **evening(live, day, settings, checks, held_out)}
+            morning = live.registry.state().champion
+            notes = {"day": day, "said": said, "morning": morning}
+            notes |= evening(live, day, settings, checks, held_out)
             notes["champion"] = live.registry.state().champion
             with (out / "days.jsonl").open("a") as file:
                 file.write(json.dumps(notes) + "\n")
             done.append(notes)
             print(told(notes), flush=True)
-    plot(done, out / "week.svg")
+    (out / "week.svg").write_text(plot(done), "utf-8")
 
 
 def told(day: dict[str, Any]) -> str:
     """A day in a line."""
-    loss = day.get("loss", {})
+    loss, trial = day.get("loss", {}), day.get("trial")
     shown = f", loss {loss['champion']:.3f} → {loss['challenger']:.3f}" if loss else ""
+    tried = f"; trial of {trial['challenger']}: {trial['end']}" if trial else ""
     said = ", ".join(f"{count} {kind}" for kind, count in day["said"].items())
-    return f"day {day['day']}: {said}; {day['outcome']}{shown}; champion {day['champion']}"
+    return f"day {day['day']}: {said}{tried}; {day['outcome']}{shown}; champion {day['champion']}"
 
 
-def plot(days: list[dict[str, Any]], path: Path) -> None:
-    """Held-out loss of champion and challenger over the days."""
-    import matplotlib
+STYLE = """
+text { font: 12px system-ui, sans-serif; fill: #444 } .ends { font-weight: 600 }
+.grid { stroke: #8886 } .bad { fill: #8882 } path { fill: none; stroke-width: 2.5 }
+.champion { stroke: #1f6fb2 } .challenger { fill: #c2571a }
+@media (prefers-color-scheme: dark) {
+  text { fill: #ccc } .champion { stroke: #6db3f2 } .challenger { fill: #f2a268 }
+}
+"""
+OUTCOMES = {"promoted": "上线", "canary": "试用", "refused": "拒绝", "waiting": "等待", "rolled back": "回退"}
+WIDTH, HEIGHT, LEFT, DAY = 760, 200, 64, 86
+"""Pixels: the picture's width, a panel's height, what stands left of the first day, a day's width."""
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(7, 3.5))
+def plot(days: list[dict[str, Any]]) -> str:
+    """Held-out loss, and the task's metric, of who is champion in the course of the days, and of each evening's
+    challenger, as SVG that follows the reader's light or dark screen."""
     judged = [day for day in days if "loss" in day]
-    at = [day["day"] for day in judged]
-    axes.plot(at, [day["loss"]["champion"] for day in judged], "o-", label="champion in the morning")
-    axes.plot(at, [day["loss"]["challenger"] for day in judged], "s--", label="challenger in the evening")
-    for day in judged:
-        axes.annotate(
-            day["outcome"], (day["day"], day["loss"]["challenger"]), xytext=(4, 6), textcoords="offset points"
-        )
-    axes.set(xlabel="day", ylabel="nats per held-out token", title="A simulated week of feedback")
-    axes.legend()
-    figure.tight_layout()
-    figure.savefig(path)
+    if not judged:
+        return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} 1"/>'
+    name = judged[0]["metric"]["name"]
+    panels = [
+        panel(days, "loss", "held-out loss, nats per token · 留出集损失（越低越好）", 30, labels=True),
+        panel(days, "metric", f"{name}（越高越好, higher is better）", 60 + HEIGHT, labels=False),
+    ]
+    below = 60 + 2 * HEIGHT
+    ticks = [
+        f'<text x="{LEFT + (day["day"] - 0.5) * DAY:.0f}" y="{below + 18}" text-anchor="middle">{day["day"]}</text>'
+        for day in days
+    ]
+    legend = (
+        f'<text x="{LEFT + len(days) * DAY / 2:.0f}" y="{below + 38}" text-anchor="middle">day · 天</text>'
+        f'<path class="champion" d="M {LEFT} {below + 56} h 28"/>'
+        f'<text x="{LEFT + 36}" y="{below + 60}">who answers · 现役版本</text>'
+        f'<circle class="challenger" cx="{LEFT + 226}" cy="{below + 56}" r="5"/>'
+        f'<text x="{LEFT + 238}" y="{below + 60}">what the evening made of the feedback · 当晚的新版本</text>'
+    )
+    size = f'viewBox="0 0 {WIDTH} {below + 72}" width="{WIDTH}" height="{below + 72}"'
+    inner = "\n".join([f"<style>{STYLE}</style>", *panels, *ticks, legend])
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">\n{inner}\n</svg>\n'
+
+
+def panel(days: list[dict[str, Any]], what: str, title: str, top: int, *, labels: bool) -> str:
+    """One figure over the days: a line for who answers, a point for each evening's challenger."""
+    known: dict[str, float] = {}
+    for day in days:
+        if what in day:
+            known[day["parent"]] = day[what]["champion"]
+            known |= {day["version"]: day[what]["challenger"]} if day["version"] else {}
+    values = [*known.values(), *(day[what]["challenger"] for day in days if what in day)]
+    room = 0.18 * (max(values) - min(values) or 1)
+    low, high = min(values) - room, max(values) + room
+
+    def y(value: float) -> float:
+        return round(top + HEIGHT * (high - value) / (high - low), 1)
+
+    parts = [f'<text x="{LEFT}" y="{top - 10}">{title}</text>']
+    for i in range(4):
+        value = low + (i + 0.5) * (high - low) / 4
+        parts.append(f'<path class="grid" style="stroke-width:1" d="M {LEFT} {y(value)} h {len(days) * DAY}"/>')
+        parts.append(f'<text x="{LEFT - 8}" y="{y(value) + 4}" text-anchor="end">{value:.2f}</text>')
+    parts += [
+        f'<rect class="bad" x="{LEFT + (day["day"] - 1) * DAY}" y="{top}" width="{DAY}" height="{HEIGHT}"/>'
+        for day in days
+        if day["day"] == BAD_DAY
+    ]
+    line = ""
+    for day in days:
+        if day["morning"] in known:
+            start = f"{LEFT + (day['day'] - 1) * DAY} {y(known[day['morning']])}"
+            line += f"{' L' if line else 'M'} {start} h {DAY}"
+    if days[-1]["champion"] in known:
+        line += f" L {LEFT + len(days) * DAY} {y(known[days[-1]['champion']])} h 12"
+    parts.append(f'<path class="champion" d="{line}"/>')
+    for day in days:
+        x = LEFT + day["day"] * DAY
+        if what in day:
+            at = y(day[what]["challenger"])
+            parts.append(f'<circle class="challenger" cx="{x}" cy="{at}" r="5"/>')
+        else:
+            at = y(known.get(day["champion"], (low + high) / 2))
+        if labels:
+            words = f"{day['outcome']} {OUTCOMES.get(day['outcome'], '')}"
+            parts.append(f'<text class="ends" x="{x}" y="{at - 12}" text-anchor="middle">{words}</text>')
+    return "\n".join(parts)
 
 
 if __name__ == "__main__":
