@@ -108,7 +108,7 @@ def trial_ends(live: Live) -> dict[str, Any]:
     better for sure."""
     registry, state = live.registry, live.registry.state()
     sides = registry.adapter(state.champion), registry.adapter(state.challenger)
-    trial = compare(live.store.told(registry.task.name), *sides)
+    trial = compare(live.store.told(registry.task.name), *sides, since=state.tried_since)
     verdict, found = registry.version(state.challenger).verdict or {}, trial.difference
     worse, better = (found.high < 0, found.low > 0) if found else (False, False)
     if worse or (verdict.get("found") == "failed" and not better):

@@ -35,6 +35,15 @@ def test_a_clear_difference_is_found_and_none_is_claimed_where_there_is_none() -
     assert claimed <= 6  # 5% are expected
 
 
+def test_what_was_answered_before_the_trial_does_not_count() -> None:
+    before, during = feedback({"v1": 0.0}, 40, 1), feedback({"v1": 0.9, "v2": 0.9}, 40, 2, seed=1)
+    began = min(told.answer.at for told in during)
+    assert all(told.answer.at < began for told in before)
+    assert compare(before + during, "v1", "v2").answers["v1"] == 120
+    trial = compare(before + during, "v1", "v2", since=began)
+    assert trial.answers == {"v1": 80, "v2": 80} and not trial.enough
+
+
 def test_one_loud_user_is_no_proof() -> None:
     told = feedback({"v1": 0.5}, 40, 2) + feedback({"v2": 1.0}, 1, 200)
     trial = compare(told, "v1", "v2")

@@ -33,14 +33,19 @@ def test_champions_come_and_go_and_the_history_says_why(registry, first, samples
     registry.promote("v0002", "better by 3 points")
     registry.canary("v0003", 0.1)
     assert (registry.state().challenger, registry.state().share) == ("v0003", 0.1)
+    since = registry.state().tried_since
+    registry.canary("v0003", 0.3)
+    assert registry.state().tried_since == since == registry.state().history[-2].at
     registry.promote("v0003")
     assert (registry.state().champion, registry.state().challenger) == ("v0003", None)
+    assert registry.state().tried_since is None
     registry.rollback("users complain")
     registry.rollback()
     assert registry.state().champion == "v0001"
     assert [(m.what, m.version, m.before) for m in registry.state().history] == [
         ("begun", "v0001", None),
         ("promoted", "v0002", "v0001"),
+        ("canary", "v0003", "v0002"),
         ("canary", "v0003", "v0002"),
         ("promoted", "v0003", "v0002"),
         ("rolled back", "v0002", "v0003"),

@@ -163,7 +163,7 @@ def compare(registry: RegistryFolder, store: StoreOption, json: Json = False) ->
         raise UsageError("there is no challenger", where=str(registry), remedy="begin a trial: metier iterate canary")
     sides = opened.adapter(state.champion), opened.adapter(state.challenger)
     with FeedbackStore(store) as feedback:
-        trial = compared(feedback.told(opened.task.name), *sides)
+        trial = compared(feedback.told(opened.task.name), *sides, since=state.tried_since)
     if json:
         return emit_json(trial)
     for name in sides:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from datetime import datetime
 
 import numpy as np
 
@@ -41,8 +42,19 @@ class Trial(Data):
     """Whether the interval leaves out zero."""
 
 
-def compare(told: Iterable[Told], champion: str, challenger: str, *, resamples: int = 2000, seed: int = 0) -> Trial:
+def compare(
+    told: Iterable[Told],
+    champion: str,
+    challenger: str,
+    *,
+    since: datetime | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Trial:
     """Judge a trial by its feedback.
+
+    Only answers given since the trial began (`State.tried_since`) are counted where that is told: what the champion
+    answered before it met other questions.
 
     Accepted, chosen, or rated four stars and more counts as let stand; edited, rejected, or rated two stars and less
     does not. A user's last word on an answer counts. Intervals are bootstrapped over users, since one user's answers
@@ -51,6 +63,8 @@ def compare(told: Iterable[Told], champion: str, challenger: str, *, resamples: 
     last: dict[tuple[str, str | None], tuple[str, str, bool]] = {}
     for item in told:
         adapter, stood = item.answer.adapter, _stood(item)
+        if since is not None and item.answer.at < since:
+            continue
         if adapter in (champion, challenger) and stood is not None:
             who = item.event.user or item.answer.user or item.answer.id
             last[item.answer.id, item.event.user] = (adapter, who, stood)

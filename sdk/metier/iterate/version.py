@@ -62,3 +62,14 @@ class State(Data):
     @property
     def champion(self) -> str:
         return self.trail[-1]
+
+    @property
+    def tried_since(self) -> datetime | None:
+        """When the challenger's trial began, whatever its share was since; None where there is none."""
+        tried, since = None, None
+        for move in self.history:
+            if move.what == "canary" and move.version != tried:
+                tried, since = move.version, move.at
+            elif move.what in ("withdrawn", "rolled back") or (move.what == "promoted" and move.version == tried):
+                tried, since = None, None
+        return since
