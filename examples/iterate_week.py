@@ -179,7 +179,14 @@ text { font: 12px system-ui, sans-serif; fill: #444 } .ends { font-weight: 600 }
   text { fill: #ccc } .champion { stroke: #6db3f2 } .challenger { fill: #f2a268 }
 }
 """
-OUTCOMES = {"promoted": "上线", "canary": "试用", "refused": "拒绝", "waiting": "等待", "rolled back": "回退"}
+OUTCOMES = {
+    "promoted": ("promoted", "上线"),
+    "canary": ("on trial", "试用"),
+    "refused": ("refused", "拒绝"),
+    "waiting": ("waits", "等待"),
+    "too few": ("too few", "样本不足"),
+    "rolled back": ("rolled back", "回退"),
+}
 WIDTH, HEIGHT, LEFT, DAY = 760, 200, 64, 86
 """Pixels: the picture's width, a panel's height, what stands left of the first day, a day's width."""
 
@@ -192,10 +199,11 @@ def plot(days: list[dict[str, Any]]) -> str:
         return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} 1"/>'
     name = judged[0]["metric"]["name"]
     panels = [
-        panel(days, "loss", "held-out loss, nats per token · 留出集损失（越低越好）", 30, labels=True),
-        panel(days, "metric", f"{name}（越高越好, higher is better）", 60 + HEIGHT, labels=False),
+        outcomes(days, 40),
+        panel(days, "loss", "held-out loss, nats per token (lower is better) · 留出集损失（越低越好）", 74),
+        panel(days, "metric", f"{name} (higher is better) · 越高越好", 110 + HEIGHT),
     ]
-    below = 60 + 2 * HEIGHT
+    below = 110 + 2 * HEIGHT
     ticks = [
         f'<text x="{LEFT + (day["day"] - 0.5) * DAY:.0f}" y="{below + 18}" text-anchor="middle">{day["day"]}</text>'
         for day in days
@@ -212,7 +220,17 @@ def plot(days: list[dict[str, Any]]) -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">\n{inner}\n</svg>\n'
 
 
-def panel(days: list[dict[str, Any]], what: str, title: str, top: int, *, labels: bool) -> str:
+def outcomes(days: list[dict[str, Any]], top: int) -> str:
+    """What each evening came to, in two languages, above its moment."""
+    parts = []
+    for day in days:
+        x = LEFT + day["day"] * DAY
+        for line, words in enumerate(OUTCOMES.get(day["outcome"], (day["outcome"], ""))):
+            parts.append(f'<text class="ends" x="{x}" y="{top + 15 * line}" text-anchor="middle">{words}</text>')
+    return "\n".join(parts)
+
+
+def panel(days: list[dict[str, Any]], what: str, title: str, top: int) -> str:
     """One figure over the days: a line for who answers, a point for each evening's challenger."""
     known: dict[str, float] = {}
     for day in days:
@@ -226,7 +244,7 @@ def panel(days: list[dict[str, Any]], what: str, title: str, top: int, *, labels
     def y(value: float) -> float:
         return round(top + HEIGHT * (high - value) / (high - low), 1)
 
-    parts = [f'<text x="{LEFT}" y="{top - 10}">{title}</text>']
+    parts = [f'<text x="{LEFT}" y="{top - 4}">{title}</text>']
     for i in range(4):
         value = low + (i + 0.5) * (high - low) / 4
         parts.append(f'<path class="grid" style="stroke-width:1" d="M {LEFT} {y(value)} h {len(days) * DAY}"/>')
@@ -244,16 +262,11 @@ def panel(days: list[dict[str, Any]], what: str, title: str, top: int, *, labels
     if days[-1]["champion"] in known:
         line += f" L {LEFT + len(days) * DAY} {y(known[days[-1]['champion']])} h 12"
     parts.append(f'<path class="champion" d="{line}"/>')
-    for day in days:
-        x = LEFT + day["day"] * DAY
-        if what in day:
-            at = y(day[what]["challenger"])
-            parts.append(f'<circle class="challenger" cx="{x}" cy="{at}" r="5"/>')
-        else:
-            at = y(known.get(day["champion"], (low + high) / 2))
-        if labels:
-            words = f"{day['outcome']} {OUTCOMES.get(day['outcome'], '')}"
-            parts.append(f'<text class="ends" x="{x}" y="{at - 12}" text-anchor="middle">{words}</text>')
+    parts += [
+        f'<circle class="challenger" cx="{LEFT + day["day"] * DAY}" cy="{y(day[what]["challenger"])}" r="5"/>'
+        for day in days
+        if what in day
+    ]
     return "\n".join(parts)
 
 
