@@ -1,0 +1,82 @@
+"""The most likely tokens of a row of logits, found where the logits are, so that only they need to be copied.
+
+Whatever is decided from them is what the whole row would have said, or nothing is decided. It knows nothing about
+sessions or devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Ids = npt.NDArray[np.int64]
+Logits = npt.NDArray[np.float32]
+Weights = npt.NDArray[np.float64]
+
+FEW = 64
+"""Candidates of a row: what greedy, a usual top-k, and nearly every top-p of a sure model need."""
+
+MARGIN = 1e-5
+"""Relative error that the sum over a row, of float32 exponentials, may have: 20 times float32's own."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The best K tokens of one row; every other token's logit is at most the last one's."""
+
+    ids: Ids
+    """[K]"""
+    values: Logits
+    """[K], falling."""
+    mass: float
+    """Sum of exp((logit - values[0]) / temperature) over the whole row."""
+    temperature: float = 1.0
+    every: bool = False
+    """Whether these are all tokens there are."""
+
+    def ranked(self, values: Logits) -> tuple[Ids, Logits]:
+        """(ids, values), best first and the lower id first among equals, as far down as no other token can reach.
+
+        `values` are these candidates' logits after edits that only lower logits, such as a mask.
+        """
+        sure = values > (-np.inf if self.every else self.values[-1])
+        ids, found = self.ids[sure], values[sure]
+        order = np.lexsort((ids, -found))
+        return ids[order], found[order]
+
+    def bounds(self, values: Logits, top: float) -> tuple[float, float]:
+        """Between what the sum of exp((logit - top) / temperature) over all edited logits lies."""
+        weights = weights_of(self.values, self.values[0], self.temperature).sum()
+        # Beyond 700 float64 overflows; then the margin alone is so wide that nothing is settled.
+        scale = float(np.exp(min((float(self.values[0]) - top) / self.temperature, 700.0)))
+        beside, margin = 0.0 if self.every else (self.mass - weights) * scale, MARGIN * self.mass * scale
+        edited = weights_of(values, top, self.temperature).sum()
+        unedited = values is self.values  # else the others may have been lowered, too, to nothing
+        return edited + max(beside - margin, 0.0) * unedited, edited + max(beside, 0.0) + margin
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a step says of one row: the best tokens where a device found them, and a way to all logits."""
+
+    full: Callable[[], Logits]
+    """Logits of the row, [vocab_size]; a copy of one row where they are on a device."""
+    few: Candidates | None = None
+
+
+def weights_of(values: Logits, top: float, temperature: float) -> Weights:
+    """exp((logit - top) / temperature), in the sampler's own order of operations."""
+    scaled = values.astype(np.float64) / temperature
+    return np.asarray(np.exp(scaled - np.float64(top) / temperature), np.float64)
+
+
+def best_of(logits: Logits, count: int, temperature: float) -> Candidates:
+    """The candidates of a row that is at hand, [vocab_size]."""
+    count = min(count, len(logits))
+    kept = np.flatnonzero(logits >= np.partition(logits, -count)[-count])
+    ids = kept[np.argsort(-logits[kept], kind="stable")][:count]
+    mass = float(np.exp((logits - logits[ids[0]]) / temperature).sum(dtype=np.float64))
+    return Candidates(ids, logits[ids], mass, temperature, every=count == len(logits))
