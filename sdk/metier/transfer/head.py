@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from metier.transfer.asked import Shape
+from metier.runtime.asked import Shape
 
 _PARTS = {Shape.SEQUENCE: 1, Shape.TOKEN: 1, Shape.PAIR: 3, Shape.SIDES: 4}
 

@@ -17,10 +17,11 @@ from metier.bases.resolve import LocalBase, resolve
 from metier.bases.torch_model import check_fits, load_trunk
 from metier.contracts import DataError, Recipe, Sample, TaskContract, Value
 from metier.contracts.finetune import HEAD
-from metier.transfer.answered import classes_of, output_of, targets_of
-from metier.transfer.asked import Asked, Shape, asked, shape_of
+from metier.runtime.answered import classes_of, output_of, targets_of
+from metier.runtime.asked import Asked, Shape, asked, shape_of
+from metier.runtime.rows import Row, RowTokenizer
 from metier.transfer.head import HeadNetwork, gathered
-from metier.transfer.tokens import Padded, Row, RowTokenizer, padded
+from metier.transfer.tokens import Padded, padded
 from metier.transfer.trunk import Trunk
 
 AT_ONCE = 32

@@ -31,7 +31,7 @@ from metier.bases.hardware import choose_device
 from metier.bases.resolve import LocalBase, resolve
 from metier.contracts import FineTune, FineTuneCard, Recipe, RecipeError, Sample, TaskContract, UsageError
 from metier.contracts.finetune import CARD, HEAD
-from metier.transfer.asked import Shape
+from metier.runtime.asked import Shape
 from metier.transfer.fitting import Figures, Told, alike, fit_both, fit_head
 from metier.transfer.headed import Headed, Item
 from metier.transfer.states import LIMIT, States

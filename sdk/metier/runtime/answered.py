@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from metier.contracts import DataError, Sample, TaskContract, Value
+from metier.runtime.asked import Asked, Place, Shape, shape_of, span_labels
 from metier.runtime.reply import decode_reply, encode_reply
-from metier.transfer.asked import Asked, Place, Shape, shape_of, span_labels
 
 OUTSIDE = 0
 """Class of a word that is in no span; label k begins with class 2k + 1 and goes on with 2k + 2."""
