@@ -1,27 +1,17 @@
-"""A Google Merchant Center product feed as RSS 2.0 or Atom XML: parsed as a stream, each item at its own line.
-
-DTDs are refused (defusedxml), so that no entity can expand or reach out.
-"""
+"""A Google Merchant Center product feed as RSS 2.0 or Atom XML: parsed as a stream, each item at its own line."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.sax import SAXException, SAXParseException
-from xml.sax.handler import ContentHandler, feature_namespaces
-
-from defusedxml import DefusedXmlException
-from defusedxml.expatreader import DefusedExpatParser
 
 from metier.contracts import BadRow, DataError, Provenance, Sample
+from metier.data.xml import Collecting, stream
 from metier_adcopy.reading.merchant import NAMESPACE, SPOKEN_FOR, sample_of_product
 from metier_adcopy.tasks import DESCRIBE
 
-_CHUNK = 64 * 1024
-"""Bytes fed at a time."""
 _LONGEST = 1_000_000
 """Characters of one item that are kept: Merchant Center's own limit is 5,000 for a description."""
 
@@ -49,34 +39,10 @@ class MerchantXml:
         Raises:
             DataError: the file is not well-formed XML (with the line), declares a DTD, or is no feed.
         """
-        parser: Any = DefusedExpatParser(forbid_dtd=True)
-        items = _Items(parser)
-        parser.setFeature(feature_namespaces, True)
-        parser.setContentHandler(items)
-        try:
-            with path.open("rb") as file:
-                while chunk := file.read(_CHUNK):
-                    parser.feed(chunk)
-                    yield from items.samples(path)
-                parser.close()
-        except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
-        except DefusedXmlException as error:
-            raise DataError(
-                "the feed declares a document type, which could hide entities",
-                where=f"{path}:{_line(parser)}",
-                remedy="remove the <!DOCTYPE …> declaration",
-            ) from error
-        except SAXParseException as error:
-            raise DataError(
-                f"the XML is not well-formed: {error.getMessage()}",
-                where=f"{path}:{error.getLineNumber() or 1}",
-                remedy="mend the tag or the character there, and see that & is written &amp;",
-            ) from error
-        # LookupError: an encoding that Python does not know. ValueError: NUL or a multi-byte encoding of expat's.
-        except (SAXException, ValueError, LookupError) as error:
-            raise DataError(f"the XML cannot be parsed: {error}", where=f"{path}:{_line(parser)}") from error
-        yield from items.samples(path)
+        items = _Items()
+        remedy = "mend the tag or the character there, and see that & is written &amp;"
+        for line, attributes in stream(path, items, remedy=remedy, namespaces=True):
+            yield sample_of_product(attributes, Provenance(source=str(path), line=line))
         if not items.root_is_feed:
             raise DataError(
                 "there is neither an RSS channel nor an Atom feed in it",
@@ -85,32 +51,17 @@ class MerchantXml:
             )
 
 
-def _line(parser: Any) -> int:
-    try:
-        return int(parser.getLineNumber()) or 1
-    except (AttributeError, TypeError):
-        return 1
+class _Items(Collecting[tuple[int, list[tuple[str, str]]]]):
+    """Collects items: the line of each and its attributes."""
 
-
-class _Items(ContentHandler):
-    """Collects finished items as the parser goes; holds the unfinished one only."""
-
-    def __init__(self, parser: Any) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._parser = parser  # Asked for its line; SAX sets no locator on an incremental parser.
-        self.finished: deque[tuple[int, list[tuple[str, str]]]] = deque()
         self.root_is_feed = False
         self._depth = 0
         self._item: list[tuple[str, str]] | None = None
         self._item_depth, self._item_line, self._item_size = 0, 1, 0
         self._attribute = ""
         self._parts: list[str] = []
-
-    def samples(self, path: Path) -> Iterator[Sample | BadRow]:
-        """What has been finished since last asked."""
-        while self.finished:
-            line, attributes = self.finished.popleft()
-            yield sample_of_product(attributes, Provenance(source=str(path), line=line))
 
     def startElementNS(self, name: tuple[str | None, str], qname: Any, attrs: Any) -> None:  # noqa: N802 (SAX's name)
         self._depth += 1
@@ -120,7 +71,7 @@ class _Items(ContentHandler):
         if self._item is None:
             if local in ("item", "entry"):
                 self._item, self._item_depth, self._item_size = [], self._depth, 0
-                self._item_line = _line(self._parser)
+                self._item_line = self.line
         elif self._depth == self._item_depth + 1:
             # Google's own namespace first; RSS's and Atom's title and description count as well.
             self._attribute = local if name[0] == NAMESPACE or local in SPOKEN_FOR else ""
@@ -145,6 +96,6 @@ class _Items(ContentHandler):
                 )
                 self._attribute = ""
             elif self._depth == self._item_depth:
-                self.finished.append((self._item_line, self._item))
+                self.done.append((self._item_line, self._item))
                 self._item = None
         self._depth -= 1

@@ -1,27 +1,20 @@
-"""Final Draft FDX: parsed as a stream, each paragraph at its own line; DTDs are refused (defusedxml), so that no entity
-can expand or reach out."""
+"""Final Draft FDX: parsed as a stream, each paragraph at its own line."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.sax import SAXException, SAXParseException
-from xml.sax.handler import ContentHandler, feature_namespaces
-
-from defusedxml import DefusedXmlException
-from defusedxml.expatreader import DefusedExpatParser
+from xml.sax import SAXException
 
 from metier.contracts import BadRow, DataError, Sample
+from metier.data.xml import Collecting, stream
 from metier_screenplay.reading.files import start_of
 from metier_screenplay.reading.samples_from import samples_of
 from metier_screenplay.script.element import SPOKEN, Element, Kind
 from metier_screenplay.tasks import SCENE
 
-_CHUNK = 64 * 1024
-"""Bytes fed at a time."""
 _LONGEST = 200_000
 """Characters of one paragraph that are kept."""
 _DEEPEST = 64
@@ -62,54 +55,19 @@ def elements(path: Path) -> Iterator[Element]:
     Raises:
         DataError: as `FinalDraft.read`.
     """
-    parser: Any = DefusedExpatParser(forbid_dtd=True)
-    script = _Script(parser)
-    parser.setFeature(feature_namespaces, False)
-    parser.setContentHandler(script)
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                parser.feed(chunk)
-                yield from script.finished()
-            parser.close()
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
-    except DefusedXmlException as error:
-        raise DataError(
-            "the screenplay declares a document type, which could hide entities",
-            where=f"{path}:{_line(parser)}",
-            remedy="remove the <!DOCTYPE …> declaration",
-        ) from error
-    except SAXParseException as error:
-        raise DataError(
-            f"the XML is not well-formed: {error.getMessage()}",
-            where=f"{path}:{error.getLineNumber() or 1}",
-            remedy="save the screenplay again in Final Draft",
-        ) from error
-    # LookupError: an encoding that Python does not know. ValueError: NUL or a multi-byte encoding of expat's.
-    except (SAXException, ValueError, LookupError) as error:
-        raise DataError(f"the XML cannot be parsed: {error}", where=f"{path}:{_line(parser)}") from error
-    yield from script.finished()
+    script = _Script()
+    yield from stream(path, script, remedy="save the screenplay again in Final Draft")
     if not script.known:
         raise DataError(
             "there is no Final Draft screenplay in it", where=f"{path}:1", remedy="give a file saved as .fdx"
         )
 
 
-def _line(parser: Any) -> int:
-    try:
-        return int(parser.getLineNumber()) or 1
-    except (AttributeError, TypeError):
-        return 1
+class _Script(Collecting[Element]):
+    """Collects paragraphs."""
 
-
-class _Script(ContentHandler):
-    """Collects finished paragraphs as the parser goes; holds the unfinished one only."""
-
-    def __init__(self, parser: Any) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._parser = parser  # Asked for its line; SAX sets no locator on an incremental parser.
-        self._done: deque[Element] = deque()
         self._path: list[str] = []
         self._kind: Kind = "action"
         self._number: str | None = None
@@ -120,11 +78,6 @@ class _Script(ContentHandler):
         self._cues = 0
         self._talking = False
         self.known = False
-
-    def finished(self) -> Iterator[Element]:
-        """What has been finished since last asked."""
-        while self._done:
-            yield self._done.popleft()
 
     def startElement(self, name: str, attrs: Any) -> None:  # noqa: N802 (SAX's name)
         self._path.append(name)
@@ -139,7 +92,7 @@ class _Script(ContentHandler):
         elif name == "Paragraph":
             self._kind = KINDS.get((attrs.get("Type") or "").strip().casefold(), "action")
             self._number = attrs.get("Number")
-            self._at, self._parts, self._size = _line(self._parser), [], 0
+            self._at, self._parts, self._size = self.line, [], 0
         elif name == "Text":
             self._run, self._style = [], attrs.get("Style") or ""
 
@@ -175,7 +128,7 @@ class _Script(ContentHandler):
             text = f"({text})"
         joined = self._talking and kind in SPOKEN
         self._talking = kind == "character" or joined
-        self._done.append(Element(kind, text, self._at, 0 if joined else 1, number=self._number, dual=dual))
+        self.done.append(Element(kind, text, self._at, 0 if joined else 1, number=self._number, dual=dual))
 
 
 def _styled(text: str, style: str) -> str:
