@@ -10,6 +10,7 @@ from metier.contracts import (
     ContractError,
     MetierError,
     Modality,
+    PluginError,
     Provenance,
     Recipe,
     RecipeError,
@@ -22,6 +23,8 @@ from metier.contracts import (
     did_you_mean,
     modalities_of,
     prompt,
+    recipes_in,
+    samples_in,
     samples_sha256,
     schema_of,
 )
@@ -206,3 +209,24 @@ def test_a_mistyped_reply_format_is_asked_about_and_a_trade_s_own_may_be_named_s
         contract(reply="jsn")
     assert contract(reply=ReplyFormat(name="tex")).reply.name == "tex"
     assert contract(reply="fountain").reply.name == "fountain"
+
+
+def test_recipes_and_samples_belong_to_the_tasks_that_their_files_are_named_after(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text("epochs: 2\n", "utf-8")
+    (tmp_path / "reply.yaml").write_text("epochs: 3\n", "utf-8")
+    assert {name: recipe.epochs for name, recipe in recipes_in(tmp_path, "shop").items()} == {
+        "shop": 2,
+        "shop.reply": 3,
+    }
+    (tmp_path / "reply.train.jsonl").touch()
+    with pytest.raises(PluginError, match=r"reply\.heldout\.jsonl"):
+        samples_in(tmp_path, "shop", licence="CC0-1.0")
+    (tmp_path / "reply.heldout.jsonl").touch()
+    (found,) = samples_in(tmp_path, "shop", licence="CC0-1.0").items()
+    assert (found[0], found[1].train.name) == ("shop.reply", "reply.train.jsonl")
+
+
+def test_a_recipe_with_an_unknown_field_names_its_file(tmp_path: Path) -> None:
+    (tmp_path / "reply.yaml").write_text("epoch: 2\n", "utf-8")
+    with pytest.raises(RecipeError, match=r"reply\.yaml"):
+        recipes_in(tmp_path, "shop")

@@ -21,11 +21,12 @@ from metier.contracts.errors import (
     ResourceError,
     UsageError,
 )
-from metier.contracts.finetune import DataSummary, FineTune, FineTuneCard, fine_tunes_in
+from metier.contracts.finetune import DataSummary, FineTune, FineTuneCard
 from metier.contracts.fit import FitFinding, FitReport, Verdict
 from metier.contracts.licence import Terms, terms_of
 from metier.contracts.modality import Modality, modalities_of
 from metier.contracts.nearest import did_you_mean, nearest
+from metier.contracts.packaged import fine_tunes_in, recipes_in, samples_in
 from metier.contracts.payloads import PAYLOADS, Image, Mesh, Payload, Speech, Video
 from metier.contracts.reading import Reading, read_from, readings
 from metier.contracts.recipe import Lora, Recipe
@@ -109,7 +110,9 @@ __all__ = [
     "prompt",
     "read_from",
     "readings",
+    "recipes_in",
     "run_checks",
+    "samples_in",
     "samples_sha256",
     "schema_of",
     "terms_of",

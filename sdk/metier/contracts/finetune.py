@@ -44,6 +44,8 @@ class FineTuneCard(Data):
     data: DataSummary
     weights_sha256: str
     """sha256 of adapter_model.safetensors; of head.safetensors where the recipe's way is head."""
+    graph_sha256: str | None = None
+    """sha256 of head.onnx, the head as a bundle takes it; None where there is none."""
     versions: dict[str, str] = {}
     """Library → version that trained it."""
     start_sha256: str | None = None
@@ -79,12 +81,3 @@ class FineTune(Data):
                 where=str(path / CARD),
                 remedy="package the whole folder that `metier adapt` wrote",
             ) from error
-
-
-def fine_tunes_in(folder: Path) -> tuple[FineTune, ...]:
-    """A plugin's fine-tunes: one subfolder each as `metier adapt` writes it, by name; none where there is no folder.
-
-    Raises:
-        PluginError: a card cannot be read.
-    """
-    return tuple(FineTune.packaged(card.parent) for card in sorted(folder.glob(f"*/{CARD}")))

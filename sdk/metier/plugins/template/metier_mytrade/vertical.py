@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from metier.contracts import Lora, Recipe, SampleSet, Vertical
+from metier.contracts import Lora, Recipe, Vertical, samples_in
 from metier.data import TableAdapter
 
 from metier_mytrade.checks import CHECKS
@@ -25,12 +25,5 @@ vertical = Vertical(
     data_adapters=(articles,),
     checks=CHECKS,
     recipes={title.name: Recipe(epochs=4, lora=Lora(rank=8, alpha=16), max_length=512)},
-    samples={
-        title.name: SampleSet(
-            train=_HERE / "samples" / "train.jsonl",
-            held_out=_HERE / "samples" / "held_out.jsonl",
-            statement=_HERE / "samples" / "README.md",
-            licence="CC0-1.0",
-        )
-    },
+    samples=samples_in(_HERE / "samples", "mytrade", licence="CC0-1.0"),
 )
