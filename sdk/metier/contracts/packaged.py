@@ -36,10 +36,10 @@ def recipes_in(folder: Path, trade: str) -> dict[str, Recipe]:
 
 
 def samples_in(folder: Path, trade: str, *, licence: str) -> dict[str, SampleSet]:
-    """A plugin's samples: `line.train.jsonl` and `line.heldout.jsonl` are of the task `trade.line`; README.md states them.
+    """A plugin's samples: `line.train.jsonl` and `line.heldout.jsonl` are of the task `trade.line`.
 
     Args:
-        folder: of the sample files.
+        folder: of the sample files; its README.md is their data statement.
         trade: the vertical's name.
         licence: SPDX identifier of all samples in the folder.
 
