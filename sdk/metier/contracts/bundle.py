@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import AwareDatetime, Field, JsonValue
+from pydantic import AwareDatetime, Field, JsonValue, model_validator
 
 from metier.contracts.base import Base
+from metier.contracts.errors import UsageError
 from metier.contracts.finetune import FineTuneCard
+from metier.contracts.heads import NAME, HeadEntry, TrunkEntry
 from metier.contracts.sample import Value
 from metier.contracts.schema import SCHEMA_VERSION, Data
 from metier.contracts.task import TaskContract
 
 MANIFEST = "bundle.json"
 
-ADAPTER_NAME = r"^[a-z0-9][a-z0-9_.-]*$"
+ADAPTER_NAME = NAME
 
 Precision = Literal["fp32", "fp16", "int4"]
 Target = Literal["cpu", "cuda"]
@@ -57,6 +59,8 @@ class Graph(Data):
     """What a decode loop must know about model.onnx."""
 
     file: str = "model.onnx"
+    candidates: str | None = None
+    """Graph that finds each row's best tokens on a device; None in bundles of before: all logits are copied."""
     layers: int
     kv_heads: int
     head_dim: int
@@ -137,9 +141,12 @@ class Manifest(Data):
     tasks: tuple[TaskContract, ...]
     card: FineTuneCard | None = None
     """The merged fine-tune's card; None for a base with slots."""
-    graph: Graph
+    graph: Graph | None = None
+    """The graph that writes; None where every task is answered by a head."""
     slots: tuple[Slot, ...] = ()
     adapters: tuple[AdapterEntry, ...] = ()
+    trunks: tuple[TrunkEntry, ...] = ()
+    heads: tuple[HeadEntry, ...] = ()
     golden: tuple[Golden, ...] = ()
     parity: Parity | None = None
     metrics: dict[str, JsonValue] = {}
@@ -149,10 +156,44 @@ class Manifest(Data):
     """Relative POSIX path → entry, for every file but bundle.json."""
 
     @property
+    def named(self) -> tuple[AdapterEntry | HeadEntry, ...]:
+        """What requests may name: adapters, then heads."""
+        return (*self.adapters, *self.heads)
+
+    @property
     def every_task(self) -> tuple[TaskContract, ...]:
-        """The bundle's own tasks, then its adapters'; of one name, the first."""
+        """The bundle's own tasks, then its adapters', then its heads'; of one name, the first."""
         found = {task.name: task for task in self.tasks}
-        for adapter in self.adapters:
-            for task in adapter.card.tasks if adapter.card else ():
+        for entry in self.named:
+            for task in entry.card.tasks if entry.card else ():
                 found.setdefault(task.name, task)
         return tuple(found.values())
+
+    @property
+    def decoder(self) -> Graph:
+        """The graph that writes.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if self.graph is None:
+            raise UsageError(
+                f"the bundle {self.name} only reads: heads answer its tasks",
+                remedy="export it with a text-to-text fine-tune as well",
+            )
+        return self.graph
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if self.graph is None and (self.slots or self.adapters or not self.heads):
+            raise ValueError("without a graph that writes, a bundle holds heads and nothing else")
+        trunks = {trunk.name: trunk for trunk in self.trunks}
+        names = [entry.name for entry in self.named]
+        if len(trunks) < len(self.trunks) or len(set(names)) < len(names):
+            raise ValueError("adapters and heads, and trunks, have names of their own")
+        for head in self.heads:
+            if head.trunk not in trunks:
+                raise ValueError(f"the head {head.name} reads the trunk {head.trunk}, which is not there")
+            if missing := set(head.layers) - set(trunks[head.trunk].layers):
+                raise ValueError(f"the head {head.name} reads layers that its trunk does not give: {sorted(missing)}")
+        return self

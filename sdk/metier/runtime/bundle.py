@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
 from metier.contracts import BundleError, Manifest, MetierError, TaskContract, UsageError
 from metier.contracts.bundle import MANIFEST
+from metier.contracts.heads import HEAD_FILE, TRUNK_FILE
 from metier.contracts.schema import SCHEMA_VERSION
+from metier.runtime.asked import asked
 from metier.runtime.prompt import prompt_ids
+from metier.runtime.rows import RowTokenizer
 from metier.runtime.tokenizer import ChatTokenizer
 
 REFUSED = frozenset({".bin", ".ckpt", ".dll", ".dylib", ".pickle", ".pkl", ".pt", ".pth", ".py", ".so"})
@@ -26,7 +30,23 @@ class Bundle:
 
     path: Path
     manifest: Manifest
-    tokenizer: ChatTokenizer
+    chat: ChatTokenizer | None
+    """Of the graph that writes; None where there is none."""
+    rows: Mapping[str, RowTokenizer] = field(default_factory=dict)
+    """Of each head."""
+
+    @property
+    def tokenizer(self) -> ChatTokenizer:
+        """Of the graph that writes.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if self.chat is None:
+            raise UsageError(
+                "this bundle only reads", where=str(self.path), remedy="ask for the tasks that its heads answer"
+            )
+        return self.chat
 
     def task(self, name: str) -> TaskContract:
         """The task of that full name.
@@ -51,10 +71,10 @@ def open_bundle(folder: str | Path) -> Bundle:
     manifest = read_manifest(path)
     verify_files(path, manifest)
     try:
-        tokenizer = ChatTokenizer.load(path)
+        chat = ChatTokenizer.load(path) if manifest.graph is not None else None
     except MetierError as error:
         raise BundleError(error.what, where=error.where, remedy=_AGAIN) from error
-    bundle = Bundle(path, manifest, tokenizer)
+    bundle = Bundle(path, manifest, chat, rows_of(path, manifest))
     verify_golden(bundle)
     return bundle
 
@@ -102,8 +122,13 @@ def verify_files(path: Path, manifest: Manifest) -> None:
             raise BundleError(f"it has {size} bytes, not {entry.size}", where=str(path / name), remedy=_AGAIN)
         if sha256_of(file) != entry.sha256:
             raise BundleError("its checksum does not match the manifest", where=str(path / name), remedy=_AGAIN)
-    if manifest.graph.file not in manifest.files:
-        raise BundleError(f"the manifest does not list {manifest.graph.file}", where=str(path), remedy=_AGAIN)
+    graph = manifest.graph
+    if graph is not None:
+        _listed(path, manifest, *filter(None, (graph.file, graph.candidates)))
+    for trunk in manifest.trunks:
+        _listed(path, manifest, f"{trunk.path}/{TRUNK_FILE}", f"{trunk.path}/tokenizer.json")
+    for head in manifest.heads:
+        _listed(path, manifest, f"{head.path}/{HEAD_FILE}")
     for file in root.rglob("*"):
         name = file.relative_to(root).as_posix()
         hidden = any(part.startswith(".") for part in PurePosixPath(name).parts)
@@ -111,12 +136,39 @@ def verify_files(path: Path, manifest: Manifest) -> None:
             raise BundleError("the manifest does not list this file", where=str(path / name), remedy="remove it")
 
 
+def rows_of(path: Path, manifest: Manifest) -> dict[str, RowTokenizer]:
+    """How each head of a bundle takes its texts apart.
+
+    Raises:
+        BundleError: a tokenizer cannot be read.
+    """
+    trunks, found = {trunk.name: trunk for trunk in manifest.trunks}, {}
+    for head in manifest.heads:
+        recipe, trunk = head.card.recipe, trunks[head.trunk]
+        longest = min(recipe.max_length, trunk.base.context_length)
+        try:
+            found[head.name] = RowTokenizer(path / trunk.path, longest, recipe.head.pooling)
+        except Exception as error:  # the tokenizers library raises its own
+            where = str(path / trunk.path / "tokenizer.json")
+            raise BundleError(f"the tokenizer cannot be read: {error}", where=where, remedy=_AGAIN) from error
+    return found
+
+
 def verify_golden(bundle: Bundle) -> None:
-    """Check that each packaged prompt tokenises to exactly the ids that were frozen at export.
+    """Check that each packaged prompt, and each input of a head, tokenises to exactly the ids frozen at export.
 
     Raises:
         BundleError: one does not.
     """
+    for head in bundle.manifest.heads:
+        for number, given in enumerate(head.golden):
+            shown = asked(head.card.tasks[0], given.input, given.language)
+            if tuple(row.ids for row in bundle.rows[head.name].rows(shown)) != given.token_ids:
+                raise BundleError(
+                    f"packaged input {number} of the head {head.name} tokenises differently",
+                    where=str(bundle.path),
+                    remedy="the tokenizer or the `tokenizers` library changed: export again",
+                )
     for number, golden in enumerate(bundle.manifest.golden):
         ids = prompt_ids(bundle.tokenizer, bundle.task(golden.task), golden.input, language=golden.language)
         if tuple(ids) != golden.token_ids:
@@ -132,6 +184,12 @@ def sha256_of(file: Path) -> str:
     """sha256 of a file's bytes, hexadecimal."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _listed(path: Path, manifest: Manifest, *names: str) -> None:
+    for name in names:
+        if name not in manifest.files:
+            raise BundleError(f"the manifest does not list {name}", where=str(path), remedy=_AGAIN)
 
 
 def _inside(root: Path, name: str) -> Path:

@@ -71,6 +71,11 @@ class Headed:
         """One output per input; each satisfies the contract.
 
         Raises:
+    def asked(self, sample: Sample) -> Item:
+        """A sample's input alone, ready to be answered."""
+        shown = asked(self.task, sample.input, sample.language)
+        return Item(shown, self._tokenizer.rows(shown))
+
             ContractError: an input misses the contract.
             DataError: an input is longer than the base allows.
         """

@@ -5,7 +5,7 @@ not be computed again. It asks modules what they are and knows no model family b
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from inspect import signature
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from metier.adapt.surgery import ADAPTER
 from metier.contracts import BaseError, Recipe, RecipeError
+from metier.contracts.heads import layers_read
 from metier.contracts.recipe import layers_named
 from metier.transfer.tokens import Padded
 
@@ -30,7 +31,7 @@ class Trunk:
         self.layers = _layers_of(model, base_id)
         self.count = len(self.layers)
         self.width = int(model.config.get_text_config().hidden_size)
-        self.read = _read(recipe, self.count)
+        self.read = layers_read(recipe, self.count)
         self.frozen = 0
         """How many layers from the input never change, so that what comes out of them need not be computed again."""
         model.requires_grad_(False)
@@ -50,13 +51,14 @@ class Trunk:
         """What learns, by name."""
         return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
 
-    def states(self, batch: Padded) -> Tensor:
-        """Hidden states of the layers that are read, [rows, read, tokens, width]."""
-        if self.read == (self.count,):
+    def states(self, batch: Padded, layers: Sequence[int] | None = None) -> Tensor:
+        """Hidden states of the layers that are read, or of others, [rows, layers, tokens, width]."""
+        wanted = self.read if layers is None else tuple(layers)
+        if wanted == (self.count,):
             last: Tensor = self._forward(batch).last_hidden_state
             return last[:, None]
         hidden = self._forward(batch, output_hidden_states=True).hidden_states
-        return torch.stack([hidden[layer] for layer in self.read], dim=1)
+        return torch.stack([hidden[layer] for layer in wanted], dim=1).float()
 
     def below(self, batch: Padded) -> Tensor:
         """What comes out of the frozen layers, [rows, tokens, width], without gradient."""
@@ -102,14 +104,6 @@ def _layers_of(model: nn.Module, base_id: str) -> nn.ModuleList:
     if not found:
         raise BaseError(f"{base_id} has no list of its {count} layers", remedy="take a base of transformer layers")
     return found[0]
-
-
-def _read(recipe: Recipe, count: int) -> tuple[int, ...]:
-    if recipe.layers == "mix":
-        return tuple(range(count + 1))
-    if recipe.method != "features" or recipe.layers == "all":
-        return (count,)
-    return (0,) if recipe.layers == "embedding" else layers_named(recipe.layers, count)
 
 
 def _learning(layers: nn.ModuleList, recipe: Recipe) -> list[nn.Module]:
