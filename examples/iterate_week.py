@@ -3,11 +3,11 @@
 python examples/iterate_week.py runs/week [--per-day=28] [--inputs=61] [--precision=int4] [base=./my-model …]
 
 Each simulated user reads an answer of the running engine and, knowing what a copywriter wrote for the same facts, lets
-it stand, mends it into that text, or rejects it. What passes the gate on the second day is tried by half of the users
-before it is champion. On the fourth day somebody mends every answer into the text of another product; what that makes
-is refused, somebody overrules the gate and puts it before half of the users all the same, and they judge it on the
-fifth. On the seventh day the champion is rolled back. A day that is done is not done again, an answer that is given is
-not asked again: run it once more and it goes on.
+it stand, mends it into that text, or rejects it. What passes the gate on the second day, else on the third, is tried by
+half of the users before it is champion. On the fifth day somebody mends every answer into the text of another product;
+what that makes is refused, somebody overrules the gate and puts it before half of the users all the same, and they
+judge it on the sixth. On the seventh day the champion is rolled back. A day that is done is not done again, an answer
+that is given is not asked again: run it once more and it goes on.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from metier.plugins import load_plugins
 from metier.runtime import Engine
 
 MONDAY = datetime(2026, 1, 5, 9, tzinfo=UTC)
-TRIED_DAY, BAD_DAY, LAST_DAY = 2, 4, 7
+TRIED_DAYS, BAD_DAY, LAST_DAY = (2, 3), 5, 7
 SHARE = 0.5
 """Of the users, that a trial is given: a week is short."""
 
@@ -89,7 +89,9 @@ def evening(live: Live, day: int, settings: Settings, checks: Any, held_out: lis
         registry.rollback("the simulation asks for it")
         return {**notes, "outcome": "rolled back"}
     came = arrival(registry.task, list(store.told(registry.task.name)), held_out)
-    share, parent = SHARE if day == TRIED_DAY else 0.0, registry.state().champion
+    state = registry.state()
+    tried = any(move.what == "canary" and registry.version(move.version).passed for move in state.history)
+    share, parent = SHARE if day in TRIED_DAYS and not tried else 0.0, state.champion
     result = turn(registry, store, live.engine, settings=settings.model_copy(update={"share": share}), checks=checks)
     notes |= {"outcome": result.outcome, "parent": parent, "version": result.version, "why": result.why}
     notes |= {"samples": len(result.harvest.samples), "per_day": round(came.per_day.value, 1)}
@@ -109,9 +111,9 @@ def trial_ends(live: Live) -> dict[str, Any]:
     registry, state = live.registry, live.registry.state()
     sides = registry.adapter(state.champion), registry.adapter(state.challenger)
     trial = compare(live.store.told(registry.task.name), *sides, since=state.tried_since)
-    verdict, found = registry.version(state.challenger).verdict or {}, trial.difference
+    found = trial.difference
     worse, better = (found.high < 0, found.low > 0) if found else (False, False)
-    if worse or (verdict.get("found") == "failed" and not better):
+    if worse or not (better or registry.version(state.challenger).passed):
         end, _ = "withdrawn", registry.withdraw("users let less of it stand" if worse else "users do not prefer it")
     else:
         end, _ = "promoted", registry.promote(state.challenger, "users do not like it less")

@@ -203,6 +203,18 @@ def test_fresh_facts_need_search_or_a_late_cut_off() -> None:
     one(fit(task(), base()), "knowledge", "ok")
 
 
+def test_a_task_that_takes_passages_is_told_to_ship_documents() -> None:
+    class Asked(BaseModel):
+        question: str
+        passages: list[dict[str, str]] = []
+
+    grounded = task(input=Asked, fresh_facts=True)
+    assert grounded.takes_passages and not task().takes_passages
+    assert "export --documents" in one(fit(grounded, base()), "knowledge", "warn").remedy
+    assert "a field `passages`" in one(fit(task(fresh_facts=True), base()), "knowledge", "warn").remedy
+    assert "documents of a bundle" in one(fit(task(input=Asked), base()), "knowledge", "ok").reason
+
+
 def test_a_base_without_a_chat_template_warns() -> None:
     assert "instruct version" in str(one(fit(task(), base(chat_template=False)), "chat template", "warn").remedy)
 

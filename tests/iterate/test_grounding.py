@@ -1,14 +1,22 @@
 """A folder of documents ships in a bundle, bears on inputs, and is named by answers with file and line."""
 
+import asyncio
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, Field
+from typer.testing import CliRunner
 
-from metier.contracts import BundleError, DataError, TaskContract, TaskKind, UsageError, prompt
-from metier.iterate.grounding import add_documents, cited, grounded, open_documents, takes_passages
+from metier.cli.app import app
+from metier.contracts import BundleError, DataError, Sample, TaskContract, TaskKind, UsageError, prompt
+from metier.export.documents import add_documents
+from metier.runtime import Engine
 from metier.runtime.bundle import open_bundle
+from metier.runtime.documents import cited, grounded, open_documents
+from metier.runtime.reply import decode_reply
 
 
 class Passage(BaseModel):
@@ -37,6 +45,16 @@ ASK = TaskContract(
 )
 
 
+CASES = [("Is express dear?", "P1", "Express costs 6.95 pounds."), ("And returns?", "P3", "Within 30 days.")]
+
+
+def made_of(question: str, id: str, text: str) -> Sample:
+    passages = [{"id": "P9", "text": "We open at nine."}, {"id": id, "text": text}]
+    return Sample(
+        task=ASK.name, input={"question": question, "passages": passages}, output={"used": [id], "text": text}
+    )
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "docs/terms").mkdir(parents=True)
@@ -45,9 +63,21 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "docs"
 
 
+@pytest.fixture(scope="module")
+def bare(recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a bundle of ASK without documents, and beside it `run`, its fine-tune."""
+    from metier.adapt import adapt
+    from metier.export import export_slots
+
+    out = tmp_path_factory.mktemp("ask")
+    samples = [made_of(*case) for case in CASES]
+    run = adapt(ASK, samples, samples[:1], recipe.model_copy(update={"epochs": 1}), out / "run")
+    return export_slots([run], out / "bundle", names=["ask"], precision="fp32").path
+
+
 @pytest.fixture
-def shipped(tiny_slotted: Path, folder: Path, tmp_path: Path) -> Path:
-    bundle = Path(shutil.copytree(tiny_slotted, tmp_path / "bundle"))
+def shipped(bare: Path, folder: Path, tmp_path: Path) -> Path:
+    bundle = Path(shutil.copytree(bare, tmp_path / "bundle"))
     assert open_documents(bundle) is None
     assert add_documents(bundle, folder) == 3
     return bundle
@@ -62,6 +92,59 @@ def test_documents_ship_in_the_bundle_and_are_found_with_file_and_line(shipped: 
     (stands_on,) = cited(index, {"used": ["P3", "P9"], "text": "Within 30 days."})
     assert str(stands_on.provenance) == "terms/b.html:1"
     ASK.check_input(case)
+
+
+def test_an_engine_puts_the_documents_before_the_model_and_an_answer_cites_nothing_else(shipped: Path) -> None:
+    asked = {"question": "What does express delivery cost?"}
+    with Engine(shipped, device="cpu", threads=1, rows=2) as engine:
+        whole = engine.whole(ASK.name, asked)
+        assert [p["id"] for p in whole["passages"]] == ["P1", "P2"] and engine.whole(ASK.name, whole) == whole
+        assert engine.request(ASK.name, asked).ids == engine.request(ASK.name, whole).ids
+        told = engine.run(ASK.name, asked)
+        assert set(told["used"]) <= {"P1", "P2"}, "held to what was put before it"
+        assert list(engine.run_many(ASK.name, [asked])) == [told] == [asyncio.run(engine.arun(ASK.name, asked))]
+        assert engine.answer(ASK.name, asked).output == told
+        assert decode_reply(ASK, "".join(engine.stream(ASK.name, asked))) == told
+        assert all(str(p.provenance).startswith("a.md:") for p in cited(engine.documents, told))
+
+
+def test_a_slim_process_answers_from_documents_and_says_what_it_misses(shipped: Path) -> None:
+    def said(*missing: str) -> subprocess.CompletedProcess[str]:
+        code = (
+            "import sys\n"
+            "class Slim:\n"
+            "    def find_spec(self, name, path=None, target=None):\n"
+            f"        if name.split('.')[0] in {missing!r}: raise ImportError(name)\n"
+            "sys.meta_path.insert(0, Slim())\n"
+            "from metier import Engine\n"
+            f"with Engine({str(shipped)!r}, device='cpu', threads=1, rows=1) as engine:\n"
+            f"    print(len(engine.whole({ASK.name!r}, {{'question': 'express'}})['passages']),"
+            f" engine.run({ASK.name!r}, {{'question': 'express'}}))\n"
+        )
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    heavy = ("torch", "transformers", "peft", "onnx", "markdown_it", "datasets")
+    assert (found := said(*heavy)).returncode == 0 and found.stdout.startswith("2 {"), found.stderr
+    assert 'pip install "metier[search]"' in said(*heavy, "bm25s").stderr
+
+
+def test_metier_export_ships_documents_and_says_before_the_export_what_is_wrong_with_them(
+    bare: Path, first, folder: Path, tmp_path: Path
+) -> None:
+    def export(run: Path, documents: Path):
+        where = ["--out", str(tmp_path / "made"), "--documents", str(documents)]
+        return CliRunner().invoke(app, ["export", str(run), "--slots", "--precision", "fp32", *where])
+
+    (tmp_path / "empty").mkdir()
+    for run, documents, words in (
+        (bare.parent / "run", tmp_path / "empty", "no document"),
+        (first.path, folder, "no task takes passages"),
+    ):
+        refused = export(run, documents)
+        assert refused.exit_code and words in refused.output
+    assert not (tmp_path / "made").exists()
+    assert "3 passages" in export(bare.parent / "run", folder).output
+    assert len(open_documents(tmp_path / "made").passages) == 3
 
 
 def test_new_documents_take_the_old_ones_place_and_what_is_changed_by_hand_is_noticed(
@@ -85,7 +168,6 @@ def test_passages_that_an_input_brings_stay_in_front_and_none_stands_twice(shipp
 def test_a_task_without_a_place_for_passages_and_a_folder_without_documents_are_refused(
     shipped: Path, task, tmp_path: Path
 ) -> None:
-    assert takes_passages(ASK) and not takes_passages(task)
     with pytest.raises(UsageError, match="takes no passages"):
         grounded(task, {"facts": "x"}, open_documents(shipped))
     before = (shipped / "bundle.json").read_bytes()

@@ -31,13 +31,23 @@ def export(
     inputs: Annotated[
         bool, typer.Option("--inputs", help="With --slots: also a variant with plain inputs, for onnxruntime-web.")
     ] = False,
+    documents: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Markdown and HTML that ship in it, for a task that answers from passages."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Export a fine-tune as an ONNX bundle. Its parity with torch is proved; one that fails is not written."""
     from metier.export import export as export_bundle
     from metier.export import export_slots
+    from metier.export.documents import add_documents, check_documents
+    from metier.runtime.bundle import read_manifest
 
     finetunes = [finetune for run in runs for finetune in _fine_tunes(run)]
+    if documents is not None:
+        check_documents(documents, [task for finetune in finetunes for task in finetune.card.tasks])
     with progress(json) as tick:
         if slots or len(finetunes) > 1:
             bundle = export_slots(
@@ -45,12 +55,15 @@ def export(
             )
         else:
             bundle = export_bundle(finetunes[0], out, precision=precision, target=target, progress=tick)
+    passages = add_documents(out, documents) if documents is not None else 0
     if json:
-        return emit_json(bundle.manifest)
+        return emit_json(read_manifest(out))
     size = sum(entry.size for entry in bundle.manifest.files.values())
     parity = bundle.manifest.parity
     proved = f", the same most likely token as torch at {parity.top1_agreement:.1%} of positions" if parity else ""
     say(f"{bundle.path}: {precision}, {size / 1e6:.0f} MB{proved}")
+    if documents is not None:
+        say(f"{passages} passages of {documents}")
     return say(f"next: metier run {out} --input-text '…'")
 
 

@@ -78,20 +78,16 @@ def harvest(
     json: Json = False,
 ) -> None:
     """Make samples, preferences and judged answers of the feedback, and say what was left out and why."""
-    from metier.data.samples_file import read_samples, write_samples
+    from metier.data.samples_file import read_samples
+    from metier.iterate.exchange import write_harvest
     from metier.iterate.harvest import harvest as made_of
-    from metier.iterate.whole import whole_file
     from metier.plugins import load_plugins
 
     _, contract = load_plugins().task(task)
     apart = list(read_samples(held_out, task=task)) if held_out else []
     with _opened(store) as opened:
         found = made_of(contract, opened.told(task, after=after), apart)
-    out.mkdir(parents=True, exist_ok=True)
-    write_samples(out / "samples.jsonl", found.samples)
-    for name in ("preferences", "judged", "left_out"):
-        with whole_file(out / f"{name}.jsonl") as file:
-            file.writelines(row.model_dump_json() + "\n" for row in getattr(found, name))
+    write_harvest(found, out)
     if json:
         return emit_json({**found.counts(), "until": found.until, "scrubbed": found.scrubbed})
     table(("", "rows"), found.counts().items())

@@ -180,7 +180,7 @@ def documents(
     json: Json = False,
 ) -> None:
     """Put documents into a bundle, so that answers stand on facts newer than the base; they replace those it had."""
-    from metier.iterate.grounding import add_documents
+    from metier.export.documents import add_documents
 
     count = add_documents(bundle, folder)
     return emit_json({"passages": count}) if json else say(f"{bundle}: {count} passages of {folder}")

@@ -13,7 +13,7 @@ from metier.contracts.bridge import Bridge
 from metier.contracts.fit_report import FitFinding, Lengths, Verdict
 from metier.contracts.licence import Terms, Use, terms_of
 from metier.contracts.modality import Modality
-from metier.contracts.task import HEADED, TaskContract
+from metier.contracts.task import HEADED, PASSAGES, TaskContract
 
 
 def judge_modality(
@@ -205,7 +205,10 @@ _OTHER = {
 
 def judge_knowledge(task: TaskContract, base: Base, facts_until: date | None, search: bool) -> FitFinding:
     if not task.fresh_facts:
-        return FitFinding(aspect="knowledge", verdict=Verdict.OK, reason="the input brings every fact the task needs")
+        brought = "the input brings every fact the task needs"
+        if task.takes_passages:
+            brought += f", and its `{PASSAGES}` take what the documents of a bundle say"
+        return FitFinding(aspect="knowledge", verdict=Verdict.OK, reason=brought)
     if search:
         return FitFinding(
             aspect="knowledge", verdict=Verdict.OK, reason="the task needs fresh facts, and search supplies them"
@@ -222,5 +225,8 @@ def judge_knowledge(task: TaskContract, base: Base, facts_until: date | None, se
         aspect="knowledge",
         verdict=Verdict.WARN,
         reason=f"the task needs facts up to {facts_until or 'the day of asking'}; {known}",
-        remedy="look facts up and put them into the input (search), or take a base with a later cut-off",
+        remedy="ship documents in the bundle (metier export --documents), or look facts up and say --search"
+        if task.takes_passages
+        else f"give its input a field `{PASSAGES}`, filled from documents of a bundle, look facts up (--search),"
+        " or take a base with a later cut-off",
     )

@@ -83,6 +83,9 @@ def _format(value: Any) -> Any:
     return ReplyFormat(name=value)
 
 
+PASSAGES = "passages"
+"""The input field that search fills: a list of objects with `id` and `text`, and `heading` where there is one."""
+
 TASK_NAME = r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$"
 
 
@@ -159,6 +162,11 @@ class TaskContract(Data):
             return ()
         node = resolve(self.output, next(iter(fields.values())))
         return tuple(str(v) for v in node.get("enum", [node["const"]] if "const" in node else []))
+
+    @property
+    def takes_passages(self) -> bool:
+        """Whether its input has a field `passages`, which the documents of a bundle fill."""
+        return PASSAGES in _fields(self.input)
 
     @property
     def modalities_in(self) -> frozenset[Modality]:

@@ -8,8 +8,6 @@ _HOME = {
     "clean": "deduplicate",
     "documents": "read_folder read_passages",
     "load": "load_samples",
-    "passage_index": "PassageIndex",
-    "passages": "Passage",
     "pii": "scrub scrub_sample",
     "report": "DataReport data_report",
     "samples_file": "read_samples write_samples",
@@ -18,6 +16,8 @@ _HOME = {
     "training": "TrainingData training_data",
 }
 _WHERE = {name: f"metier.data.{module}" for module, names in _HOME.items() for name in names.split()}
+# The engine searches with them too; plugins, which know no runtime, have them from here.
+_WHERE |= dict.fromkeys(("Passage", "PassageIndex", "terms"), "metier.runtime.passage_index")
 
 __all__ = [*_WHERE]  # noqa: PLE0604
 

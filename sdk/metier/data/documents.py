@@ -10,7 +10,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from metier.contracts import DataError
-from metier.data.passages import Block, Passage, passages_of
+from metier.data.passages import Block, passages_of
+from metier.runtime.passage_index import Passage
 
 BIGGEST = 16 << 20
 """Bytes of a document: beyond that it is no document but a site's dump."""

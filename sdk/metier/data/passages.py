@@ -1,4 +1,4 @@
-"""A passage of a document, and how blocks of text become passages. It reads no files."""
+"""How blocks of text become passages. It reads no files."""
 
 from __future__ import annotations
 
@@ -7,24 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from metier.contracts import Provenance
+from metier.runtime.passage_index import Passage
 
 LONGEST = 600
 """Characters of a passage before it is split at a sentence: about 150 tokens; four fit a small base's prompt."""
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])")
-
-
-class Passage(NamedTuple):
-    """One passage: `id` is unique in its document, `headings` are those above it, outermost first."""
-
-    id: str
-    headings: tuple[str, ...]
-    text: str
-    provenance: Provenance
-
-    def as_input(self) -> dict[str, str]:
-        """The passage as a task takes it, in a field `passages` of its input."""
-        heading = {"heading": " > ".join(self.headings)} if self.headings else {}
-        return {"id": self.id, **heading, "text": self.text}
 
 
 class Block(NamedTuple):

@@ -18,20 +18,25 @@ PART = ".metier-part-"
 
 
 @contextlib.contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
+def whole_folder(out: Path, what: str = "a bundle", known_by: str = MANIFEST) -> Iterator[Path]:
     """A temporary folder beside `out` that takes its place when the block ends, and vanishes when it fails.
 
     Killed at any moment, the process leaves the old bundle or the new one. Where the old one has to be moved away
     first (a folder cannot replace a full one in one step), it is put back by whoever exports there next, or found
     whole under its `.metier-part-` name.
 
+    Args:
+        out: the folder.
+        what: kind of folder, in words.
+        known_by: the file that a folder of this kind has: no other one is replaced.
+
     Raises:
-        UsageError: `out` is something else than a bundle.
+        UsageError: `out` is something else.
         ResourceError: the disk is full.
     """
     out = out.expanduser().absolute()
-    if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError("this is not a bundle, and will not be replaced", where=str(out), remedy="give a new folder")
+    if out.exists() and not (out / known_by).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"this is not {what}, and will not be replaced", where=str(out), remedy="give a new folder")
     out.parent.mkdir(parents=True, exist_ok=True)
     clear_leftovers(out)
     part = Path(tempfile.mkdtemp(prefix=f"{PART}{out.name}-{os.getpid()}-", dir=out.parent))
@@ -46,7 +51,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ResourceError("the disk is full", where=str(out.parent), remedy="free some space") from error
-        raise ExportError(f"the bundle cannot be written: {error}", where=str(out)) from error
+        raise ExportError(f"{what} cannot be written there: {error}", where=str(out)) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

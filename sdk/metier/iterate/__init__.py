@@ -13,6 +13,7 @@ _HOME = {
     "harvest": "Harvest",
     "live": "Live",
     "plan": "IterationPlan",
+    "recorder": "StoreRecorder",
     "records": "Answer Event",
     "registry": "Registry",
     "store": "FeedbackStore",

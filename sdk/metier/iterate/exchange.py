@@ -1,4 +1,5 @@
-"""The feedback store as JSON lines: an answer with its events a line, so that a file read back gives the same rows."""
+"""Feedback as JSON lines: the store, an answer with its events a line, so that a file read back gives the same rows;
+and what a harvest made of it."""
 
 from __future__ import annotations
 
@@ -10,6 +11,9 @@ from metier.contracts import BadRow, DataError
 from metier.contracts.schema import Data
 from metier.data.json_lines import read_json_lines
 from metier.data.load import as_error
+from metier.data.samples_file import write_samples
+from metier.export.folder import whole_folder
+from metier.iterate.harvest import Harvest
 from metier.iterate.records import Answer, Event
 from metier.iterate.store import FeedbackStore
 from metier.iterate.whole import whole_file
@@ -66,3 +70,16 @@ def import_jsonl(store: FeedbackStore, path: str | Path) -> int:
         count += 1
     store.add(*rows)
     return count
+
+
+def write_harvest(found: Harvest, out: Path) -> None:
+    """Write a harvest as four files of JSON lines, in place of an earlier one: all of them or none.
+
+    Raises:
+        UsageError: the folder holds something else.
+    """
+    with whole_folder(out, "a harvest", "left_out.jsonl") as part:
+        write_samples(part / "samples.jsonl", found.samples)
+        for name in ("preferences", "judged", "left_out"):
+            rows = (row.model_dump_json() + "\n" for row in getattr(found, name))
+            (part / f"{name}.jsonl").write_text("".join(rows), "utf-8")

@@ -181,6 +181,7 @@ class Judge:
         import hashlib
 
         manifest = self.engine.bundle.manifest
+        assert manifest.graph is not None, "LoRA weights answer through a decoder"
         parts = [
             finetune.card.weights_sha256,
             samples_sha256(self.held_out),

@@ -10,16 +10,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from metier.contracts import Check, Value
-from metier.contracts.check import run_checks
+from metier.contracts import Check, UsageError, Value
 from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
 from metier.iterate.canary import chosen
-from metier.iterate.grounding import grounded, open_documents, takes_passages
+from metier.iterate.recorder import StoreRecorder
 from metier.iterate.records import Answer, new_id
 from metier.iterate.registry import STATE, Registry
 from metier.iterate.store import FeedbackStore
 from metier.iterate.version import State
 from metier.runtime.engine import Engine
+from metier.runtime.recorder import Asker
 
 
 class Live:
@@ -38,17 +38,23 @@ class Live:
         Args:
             engine: of a bundle with slots, made from the registry's base.
             registry: whose champion shall answer.
-            store: where answers are written down.
+            store: where the engine writes its answers down from now on.
             checks: the trade's, run on every answer and written down with it.
             keep: how long answers are kept; None for ever.
         """
+        if engine.recorder is None:
+            engine.recorder = StoreRecorder(store)
+        elif getattr(engine.recorder, "store", None) is not store:
+            raise UsageError(
+                "the engine writes its answers down elsewhere",
+                where=str(store.path),
+                remedy="give Live the store of the engine's recorder, or the engine no recorder",
+            )
         self.engine, self.registry, self.store = engine, registry, store
         self._task, self._checks, self._keep = registry.task.name, tuple(checks), keep
         self._seen: tuple[int, int] | None = None
         self._worn: set[str] = set()
         self._state = registry.state()
-        self.documents = open_documents(engine.bundle.path) if takes_passages(registry.task) else None
-        """The bundle's documents, for a task that takes passages: those that bear on an input are put before it."""
         self._lock = threading.Lock()
         self.refresh()
 
@@ -87,30 +93,19 @@ class Live:
             user: decides which version answers, and whose the row is.
             id: of the answer, where the product has one; else one is made.
             consent: whether the user agreed that it may be learnt from.
-            **options: of `Engine.run`.
+            **options: of `Engine.answer`; unless asked otherwise, what a check finds is written down, not asked again.
 
         Raises:
-            as `Engine.run`.
+            as `Engine.answer`.
         """
         id = id or new_id()
         adapter = self.registry.adapter(self.whose(user or id))
-        if self.documents is not None:
-            input = grounded(self.registry.task, input, self.documents)
-        output = self.engine.run(self._task, input, adapter=adapter, **options)
-        answer = Answer(
-            id=id,
-            task=self._task,
-            input=input,
-            output=output,
-            language=options.get("language"),
-            user=user,
-            bundle=self.engine.bundle.manifest.name,
-            adapter=adapter,
-            checks=run_checks(self._checks, input, output),
-            consent=consent,
-            keep_until=datetime.now(UTC) + self._keep if self._keep else None,
-        )
-        self.store.add(answer)
+        until = datetime.now(UTC) + self._keep if self._keep else None
+        asker = Asker(user=user, consent=consent, keep_until=until, id=id)
+        options = {"retries": 0, "adapter": adapter, **options}
+        self.engine.answer(self._task, input, self._checks, asker=asker, **options)
+        answer = self.store.answer(id)
+        assert answer is not None, "the engine has a recorder"
         return answer
 
 

@@ -29,6 +29,11 @@ class Version(Data):
     verdict: dict[str, JsonValue] | None = None
     """What the gate found; None for a version that was put in by hand."""
 
+    @property
+    def passed(self) -> bool:
+        """Whether the gate let it through."""
+        return self.verdict is not None and self.verdict.get("found") == "passed"
+
 
 class Move(Data):
     """One change of the state."""

@@ -5,6 +5,7 @@ from typing import Any
 
 _WHERE = {
     "Answer": "guard",
+    "Asker": "recorder",
     "Bundle": "bundle",
     "ChatTokenizer": "tokenizer",
     "Engine": "engine",

@@ -12,16 +12,30 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from metier.contracts import Bridge, Check, MetierError, RequestError, Sample, TaskContract, UsageError, Value, readings
+from metier.contracts import (
+    Bridge,
+    Check,
+    ContractError,
+    Finding,
+    MetierError,
+    RequestError,
+    Sample,
+    TaskContract,
+    UsageError,
+    Value,
+    readings,
+)
 from metier.runtime.adapter_store import BASE, BUDGET, AdapterStore
 from metier.runtime.bundle import Bundle, open_bundle
 from metier.runtime.constraint import shortest_reply
 from metier.runtime.decoder import Decoder
 from metier.runtime.device import open_session
+from metier.runtime.documents import grounded, open_documents
 from metier.runtime.generation import Generation, Request
-from metier.runtime.guard import Answer, Tries, answers
+from metier.runtime.guard import Answer, Tries, tried
 from metier.runtime.prompt import prompt_ids
 from metier.runtime.reading import read_off
+from metier.runtime.recorder import NOBODY, Asker, Given, Recorder
 from metier.runtime.reply import decode_reply, grammar_of
 from metier.runtime.sampling import Sampling
 from metier.runtime.scheduler import Scheduler
@@ -45,6 +59,8 @@ class Engine:
         max_tokens_total: prompt and reply tokens that all rows together may hold, a bound of KV memory; None allows
             every row its `max_len`.
         bridges: what may read a task's text off its photo or voice, such as `load_plugins().bridges.values()`.
+        recorder: keeps every answer before it is handed out, such as `metier.iterate.StoreRecorder(store)`; what was
+            only submitted, or was left while it streamed, is no answer.
 
     Raises:
         BundleError: the bundle is damaged. DeviceError: the device is not active. ResourceError: no memory.
@@ -62,10 +78,15 @@ class Engine:
         queue: int = 1024,
         max_tokens_total: int | None = None,
         bridges: Iterable[Bridge] = (),
+        recorder: Recorder | None = None,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-        self.bridges = tuple(bridges)
+        self.bridges, self.recorder = tuple(bridges), recorder
         manifest = self.bundle.manifest
+        self.documents = (
+            open_documents(self.bundle.path) if any(task.takes_passages for task in manifest.every_task) else None
+        )
+        """The bundle's documents, for tasks that take passages: what bears on an input is put before the model."""
         graph = manifest.graph
         self.max_len = min(max_len or DEFAULT_ROW, graph.context_length)
         opened = open_session(
@@ -93,6 +114,7 @@ class Engine:
         shots: Sequence[Sample] = (),
         adapter: str | None = None,
         deadline: float | None = None,
+        asker: Asker = NOBODY,
         **sampling: Any,
     ) -> Value:
         """The output of `task` for one input; it satisfies the contract.
@@ -104,6 +126,7 @@ class Engine:
             shots: worked samples, put before the input as earlier turns.
             adapter: LoRA adapter to wear; None takes the one that was trained for this task, `base` none at all.
             deadline: seconds after which the answer is no longer wanted.
+            asker: who asks, for the recorder.
             **sampling: fields of `Sampling`: temperature, top_k, top_p, repetition_penalty, seed, stop, max_tokens.
 
         Raises:
@@ -112,11 +135,13 @@ class Engine:
             UsageError: no such task or sampling field, or a photo must be read and no bridge does it.
             PluginError: a bridge failed.
         """
-        contract = self.bundle.task(task)
+        contract, input = self.bundle.task(task), self.whole(task, input)
         generation = self.submit(
             self.request(task, input, language=language, shots=shots, adapter=adapter, deadline=deadline, **sampling)
         )
-        return decode_reply(contract.for_input(input), generation.result())
+        output = decode_reply(contract.for_input(input), generation.result())
+        self._keep(task, input, output, generation, language, asker)
+        return output
 
     async def arun(
         self,
@@ -127,40 +152,57 @@ class Engine:
         shots: Sequence[Sample] = (),
         adapter: str | None = None,
         deadline: float | None = None,
+        asker: Asker = NOBODY,
         **sampling: Any,
     ) -> Value:
         """`run` for asyncio. Cancelling the awaiting task cancels the request."""
         contract = self.bundle.task(task)
         if readings(contract.input):  # a bridge takes its time, which the event loop must not wait
             input = await asyncio.to_thread(read_off, contract, input, self.bridges)
+        input = self.whole(task, input)
         generation = self.submit(
             self.request(task, input, language=language, shots=shots, adapter=adapter, deadline=deadline, **sampling)
         )
-        return decode_reply(contract.for_input(input), await generation.aresult())
+        output = decode_reply(contract.for_input(input), await generation.aresult())
+        await asyncio.to_thread(self._keep, task, input, output, generation, language, asker)
+        return output
 
-    def run_many(self, task: str, inputs: Iterable[Value], **options: Any) -> Iterator[Value]:
+    def run_many(self, task: str, inputs: Iterable[Value], *, asker: Asker = NOBODY, **options: Any) -> Iterator[Value]:
         """Outputs of many inputs, in order, decoded together. Options and errors as `run`.
 
         Inputs are taken lazily, at most two batches ahead of the output.
         """
         contract = self.bundle.task(task)
-        ahead: deque[tuple[TaskContract, Generation]] = deque()
+        ahead: deque[tuple[Value, Generation]] = deque()
+
+        def ended() -> Value:
+            input, generation = ahead.popleft()
+            output = decode_reply(contract.for_input(input), generation.result())
+            self._keep(task, input, output, generation, options.get("language"), asker)
+            return output
+
         try:
             for input in inputs:
+                input = self.whole(task, input)
                 asked = self.submit(self.request(task, input, **options), wait=None)
-                ahead.append((contract.for_input(input), asked))
+                ahead.append((input, asked))
                 if len(ahead) >= 2 * self.rows:
-                    narrowed, generation = ahead.popleft()
-                    yield decode_reply(narrowed, generation.result())
+                    yield ended()
             while ahead:
-                narrowed, generation = ahead.popleft()
-                yield decode_reply(narrowed, generation.result())
+                yield ended()
         finally:  # the caller stopped early, or one failed: nobody waits for the rest
             for _, generation in ahead:
                 generation.cancel()
 
     def answer(
-        self, task: str, input: Value, checks: Sequence[Check] = (), *, retries: int = 2, **options: Any
+        self,
+        task: str,
+        input: Value,
+        checks: Sequence[Check] = (),
+        *,
+        retries: int = 2,
+        asker: Asker = NOBODY,
+        **options: Any,
     ) -> Answer:
         """The output of `task` for one input with what `checks` find in it. Options and errors as `run`.
 
@@ -170,50 +212,84 @@ class Engine:
             checks: the trade's own, such as `load_plugins().vertical("adcopy").checks_for(task)`.
             retries: further tries, each warmer, while a check finds something or the reply misses the contract. The
                 answer with the fewest findings wins, the first of equals.
+            asker: who asks, for the recorder.
             **options: of `run`; a deadline holds for all tries together.
 
         Raises:
             PluginError: a check failed.
         """
-        return next(answers(self, task, [input], checks, retries, options))
+        return next(self.answer_many(task, [input], checks, retries=retries, asker=asker, **options))
 
     def answer_many(
-        self, task: str, inputs: Iterable[Value], checks: Sequence[Check] = (), *, retries: int = 2, **options: Any
+        self,
+        task: str,
+        inputs: Iterable[Value],
+        checks: Sequence[Check] = (),
+        *,
+        retries: int = 2,
+        asker: Asker = NOBODY,
+        **options: Any,
     ) -> Iterator[Answer]:
         """`answer` for many inputs, in order, decoded together; further tries join the running batch."""
-        return answers(self, task, inputs, checks, retries, options)
+        for tries in tried(self, task, inputs, checks, retries, options):
+            yield self._kept(task, tries, asker, options)
 
     async def aanswer(
-        self, task: str, input: Value, checks: Sequence[Check] = (), *, retries: int = 2, **options: Any
+        self,
+        task: str,
+        input: Value,
+        checks: Sequence[Check] = (),
+        *,
+        retries: int = 2,
+        asker: Asker = NOBODY,
+        **options: Any,
     ) -> Answer:
         """`answer` for asyncio. Cancelling the awaiting task cancels the request."""
         contract = self.bundle.task(task)
         if readings(contract.input):
             input = await asyncio.to_thread(read_off, contract, input, self.bridges)
+        input = self.whole(task, input)
         tries = Tries(contract, input, checks, retries, options)
         while not tries.ended:
             generation = self.submit(self.request(task, input, **tries.options()))
             with suppress(MetierError):  # judged with the rest
                 await generation.aresult()
             tries.take(generation)
-        return tries.answer()
+        return await asyncio.to_thread(self._kept, task, tries, asker, options)
 
-    def stream(self, task: str, input: Value, **options: Any) -> Iterator[str]:
+    def stream(self, task: str, input: Value, *, asker: Asker = NOBODY, **options: Any) -> Iterator[str]:
         """Pieces of the reply's text as they are decoded; leaving the loop cancels the rest. Options as `run`."""
+        input = self.whole(task, input)
         generation = self.submit(self.request(task, input, **options))
         try:
             yield from generation
+            self._keep_streamed(task, input, generation, asker, options)
         finally:
             generation.cancel()
 
-    async def astream(self, task: str, input: Value, **options: Any) -> AsyncIterator[str]:
+    async def astream(self, task: str, input: Value, *, asker: Asker = NOBODY, **options: Any) -> AsyncIterator[str]:
         """`stream` for asyncio."""
+        input = self.whole(task, input)
         generation = self.submit(self.request(task, input, **options))
         try:
             async for piece in generation:
                 yield piece
+            await asyncio.to_thread(self._keep_streamed, task, input, generation, asker, options)
         finally:
             generation.cancel()
+
+    def whole(self, task: str, input: Value) -> Value:
+        """An input as the model gets it: read off by bridges, and with the passages of the bundle's documents that bear
+        on it; one that is whole already stays as it is.
+
+        Raises:
+            as `run`, of an input.
+        """
+        contract = self.bundle.task(task)
+        input = read_off(contract, input, self.bridges)
+        if self.documents is None or not contract.takes_passages:
+            return input
+        return grounded(contract, contract.check_input(input), self.documents)
 
     def request(
         self,
@@ -226,9 +302,8 @@ class Engine:
         deadline: float | None = None,
         **sampling: Any,
     ) -> Request:
-        """What `run` would submit: prompt, grammar and bounds of one input, what it holds read off by bridges."""
-        contract = self.bundle.task(task)
-        input = read_off(contract, input, self.bridges)
+        """What `run` would submit: prompt, grammar and bounds of one input, made whole."""
+        contract, input = self.bundle.task(task), self.whole(task, input)
         wanted = _sampling(sampling)
         if wanted.no_repeat_ngram_size is None:
             wanted = wanted.model_copy(update={"no_repeat_ngram_size": contract.no_repeat_ngram_size})
@@ -301,6 +376,48 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _keep(
+        self,
+        task: str,
+        input: Value,
+        output: Value,
+        generation: Generation,
+        language: str | None,
+        asker: Asker,
+        findings: Mapping[str, tuple[Finding, ...]] | None = None,
+    ) -> str | None:
+        """Have the recorder write an answer down, on the thread that asked; its id, None where there is no recorder."""
+        if self.recorder is None:
+            return None
+        given = Given(
+            task=task,
+            input=input,
+            output=output,
+            language=language,
+            prompt=self.bundle.tokenizer.decode(generation.request.ids, skip_special=False),
+            bundle=self.bundle.manifest.name,
+            adapter=generation.request.adapter,
+            findings=findings or {},
+            asker=asker,
+        )
+        return self.recorder.record(given)
+
+    def _keep_streamed(
+        self, task: str, input: Value, generation: Generation, asker: Asker, options: Mapping[str, Any]
+    ) -> None:
+        if self.recorder is None:
+            return
+        try:
+            output = decode_reply(self.bundle.task(task).for_input(input), generation.result())
+        except (ContractError, RequestError):
+            return  # no valid reply, or cancelled: the reader has seen as much
+        self._keep(task, input, output, generation, options.get("language"), asker)
+
+    def _kept(self, task: str, tries: Tries, asker: Asker, options: Mapping[str, Any]) -> Answer:
+        made, generation = tries.answer(), tries.best
+        id = self._keep(task, tries.input, made.output, generation, options.get("language"), asker, made.findings)
+        return made.model_copy(update={"id": id})
 
     def _trained_for(self, task: str) -> str | None:
         """The one adapter that was trained for a task; None where there is none.

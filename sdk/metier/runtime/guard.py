@@ -16,7 +16,6 @@ from metier.contracts import Check, Finding, MetierError, TaskContract, Value
 from metier.contracts.check import run_checks
 from metier.contracts.schema import Data
 from metier.runtime.generation import FinishReason, Generation
-from metier.runtime.reading import read_off
 from metier.runtime.reply import decode_reply
 
 if TYPE_CHECKING:
@@ -39,13 +38,11 @@ class Answer(Data):
     attempts: int
     """How often it was asked."""
     adapter: str | None
-    """The LoRA adapter or head that answered; None is the base, or what was merged into it."""
-    probabilities: dict[str, float] = {}
-    """Of each label, where a head chose one."""
+    """The LoRA adapter that answered; None is the base, or what was merged into it."""
+    finish_reason: FinishReason
 
     id: str | None = None
     """What the engine's recorder calls it, for `store.tell(id, …)`; None without one."""
-    finish_reason: FinishReason
 
     @property
     def errors(self) -> int:
@@ -66,6 +63,7 @@ class Tries:
         deadline = self._options.get("deadline")
         self._due = None if deadline is None else time.monotonic() + deadline
         self._best: Answer | None = None
+        self._best_of: Generation | None = None
         self._error: MetierError | None = None
         self.ended = False
         """Whether nothing more is to be asked."""
@@ -108,6 +106,12 @@ class Tries:
             raise self._error
         return self._best.model_copy(update={"attempts": self._tried})
 
+    @property
+    def best(self) -> Generation:
+        """The try that `answer` gives."""
+        assert self._best_of is not None
+        return self._best_of
+
     def _judge(self, output: Value, generation: Generation) -> None:
         try:
             findings = run_checks(self._checks, self.input, output)
@@ -123,13 +127,13 @@ class Tries:
             finish_reason=generation.finish_reason or "stop",
         )
         if self._best is None or made.errors < self._best.errors:
-            self._best = made
+            self._best, self._best_of = made, generation
 
 
-def answers(
+def tried(
     engine: Engine, task: str, inputs: Iterable[Value], checks: Sequence[Check], retries: int, options: dict[str, Any]
-) -> Iterator[Answer]:
-    """The answers of many inputs, in order. `Engine.answer_many` says what the arguments are."""
+) -> Iterator[Tries]:
+    """The ended tries of many inputs, in order. `Engine.answer_many` says what the arguments are."""
     contract, given = engine.bundle.task(task), iter(inputs)
     ended: SimpleQueue[Tries] = SimpleQueue()
     ahead: deque[Tries] = deque()
@@ -143,7 +147,7 @@ def answers(
     try:
         while True:
             while len(ahead) < most and (input := next(given, None)) is not None:
-                ahead.append(Tries(contract, read_off(contract, input, engine.bridges), checks, retries, options))
+                ahead.append(Tries(contract, engine.whole(task, input), checks, retries, options))
                 ask(ahead[-1])
             if not ahead:
                 return
@@ -153,7 +157,7 @@ def answers(
                 tries.take(tries.generation)
                 if not tries.ended:
                     ask(tries)
-            yield ahead.popleft().answer()
+            yield ahead.popleft()
     finally:  # the caller stopped early, or one failed: nobody waits for the rest
         for tries in ahead:
             if tries.generation is not None:

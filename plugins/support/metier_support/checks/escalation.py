@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from metier.contracts import Check, Finding, Value
-from metier.data.passage_index import terms
+from metier.data import terms
 from metier_support.case import order_text, policy, said_by
 from metier_support.figures import figures
 from metier_support.tasks import REPLY

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metier.contracts import Check, Finding, Value
-from metier.data.passage_index import terms
+from metier.data import terms
 from metier_support.tasks import REVIEW
 
 RULE = "16 CFR 465 (FTC rule on consumer reviews): no suppression of negative reviews; house rule: both sides"

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from metier.contracts import Value
-from metier.data.passage_index import PassageIndex
+from metier.data import PassageIndex
 from metier_support.case import said_by
 
 QUERY = 400

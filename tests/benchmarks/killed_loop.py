@@ -1,0 +1,227 @@
+"""Kill the loop's commands at random moments, and see that nothing is half written and that they go on; `killed.py`
+does so with the turn itself.
+
+    python tests/benchmarks/killed_loop.py [--kills 20] [--commands plan harvest import move] [--seed 0] [--json]
+
+Each command runs on a tiny random base in a process of its own, forked after the libraries are loaded, which gets
+SIGKILL at a moment drawn evenly over an unbroken run's time. After every kill the registry and the store must be what
+they were before the command or what they are after it; started again it must go on without a complaint and end as the
+unbroken one did. `torment` is the same for other programs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import itertools
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch: threads do not survive a fork
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+LOADED = ("torch", "peft", "metier.adapt.sft", "metier.iterate.registry", "metier.iterate.exchange")
+FORK = multiprocessing.get_context("fork")
+TASK = "adcopy.describe"
+LINES: dict[str, list[list[str]]] = {
+    "plan": [["iterate", "plan", "registry", "--store", "store.db", "--sizes", "4,8,12", "--seeds", "2"]],
+    "harvest": [["feedback", "harvest", "store.db", TASK, "--out", "harvest", "--after", after] for after in "07"],
+    "import": [["feedback", "import", "other.db", "rows.jsonl"]],
+    "move": [["iterate", "promote", "registry", "v0002"], ["iterate", "rollback", "registry"]],
+}  # fmt: skip
+"""Each command's lines: one after the other, and from the first again."""
+
+
+def main() -> None:
+    """Kill, look, go on; print what was found."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--commands", nargs="+", default=list(LINES), choices=list(LINES))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    found = torment(asked.commands, asked.kills, asked.seed)
+    if asked.json:
+        return print(json.dumps({"benchmark": "killed_loop", "commands": found}, indent=1))
+    for row in found:
+        print("  ".join(f"{key} {value}" for key, value in row.items()))
+    return None
+
+
+def torment(commands: Sequence[str] = tuple(LINES), kills: int = 20, seed: int = 0) -> list[dict[str, Any]]:
+    """Kill each command so many times; a row for each: its unbroken seconds, kills, and how many runs came to an end.
+
+    Raises:
+        AssertionError: something was half written, or a command did not go on.
+    """
+    for name in LOADED:
+        importlib.import_module(name)
+    with tempfile.TemporaryDirectory() as scratch:
+        desk = Desk(Path(scratch))
+        return [desk.torment(name, kills, random.Random(f"{seed}{name}")) for name in commands]
+
+
+class Desk:
+    """A registry of two versions of a tiny fine-tune, and a store with feedback."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home, self.here = folder / "home", folder / "here"
+        os.environ["METIER_HOME"] = str(folder / "cache")
+        self._finish(FORK.Process(target=_prepare, args=(self.home,)))
+
+    def torment(self, name: str, kills: int, chance: random.Random) -> dict[str, Any]:
+        """Kill one command so many times; what was seen."""
+        lines, states, seconds = LINES[name], [], 0.0
+        self._renew()
+        states.append(_state(name, self.here))
+        for line in lines:
+            started = time.monotonic()
+            self._finish(self._process(line))
+            seconds = max(seconds, time.monotonic() - started)
+            states.append(_state(name, self.here))
+        assert all(a != b for a, b in itertools.pairwise(states)), "a line that changes nothing"
+        seen, turn = {"command": name, "seconds": round(seconds, 2), "killed": 0, "ended": 0}, 0
+        self._renew()
+        while seen["killed"] < kills:
+            process = self._process(lines[turn])
+            process.start()
+            process.join(chance.uniform(0, seconds))
+            ended = not process.is_alive()
+            if not ended:
+                os.kill(process.pid or 0, signal.SIGKILL)
+                process.join()
+                seen["killed"] += 1
+            elif process.exitcode:
+                raise AssertionError(self._said())
+            found = _state(name, self.here)
+            if found == states[turn + 1]:
+                seen["ended"] += ended
+                turn = (turn + 1) % len(lines)
+                if turn == 0:
+                    self._renew()
+            else:
+                assert not ended and found == states[turn], f"{name}: neither what was there nor what was to be"
+            print(name, seen, file=sys.stderr, flush=True)
+        self._finish(self._process(lines[turn]))
+        assert _state(name, self.here) == states[turn + 1], f"{name} did not end as the unbroken one"
+        return seen
+
+    def _renew(self) -> None:
+        shutil.rmtree(self.here, ignore_errors=True)
+        shutil.copytree(self.home, self.here)
+
+    def _process(self, line: list[str]) -> Any:
+        return FORK.Process(target=_command, args=(line, self.here))
+
+    def _finish(self, process: Any) -> None:
+        process.start()
+        process.join()
+        assert process.exitcode == 0, self._said()
+
+    def _said(self) -> str:
+        log = self.here / "log"
+        return log.read_text("utf-8")[-3000:] if log.is_file() else "no log"
+
+
+def _state(name: str, here: Path) -> Any:
+    """All that a command may change, less times and chance; it raises where a file is half written."""
+    return _LOOKS[name](here)
+
+
+def _registry(here: Path) -> Any:
+    from metier.iterate import Registry
+
+    registry = Registry(here / "registry")
+    state = registry.state()
+    for name in (*state.trail, *([state.challenger] if state.challenger else [])):
+        registry.finetune(name)  # its checksum holds
+        registry.version(name)
+        registry.pool(name)
+    return state.trail, state.challenger, state.consumed, state.refused, [move.what for move in state.history]
+
+
+def _planned(here: Path) -> Any:
+    """Whether every point is there; those that are parse, and the registry and the store are as they were."""
+    points = [json.loads(file.read_text("utf-8")) for file in (here / "registry/curve").glob("*.json")]
+    assert _registry(here) == _registry(here.with_name("home")) and _stored(here / "store.db")
+    return len(points) == 6
+
+
+def _harvested(here: Path) -> Any:
+    return {file.name: file.read_text("utf-8") for file in sorted((here / "harvest").glob("*"))}
+
+
+def _imported(here: Path) -> Any:
+    return _stored(here / "other.db") if (here / "other.db").is_file() else (0, 0)
+
+
+def _stored(path: Path) -> tuple[int, int]:
+    from metier.iterate import FeedbackStore
+
+    with FeedbackStore(path) as store:
+        counts = store.counts()
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    return counts["answers"], sum(counts.values()) - counts["answers"]
+
+
+_LOOKS: dict[str, Callable[[Path], Any]] = {
+    "plan": _planned,
+    "harvest": _harvested,
+    "import": _imported,
+    "move": _registry,
+}
+
+
+def _command(line: list[str], here: Path) -> None:
+    """What `metier …` does, in this process; what it says goes into a file."""
+    from metier.cli.app import app
+
+    os.chdir(here)
+    with (here / "log").open("w", encoding="utf-8") as said:
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+        try:
+            app(line, standalone_mode=True)
+        except SystemExit as end:
+            sys.stdout.flush()
+            os._exit(int(end.code or 0))
+
+
+def _prepare(home: Path) -> None:
+    from conftest import make_tiny_base
+    from metier.adapt import adapt, recipe_for
+    from metier.data.training import training_data
+    from metier.iterate import Answer, Event, FeedbackStore, Registry
+    from metier.iterate.exchange import export_jsonl
+    from metier.plugins import load_plugins
+
+    home.mkdir(parents=True)
+    base = make_tiny_base(home / "base")
+    vertical, task = load_plugins().task(TASK)
+    data = training_data(vertical, task)
+    few = [f"base={base}", "epochs=1", "precision=fp32", "max_length=1024", "evaluations=1", "lora.rank=2"]
+    first = adapt(task, data.train[:16], data.held_out[:2], recipe_for(vertical, TASK, overrides=few), home / "first")
+    registry = Registry.create(home / "registry", first)
+    registry.add(first, data.train[:16], parent="v0001")
+    with FeedbackStore(home / "store.db") as store:
+        for number, sample in enumerate(data.train[16:28]):
+            answer = Answer(id=str(number), task=TASK, input=sample.input, output={"text": "…"}, consent=True)
+            edit = Event(id=str(number), answer=answer.id, kind="edited", edited_to=sample.output)
+            store.add(answer, edit)
+        export_jsonl(store, home / "rows.jsonl")
+
+
+if __name__ == "__main__":
+    main()
