@@ -1,11 +1,12 @@
 """The small task of the rooms that train, a fine-tune to go on from, and preferences."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from metier.contracts import Preference, Provenance, Recipe
+from metier.contracts import FineTune, Preference, Provenance, Recipe, Sample, TaskContract
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from shop import _one_thread, local_base, recipe, samples, task
@@ -36,3 +37,28 @@ def preferences(samples) -> list[Preference]:
         )
         for i, s in enumerate(samples[:24], 1)
     ]
+
+
+@pytest.fixture
+def margin(local_base) -> Callable[[FineTune, TaskContract, list[Preference]], float]:
+    """Mean log-probability of the chosen over the rejected answers under a fine-tune, by plain PEFT."""
+    import torch
+
+    from metier.adapt.examples import encode_samples
+    from metier.adapt.trainee import Trainee
+    from metier.align.pairs import chosen_of, rejected_of
+    from metier.bases.torch_model import load_adapted
+    from metier.runtime.tokenizer import ChatTokenizer
+
+    def found(tuned: FineTune, task: TaskContract, preferences: list[Preference]) -> float:
+        tokenizer = ChatTokenizer.load(local_base.path)
+        trainee = Trainee(load_adapted(local_base, tuned), tokenizer.pad_id)
+
+        def likelihood(samples: list[Sample]) -> float:
+            examples = encode_samples(tokenizer, {task.name: task}, samples, 512)
+            with torch.no_grad():
+                return -float(trainee.loss(examples)) / len(examples)
+
+        return likelihood([chosen_of(p) for p in preferences]) - likelihood([rejected_of(p) for p in preferences])
+
+    return found

@@ -121,7 +121,7 @@ class Toy:
         self.begun = logits.softmax(-1)
         self.target = int(self.begun.argsort(descending=True)[2])
         self.settings, self.tokens = settings, tokens
-        self.rollouts = Rollouts(rollout_bundle(base, cache=cache), rows=16, max_len=32)
+        self.rollouts = Rollouts(rollout_bundle(base, cache=cache, precision="fp32"), rows=16, max_len=32)
 
     def draw(self, update: int) -> Drawn:
         self.rollouts.wear(self.adapted)

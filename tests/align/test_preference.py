@@ -1,5 +1,6 @@
 """DPO and KTO from a fine-tune on: what they learn, what they begin from, and that a killed run goes on."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,14 +8,12 @@ import torch
 from safetensors.torch import load_file
 
 from metier.adapt.examples import encode_samples
-from metier.adapt.trainee import Trainee
 from metier.align import judge, prefer
 from metier.align.pairs import chosen_of, encode_pairs, read_judged, read_preferences, rejected_of, split_pairs
 from metier.align.preference import kto_rows
 from metier.align.start import Reference, lora_weights, trainable
 from metier.bases.finetune import load_finetune
 from metier.bases.resolve import LocalBase
-from metier.bases.torch_model import load_adapted
 from metier.contracts import (
     DataError,
     Dpo,
@@ -30,20 +29,8 @@ from metier.contracts import (
 )
 from metier.runtime.tokenizer import ChatTokenizer
 
+Margin = Callable[[FineTune, TaskContract, list[Preference]], float]
 QUICK = {"epochs": 3, "learning_rate": 5e-3, "precision": "fp32"}
-
-
-def margin(base: LocalBase, tuned: FineTune, task: TaskContract, preferences: list[Preference]) -> float:
-    """Mean log-probability of the chosen over the rejected answers, by plain PEFT."""
-    tokenizer = ChatTokenizer.load(base.path)
-    trainee = Trainee(load_adapted(base, tuned), tokenizer.pad_id)
-
-    def likelihood(samples: list[Sample]) -> float:
-        examples = encode_samples(tokenizer, {task.name: task}, samples, 512)
-        with torch.no_grad():
-            return -float(trainee.loss(examples)) / len(examples)
-
-    return likelihood([chosen_of(p) for p in preferences]) - likelihood([rejected_of(p) for p in preferences])
 
 
 @pytest.mark.parametrize("settings", [Dpo(**QUICK), Kto(**QUICK)], ids=["dpo", "kto"])
@@ -53,6 +40,7 @@ def test_the_chosen_answers_gain_on_the_rejected_ones_also_on_pairs_not_learnt_f
     task: TaskContract,
     preferences: list[Preference],
     local_base: LocalBase,
+    margin: Margin,
     tmp_path: Path,
 ) -> None:
     learnt, apart = preferences[:16], preferences[16:]
@@ -60,7 +48,7 @@ def test_the_chosen_answers_gain_on_the_rejected_ones_also_on_pairs_not_learnt_f
     tuned = prefer(
         start, learnt, tmp_path / "run", settings, base=local_base, progress=lambda event: steps.append(event.step)
     )
-    before, after = (margin(local_base, f, task, apart) for f in (start, tuned))
+    before, after = (margin(f, task, apart) for f in (start, tuned))
     assert after > before + 0.5
     assert load_finetune(tuned.path) == tuned
     assert tuned.card.training["tokens"] > 16 * 2 * 20
@@ -146,11 +134,16 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_unbroken_run
 
 
 def test_kto_learns_from_answers_that_make_no_pairs(
-    start: FineTune, task: TaskContract, preferences: list[Preference], local_base: LocalBase, tmp_path: Path
+    start: FineTune,
+    task: TaskContract,
+    preferences: list[Preference],
+    local_base: LocalBase,
+    margin: Margin,
+    tmp_path: Path,
 ) -> None:
     good, bad = [chosen_of(p) for p in preferences[:10]], [rejected_of(p) for p in preferences[10:16]]
     tuned = judge(start, good, bad, tmp_path / "run", Kto(**QUICK), base=local_base)
-    assert margin(local_base, tuned, task, preferences[16:]) > margin(local_base, start, task, preferences[16:])
+    assert margin(tuned, task, preferences[16:]) > margin(start, task, preferences[16:])
     assert tuned.card.alignment[0].count == 16 and tuned.card.data.samples == 10
 
 

@@ -57,7 +57,7 @@ def test_a_fine_tune_comes_to_earn_more_and_says_how_far_it_went(
     assert told == [(n, 12) for n in range(1, 13)]
     (step,) = tuned.card.alignment
     assert step.figures["score_last"] > step.figures["score_first"] + 0.15
-    assert step.figures["kl_last"] > 0.3 and step.figures["drift"] < 1e-2
+    assert step.figures["kl_last"] > 0.3 and 0 < step.figures["drift"] < 0.3, "the graph has 8-bit weights"
     assert load_finetune(tuned.path) == tuned
     updates = read(tuned.path / LOG)
     assert [u.update for u in updates] == list(range(1, 13))

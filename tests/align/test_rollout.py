@@ -14,7 +14,7 @@ from metier.contracts import Dpo, FineTune, TaskContract
 
 @pytest.fixture(scope="module")
 def bundle(local_base: LocalBase, tmp_path_factory: pytest.TempPathFactory):
-    return rollout_bundle(local_base, cache=tmp_path_factory.mktemp("cache"))
+    return rollout_bundle(local_base, cache=tmp_path_factory.mktemp("cache"), precision="fp32")
 
 
 def by_torch(adapted, rollout) -> list[float]:

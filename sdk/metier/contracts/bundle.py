@@ -18,7 +18,7 @@ MANIFEST = "bundle.json"
 
 ADAPTER_NAME = NAME
 
-Precision = Literal["fp32", "fp16", "int4"]
+Precision = Literal["fp32", "fp16", "int8", "int4"]
 Target = Literal["cpu", "cuda"]
 
 

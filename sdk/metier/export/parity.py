@@ -19,6 +19,8 @@ TOLERANCE: dict[Precision, dict[str, float]] = {
     "fp32": {"max_abs": 1e-2, "mean_kl": 1e-4, "top1_agreement": 0.995},
     # fp16: 11 bits of mantissa; a logit of 30 is rounded to 0.02.
     "fp16": {"mean_kl": 1e-2, "top1_agreement": 0.97},
+    # int8: a rounding error of half a percent in weights and activations; a random model's answers are near ties.
+    "int8": {"mean_kl": 0.05, "top1_agreement": 0.8},
     # int4: what 16 levels per weight cost the fine-tune itself. SAME_WEIGHTS bounds the graph.
     "int4": {"mean_kl": 0.5},
 }
