@@ -1,15 +1,18 @@
-"""The same questions on a GPU: fp16 and int4, the default base and a model of Llama-3.1-8B's shape.
+"""The engine on a GPU: fp16 and int4, the default base and a model of Llama-3.1-8B's shape.
 
-    python tests/benchmarks/gpu.py [--json] [--out FILE] [--rank 8] [--batches 1 8 32] [--models smollm2-135m llama-8b]
+    python tests/benchmarks/gpu.py [--out FILE] [--rank 8] [--batches 1 8 32] [--models smollm2-135m llama-8b]
+                                   [--precisions fp16 int4] [--device cuda]
 
-For each: decode steps per second of the plain graph, one adapter for all rows, and a different one per row; the share
-of the memory-bandwidth limit (bytes of weights and KV that a step must read, over the device's measured copy rate);
-CUDA graph on and off, for the plain graph and for a different adapter per row; and which provider really ran each
-node, from ONNX Runtime's own profile. The engine itself captures no CUDA graph yet: whether one is worth it, and
-whether the graph's few nodes on the CPU allow one, is what this is to find out. Nothing here has run on a GPU so far;
-what its fixed shapes compute is tested on the CPU (tests/runtime/test_decoder.py).
-Without a CUDA device it prints why it skipped, and ends well. Weights of the 8B model are random: speed does not
-depend on them; it takes some 40 GB of memory and disk to build.
+For each, with the engine's own decoder, greedy: milliseconds of a decode step and tokens per second of the plain graph
+(`plain`), one adapter for all rows (`one`), and a different one per row (`each`); with CUDA graphs and without, with
+candidates and with whole rows of logits copied; whether all of these say the same tokens; the share of the
+memory-bandwidth limit (bytes of weights and KV that a step must read, over the device's measured copy rate); the
+engine itself with its scheduler, base and a different adapter per request; and which provider really ran each node,
+from ONNX Runtime's own profile.
+
+Without a CUDA device it prints why it skipped, and ends well. `--device cpu` runs the same lines on the CPU, where no
+graph is captured and no figure means anything: a test does so with a tiny model. Nothing here has run on a GPU so far.
+Weights of the 8B model are random: speed does not depend on them; it takes some 40 GB of memory and disk to build.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +37,18 @@ LLAMA_8B = {
     "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
     "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 8192, "rope_theta": 500000.0,
 }  # fmt: skip
-CONTEXT = 256
+
+SETTINGS = {
+    "graphs": {"graphs": True, "candidates": True},
+    "no_graphs": {"graphs": False, "candidates": True},
+    "no_candidates": {"graphs": True, "candidates": False},
+}
+"""What is compared: the engine as it is, and without either."""
 
 
 def main() -> None:
     """Measure what can be measured here, and print JSON."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--rank", type=int, default=8)
-    parser.add_argument("--batches", type=int, nargs="+", default=(1, 8, 32))
-    parser.add_argument("--precisions", nargs="+", default=("fp16", "int4"))
-    parser.add_argument("--models", nargs="+", default=("smollm2-135m", "llama-8b"))
-    options = parser.parse_args()
+    options = parsed()
     result = measure(options)
     text = json.dumps(result, indent=1)
     if options.out:
@@ -53,142 +56,164 @@ def main() -> None:
     print(text)
 
 
+def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="for the other benchmarks' sake: it prints JSON anyway")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--rank", type=int, default=8)
+    parser.add_argument("--context", type=int, default=256, help="tokens in every row before the measured steps")
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--batches", type=int, nargs="+", default=(1, 8, 32))
+    parser.add_argument("--precisions", nargs="+", default=("fp16", "int4"))
+    parser.add_argument("--models", nargs="+", default=("smollm2-135m", "llama-8b"))
+    return parser.parse_args(arguments)
+
+
 def measure(options: Any) -> dict[str, Any]:
     """Every model and precision; or the reason why there is nothing to measure."""
+    from metier.runtime import device
     from metier.runtime.device import cuda_missing, driver_version
 
-    result = {"benchmark": "gpu", **machine("onnxruntime-gpu", "numpy"), "rank": options.rank}
-    if (missing := cuda_missing()) is not None:
+    result = {
+        "benchmark": "gpu", **machine("onnxruntime-gpu", "numpy"), "command": " ".join(["gpu.py", *sys.argv[1:]]),
+        "rank": options.rank, "context": options.context,
+    }  # fmt: skip
+    if options.device == "cpu":
+        device.RESIDENT = frozenset({"cpu", "cuda"})
+    elif (missing := cuda_missing()) is not None:
         return {**result, "skipped": missing}
-    result |= {"device": device_name(), "driver_cuda": driver_version(), "models": []}
+    else:
+        result |= {"device": device_name(), "driver_cuda": driver_version()}
+    models = []
     with tempfile.TemporaryDirectory() as scratch:
         for name in options.models:
             base = llama_shape(Path(scratch) / "llama-8b") if name == "llama-8b" else name
             for precision in options.precisions:
                 folder = Path(scratch) / f"{Path(str(base)).name}-{precision}"
-                found = one_model(str(base), folder, precision, options)
-                result["models"].append({"model": name, "precision": precision, **found})  # type: ignore[union-attr]
+                print(f"{name} {precision}", file=sys.stderr, flush=True)
+                models.append(
+                    {"model": name, "precision": precision, **one_model(str(base), folder, precision, options)}
+                )
                 shutil.rmtree(folder)
-    return result
+    return {**result, "models": models}
 
 
 def one_model(base: str, folder: Path, precision: str, options: Any) -> dict[str, Any]:
-    """Steps of one graph, and who ran it."""
+    """Steps of one graph in every setting, the engine over it, and who ran it."""
     from metier.runtime.adapter_store import AdapterStore
-    from metier.runtime.device import open_session
 
-    plain, slotted = build(base, folder, precision, "cuda")
+    plain, slotted = build(base, folder, precision, options.device)
     slotted = with_adapters(slotted, [options.rank] * max(options.batches))
-    store = AdapterStore(slotted.path, slotted.manifest, 1 << 36)
+    store = AdapterStore(slotted.path, slotted.manifest, 1 << 40)
     loras = [store.get(f"a{number}") for number in range(max(options.batches))]
-    file = plain.manifest.graph.file
-    sessions = {"p": open_session(plain.path / file, "cuda"), "s": open_session(slotted.path / file, "cuda")}
-    size = sum(path.stat().st_size for path in plain.path.glob(f"{file}*"))
+    graph = plain.manifest.graph
+    size = sum(path.stat().st_size for path in plain.path.glob(f"{graph.file}*"))
     rate = copy_rate()
-    rows = []
-    for batch in options.batches:
-        row: dict[str, Any] = {"batch": batch}
-        for name, session, wear in (
-            ("plain", "p", lambda _: None), ("one", "s", lambda _: loras[0]), ("each", "s", lambda r: loras[r]),
-        ):  # fmt: skip
-            slots = slotted.manifest.slots if session == "s" else ()
-            row[name] = steps(sessions[session], plain.manifest.graph, batch, slots, wear)
-        graph = plain.manifest.graph
-        kv = batch * CONTEXT * 2 * graph.layers * graph.kv_heads * graph.head_dim * 2
-        seconds = batch / row["plain"]["tokens_per_second"]
+    rows: dict[int, dict[str, Any]] = {batch: {"batch": batch} for batch in options.batches}
+    for bundle, worn in ((plain, {"plain": None}), (slotted, {"one": loras[:1], "each": loras})):
+        for graphs in (True, False):  # one session of a bundle at a time: of the largest there is room for one
+            sessions = Sessions(bundle, options.device, graphs)
+            for setting, wanted in SETTINGS.items():
+                if wanted["graphs"] == graphs:
+                    for batch, row in rows.items():
+                        for name, wear in worn.items():
+                            row.setdefault(name, {})[setting] = sessions.steps(
+                                batch, wear, wanted["candidates"], options
+                            )
+            rows[options.batches[0]].setdefault("refused", sessions.refused)
+            del sessions
+    for batch, row in rows.items():
+        said = {name: {tuple(found.pop("said")) for found in row[name].values()} for name in ("plain", "one", "each")}
+        row["same_tokens"] = {name: len(different) == 1 for name, different in said.items()}
+        best = {name: found["graphs"].get("tokens_per_second") for name, found in row.items() if name in said}
+        if not all(best.values()):
+            continue
+        row["retention"] = {name: round(best[name] / best["plain"], 3) for name in ("one", "each")}
+        kv = batch * options.context * 2 * graph.layers * graph.kv_heads * graph.head_dim * 2
         if rate:
-            row["share_of_bandwidth_limit"] = round((size + kv) / rate / seconds, 3)
-        row["retention_each"] = round(row["each"]["tokens_per_second"] / row["plain"]["tokens_per_second"], 3)
-        row["cuda_graph_step_ms"] = {
-            "plain": cuda_graph(plain, batch),
-            "each": cuda_graph(slotted, batch, options.rank),
-        }
-        rows.append(row)
-    return {"weights_bytes": size, "copy_bytes_per_second": rate, "batches": rows, "providers": providers(slotted)}
+            row["share_of_bandwidth_limit"] = round((size + kv) / rate * best["plain"] / batch, 3)
+    return {
+        "weights_bytes": size, "copy_bytes_per_second": rate, "batches": list(rows.values()),
+        "engine": served(slotted, options), "providers": providers(slotted, options.device),
+    }  # fmt: skip
 
 
-def steps(opened: Any, graph: Any, batch: int, slots: Any, wear: Any) -> dict[str, float]:
-    """Median milliseconds of a decode step, and tokens per second."""
-    from metier.runtime.decoder import Decoder
+class Sessions:
+    """A bundle's graph and its candidates' opened once, for decoders of many sizes."""
 
-    decoder = Decoder(opened, graph, rows=batch, max_len=CONTEXT + 64, slots=slots)
-    ids = np.random.default_rng(0).integers(100, 5000, CONTEXT)
-    for row in range(batch):
-        decoder.adapters.wear(row, wear(row))
-        decoder.prefill(row, ids)
-    taken = []
-    for _ in range(40):
-        start = time.perf_counter()
-        decoder.step(np.full(batch, 5))
-        taken.append(time.perf_counter() - start)
-    median = statistics.median(taken[8:])
-    return {"step_ms": round(median * 1e3, 3), "tokens_per_second": round(batch / median, 1)}
+    def __init__(self, bundle: Any, device: str, graphs: bool) -> None:
+        from metier.runtime.device import open_session
 
+        self._manifest, graph = bundle.manifest, bundle.manifest.graph
+        self._opened = open_session(bundle.path / graph.file, device, capture=graphs)
+        self._few = open_session(bundle.path / graph.candidates, device)
+        self.refused = self._opened.refused
 
-def cuda_graph(bundle: Any, batch: int, rank: int = 0) -> dict[str, Any]:
-    """Milliseconds of a step with fixed shapes and addresses, captured as a CUDA graph and not; or why it failed."""
-    import onnxruntime as ort
+    def steps(self, batch: int, wear: Any, candidates: bool, options: Any) -> dict[str, Any]:
+        """Median milliseconds of a greedy step, how much of them is choosing tokens, and tokens per second; or why it
+        failed."""
+        from metier.contracts import MetierError
+        from metier.runtime.decoder import Decoder
+        from metier.runtime.sampling import Sampler, Sampling
 
-    found: dict[str, Any] = {}
-    for name, captured in (("off", "0"), ("on", "1")):
-        options, run = ort.SessionOptions(), ort.RunOptions()
-        options.log_severity_level = 4
-        run.add_run_config_entry("gpu_graph_id", "1" if captured == "1" else "-1")  # -1: run as ever
-        provider = ("CUDAExecutionProvider", {"enable_cuda_graph": captured})
+        opened = replace(self._opened)
         try:
-            session = ort.InferenceSession(str(bundle.path / bundle.manifest.graph.file), options, providers=[provider])
-            binding, keep = bind_fixed(session, bundle.manifest, batch, "cuda", rank)
-            for _ in range(4):  # the first runs allocate, the next is captured
-                session.run_with_iobinding(binding, run)
-            taken = []
-            for _ in range(32):
+            decoder = Decoder(
+                opened, self._manifest.graph, rows=batch, max_len=options.context + options.steps + 8,
+                slots=self._manifest.slots, candidates=self._few if candidates else None,
+            )  # fmt: skip
+            ids = np.random.default_rng(0).integers(100, min(5000, decoder.vocab_size), options.context)
+            for row in range(batch):
+                decoder.adapters.wear(row, None if wear is None else wear[row % len(wear)])
+                decoder.prefill(row, ids)
+            samplers = [Sampler(Sampling(), [], decoder.vocab_size) for _ in range(batch)]
+            tokens, said = np.full(batch, 5), []
+            taken, chosen = [], []
+            for _ in range(options.steps):
                 start = time.perf_counter()
-                session.run_with_iobinding(binding, run)
-                binding.synchronize_outputs()
+                decoder.step(tokens)
+                middle = time.perf_counter()
+                tokens = np.array([sampler.choose(decoder.scores(row)) for row, sampler in enumerate(samplers)])
                 taken.append(time.perf_counter() - start)
-            del keep
-            found[name] = round(statistics.median(taken) * 1e3, 3)
-        except Exception as error:  # onnxruntime raises its own; the reason is the result
-            found[name] = str(error).splitlines()[0]
+                chosen.append(time.perf_counter() - middle)
+                said += tokens.tolist()
+        except MetierError as error:
+            return {"failed": str(error), "said": []}
+        warm = options.steps // 4  # the first steps are captured
+        step, choose = statistics.median(taken[warm:]), statistics.median(chosen[warm:])
+        return {
+            "step_ms": round(step * 1e3, 3), "choose_ms": round(choose * 1e3, 3),
+            "tokens_per_second": round(batch / step, 1), "said": said,
+        }  # fmt: skip
+
+
+def served(bundle: Any, options: Any) -> dict[str, Any]:
+    """Tokens per second of the whole engine: prompts read, requests joined, tokens decoded to text."""
+    from metier.runtime import Engine
+    from metier.runtime.generation import Request
+
+    rows, found = max(options.batches), {}
+    ids = tuple(np.random.default_rng(0).integers(100, 300, 32).tolist())
+    with Engine(bundle, device=options.device, rows=rows, max_len=options.context + options.steps + 40) as engine:
+        for name, wear in (("base", lambda row: "base"), ("each", lambda row: f"a{row}")):
+            for batch in options.batches:
+                for _ in range(2):  # the first round captures, and loads what it wears
+                    start = time.perf_counter()
+                    running = [
+                        engine.submit(Request(ids=ids, max_tokens=options.steps, adapter=wear(row)), wait=None)
+                        for row in range(batch)
+                    ]
+                    for generation in running:
+                        generation.result()
+                    taken = time.perf_counter() - start
+                found.setdefault(name, {})[str(batch)] = round(batch * options.steps / taken, 1)
+        found["cuda_graphs"] = engine._decoder.opened.captures
     return found
 
 
-def bind_fixed(session: Any, manifest: Any, batch: int, device: str, rank: int = 0) -> tuple[Any, list[Any]]:
-    """(A binding of the last step that CONTEXT tokens allow, what it points to); the logits' value is the third.
-
-    Every input and output has its own place on the device, the mask its full width, past and present one buffer; with
-    a rank, each row has its own LoRA, of random numbers. So nothing moves between steps, which a CUDA graph needs.
-    """
-    import onnxruntime as ort
-
-    graph, binding = manifest.graph, session.io_binding()
-    dtype = np.float16 if graph.io_dtype == "float16" else np.float32
-    random = np.random.default_rng(0)
-    make = ort.OrtValue.ortvalue_from_numpy
-    keep = [
-        make(np.full((batch, 1), 5, np.int64), device, 0),
-        make(np.ones((batch, CONTEXT), np.int64), device, 0),
-        make(np.zeros((batch, 1, graph.vocab_size), dtype), device, 0),
-    ]
-    binding.bind_ortvalue_input(graph.input_ids, keep[0])
-    binding.bind_ortvalue_input(graph.attention_mask, keep[1])
-    binding.bind_ortvalue_output(graph.logits, keep[2])
-    for layer in range(graph.layers):
-        for past, present in ((graph.past_key, graph.present_key), (graph.past_value, graph.present_value)):
-            value = make(np.zeros((batch, graph.kv_heads, CONTEXT, graph.head_dim), dtype), device, 0)
-            binding.bind_ortvalue_input(past % layer, value)
-            binding.bind_ortvalue_output(present % layer, value)
-            keep.append(value)
-    for slot in manifest.slots if rank else ():
-        width = rank * len(slot.parts)
-        for name, shape in ((slot.a, (slot.in_features, width)), (slot.b, (width, slot.out_features))):
-            array = random.standard_normal((batch, *shape), np.float32) * 0.02
-            keep.append(make(array.astype(slot.dtype), device, 0))
-            binding.bind_ortvalue_input(name, keep[-1])
-    return binding, keep
-
-
-def providers(bundle: Any) -> dict[str, int]:
+def providers(bundle: Any, device: str) -> dict[str, int]:
     """Node runs per provider, from a profile of one prompt."""
     import onnxruntime as ort
 
@@ -197,9 +222,8 @@ def providers(bundle: Any) -> dict[str, int]:
     options.log_severity_level = 4
     options.enable_profiling = True
     options.profile_file_prefix = str(bundle.path / "profile")
-    session = ort.InferenceSession(
-        str(bundle.path / graph.file), options, providers=["CUDAExecutionProvider", "CPUExecutionProvider"]
-    )
+    wanted = ["CPUExecutionProvider"] if device == "cpu" else ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    session = ort.InferenceSession(str(bundle.path / graph.file), options, providers=wanted)
     dtype = np.float16 if graph.io_dtype == "float16" else np.float32
     feeds = {graph.input_ids: np.full((1, 8), 5, np.int64), graph.attention_mask: np.ones((1, 8), np.int64)}
     for layer in range(graph.layers):

@@ -79,7 +79,7 @@ def measure_swaps(bundle: Any) -> dict[str, Any]:
         start = time.perf_counter()
         store.get(f"a{number}")
         warm.append(time.perf_counter() - start)
-    rows = AdapterRows(bundle.manifest.slots, 8, copies=False)
+    rows = AdapterRows(bundle.manifest.slots, 8)
     for row in range(8):
         rows.wear(row, store.get(f"a{row}"))
     rows.plan(0, 8)

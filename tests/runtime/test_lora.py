@@ -95,14 +95,14 @@ moves = st.lists(
 )
 
 
-@given(moves)
-def test_whatever_rows_wear_is_what_is_bound_for_them(moves):
+@given(moves, st.booleans())
+def test_whatever_rows_wear_is_what_is_bound_for_them(moves, resident):
     kinds = [{"m.q_proj": 1}, {"m.q_proj": 3, "m.o_proj": 2}, {"m.v_proj": 5}, {"m.o_proj": 1}, {"m.gate_up": 2}]
     loras = [
         lay_out(read_tensors({"r": 9, "rank_pattern": kind, "lora_alpha": 4}, tensors_of(kind, seed)), SLOTS)
         for seed, kind in enumerate(kinds)
     ]
-    rows = AdapterRows(SLOTS, 4, copies=False)
+    rows = AdapterRows(SLOTS, 4, resident=resident)
     worn = [FREE] * 4
     bound = {}
     for what, first, second in [*moves, ("run", 4, 0)]:

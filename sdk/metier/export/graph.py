@@ -18,6 +18,7 @@ from typing import Any
 
 from metier.contracts import ExportError
 from metier.contracts.bundle import Graph, Precision, Target
+from metier.export.candidates import write_candidates
 
 FILE = "model.onnx"
 GENAI_CONFIG = "genai_config.json"
@@ -41,7 +42,7 @@ INT8_ACTIVATIONS = "accuracy_level=4"
 
 
 def build_graph(model: Path, out: Path, precision: Precision, target: Target) -> Graph:
-    """Write model.onnx, model.onnx.data and genai_config.json of a decoder into `out`.
+    """Write model.onnx, model.onnx.data, genai_config.json and candidates.onnx of a decoder into `out`.
 
     Args:
         model: Hugging Face folder with full weights.
@@ -77,7 +78,7 @@ def build_graph(model: Path, out: Path, precision: Precision, target: Target) ->
     except Exception as error:  # the builder raises whatever its libraries raise
         last = said.getvalue().strip().splitlines()[-1:] or [""]
         raise ExportError(f"the model builder failed: {error!r} {last[0]}".strip(), where=str(model)) from error
-    return _describe(model, out, target)
+    return write_candidates(out, _describe(model, out, target))
 
 
 def _describe(model: Path, out: Path, target: Target) -> Graph:

@@ -66,6 +66,15 @@ class Scores:
     """Logits of the row, [vocab_size]; a copy of one row where they are on a device."""
     few: Candidates | None = None
 
+    def log_probability(self, token: int) -> float:
+        """Of a token, before temperature and cuts."""
+        few = self.few
+        if few is not None and few.temperature == 1 and len(found := np.flatnonzero(few.ids == token)):
+            return float(few.values[found[0]] - few.values[0] - np.log(few.mass))
+        logits = self.full()
+        top = logits.max()
+        return float(logits[token] - top - np.log(np.exp(logits - top).sum()))
+
 
 def weights_of(values: Logits, top: float, temperature: float) -> Weights:
     """exp((logit - top) / temperature), in the sampler's own order of operations."""

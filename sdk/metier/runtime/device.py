@@ -22,6 +22,11 @@ INSTALL_CUDA = 'pip uninstall -y onnxruntime && pip install "onnxruntime-gpu[cud
 """Brings ONNX Runtime's CUDA provider with the CUDA and cuDNN libraries it was built for."""
 
 
+RESIDENT = frozenset({"cuda"})
+"""Devices with memory of their own, where logits, KV and adapters stay. What runs there can run on the CPU as well, as
+tests do."""
+
+
 @dataclass(frozen=True)
 class Opened:
     """A session and where it runs."""
@@ -30,9 +35,20 @@ class Opened:
     device: Literal["cpu", "cuda"]
     reason: str
     """Why this device, one sentence: what `auto` chose and for what reason."""
+    captures: bool = False
+    """Whether runs that have a number are captured as CUDA graphs, and replayed."""
+    refused: str | None = None
+    """Why ONNX Runtime would not capture, where CUDA was to."""
+
+    @property
+    def resident(self) -> bool:
+        """Whether all that a step reads and writes is to stay on the device."""
+        return self.device in RESIDENT
 
 
-def open_session(model: Path, device: str, *, prefer_cuda: bool = False, threads: int | None = None) -> Opened:
+def open_session(
+    model: Path, device: str, *, prefer_cuda: bool = False, threads: int | None = None, capture: bool = False
+) -> Opened:
     """A session of `model` on `device`.
 
     Args:
@@ -40,6 +56,7 @@ def open_session(model: Path, device: str, *, prefer_cuda: bool = False, threads
         device: `cpu`, `cuda`, or `auto`, which takes CUDA where the graph was made for it and CUDA really works.
         prefer_cuda: whether the graph was made for CUDA.
         threads: CPU threads for one step; None takes one per core.
+        capture: let CUDA capture runs as graphs, where ONNX Runtime does not refuse it.
 
     Raises:
         DeviceError: `cuda` was asked for and is not really active; says which library is missing.
@@ -54,10 +71,11 @@ def open_session(model: Path, device: str, *, prefer_cuda: bool = False, threads
         return Opened(_session(model, [CPU], threads), "cpu", "auto: the bundle was exported for cpu")
     missing = cuda_missing()
     if missing is None:
-        session = _session(model, [(CUDA, CUDA_OPTIONS), CPU], threads)
+        session, refused = _cuda_session(model, threads, capture)
         # A provider that fails to start is dropped by ONNX Runtime with a log line only: ask the session itself.
         if CUDA in session.get_providers():
-            return Opened(session, "cuda", f"{device}: the CUDA provider is active")
+            captures = capture and refused is None
+            return Opened(session, "cuda", f"{device}: the CUDA provider is active", captures, refused)
         missing = "ONNX Runtime dropped the CUDA provider when the session was made (no usable GPU or driver)"
         if device == "auto":
             return Opened(session, "cpu", f"auto: cpu, because {missing}")
@@ -73,6 +91,8 @@ def cuda_missing() -> str | None:
     if hasattr(ort, "preload_dlls"):
         with _quiet():  # finds the nvidia-* wheels' libraries; prints what it cannot load, which we say better below
             ort.preload_dlls()
+    if not hasattr(ort.OrtValue, "from_dlpack"):
+        return f"the installed onnxruntime {ort.__version__} is too old to keep rows in a device's memory"
     provider = Path(ort.__file__).parent / "capi" / _provider_file()
     try:
         ctypes.CDLL(str(provider))
@@ -102,6 +122,18 @@ def remedy_for(missing: str) -> str:
     if "driver" in missing:
         return "install NVIDIA's driver on a machine with a GPU, or ask for device cpu; `metier doctor` tells more"
     return f"{INSTALL_CUDA}   (or ask for device cpu; `metier doctor` tells more)"
+
+
+def _cuda_session(model: Path, threads: int | None, capture: bool) -> tuple[Any, str | None]:
+    """A session that captures, if it shall and can; and why not, where ONNX Runtime refuses: a model with control flow,
+    or with nodes that only the CPU can compute."""
+    refused = None
+    if capture:
+        try:
+            return _session(model, [(CUDA, {**CUDA_OPTIONS, "enable_cuda_graph": "1"}), CPU], threads), None
+        except BundleError as error:
+            refused = error.what
+    return _session(model, [(CUDA, CUDA_OPTIONS), CPU], threads), refused
 
 
 def _session(model: Path, providers: list[Any], threads: int | None) -> Any:

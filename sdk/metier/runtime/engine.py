@@ -28,11 +28,10 @@ from metier.contracts import (
 from metier.runtime.adapter_store import BASE, BUDGET, AdapterStore
 from metier.runtime.bundle import Bundle, open_bundle
 from metier.runtime.constraint import shortest_reply
-from metier.runtime.decoder import Decoder
-from metier.runtime.device import open_session
 from metier.runtime.documents import grounded, open_documents
 from metier.runtime.generation import Generation, Request
 from metier.runtime.guard import Answer, Tries, tried
+from metier.runtime.opening import open_decoder
 from metier.runtime.prompt import prompt_ids
 from metier.runtime.reading import read_off
 from metier.runtime.recorder import NOBODY, Asker, Given, Recorder
@@ -59,6 +58,8 @@ class Engine:
         max_tokens_total: prompt and reply tokens that all rows together may hold, a bound of KV memory; None allows
             every row its `max_len`.
         bridges: what may read a task's text off its photo or voice, such as `load_plugins().bridges.values()`.
+        cuda_graphs: on CUDA, replay each step as one graph, which pays where steps are short; None does so where it
+            works, True raises DeviceError where it does not.
         recorder: keeps every answer before it is handed out, such as `metier.iterate.StoreRecorder(store)`; what was
             only submitted, or was left while it streamed, is no answer.
 
@@ -78,6 +79,7 @@ class Engine:
         queue: int = 1024,
         max_tokens_total: int | None = None,
         bridges: Iterable[Bridge] = (),
+        cuda_graphs: bool | None = None,
         recorder: Recorder | None = None,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
@@ -89,16 +91,16 @@ class Engine:
         """The bundle's documents, for tasks that take passages: what bears on an input is put before the model."""
         graph = manifest.graph
         self.max_len = min(max_len or DEFAULT_ROW, graph.context_length)
-        opened = open_session(
-            self.bundle.path / graph.file, device, prefer_cuda=manifest.target == "cuda", threads=threads
-        )
-        self.device = opened.device
-        self.device_reason = opened.reason
+        self._decoder = open_decoder(
+            self.bundle.path, graph, manifest.slots, rows=rows, max_len=self.max_len, device=device,
+            prefer_cuda=manifest.target == "cuda", threads=threads, cuda_graphs=cuda_graphs,
+        )  # fmt: skip
+        self.device = self._decoder.opened.device
+        self.device_reason = self._decoder.opened.reason
         """Which device was chosen and why, in a sentence."""
         self._tokens_total = max_tokens_total or rows * self.max_len
         self.adapters = AdapterStore(self.bundle.path, manifest, adapter_bytes)
         """The LoRA adapters that requests may name."""
-        self._decoder = Decoder(opened, graph, rows=rows, max_len=self.max_len, slots=manifest.slots)
         self._scheduler = Scheduler(
             self._decoder, self.bundle.tokenizer, self.adapters, queue=queue, tokens_total=self._tokens_total
         )

@@ -36,6 +36,11 @@ class Prefixes:
         """The row's KV now holds these tokens, read under this LoRA."""
         self._held[row] = (lora, ids)
 
+    def length(self, row: int) -> int:
+        """Tokens that the row's KV holds."""
+        held = self._held[row]
+        return 0 if held is None else len(held[1])
+
     def spoil(self, row: int) -> None:
         """The row's KV holds nothing that can be relied on."""
         self._held[row] = None

@@ -149,6 +149,7 @@ class Scheduler:
         sequence.lora, sequence.seated = lora, time.monotonic()
         self._rows[row] = sequence
         self._decoder.adapters.wear(row, lora)
+        self._decoder.temper(row, sequence.generation.request.sampling.temperature)
         self.prefixes.hold(row, lora, prompt[: sequence.prefilled])
 
     def _read(self) -> None:
@@ -173,12 +174,10 @@ class Scheduler:
         live = [row for row, s in enumerate(self._rows) if s is not None and not s.unread]
         if not live:
             return
-        tokens = np.zeros(live[-1] + 1, np.int64)
-        for row in set(range(len(tokens))) - set(live):  # rows without a reader: keep their length in bounds
+        tokens = np.zeros(self._decoder.span(live[-1] + 1), np.int64)
+        for row in set(range(len(tokens))) - set(live):  # rows without a reader write behind what they hold
             held = self._rows[row]
-            self._decoder.truncate(row, held.prefilled if held is not None else 0)
-            if held is None:
-                self.prefixes.spoil(row)  # the step writes over its first token
+            self._decoder.truncate(row, self.prefixes.length(row) if held is None else held.prefilled)
         for row in live:
             tokens[row] = self._rows[row].next_token  # type: ignore[union-attr]
         self._decoder.step(tokens)
@@ -189,7 +188,7 @@ class Scheduler:
         sequence = self._rows[row]
         assert sequence is not None
         try:
-            ended = sequence.take(self._decoder.logits(row))
+            ended = sequence.take(self._decoder.scores(row))
         except MetierError as error:
             sequence.generation.advance(sequence.generation.text, error=error)
             ended = True

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metier.contracts import RequestError
+from metier.runtime.candidates import Scores
 from metier.runtime.constraint import Constraint
 from metier.runtime.generation import FinishReason, Generation
 from metier.runtime.lora import LoraArrays
@@ -41,16 +42,15 @@ class Sequence:
         """Prompt tokens that are yet to be read before its steps can begin."""
         return len(self.prompt) - 1 - self.prefilled
 
-    def take(self, logits: npt.NDArray[np.float32]) -> bool:
-        """Choose the next token from `logits`, [vocab_size]; True when the reply has thereby ended."""
+    def take(self, scores: Scores) -> bool:
+        """Choose the next token from what a step says of the row; True when the reply has thereby ended."""
         constraint, generation = self._constraint, self.generation
         if constraint is None:
-            token = self._sampler.pick(logits)
+            token = self._sampler.choose(scores)
         else:
-            token = constraint.settle(self._sampler.pick(logits, constraint.allowed()))
+            token = constraint.settle(self._sampler.choose(scores, constraint.allowed()))
         if generation.request.logprobs:
-            top = logits.max()
-            generation.logprobs.append(float(logits[token] - top - np.log(np.exp(logits - top).sum())))
+            generation.logprobs.append(scores.log_probability(token))
         if token in self._eos:
             generation.end_token = token
             return self._end("stop")
