@@ -176,7 +176,7 @@ def _parity(
     return prove(
         load_adapted(base, finetune),
         part,
-        manifest.graph,
+        manifest.decoder,
         texts,
         TOLERANCE[manifest.precision],
         slots=manifest.slots,

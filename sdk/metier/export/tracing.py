@@ -98,10 +98,8 @@ def _halve(graph: Any) -> None:
         half = value.const_value.numpy().astype(np.float16)
         if not np.isfinite(half).all():
             continue
-        small = ir.Value(
-            name=f"{name}.half", shape=value.shape, type=ir.TensorType(ir.DataType.FLOAT16), const_value=ir.tensor(half)
-        )
-        small.const_value.name = small.name
+        stored = ir.tensor(half, name=f"{name}.half")
+        small = ir.Value(name=stored.name, shape=value.shape, type=ir.TensorType(stored.dtype), const_value=stored)
         cast = ir.node("Cast", [small], attributes={"to": int(ir.DataType.FLOAT)})
         whole = cast.outputs[0]
         whole.name, whole.shape, whole.type = f"{name}.whole", value.shape, ir.TensorType(ir.DataType.FLOAT)

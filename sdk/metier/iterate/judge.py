@@ -185,7 +185,7 @@ class Judge:
         parts = [
             finetune.card.weights_sha256,
             samples_sha256(self.held_out),
-            manifest.files[manifest.graph.file].sha256,
+            manifest.files[manifest.decoder.file].sha256,
             self.task.model_dump_json(),
             *(check.name for check in self.checks),
         ]

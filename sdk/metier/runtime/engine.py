@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 from pydantic import ValidationError
 
 from metier.contracts import (
@@ -27,15 +28,17 @@ from metier.contracts import (
 )
 from metier.runtime.adapter_store import BASE, BUDGET, AdapterStore
 from metier.runtime.bundle import Bundle, open_bundle
+from metier.runtime.choosing import chosen, head_for, trained_for
 from metier.runtime.constraint import shortest_reply
 from metier.runtime.documents import grounded, open_documents
 from metier.runtime.generation import Generation, Request
 from metier.runtime.guard import Answer, Tries, tried
+from metier.runtime.heads import Heads
 from metier.runtime.opening import open_decoder
 from metier.runtime.prompt import prompt_ids
 from metier.runtime.reading import read_off
 from metier.runtime.recorder import NOBODY, Asker, Given, Recorder
-from metier.runtime.reply import decode_reply, grammar_of
+from metier.runtime.reply import decode_reply, encode_reply, grammar_of
 from metier.runtime.sampling import Sampling
 from metier.runtime.scheduler import Scheduler
 
@@ -89,21 +92,25 @@ class Engine:
             open_documents(self.bundle.path) if any(task.takes_passages for task in manifest.every_task) else None
         )
         """The bundle's documents, for tasks that take passages: what bears on an input is put before the model."""
-        graph = manifest.graph
-        self.max_len = min(max_len or DEFAULT_ROW, graph.context_length)
-        self._decoder = open_decoder(
-            self.bundle.path, graph, manifest.slots, rows=rows, max_len=self.max_len, device=device,
-            prefer_cuda=manifest.target == "cuda", threads=threads, cuda_graphs=cuda_graphs,
-        )  # fmt: skip
-        self.device = self._decoder.opened.device
-        self.device_reason = self._decoder.opened.reason
+        self.heads = Heads(self.bundle, device, threads)
+        """What answers tasks that are chosen from a list or marked in a text, where the bundle has it."""
+        self.device, self.device_reason = self.heads.device, self.heads.reason
         """Which device was chosen and why, in a sentence."""
-        self._tokens_total = max_tokens_total or rows * self.max_len
         self.adapters = AdapterStore(self.bundle.path, manifest, adapter_bytes)
         """The LoRA adapters that requests may name."""
-        self._scheduler = Scheduler(
-            self._decoder, self.bundle.tokenizer, self.adapters, queue=queue, tokens_total=self._tokens_total
-        )
+        graph = manifest.graph
+        self.max_len = min(max_len or DEFAULT_ROW, (graph or manifest.base).context_length)
+        self._tokens_total = max_tokens_total or rows * self.max_len
+        self._scheduler: Scheduler | None = None
+        if graph is not None:
+            self._decoder = open_decoder(
+                self.bundle.path, graph, manifest.slots, rows=rows, max_len=self.max_len, device=device,
+                prefer_cuda=manifest.target == "cuda", threads=threads, cuda_graphs=cuda_graphs,
+            )  # fmt: skip
+            self.device, self.device_reason = self._decoder.opened.device, self._decoder.opened.reason
+            self._scheduler = Scheduler(
+                self._decoder, self.bundle.tokenizer, self.adapters, queue=queue, tokens_total=self._tokens_total
+            )
         self.rows = rows
         """Requests decoded together."""
 
@@ -126,7 +133,8 @@ class Engine:
             input: a value of the task's input type.
             language: prompt language; None takes the input's own, else the contract's first.
             shots: worked samples, put before the input as earlier turns.
-            adapter: LoRA adapter to wear; None takes the one that was trained for this task, `base` none at all.
+            adapter: LoRA adapter to wear, or head to ask; None takes the one that was trained for this task, `base`
+                none at all.
             deadline: seconds after which the answer is no longer wanted.
             asker: who asks, for the recorder.
             **sampling: fields of `Sampling`: temperature, top_k, top_p, repetition_penalty, seed, stop, max_tokens.
@@ -137,6 +145,9 @@ class Engine:
             UsageError: no such task or sampling field, or a photo must be read and no bridge does it.
             PluginError: a bridge failed.
         """
+        if (head := head_for(self, task, adapter)) is not None:
+            options = {"language": language, "shots": shots, **sampling}
+            return next(chosen(self, head, task, [input], (), asker, options)).output
         contract, input = self.bundle.task(task), self.whole(task, input)
         generation = self.submit(
             self.request(task, input, language=language, shots=shots, adapter=adapter, deadline=deadline, **sampling)
@@ -158,6 +169,9 @@ class Engine:
         **sampling: Any,
     ) -> Value:
         """`run` for asyncio. Cancelling the awaiting task cancels the request."""
+        if (head := head_for(self, task, adapter)) is not None:
+            options = {"language": language, "shots": shots, **sampling}
+            return (await asyncio.to_thread(next, chosen(self, head, task, [input], (), asker, options))).output
         contract = self.bundle.task(task)
         if readings(contract.input):  # a bridge takes its time, which the event loop must not wait
             input = await asyncio.to_thread(read_off, contract, input, self.bridges)
@@ -174,6 +188,9 @@ class Engine:
 
         Inputs are taken lazily, at most two batches ahead of the output.
         """
+        if (head := head_for(self, task, options.get("adapter"))) is not None:
+            yield from (made.output for made in chosen(self, head, task, inputs, (), asker, options))
+            return
         contract = self.bundle.task(task)
         ahead: deque[tuple[Value, Generation]] = deque()
 
@@ -233,6 +250,9 @@ class Engine:
         **options: Any,
     ) -> Iterator[Answer]:
         """`answer` for many inputs, in order, decoded together; further tries join the running batch."""
+        if (head := head_for(self, task, options.get("adapter"))) is not None:
+            yield from chosen(self, head, task, inputs, checks, asker, options)
+            return
         for tries in tried(self, task, inputs, checks, retries, options):
             yield self._kept(task, tries, asker, options)
 
@@ -247,6 +267,8 @@ class Engine:
         **options: Any,
     ) -> Answer:
         """`answer` for asyncio. Cancelling the awaiting task cancels the request."""
+        if (head := head_for(self, task, options.get("adapter"))) is not None:
+            return await asyncio.to_thread(next, chosen(self, head, task, [input], checks, asker, options))
         contract = self.bundle.task(task)
         if readings(contract.input):
             input = await asyncio.to_thread(read_off, contract, input, self.bridges)
@@ -261,6 +283,9 @@ class Engine:
 
     def stream(self, task: str, input: Value, *, asker: Asker = NOBODY, **options: Any) -> Iterator[str]:
         """Pieces of the reply's text as they are decoded; leaving the loop cancels the rest. Options as `run`."""
+        if head_for(self, task, options.get("adapter")) is not None:
+            yield encode_reply(self.bundle.task(task), self.run(task, input, asker=asker, **options))
+            return
         input = self.whole(task, input)
         generation = self.submit(self.request(task, input, **options))
         try:
@@ -271,6 +296,9 @@ class Engine:
 
     async def astream(self, task: str, input: Value, *, asker: Asker = NOBODY, **options: Any) -> AsyncIterator[str]:
         """`stream` for asyncio."""
+        if head_for(self, task, options.get("adapter")) is not None:
+            yield encode_reply(self.bundle.task(task), await self.arun(task, input, asker=asker, **options))
+            return
         input = self.whole(task, input)
         generation = self.submit(self.request(task, input, **options))
         try:
@@ -304,7 +332,15 @@ class Engine:
         deadline: float | None = None,
         **sampling: Any,
     ) -> Request:
-        """What `run` would submit: prompt, grammar and bounds of one input, made whole."""
+        """What `run` would submit: prompt, grammar and bounds of one input, made whole.
+
+        Raises:
+            UsageError: a head answers the task; and as `run`.
+        """
+        if (head := head_for(self, task, adapter)) is not None:
+            raise UsageError(
+                f"{task} is answered by the head {head}, which decodes nothing", remedy="use run, answer or their kin"
+            )
         contract, input = self.bundle.task(task), self.whole(task, input)
         wanted = _sampling(sampling)
         if wanted.no_repeat_ngram_size is None:
@@ -316,9 +352,21 @@ class Engine:
             sampling=wanted,
             grammar=grammar,
             max_tokens=self._bound(contract, ids, wanted, grammar),
-            adapter=adapter or self._trained_for(task),
+            adapter=adapter or trained_for(self, task),
             deadline=deadline,
         )
+
+    def embed(self, texts: Sequence[str], *, head: str | None = None) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Texts as vectors of length 1, [texts, width]: what a head that ranks compares, for a product's own index.
+
+        Args:
+            texts: any number.
+            head: whose vectors; None takes the only head that ranks, or the only one there is.
+
+        Raises:
+            UsageError: no such head, or one must be named. RequestError: a text is longer than the base allows.
+        """
+        return self.heads.embed(texts, head)
 
     def set_adapter(self, name: str, tensors: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         """Make LoRA weights usable under `name` at once, such as those of a training step; no export in between.
@@ -364,12 +412,15 @@ class Engine:
         if request.adapter not in (None, BASE):
             self.adapters.check(request.adapter)
         generation = Generation(request)
+        if self._scheduler is None:
+            raise UsageError(f"the bundle {self.bundle.manifest.name} only reads: its heads decode nothing")
         self._scheduler.submit(generation, wait)
         return generation
 
     def close(self) -> None:
         """Stop the engine thread; requests under way end as cancelled."""
-        self._scheduler.close()
+        if self._scheduler is not None:
+            self._scheduler.close()
 
     def __enter__(self) -> Self:
         return self
@@ -420,22 +471,6 @@ class Engine:
         made, generation = tries.answer(), tries.best
         id = self._keep(task, tries.input, made.output, generation, options.get("language"), asker, made.findings)
         return made.model_copy(update={"id": id})
-
-    def _trained_for(self, task: str) -> str | None:
-        """The one adapter that was trained for a task; None where there is none.
-
-        Raises:
-            UsageError: there are several.
-        """
-        entries = self.bundle.manifest.adapters
-        found = [entry.name for entry in entries if entry.card and task in {known.name for known in entry.card.tasks}]
-        if len(found) > 1:
-            raise UsageError(
-                f"{len(found)} adapters were trained for {task}",
-                where=str(self.bundle.path),
-                remedy=f"name one: adapter={found[0]!r} or another of {', '.join(found[1:6])}",
-            )
-        return found[0] if found else None
 
     def _bound(self, contract: TaskContract, ids: Sequence[int], sampling: Sampling, grammar: str | None) -> int:
         if sampling.max_tokens is not None:

@@ -38,8 +38,10 @@ class Answer(Data):
     attempts: int
     """How often it was asked."""
     adapter: str | None
-    """The LoRA adapter that answered; None is the base, or what was merged into it."""
+    """The LoRA adapter or head that answered; None is the base, or what was merged into it."""
     finish_reason: FinishReason
+    probabilities: dict[str, float] = {}
+    """Of each label, where a head chose one."""
 
     id: str | None = None
     """What the engine's recorder calls it, for `store.tell(id, …)`; None without one."""

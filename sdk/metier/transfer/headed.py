@@ -62,6 +62,11 @@ class Headed:
         where = str(sample.provenance) if sample.provenance else None
         return Item(shown, self._tokenizer.rows(shown, where), tuple(targets_of(self.task, sample, shown)))
 
+    def asked(self, sample: Sample) -> Item:
+        """A sample's input alone, ready to be answered."""
+        shown = asked(self.task, sample.input, sample.language)
+        return Item(shown, self._tokenizer.rows(shown))
+
     def item_of(self, text: str, target: int) -> Item:
         """A bare text of a known class, such as a label's own words; for heads over whole texts."""
         shown = Asked((text,), (((0, len(text)),),))
@@ -71,11 +76,6 @@ class Headed:
         """One output per input; each satisfies the contract.
 
         Raises:
-    def asked(self, sample: Sample) -> Item:
-        """A sample's input alone, ready to be answered."""
-        shown = asked(self.task, sample.input, sample.language)
-        return Item(shown, self._tokenizer.rows(shown))
-
             ContractError: an input misses the contract.
             DataError: an input is longer than the base allows.
         """
