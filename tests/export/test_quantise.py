@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metier.export.quantise import BLOCK, Codes, best_scale, dequantised, factor, gptq, quantise
+from metier.export.quantise import BLOCK, Codes, best_scale, dequantised, factor, gptq, packed, quantise
 from metier.export.weights import _unpack, replace_weights
 
 
@@ -87,3 +87,20 @@ def test_codes_of_another_layer_are_not_put_into_the_graph(int4_graph, tiny_base
 def test_a_shape_that_does_not_fit_keeps_the_builders_weights(int4_graph):
     odd = Codes(torch.zeros(3, BLOCK, dtype=torch.uint8), torch.ones(3, 1))
     assert "/lm_head/MatMul_Q4" in replace_weights(int4_graph, "model.onnx", {"lm_head": odd})
+
+
+def test_texts_packed_into_rows_are_read_as_each_alone() -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+                         num_attention_heads=4, num_key_value_heads=2)  # fmt: skip
+    model = LlamaForCausalLM(config).eval()
+    texts = [torch.randint(64, (size,)).tolist() for size in (3, 17, 9, 20, 5, 5)]
+    ids, positions, mask, real = packed(texts)
+    assert real.sum() == sum(map(len, texts)) and len(ids) == 3
+    with torch.inference_mode():
+        read = model.model(input_ids=ids, position_ids=positions, attention_mask=mask).last_hidden_state
+        alone = torch.cat([model.model(input_ids=torch.tensor([text])).last_hidden_state[0] for text in texts])
+    found = read[real]
+    assert torch.allclose(found.sort(0).values, alone.sort(0).values, atol=1e-5)

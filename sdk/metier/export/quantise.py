@@ -50,12 +50,7 @@ def quantise(
     """
     import torch
 
-    longest = max(len(text) for text in texts)
-    ids = torch.zeros(len(texts), longest, dtype=torch.long)
-    real = torch.zeros(len(texts), longest, dtype=torch.long)
-    for row, text in enumerate(texts):  # right-padded: what follows a text cannot touch it
-        ids[row, : len(text)] = torch.tensor(list(text))
-        real[row, : len(text)] = 1
+    ids, positions, mask, real = packed(texts)
     found: dict[str, Codes] = {}
     head = model.get_output_embeddings()
     layers = {
@@ -69,7 +64,7 @@ def quantise(
     def settle(name: str) -> Callable[[torch.nn.Module, tuple[torch.Tensor, ...]], None]:
         def hook(module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
             if shared[0] is not inputs[0]:
-                x = inputs[0][real.bool()]  # [tokens, in]
+                x = inputs[0][real]  # [tokens, in]
                 shared[:] = inputs[0], factor(x.T @ x)
             found[name] = gptq(module.weight.data, shared[1])
             module.weight.data = dequantised(found[name])
@@ -81,9 +76,11 @@ def quantise(
     hooks = [module.register_forward_pre_hook(settle(name)) for name, module in layers.items()]
     try:
         with torch.inference_mode():
-            hidden = model.base_model(input_ids=ids, attention_mask=real, use_cache=False).last_hidden_state
+            hidden = model.base_model(
+                input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False
+            ).last_hidden_state
             if head is not None and head.in_features % BLOCK == 0:
-                x = hidden[real.bool()]
+                x = hidden[real]
                 found["lm_head"] = gptq(head.weight.data, factor(x.T @ x))
                 # Untied from the input embeddings, which stay as they are.
                 head.weight = torch.nn.Parameter(dequantised(found["lm_head"]), requires_grad=False)
@@ -93,6 +90,42 @@ def quantise(
     if progress:
         progress(total, total)
     return found
+
+
+def packed(texts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Texts side by side in rows as long as the longest of them, each of which sees itself alone.
+
+    Padded one to a row, a trade's samples are half padding, and those of four trades two thirds.
+
+    Returns:
+        Token ids and positions, both [rows, longest]; which token sees which, [rows, 1, longest, longest] bool; which
+        are no padding, [rows, longest] bool.
+    """
+    import torch
+
+    longest = max(len(text) for text in texts)
+    rows: list[list[Sequence[int]]] = []
+    left: list[int] = []
+    for text in sorted(texts, key=len, reverse=True):  # first fit, longest first
+        row = next((row for row, free in enumerate(left) if free >= len(text)), len(rows))
+        if row == len(rows):
+            rows.append([])
+            left.append(longest)
+        rows[row].append(text)
+        left[row] -= len(text)
+    ids, positions = torch.zeros(2, len(rows), longest, dtype=torch.long)
+    which = torch.full((len(rows), longest), -1)
+    for number, side_by_side in enumerate(rows):
+        start = 0
+        for order, text in enumerate(side_by_side):
+            stop = start + len(text)
+            ids[number, start:stop] = torch.tensor(list(text))
+            positions[number, start:stop] = torch.arange(len(text))
+            which[number, start:stop] = order
+            start = stop
+    causal = torch.ones(longest, longest, dtype=torch.bool).tril()
+    mask = (which[:, None, :, None] == which[:, None, None, :]) & causal
+    return ids, positions, mask, which >= 0
 
 
 def factor(hessian: torch.Tensor) -> torch.Tensor:
