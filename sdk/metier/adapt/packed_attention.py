@@ -62,6 +62,11 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float) -> Tensor:
+        with torch.autocast(q.device.type, enabled=False):  # the backward has none either
+            return _Attend._forward(ctx, q, k, v, mask, scale)
+
+    @staticmethod
+    def _forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float) -> Tensor:
         probs = _probabilities(q, k, mask, scale)
         kept = probs if probs.numel() * probs.element_size() <= _KEEP_BYTES else None
         ctx.save_for_backward(q, k, v, mask, kept)
@@ -137,7 +142,8 @@ def packed_attention(
     _, heads, total, dim = query.shape
     share, shared, rows, length = heads // groups, place.prefix, place.rows, place.length
     scale = dim**-0.5 if scaling is None else scaling
-    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # [T, heads, dim]
+    # Of one dtype: rotary embeddings make fp32 of bf16 products over fp32 weights.
+    q, k, v = (x[0].transpose(0, 1).to(place.mask.dtype) for x in (query, key, value))  # [T, heads, dim]
 
     def keys_of(x: Tensor) -> Tensor:  # [T, groups, dim] -> [rows * groups, prefix + length, dim]
         own = _Pad.apply(x, place).view(rows, length, groups, dim)  # type: ignore[no-untyped-call]

@@ -14,6 +14,7 @@ class _ReplyLoss(torch.autograd.Function):
     def forward(ctx: Any, hidden: Tensor, head: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
         keep = ctx.needs_input_grad[0]
         grad = torch.empty_like(hidden) if keep else None
+        grad_head = torch.zeros_like(head, dtype=torch.float32) if ctx.needs_input_grad[1] else None
         total = torch.zeros((), device=hidden.device)
         rows = max(1, _SLICE_BYTES // (4 * head.shape[0]))
         for start in range(0, len(hidden), rows):
@@ -24,22 +25,26 @@ class _ReplyLoss(torch.autograd.Function):
             if grad is not None:
                 probs = log_probs.exp_()
                 probs.scatter_add_(1, wanted, torch.full_like(wanted, -1, dtype=torch.float32))
-                torch.mm(probs.to(head.dtype), head, out=grad[start : start + rows])
-        ctx.save_for_backward(grad)
+                probs = probs.to(head.dtype)
+                torch.mm(probs, head, out=grad[start : start + rows])
+                if grad_head is not None:
+                    grad_head += probs.T @ part
+        ctx.save_for_backward(grad, grad_head)
         return total
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (grad,) = ctx.saved_tensors
-        return grad * grads[0].to(grad.dtype), None, None, None
+        grad, grad_head = ctx.saved_tensors
+        own = None if grad_head is None else grad_head.mul_(grads[0]).to(grad.dtype)
+        return grad * grads[0].to(grad.dtype), own, None, None
 
 
 def reply_loss(hidden: Tensor, head: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
-    """Summed negative log-likelihood in nats; the gradient is made in the same pass, the head's own is not.
+    """Summed negative log-likelihood in nats; gradients are made in the same pass, the head's own where it learns.
 
     Args:
         hidden: [reply tokens, width] last hidden states at the positions that predict a reply token.
-        head: [vocabulary, width] frozen output embedding.
+        head: [vocabulary, width] output embedding.
         bias: [vocabulary] or None.
         targets: [reply tokens] token ids.
     """

@@ -1,6 +1,5 @@
 """The fine-tune folder: weights as PEFT writes them, and the card that says how they came to be."""
 
-import hashlib
 import os
 import shutil
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from metier.adapt.loop import State
 from metier.adapt.recipe_file import write_recipe
+from metier.bases.checksum import sha256_of
 from metier.bases.finetune import write_card
 from metier.contracts import (
     AlignmentStep,
@@ -22,7 +22,7 @@ from metier.contracts import (
     TaskContract,
     samples_sha256,
 )
-from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
+from metier.contracts.finetune import OWN_WEIGHTS, PEFT_CONFIG, WEIGHTS
 
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors")
 _PART = ".part"
@@ -44,9 +44,14 @@ def write(
     """Write weights, then the recipe and samples, and the card last: a folder with a card is whole."""
     part = out / _PART
     shutil.rmtree(part, ignore_errors=True)
-    adapted.save_pretrained(part, safe_serialization=True)
-    _halve(part / WEIGHTS)
-    for name in (WEIGHTS, PEFT_CONFIG):
+    whole = recipe.method == "full"
+    weights = OWN_WEIGHTS if whole else WEIGHTS
+    if whole:
+        _save_own(adapted, part / weights)
+    else:
+        adapted.save_pretrained(part, safe_serialization=True)
+    _halve(part / weights)
+    for name in (weights,) if whole else (weights, PEFT_CONFIG):
         (part / name).chmod(0o644)  # safetensors writes 0600, which nobody else could ship or serve
         os.replace(part / name, out / name)
     shutil.rmtree(part)
@@ -59,7 +64,7 @@ def write(
         base=base,
         recipe=recipe,
         data=summary(train, held_out),
-        weights_sha256=hashlib.sha256((out / WEIGHTS).read_bytes()).hexdigest(),
+        weights_sha256=sha256_of(out / weights),
         versions={name: version(name) for name in _LIBRARIES},
         training=_figures(state),
         start_sha256=start,
@@ -68,6 +73,15 @@ def write(
     )
     write_card(out, card)
     return card
+
+
+def _save_own(model: Any, path: Path) -> None:
+    """The base's own weights that learnt, by its names; of tied ones the first."""
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True)
+    learnt = {name: weight.detach().cpu() for name, weight in model.named_parameters() if weight.requires_grad}
+    save_file(learnt, path, metadata={"format": "pt"})
 
 
 def _halve(weights: Path) -> None:

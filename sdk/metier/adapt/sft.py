@@ -1,10 +1,11 @@
-"""Supervised fine-tuning of LoRA weights on a task's samples, from samples to a fine-tune folder."""
+"""Supervised fine-tuning on a task's samples, of LoRA weights or the base's own, from samples to a fine-tune folder."""
 
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -13,13 +14,13 @@ from metier.adapt.examples import encode_samples
 from metier.adapt.failures import said_clearly
 from metier.adapt.loop import Progress, Training
 from metier.adapt.memory import tokens_at_once
-from metier.adapt.surgery import add_lora, take_up, training_kernels
+from metier.adapt.surgery import add_lora, open_layers, take_up, training_kernels
 from metier.adapt.trainee import Trainee
 from metier.bases.finetune import load_finetune
 from metier.bases.hardware import choose_device, choose_dtype
 from metier.bases.resolve import LocalBase, resolve
-from metier.bases.torch_model import check_fits, load_torch
-from metier.contracts import FineTune, Recipe, Sample, TaskContract, UsageError, samples_sha256
+from metier.bases.torch_model import check_fits, load_torch, take_own_weights
+from metier.contracts import FineTune, Recipe, RecipeError, Sample, TaskContract, UsageError, samples_sha256
 from metier.contracts.finetune import CARD
 from metier.runtime.tokenizer import ChatTokenizer
 
@@ -42,7 +43,8 @@ def adapt(
     progress: Callable[[Progress], None] | None = None,
     device: str = "auto",
 ) -> FineTune:
-    """Train LoRA weights (arXiv 2106.09685) on the replies of `train`, and keep those best on `held_out`.
+    """Train LoRA weights (arXiv 2106.09685), or the base's own in the recipe's layers, on the replies of `train`, and
+    keep those best on `held_out`.
 
     A run that was killed goes on from its last checkpoint when called again with the same arguments, and ends with
     the weights that the unbroken run would have had. A finished run is returned as it is.
@@ -101,7 +103,7 @@ def _adapt(
     base = base or resolve(recipe.base)
     hashes = samples_sha256(train), samples_sha256(held_out)
     began = start.card.weights_sha256 if start else None
-    run = _fingerprint(contracts.values(), *hashes, recipe, base.card.sha256, began)
+    run = fingerprint(contracts.values(), *hashes, recipe, base.card.sha256, began)
     folder = out / checkpoint.FOLDER
     if not resume:
         checkpoint.remove(folder)
@@ -113,12 +115,14 @@ def _adapt(
     examples = encode_samples(tokenizer, contracts, train, longest)
     judges = encode_samples(tokenizer, contracts, distinct_first(held_out)[:_HELD_OUT_FOR_LOSS], longest)
     where = choose_device(device)
-    model = load_torch(base, choose_dtype(recipe.precision, where)).to(where)
+    dtype = choose_dtype(recipe.precision, where)
+    # Weights that learn stay in fp32: bf16 has 8 bits, and most steps of a small rate would round to nothing.
+    model = load_torch(base, "float32" if recipe.method == "full" else dtype).to(where)
     if start is not None:
         check_fits(base, start)
-    adapted = add_lora(model, recipe, base.card.id) if start is None else take_up(model, recipe, start)
+    adapted = _learning(model, recipe, base, start)
     adapted.train()
-    trainee = Trainee(adapted, tokenizer.pad_id)
+    trainee = Trainee(adapted, tokenizer.pad_id, dtype)
     most = tokens_at_once(model, sum(w.numel() for w in trainee.weights), recipe, max(map(len, [*examples, *judges])))
     with training_kernels(adapted):
         by_length = sorted(examples, key=len)
@@ -145,6 +149,27 @@ def _adapt(
     return FineTune(path=out, card=card)
 
 
+def _learning(model: Any, recipe: Recipe, base: LocalBase, start: FineTune | None) -> Any:
+    """The model with what of it is to learn, from the start's weights where there is one."""
+    if start is not None and start.card.recipe.method != recipe.method:
+        raise RecipeError(
+            f"the recipe's method is {recipe.method}, and that of {start.card.name} was {start.card.recipe.method}",
+            where=str(start.path),
+            remedy="take the method of its recipe.yaml, or train from the base",
+        )
+    if recipe.method == "lora":
+        return add_lora(model, recipe, base.card.id) if start is None else take_up(model, recipe, start)
+    if start is not None:
+        if start.card.recipe.layers != recipe.layers:
+            raise RecipeError(
+                f"the recipe asks for layers {recipe.layers}, and {start.card.name} has {start.card.recipe.layers}",
+                where=str(start.path),
+                remedy="take the layers of its recipe.yaml, or train from the base",
+            )
+        take_own_weights(model, start)
+    return open_layers(model, recipe, base.card.id)
+
+
 def distinct_first(samples: Sequence[Sample]) -> list[Sample]:
     """The first sample of every input, then the second of each, and so on, the tasks taking turns.
 
@@ -159,7 +184,7 @@ def distinct_first(samples: Sequence[Sample]) -> list[Sample]:
     return [sample for _, sample in sorted(zip(ranks, samples, strict=True), key=lambda pair: pair[0])]
 
 
-def _fingerprint(
+def fingerprint(
     tasks: Iterable[TaskContract],
     train_sha256: str,
     held_out_sha256: str,
@@ -183,9 +208,7 @@ def _finished(out: Path, run: str) -> FineTune:
     finetune = load_finetune(out)
     card = finetune.card
     data = card.data
-    known = _fingerprint(
-        card.tasks, data.sha256, data.held_out_sha256, card.recipe, card.base.sha256, card.start_sha256
-    )
+    known = fingerprint(card.tasks, data.sha256, data.held_out_sha256, card.recipe, card.base.sha256, card.start_sha256)
     if known == run:
         return finetune
     raise UsageError(

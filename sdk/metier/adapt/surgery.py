@@ -14,7 +14,7 @@ from torch import nn
 
 from metier.adapt.lora_linear import lora_forward
 from metier.adapt.rms_norm import norm_forward
-from metier.contracts import FineTune, Recipe, RecipeError
+from metier.contracts import BaseError, FineTune, Recipe, RecipeError
 from metier.contracts.recipe import layers_named
 
 ADAPTER = "default"
@@ -70,6 +70,38 @@ def take_up(model: Any, recipe: Recipe, start: FineTune) -> Any:
         adapted = PeftModel.from_pretrained(model, str(start.path), is_trainable=True)
     adapted.peft_config[ADAPTER].base_model_name_or_path = start.card.base.id
     return adapted
+
+
+def open_layers(model: Any, recipe: Recipe, base_id: str) -> Any:
+    """The model itself, of whose own weights those of the recipe's layers learn, and no others.
+
+    Raises:
+        BaseError: the model has no list of layers.
+        RecipeError: it has not that many.
+    """
+    layers = layers_of(model, base_id)
+    model.requires_grad_(recipe.layers in {"all", "mix"})
+    parts: list[Any] = []
+    if recipe.layers == "embedding":
+        parts = [model.get_input_embeddings()]
+    elif recipe.layers not in {"all", "mix"}:
+        parts = [layers[number - 1] for number in layers_named(recipe.layers, len(layers))]
+    for part in parts:
+        part.requires_grad_(True)
+    return model
+
+
+def layers_of(model: Any, base_id: str) -> nn.ModuleList:
+    """A model's layers, from its input to its output.
+
+    Raises:
+        BaseError: it has no list of them.
+    """
+    count = model.config.get_text_config().num_hidden_layers
+    found = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
+    if not found:
+        raise BaseError(f"{base_id} has no list of its {count} layers", remedy="take a base of transformer layers")
+    return found[0]
 
 
 def chosen_layers(layers: str, count: int) -> list[int] | None:

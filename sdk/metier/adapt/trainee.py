@@ -17,15 +17,22 @@ Attention that leaks across rows or ignores a window differs by tens of per cent
 
 
 class Trainee:
-    """A PEFT model with its device, dtype, and the way its loss is computed."""
+    """A model whose LoRA or own weights learn, with its device, dtype, and the way its loss is computed."""
 
-    def __init__(self, adapted: Any, pad_id: int) -> None:
+    def __init__(self, adapted: Any, pad_id: int, dtype: torch.dtype | None = None) -> None:
+        """Take a model.
+
+        Args:
+            adapted: a PEFT model, or one some of whose own weights learn.
+            pad_id: token that padding is made of.
+            dtype: of products; None takes the weights' own.
+        """
         packed_attention.register()
         self.adapted = adapted
-        self.model = adapted.get_base_model()
+        self.model = adapted.get_base_model() if hasattr(adapted, "peft_config") else adapted
         self.pad_id = pad_id
         self.device: torch.device = self.model.device
-        self.dtype: torch.dtype = self.model.dtype
+        self.dtype: torch.dtype = dtype or self.model.dtype
         self.head = self.model.get_output_embeddings()
         self.packed = False
         self._config = self.model.get_decoder().config
@@ -40,10 +47,12 @@ class Trainee:
         """Pack from now on if packed and plain computation agree on `probe`, else pad."""
         with torch.no_grad():
             plain = pad(probe, self.device, self.pad_id)
-            out = self.model(input_ids=plain.ids, attention_mask=plain.mask, use_cache=False)
+            with self._cast():
+                out = self.model(input_ids=plain.ids, attention_mask=plain.mask, use_cache=False)
             expected = out.logits.flatten(0, 1)[plain.at]
             try:
-                given = self.head(self._packed_hidden(probe)[0])
+                with self._cast():
+                    given = self.head(self._packed_hidden(probe)[0])
             except (TypeError, ValueError, RuntimeError, AttributeError, LookupError):
                 return  # this architecture takes no attention function, or calls it in another way
             finally:
@@ -55,9 +64,11 @@ class Trainee:
         """Negative log-likelihood of the replies, summed over their tokens, in nats."""
         if self.packed:
             hidden, targets = self._packed_hidden(examples)
-            return reply_loss(hidden, self.head.weight, self.head.bias, targets)
+            bias = None if self.head.bias is None else self.head.bias.to(hidden.dtype)
+            return reply_loss(hidden, self.head.weight.to(hidden.dtype), bias, targets)
         batch = pad(examples, self.device, self.pad_id)
-        out = self.model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)
+        with self._cast():
+            out = self.model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)
         logits = out.logits.flatten(0, 1)[batch.at].float()
         return torch.nn.functional.cross_entropy(logits, batch.targets, reduction="sum")
 
@@ -68,10 +79,14 @@ class Trainee:
     def _packed_hidden(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
         self._attend_with(packed_attention.NAME)
         batch = pack(examples, self.device, self.dtype)
-        out = self.model.get_decoder()(
-            input_ids=batch.ids, position_ids=batch.positions, use_cache=False, metier_layout=batch.layout
-        )
-        return out.last_hidden_state[0].index_select(0, batch.at), batch.targets
+        with self._cast():
+            out = self.model.get_decoder()(
+                input_ids=batch.ids, position_ids=batch.positions, use_cache=False, metier_layout=batch.layout
+            )
+        return out.last_hidden_state[0].index_select(0, batch.at).to(self.dtype), batch.targets
+
+    def _cast(self) -> Any:
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not self.model.dtype)
 
     def _attend_with(self, name: str) -> None:
         self._config._attn_implementation = name

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from metier.adapt.surgery import ADAPTER, add_lora
+from metier.bases.finetune import check_is_lora
 from metier.bases.hardware import choose_device, choose_dtype
 from metier.bases.resolve import LocalBase, resolve
 from metier.bases.torch_model import check_fits, load_torch
@@ -59,12 +60,13 @@ def trainable(base: LocalBase, begin: Begin, settings: Schedule, device: str = "
     """A `peft.PeftModel` in training mode, LoRA weights in fp32, the base in the settings' precision.
 
     Raises:
-        UsageError: the fine-tune belongs to other weights than this base's.
+        UsageError: the fine-tune belongs to other weights than this base's, or is no LoRA.
         BaseError, ResourceError, DeviceError: as loading a base.
     """
     where = choose_device(device)
     if isinstance(begin, FineTune):
         check_fits(base, begin)
+        check_is_lora(begin)
     model = load_torch(base, choose_dtype(settings.precision, where)).to(where)
     if isinstance(begin, Recipe):
         adapted = add_lora(model, begin, base.card.id)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from metier.bases.checksum import sha256_of
 from metier.contracts.errors import DataError, MetierError, UsageError
-from metier.contracts.finetune import CARD, HEAD, PEFT_CONFIG, WEIGHTS, FineTune, FineTuneCard
+from metier.contracts.finetune import CARD, PEFT_CONFIG, WEIGHTS, FineTune, FineTuneCard
 
 
 def load_finetune(path: str | Path, *, way: Literal["text", "head"] = "text") -> FineTune:
@@ -46,11 +46,11 @@ def load_finetune(path: str | Path, *, way: Literal["text", "head"] = "text") ->
             where=str(folder),
             remedy="a head answers through metier.transfer.load_head" if way == "text" else "use `metier run`",
         )
-    weights = WEIGHTS if way == "text" else HEAD
-    for name in (WEIGHTS, PEFT_CONFIG) if way == "text" else (HEAD,):
+    weights = card.weights
+    for name in (WEIGHTS, PEFT_CONFIG) if weights == WEIGHTS else (weights,):
         if not (folder / name).is_file():
             raise _damaged(folder / name, "the file is missing")
-    if way == "text":
+    if weights == WEIGHTS:
         try:
             json.loads((folder / PEFT_CONFIG).read_text("utf-8"))
         except ValueError as error:
@@ -58,6 +58,16 @@ def load_finetune(path: str | Path, *, way: Literal["text", "head"] = "text") ->
     if sha256_of(folder / weights) != card.weights_sha256:
         raise _damaged(folder / weights, "its sha256 is not the one in the card")
     return FineTune(path=folder, card=card)
+
+
+def check_is_lora(finetune: FineTune) -> None:
+    """Raise UsageError where the base's own weights learnt, so that there is no LoRA to put beside others."""
+    if finetune.card.recipe.method != "lora":
+        raise UsageError(
+            f"{finetune.card.name} is no LoRA: the base's own weights learnt",
+            where=str(finetune.path),
+            remedy="export it alone, as a graph of its own, or adapt with method: lora",
+        )
 
 
 def write_card(folder: Path, card: FineTuneCard) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from metier.bases.quiet import quiet
 from metier.bases.resolve import LocalBase
-from metier.contracts.errors import BaseError, ResourceError, UsageError
+from metier.contracts.errors import BaseError, DataError, ResourceError, UsageError
 from metier.contracts.finetune import FineTune
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def load_torch(base: LocalBase, dtype: str | torch.dtype = "float32", device: st
         ) from error
 
 
-def load_trunk(base: LocalBase, device: str | torch.device = "cpu") -> Any:
-    """The base without any head, encoder or decoder, in float32 and eval mode: token ids in, hidden states out.
+def load_trunk(base: LocalBase, device: str | torch.device = "cpu", dtype: str | torch.dtype = "float32") -> Any:
+    """The base without any head, encoder or decoder, in eval mode: token ids in, hidden states out.
 
     Raises:
         BaseError: transformers cannot load the folder.
@@ -60,7 +60,8 @@ def load_trunk(base: LocalBase, device: str | torch.device = "cpu") -> Any:
     torch, transformers = _stack()
     try:
         with quiet():
-            model = transformers.AutoModel.from_pretrained(base.path, dtype=torch.float32, local_files_only=True)
+            wanted = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+            model = transformers.AutoModel.from_pretrained(base.path, dtype=wanted, local_files_only=True)
         return model.to(device).eval()
     except (OSError, ValueError, KeyError) as error:
         raise BaseError(
@@ -78,7 +79,7 @@ def load_adapted(
     *,
     merge: bool = False,
 ) -> Any:
-    """The base with the fine-tune's LoRA on it (a PeftModel), in eval mode.
+    """The base with the fine-tune's LoRA on it (a PeftModel), or with the weights of its own that learnt, in eval mode.
 
     Args:
         base: the base that the fine-tune was trained on.
@@ -89,15 +90,36 @@ def load_adapted(
 
     Raises:
         UsageError: the fine-tune belongs to other weights than this base's.
+        DataError: it has weights that this base has not.
         BaseError, ResourceError: as `load_torch`.
     """
     check_fits(base, finetune)
     model = load_torch(base, dtype, device)
+    if finetune.card.recipe.method == "full":
+        take_own_weights(model, finetune)
+        return model
     from peft import PeftModel
 
     # autocast_adapter_dtype would keep the LoRA in float32 whatever dtype was asked for.
     adapted = PeftModel.from_pretrained(model, str(finetune.path), autocast_adapter_dtype=False)
     return (adapted.merge_and_unload() if merge else adapted).to(model.dtype).eval()
+
+
+def take_own_weights(model: Any, finetune: FineTune) -> None:
+    """Put the base's own weights that a fine-tune changed in their places.
+
+    Raises:
+        DataError: there is no such place.
+    """
+    from safetensors.torch import load_file
+
+    path = finetune.path / finetune.card.weights
+    try:
+        strange = model.load_state_dict(load_file(path), strict=False).unexpected_keys
+    except RuntimeError as error:  # another shape
+        strange = [str(error).splitlines()[-1].strip()]
+    if strange:
+        raise DataError(f"the weights do not fit this base: {strange[0]}", where=str(path), remedy="adapt again on it")
 
 
 def check_fits(base: LocalBase, finetune: FineTune) -> None:

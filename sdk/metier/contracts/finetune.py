@@ -19,6 +19,8 @@ WEIGHTS = "adapter_model.safetensors"
 PEFT_CONFIG = "adapter_config.json"
 HEAD = "head.safetensors"
 """In the place of both where a head answers: the head's tensors, and those of the base that learnt with it."""
+OWN_WEIGHTS = "base_weights.safetensors"
+"""In the place of both where the base's own weights learnt: those that did, by the base's names."""
 
 
 class DataSummary(Data):
@@ -43,7 +45,7 @@ class FineTuneCard(Data):
     recipe: Recipe
     data: DataSummary
     weights_sha256: str
-    """sha256 of adapter_model.safetensors; of head.safetensors where the recipe's way is head."""
+    """sha256 of the file that `weights` names."""
     graph_sha256: str | None = None
     """sha256 of head.onnx, the head as a bundle takes it; None where there is none."""
     versions: dict[str, str] = {}
@@ -58,9 +60,16 @@ class FineTuneCard(Data):
     """Steps after supervised fine-tuning, in order."""
     created: AwareDatetime | None = None
 
+    @property
+    def weights(self) -> str:
+        """Name of the file that holds what learnt."""
+        if self.recipe.way == "head":
+            return HEAD
+        return OWN_WEIGHTS if self.recipe.method == "full" else WEIGHTS
+
 
 class FineTune(Data):
-    """A trained LoRA on disk."""
+    """What was trained, on disk: LoRA weights, or the base's own, or a head."""
 
     path: Path
     card: FineTuneCard

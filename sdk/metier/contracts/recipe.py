@@ -30,10 +30,10 @@ class Head(Data):
 
     pooling: Literal["mean", "last"] = "mean"
     """How tokens become one vector: their mean, or the last of them."""
-    epochs: int = Field(default=100, ge=1)
-    """Passes over the features of the untouched base: all there is with `features`, and the start that lets the base
-    learn without losing what it knew with the others (LP-FT, arXiv 2202.10054)."""
-    learning_rate: float = Field(default=1e-2, gt=0)
+    epochs: int = Field(default=30, ge=1)
+    """With `features`: passes over the features of the untouched base, beginning at the classes' prototypes."""
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Of the head, whatever else learns beside it."""
     weight_decay: float = Field(default=1e-2, ge=0)
 
 
@@ -83,8 +83,8 @@ class Recipe(Data):
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
-        if self.way == "text" and self.method != "lora":
-            raise ValueError(f"method {self.method} needs a head: say way: head, or method: lora")
+        if self.way == "text" and self.method == "features":
+            raise ValueError("method features needs a head: say way: head, or method: lora or full")
         if self.method == "lora" and self.layers == "embedding":
             raise ValueError("layers embedding has no projection for LoRA: say method: features or full")
         if self.way == "text" and self.layers == "mix":

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from metier.bases.checksum import entries_of
-from metier.bases.finetune import load_finetune
+from metier.bases.finetune import check_is_lora, load_finetune
 from metier.bases.resolve import LocalBase, resolve
 from metier.bases.torch_model import check_fits, load_adapted, load_torch
 from metier.contracts import ExportError, FineTune, Manifest, TaskContract, UsageError
@@ -76,6 +76,7 @@ def export_slots(
     base = base or resolve(card.id, revision=card.revision)
     for finetune in finetunes:
         check_fits(base, finetune)
+        check_is_lora(finetune)
     tokenizer = ChatTokenizer.load(base.path)
     tasks = {task.name: task for finetune in finetunes for task in finetune.card.tasks}
     first = [sample for proof in proofs for sample in proof[: max(1, 8 // len(proofs))]]
