@@ -57,6 +57,21 @@ def test_the_graph_is_exported_once_and_again_when_it_is_damaged(local_base: Loc
     assert len(stages) == 2
 
 
+def test_the_graph_that_rollouts_come_from_has_8_bit_weights_and_stands_near_the_policy(
+    local_base: LocalBase, start: FineTune, task: TaskContract, tmp_path: Path
+) -> None:
+    adapted = trainable(local_base, start, Dpo(precision="fp32")).eval()
+    quick = rollout_bundle(local_base, cache=tmp_path)
+    assert quick.manifest.precision == "int8"
+    with Rollouts(quick, rows=4, max_len=128) as rollouts:
+        rollouts.wear(adapted)
+        prompts = [rollouts.prompt(task, {"facts": f"name[{name}], colour[red]"}) for name in ("mug", "lamp", "desk")]
+        drawn = rollouts.draw(prompts * 4, max_tokens=12, seed=2)
+    assert [r.prompt for r in drawn] == prompts * 4, "in the order of the prompts, whatever is decoded first"
+    found = mismatch([v for r in drawn for v in by_torch(adapted, r)], [v for r in drawn for v in r.logprobs])
+    assert 0 < found.mean_abs < 0.2 and found.kl < 0.05
+
+
 def test_answers_are_drawn_from_the_policy_s_own_distribution(bundle, local_base: LocalBase, recipe) -> None:
     adapted = trainable(local_base, recipe, Dpo(precision="fp32")).eval()
     prompt = (5, 6, 7, 8)

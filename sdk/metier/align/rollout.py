@@ -29,7 +29,7 @@ from metier.export.parity import TOLERANCE, prove
 from metier.export.slots import add_slots, linear_shapes
 from metier.runtime.bundle import Bundle, open_bundle
 from metier.runtime.engine import Engine
-from metier.runtime.generation import Request
+from metier.runtime.generation import Generation, Request
 from metier.runtime.prompt import prompt_ids
 from metier.runtime.sampling import Sampling
 from metier.runtime.tokenizer import ChatTokenizer
@@ -140,7 +140,7 @@ class Rollouts:
         its form is allowed, and is what the reward is there to discourage.
 
         Args:
-            prompts: token ids; equal ones next to each other share their beginning's computation.
+            prompts: token ids; those that begin alike share their beginning's computation.
             max_tokens: of every reply, or of each its own.
             seed: same seed, same weights, same answers, but for near ties: which rows share a step moves the last bit.
             temperature: 1 is the policy as it learns; 0 is its likeliest answer, for measuring.
@@ -148,20 +148,22 @@ class Rollouts:
         Raises:
             RequestError: a prompt and its reply do not fit a row.
         """
-        generations = []
-        bounds = [max_tokens] * len(prompts) if isinstance(max_tokens, int) else max_tokens
-        for number, (ids, bound) in enumerate(zip(prompts, bounds, strict=True)):
+        bounds = [max_tokens] * len(prompts) if isinstance(max_tokens, int) else list(max_tokens)
+        generations: dict[int, Generation] = {}
+        # Longest prompts first: much to say makes long answers, and a long one begun last is decoded alone in the end.
+        for number in sorted(range(len(prompts)), key=lambda n: -len(prompts[n])):
             own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
             request = Request(
-                ids=tuple(ids),
+                ids=tuple(prompts[number]),
                 sampling=Sampling(temperature=temperature, seed=own),
-                max_tokens=bound,
+                max_tokens=bounds[number],
                 adapter=self._adapter,
                 logprobs=True,
             )
-            generations.append(self._engine.submit(request, wait=None))
+            generations[number] = self._engine.submit(request, wait=None)
         drawn = []
-        for generation in generations:
+        for number in range(len(prompts)):
+            generation = generations[number]
             generation.result()
             end = () if generation.end_token is None else (generation.end_token,)
             drawn.append(
