@@ -1,5 +1,8 @@
 """The gate lets through what gains for sure and loses nothing, refuses what is worse for sure, and else waits."""
 
+import random
+from statistics import NormalDist
+
 import pytest
 
 from metier.evaluate.results import Difference, Interval, MetricReport
@@ -11,7 +14,9 @@ UNSURE = Interval(value=-0.02, low=-0.05, high=0.01)
 WORSE = Interval(value=0.05, low=0.01, high=0.09)
 
 
-def metric(value: float, low: float, high: float, kind: str = "task", higher: bool = True) -> MetricReport:
+def metric(
+    value: float, low: float, high: float, kind: str = "task", higher: bool = True, better: float = 0.01
+) -> MetricReport:
     of = Interval(value=50, low=40, high=60)
     change = Interval(value=value, low=low, high=high)
     return MetricReport(
@@ -21,7 +26,7 @@ def metric(value: float, low: float, high: float, kind: str = "task", higher: bo
         higher_is_better=higher,
         unit="points",
         values={"champion": of, "challenger": of},
-        differences=(Difference(system="challenger", against="champion", interval=change, better=0.5),),
+        differences=(Difference(system="challenger", against="champion", interval=change, better=better),),
     )
 
 
@@ -54,6 +59,7 @@ def compared(loss: Interval = GOOD, *metrics: MetricReport, **fields) -> Compari
         (compared(GOOD, metric(-2.5, -6, 1)), "unproved"),
         (compared(GOOD, metric(-4, -9, 1, kind="check")), "passed"),
         (compared(GOOD, metric(-6, -12, 1, kind="check")), "unproved"),
+        (compared(GOOD, metric(-6, -20, 9, kind="check", better=0.2)), "passed"),
         (compared(GOOD, metric(5, 1, 9, higher=False)), "failed"),
         (compared(GOOD, metric(-5, -9, -1, higher=False)), "passed"),
         (compared(GOOD, general={"champion": 30.0, "challenger": 34.0, "base": 28.0}), "failed"),
@@ -78,3 +84,23 @@ def test_the_verdict_names_what_decided_with_its_figures() -> None:
 def test_a_latency_of_its_own_can_be_asked_for() -> None:
     assert judge(compared(), Gate(max_milliseconds=305)).found == "unproved"
     assert judge(compared(), Gate(min_gain=0.06)).found == "unproved"
+
+
+def test_of_equals_no_more_than_a_quarter_wait_and_what_falls_for_sure_does_not_pass() -> None:
+    """Simulated turns with the standard errors that 61 inputs had: three metrics and three checks, none of them
+    changed, and then one check that has fallen by 25 points."""
+    rng = random.Random(0)
+    errors = [(1.4, "task"), (1.0, "task"), (1.5, "task"), (6.3, "check"), (4.6, "check"), (5.4, "check")]
+    normal = NormalDist()
+
+    def turn(fallen: float) -> str:
+        reports = []
+        for number, (error, kind) in enumerate(errors):
+            seen = rng.gauss(fallen if number == 3 else 0.0, error)
+            wide = error * normal.inv_cdf(1 - 0.05 / len(errors) / 2)
+            reports.append(metric(seen, seen - wide, seen + wide, kind, better=normal.cdf(seen / error)))
+        return judge(compared(GOOD, *reports), Gate()).found
+
+    equal, worse = ([turn(fallen) for _ in range(500)] for fallen in (0.0, -25.0))
+    assert equal.count("passed") > 375 and equal.count("failed") < 25
+    assert worse.count("passed") < 25
