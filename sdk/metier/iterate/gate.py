@@ -19,8 +19,8 @@ Found = Literal["passed", "unproved", "failed"]
 
 CHANCE = 0.05
 """Share of resamples in which a challenger is better from which a measured fall counts as chance. On 61 inputs the
-difference of a check had a standard error of some 6 points, and that of BLEU 1.4: were each fall beyond its bound taken as
-it is measured, a challenger that is equal in all figures would wait every other time; so it waits at most every fourth."""
+difference of a check had a standard error of some 6 points, and that of BLEU 1.4: were each fall beyond its bound taken
+as it is measured, a challenger equal in all figures would wait every other time; so it waits at most every fourth."""
 
 
 class Gate(Data):
