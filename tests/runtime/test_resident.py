@@ -4,6 +4,7 @@ instead of logits. Requests get the tokens that they get in host memory."""
 import importlib
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metier.contracts import DeviceError
-from metier.runtime import Engine, Sampling, device
+from metier.runtime import Engine, Sampling, device, opening
 from metier.runtime.bundle import Bundle, open_bundle
 from metier.runtime.generation import Request
 
@@ -147,6 +148,70 @@ def test_a_bundle_of_before_has_no_candidates_and_says_the_same(tiny_slotted, re
             generation.result(60)
             assert generation.ids == alone(name, TEXTS[0], number)[0]
         assert engine._decoder.scores(0).few is None
+
+
+class Capturing:
+    """A session on the CPU that has captured what it was told to, as CUDA's would; or that cannot."""
+
+    def __init__(self, session, fails):
+        self._session, self._fails, self.captured, self.released = session, fails, [], []
+
+    def __getattr__(self, name):
+        return getattr(self._session, name)
+
+    def run_with_iobinding(self, binding, options=None):
+        number = int(options.get_run_config_entry("gpu_graph_id"))
+        if number >= 0 and self._fails:
+            raise RuntimeError("CUDA failure 900: operation not permitted when stream is capturing\nmore")
+        self.captured += [number] if number >= 0 else []
+        self._session.run_with_iobinding(binding, options)
+
+    def release_captured_graph(self, number):
+        self.released.append(number)
+
+
+@pytest.fixture
+def capturing(monkeypatch, resident):
+    """Sessions that capture where they are asked to; call it to make them fail."""
+    made, fails = [], []
+
+    def opened(model, on, *, capture=False, **options):
+        found = device.open_session(model, on, **options)
+        if not capture:
+            return found
+        made.append(Capturing(found.session, bool(fails)))
+        return replace(found, session=made[-1], captures=True)
+
+    monkeypatch.setattr(opening, "open_session", opened)
+    return made, fails
+
+
+def test_each_shape_is_captured_under_its_own_number_and_prompts_never(tiny_slotted, capturing, alone):
+    (made, _) = capturing
+    with Engine(tiny_slotted, rows=4, max_len=300, cuda_graphs=True) as engine:
+        for names in ([None], ["plain"], ["plain", "rslora", "tuned"], ["rank1"]):
+            running = [(name, ask(engine, name, TEXTS[0], 0)) for name in names]
+            for name, generation in running:
+                generation.result(60)
+                assert generation.ids == alone(name, TEXTS[0], 0)[0]
+        shapes = engine._decoder._steps._shapes
+        numbers = [shape.graph_id for shape in shapes.values()]
+        assert len({*numbers}) == len(numbers) and {*numbers} <= {*made[0].captured}
+        assert {*made[0].released} == {*made[0].captured} - {*numbers}, "what is given up is released, nothing else"
+        assert {plan[0] for _, _, plan in shapes} <= {"one", "shared", "each"}
+
+
+def test_where_capturing_fails_steps_run_one_by_one_and_the_reason_is_logged(tiny_slotted, capturing, alone, caplog):
+    made, fails = capturing
+    fails.append(True)
+    with Engine(tiny_slotted, rows=2, max_len=300) as engine:
+        generation = ask(engine, "plain", TEXTS[0], 0)
+        generation.result(60)
+        assert generation.ids == alone("plain", TEXTS[0], 0)[0]
+        assert not engine._decoder.opened.captures and len(made) == 1
+    assert "decoding without CUDA graphs: a decode step failed: CUDA failure 900" in caplog.text
+    with pytest.raises(DeviceError, match=r"CUDA graphs were asked for but do not work: .* stream is capturing"):
+        Engine(tiny_slotted, rows=2, max_len=300, cuda_graphs=True)
 
 
 def test_the_gpu_benchmark_measures_these_lines_and_finds_the_same_tokens_in_every_setting(tiny_base, monkeypatch):

@@ -112,8 +112,9 @@ class FixedSteps:
         """Give up every shape, or those of one kind of plan; addresses that they hold may be gone."""
         for key in [key for key in self._shapes if kind in (None, key[2][0])]:
             graph_id = self._shapes.pop(key).graph_id
-            if graph_id >= 0:
-                self._wiring.session.release_captured_graph(graph_id)
+            release = getattr(self._wiring.session, "release_captured_graph", None)  # ONNX Runtime 1.31 and later
+            if graph_id >= 0 and release is not None:
+                release(graph_id)
 
     def _make(self, count: int, width: int, plan: Plan) -> Shape:
         if any(known[0] == plan[0] and known != plan for _, _, known in self._shapes):
