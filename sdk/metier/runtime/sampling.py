@@ -12,9 +12,6 @@ from metier.contracts.schema import Data
 from metier.runtime.candidates import FEW, Candidates, Logits, Scores, Weights, best_of, weights_of
 from metier.runtime.repeats import Repeats, without
 
-BLOCK = 256
-"""Weights that are summed before one of them is looked for: about the root of a vocabulary."""
-
 
 class Sampling(Data):
     """Sampling and stopping of one request."""
@@ -162,14 +159,3 @@ class Sampler:
         if self._rolled is None:
             self._rolled = self._random.random()
         return self._rolled
-
-    def _place_of_all(self, weights: Weights) -> int:
-        """Where a draw falls among the weights of a whole vocabulary: its block first, then its place in there. One
-        cumulative sum of 49,152 weights in float64 takes some ten times as long."""
-        assert self._random is not None
-        blocks = np.cumsum(np.add.reduceat(weights, np.arange(0, len(weights), BLOCK)), dtype=np.float64)
-        drawn = self._random.random() * blocks[-1]
-        block = min(int(np.searchsorted(blocks, drawn, "right")), len(blocks) - 1)
-        start, before = block * BLOCK, blocks[block - 1] if block else 0.0
-        edges = before + np.cumsum(weights[start : start + BLOCK], dtype=np.float64)
-        return start + min(int(np.searchsorted(edges, drawn, "right")), len(edges) - 1)
