@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from metier.cli.options import Json, PrecisionOption
+from metier.cli.options import Json
 from metier.cli.progress import progress
 from metier.cli.screen import emit_json, say
 from metier.contracts import FineTune, UsageError
-from metier.contracts.bundle import Target
+from metier.contracts.bundle import Manifest, Precision, Target
+from metier.contracts.finetune import HEAD
 
 
 def export(
@@ -20,7 +21,10 @@ def export(
         typer.Argument(metavar="RUN…", help="Folder that `metier adapt` wrote, or a trade: the fine-tunes it ships."),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="Folder of the bundle.")],
-    precision: PrecisionOption = "int4",
+    precision: Annotated[
+        Precision | None,
+        typer.Option(envvar="METIER_PRECISION", help="Of the weights.  [default: int4; fp16 for what heads read]"),
+    ] = None,
     target: Annotated[Target, typer.Option(help="What it will run on; cuda can be built without a GPU.")] = "cpu",
     slots: Annotated[
         bool,
@@ -40,31 +44,37 @@ def export(
     json: Json = False,
 ) -> None:
     """Export a fine-tune as an ONNX bundle. Its parity with torch is proved; one that fails is not written."""
-    from metier.export import export as export_bundle
-    from metier.export import export_slots
     from metier.export.documents import add_documents, check_documents
     from metier.runtime.bundle import read_manifest
+    from metier.transfer import export_together
 
     finetunes = [finetune for run in runs for finetune in _fine_tunes(run)]
     if documents is not None:
         check_documents(documents, [task for finetune in finetunes for task in finetune.card.tasks])
     with progress(json) as tick:
-        if slots or len(finetunes) > 1:
-            bundle = export_slots(
-                finetunes, out, precision=precision, target=target, inputs_variant=inputs, progress=tick
-            )
-        else:
-            bundle = export_bundle(finetunes[0], out, precision=precision, target=target, progress=tick)
+        bundle = export_together(
+            finetunes, out, precision=precision, target=target, slots=slots, inputs_variant=inputs, progress=tick
+        )
     passages = add_documents(out, documents) if documents is not None else 0
     if json:
         return emit_json(read_manifest(out))
     size = sum(entry.size for entry in bundle.manifest.files.values())
-    parity = bundle.manifest.parity
-    proved = f", the same most likely token as torch at {parity.top1_agreement:.1%} of positions" if parity else ""
-    say(f"{bundle.path}: {precision}, {size / 1e6:.0f} MB{proved}")
+    say(f"{bundle.path}: {bundle.manifest.precision}, {size / 1e6:.0f} MB{_proved(bundle.manifest)}")
     if documents is not None:
         say(f"{passages} passages of {documents}")
     return say(f"next: metier run {out} --input-text '…'")
+
+
+def _proved(manifest: Manifest) -> str:
+    """How near the graphs are to torch, in words."""
+    said = ""
+    if manifest.parity is not None:
+        said += f", the same most likely token as torch at {manifest.parity.top1_agreement:.1%} of positions"
+    proofs = [head.parity for head in manifest.heads if head.parity is not None]
+    if things := sum(proof.things for proof in proofs):
+        agreed = sum(proof.things * proof.agreement for proof in proofs) / things
+        said += f", heads give the same label as torch at {agreed:.1%} of {things} places"
+    return said
 
 
 def _fine_tunes(run: str) -> list[FineTune]:
@@ -74,7 +84,7 @@ def _fine_tunes(run: str) -> list[FineTune]:
 
     vertical = None if Path(run).exists() else load_plugins().verticals.get(run)
     if vertical is None:
-        return [load_finetune(run)]
+        return [load_finetune(run, way="head" if (Path(run) / HEAD).is_file() else "text")]
     if not vertical.fine_tunes:
         raise UsageError(f"{run} ships no fine-tune", remedy=f"metier adapt {run} --out runs/{run}, then export that")
     return [load_finetune(finetune.path) for finetune in vertical.fine_tunes]

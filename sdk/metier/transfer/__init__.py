@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from metier.transfer.comparison import Comparison, compare
     from metier.transfer.headed import Headed, load_head
     from metier.transfer.learn import adapt_head
+    from metier.transfer.ship import export_heads, prove_head
+    from metier.transfer.together import export_together
     from metier.transfer.ways import way_of
 
 _HOME = {
@@ -17,11 +19,24 @@ _HOME = {
     "Headed": "headed",
     "adapt_head": "learn",
     "compare": "comparison",
+    "export_heads": "ship",
+    "export_together": "together",
     "load_head": "headed",
+    "prove_head": "ship",
     "way_of": "ways",
 }
 
-__all__ = ["Comparison", "Headed", "adapt_head", "compare", "load_head", "way_of"]
+__all__ = [
+    "Comparison",
+    "Headed",
+    "adapt_head",
+    "compare",
+    "export_heads",
+    "export_together",
+    "load_head",
+    "prove_head",
+    "way_of",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -41,7 +41,7 @@ def write_trunk(trunk: Trunk, layers: Sequence[int], file: Path, *, halve: bool)
 def write_head(head: HeadNetwork, file: Path) -> None:
     """Write a head, in one file: its weights are few."""
     read, _, width = head.mean.shape
-    example = torch.randn(2, read, _GROUPS.get(head.shape, 1), width, device=head.mean.device)
+    example = torch.ones(2, read, _GROUPS.get(head.shape, 1), width, device=head.mean.device)
     names = ["logits", "probabilities", "embeddings"]
     free = {name: {0: "things"} for name in ("features", *names)}
     trace(_Choice(head), (example,), file, ["features"], names, free, beside=False)

@@ -31,8 +31,10 @@ from metier.bases.hardware import choose_device
 from metier.bases.resolve import LocalBase, resolve
 from metier.contracts import FineTune, FineTuneCard, Recipe, RecipeError, Sample, TaskContract, UsageError
 from metier.contracts.finetune import CARD, HEAD
+from metier.contracts.heads import HEAD_FILE
 from metier.runtime.asked import Shape
 from metier.transfer.fitting import Figures, Told, alike, fit_both, fit_head
+from metier.transfer.graphs import write_head
 from metier.transfer.headed import Headed, Item
 from metier.transfer.states import LIMIT, States
 
@@ -134,6 +136,7 @@ def _adapt(
         fit_head(headed, items, cache, limit, figures, recipe.head.epochs)
     headed.save(out / f".{HEAD}")
     os.replace(out / f".{HEAD}", out / HEAD)
+    write_head(headed.head, out / HEAD_FILE)
     write_recipe(out / "recipe.yaml", recipe)
     write_samples(out / "train.jsonl", train)
     write_samples(out / "held_out.jsonl", held_out)
@@ -144,6 +147,7 @@ def _adapt(
         recipe=recipe,
         data=data,
         weights_sha256=hashlib.sha256((out / HEAD).read_bytes()).hexdigest(),
+        graph_sha256=hashlib.sha256((out / HEAD_FILE).read_bytes()).hexdigest(),
         versions={name: version(name) for name in _LIBRARIES},
         training=_told(headed, held_out, figures, time.perf_counter() - began),
         created=datetime.now(UTC).replace(microsecond=0),

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from metier.bases.checksum import entries_of
 from metier.bases.resolve import LocalBase
 from metier.contracts import ExportError, FineTune, Manifest, Sample, UsageError
-from metier.contracts.bundle import Target
+from metier.contracts.bundle import Precision, Target
 from metier.contracts.finetune import HEAD
 from metier.contracts.heads import HEAD_FILE, TRUNK_FILE, HeadEntry, HeadParity, TrunkEntry
 from metier.export.bundling import Progress, library_versions, samples_of
@@ -31,9 +30,7 @@ from metier.runtime.heads import Heads
 from metier.transfer.graphs import write_head, write_trunk
 from metier.transfer.headed import Headed, load_head
 
-WeightPrecision = Literal["fp32", "fp16"]
-
-TOLERANCE: dict[WeightPrecision, dict[str, float]] = {
+TOLERANCE: dict[str, dict[str, float]] = {
     # fp32: only the order of additions differs. Cosines, times a sharpness of some 20.
     "fp32": {"max_abs": 1e-2, "agreement": 1.0},
     # fp16: weights are rounded to 11 bits.
@@ -51,7 +48,7 @@ def export_heads(
     out: str | Path,
     *,
     names: Sequence[str] = (),
-    precision: WeightPrecision = "fp16",
+    precision: Precision = "fp16",
     target: Target = "cpu",
     base: LocalBase | None = None,
     progress: Progress | None = None,
@@ -233,7 +230,7 @@ def _entry(headed: Headed, finetune: FineTune, name: str) -> HeadEntry:
 
 
 def _write_trunk(
-    part: Path, headed: Headed, entry: HeadEntry, layers: Sequence[int], precision: WeightPrecision
+    part: Path, headed: Headed, entry: HeadEntry, layers: Sequence[int], precision: Precision
 ) -> TrunkEntry:
     folder = part / TRUNKS / entry.trunk
     folder.mkdir(parents=True)
@@ -244,7 +241,7 @@ def _write_trunk(
         path=f"{TRUNKS}/{entry.trunk}",
         base=entry.card.base,
         trained=None if headed.recipe.method == "features" else entry.card.weights_sha256,
-        precision=precision,
+        precision="fp32" if precision == "fp32" else "fp16",
         count=headed.trunk.count,
         layers=tuple(layers),
         width=headed.trunk.width,
