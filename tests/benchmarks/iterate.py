@@ -18,15 +18,26 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from slot_bundles import machine
+
 from metier.contracts import Sample, TaskContract
 from metier.contracts.vertical import Vertical
 from metier.data.split import select
 from metier.data.training import first_inputs, training_data
+from metier.evaluate.bootstrap import interval, resample_weights
+from metier.evaluate.results import Interval
 from metier.iterate import Answer, Event, FeedbackStore, Live, Registry, Settings, turn
+from metier.iterate.cycle import recipe_of
+from metier.iterate.judge import Measured
 from metier.plugins import load_plugins
 from metier.runtime import Engine
 
 TASK, NEW, INPUTS = "adcopy.describe", 64, 61
+GOAL = 90
+"""Seconds, on two cores, with quality inside the interval of the full run."""
+SHARED = ("benchmark", "when", "machine", "versions", "command", "cores", "goal_seconds", "precision")
+"""What all runs of a result have in common."""
 
 
 def data() -> tuple[Vertical, TaskContract, list[Sample], list[Sample], list[Sample]]:
@@ -110,6 +121,7 @@ def measured(work: Path, settings: Settings) -> dict[str, Any]:
             "steps": clock.seconds,
             "outcome": result.outcome,
             "answered_by": answer.adapter,
+            "recipe": recipe_of(registry.finetune("v0001"), settings).model_dump(mode="json"),
             "new_samples": len(result.harvest.samples),
             "left_out": result.harvest.counts(),
             "replayed": result.replayed,
@@ -144,11 +156,15 @@ def full_run(work: Path, registry: Registry, engine: Engine, version: str | None
     found = judge.compare(before, after, names)
     return {
         "training_seconds": full.card.training["seconds"],
-        "loss": found.loss["champion"],
+        "samples": full.card.data.samples,
+        "loss": _loss(before).model_dump(),
+        "turn_loss": _loss(after).model_dump(),
         "turn_less_full": found.loss_difference.model_dump(),
         "metrics": {
             m.name: {
-                "full": m.values["champion"].model_dump(),
+                "full": (whole := m.values["champion"]).model_dump(),
+                "turn": m.values["challenger"].model_dump(),
+                "inside": whole.low <= m.values["challenger"].value <= whole.high,
                 "turn_less_full": m.differences[0].interval.model_dump(),
             }
             for m in found.metrics
@@ -157,9 +173,26 @@ def full_run(work: Path, registry: Registry, engine: Engine, version: str | None
     }
 
 
+def _loss(of: Measured) -> Interval:
+    """Nats per reply token, with the interval over held-out samples that says how far this one run's figure can be
+    trusted; the difference of two runs on the same samples is surer."""
+    weights = resample_weights(len(of.nats), 2000, 0)
+    return interval((weights @ np.array(of.nats)) / (weights @ np.array(of.tokens)))
+
+
+def keep(path: Path, found: dict[str, Any]) -> None:
+    """Write a run into a result, in place of one with the same settings."""
+    run = {key: found.pop(key) for key in list(found) if key not in SHARED}
+    runs = json.loads(path.read_text("utf-8"))["runs"] if path.is_file() else []
+    runs = [known for known in runs if known["settings"] != run["settings"]]
+    runs = sorted([*runs, run], key=lambda run: run["seconds"])
+    path.write_text(json.dumps({**found, "runs": runs}, indent=1) + "\n", "utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--into", type=Path, metavar="FILE", help="a result that the run is added to")
     parser.add_argument("--work", type=Path, help="keep, or take up, what is prepared")
     parser.add_argument("--precision", default="int4")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of Settings, such as epochs=1")
@@ -176,8 +209,19 @@ def main() -> None:
         again += [*asked.recipe, *([] if asked.full else ["--no-full"])]
         subprocess.run(again, check=True, stdout=sys.stderr)
         settings = Settings(**{key: float(value) for key, value in (pair.split("=") for pair in asked.set)})
-        found = {"cores": os.cpu_count(), "precision": asked.precision, "settings": settings.model_dump()}
+        found = {
+            "benchmark": "iterate",
+            **machine("onnxruntime-gpu", "onnxruntime", "torch", "transformers", "peft", "numpy"),
+            "command": "python tests/benchmarks/iterate.py --json",
+            "cores": os.cpu_count(),
+            "goal_seconds": GOAL,
+            "precision": asked.precision,
+            "set": asked.set,
+            "settings": settings.model_dump(),
+        }
         found |= measured(work, settings)
+    if asked.into:
+        keep(asked.into, dict(found))
     if asked.json:
         return print(json.dumps(found, indent=1))
     for step, seconds in found["steps"].items():

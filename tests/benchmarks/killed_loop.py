@@ -28,12 +28,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from slot_bundles import machine
+
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: threads do not survive a fork
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 LOADED = ("torch", "peft", "metier.adapt.sft", "metier.iterate.registry", "metier.iterate.exchange")
 FORK = multiprocessing.get_context("fork")
-TASK = "adcopy.describe"
+TASK, COMMAND = "adcopy.describe", "python tests/benchmarks/killed_loop.py --json"
 LINES: dict[str, list[list[str]]] = {
     "plan": [["iterate", "plan", "registry", "--store", "store.db", "--sizes", "4,8,12", "--seeds", "2"]],
     "harvest": [["feedback", "harvest", "store.db", TASK, "--out", "harvest", "--after", after] for after in "07"],
@@ -53,7 +55,8 @@ def main() -> None:
     asked = parser.parse_args()
     found = torment(asked.commands, asked.kills, asked.seed)
     if asked.json:
-        return print(json.dumps({"benchmark": "killed_loop", "commands": found}, indent=1))
+        how = {"benchmark": "killed_loop", **machine("torch", "peft"), "command": COMMAND, "kills": asked.kills}
+        return print(json.dumps({**how, "commands": found}, indent=1))
     for row in found:
         print("  ".join(f"{key} {value}" for key, value in row.items()))
     return None

@@ -139,7 +139,11 @@ def test_a_killed_process_has_lost_no_answer_that_it_handed_out(tmp_path: Path, 
             caller.join()
 
     FeedbackStore(tmp_path / "feedback.db").close()
-    handed_out = [id for _ in range(3) for id in killed(0.4, work)]
+    handed_out: list[str] = []
+    for kills in range(100):
+        handed_out += killed(0.4, work)
+        if kills >= 2 and handed_out:  # a busy machine writes less before each kill
+            break
     with FeedbackStore(tmp_path / "feedback.db") as store:
         assert handed_out and {row.id for row in store.answers()} >= set(handed_out)
 

@@ -119,7 +119,9 @@ def test_whoever_is_killed_leaves_a_registry_that_stands(registry, killed) -> No
     def kill_one() -> None:
         acknowledged.extend(killed(rng.uniform(0.02, 0.2), write))
 
-    for _ in range(10):
+    rounds = 0
+    while rounds < 10 or (len(acknowledged) <= 10 and rounds < 100):  # a busy machine writes less before each kill
+        rounds += 1
         pair = [threading.Thread(target=kill_one) for _ in range(2)]
         for one in pair:
             one.start()

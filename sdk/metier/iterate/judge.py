@@ -106,19 +106,23 @@ class Judge:
         self.held_out = list(held_out)
         self.cases = cases_of(task, self.held_out)
         self._cache = cache
+        self._base_general: float | None = None
 
     def measure(self, finetune: FineTune, adapter: str, progress: Progress) -> Measured:
         """Ask a version for every held-out input. `adapter` is the name it gets in the engine."""
         wear(self.engine, adapter, finetune.path)
         if (known := self._known(finetune)) is not None and known.is_file():
-            return Measured.model_validate_json(known.read_bytes())
+            found = Measured.model_validate_json(known.read_bytes())
+            self._base_general = found.base_general
+            return found
         answers = self._answers(adapter, progress)
         progress("likelihoods")
         found = Measured(
             answers=tuple(answers),
             bytes=(finetune.path / WEIGHTS).stat().st_size,
-            **likelihoods_of(finetune, self.task, self.held_out, self.base),
+            **likelihoods_of(finetune, self.task, self.held_out, self.base, base_general=self._base_general),
         )
+        self._base_general = found.base_general
         if known is not None:
             write_whole(known, found.model_dump_json())
         return found
@@ -193,9 +197,17 @@ class Judge:
 
 
 def likelihoods_of(
-    finetune: FineTune, task: TaskContract, held_out: Sequence[Sample], base: LocalBase
+    finetune: FineTune,
+    task: TaskContract,
+    held_out: Sequence[Sample],
+    base: LocalBase,
+    *,
+    base_general: float | None = None,
 ) -> dict[str, Any]:
-    """`nats` and `tokens` of the judged samples' replies, and perplexities on general text, LoRA on and off."""
+    """`nats` and `tokens` of the judged samples' replies, and perplexities on general text, LoRA on and off.
+
+    `base_general` is the latter, where it is known already: it is the same for every fine-tune of a base.
+    """
     import torch
 
     from metier.adapt.examples import encode_samples
@@ -215,14 +227,15 @@ def likelihoods_of(
             logits = model(input_ids=ids[:, :-1], logits_to_keep=len(example.reply)).logits[0].float()
             loss = torch.nn.functional.cross_entropy(logits, ids[0, len(example.prompt) :], reduction="sum")
             nats.append(float(loss))
-        with model.disable_adapter():
-            before = likelihoods(model, tokenizer)
-        general = forgetting(before, likelihoods(model, tokenizer))
+        general = forgetting(likelihoods(model, tokenizer), None).before
+        if base_general is None:
+            with model.disable_adapter():
+                base_general = forgetting(likelihoods(model, tokenizer), None).before
     return {
         "nats": tuple(nats),
         "tokens": tuple(len(example.reply) for example in examples),
-        "general": general.after,
-        "base_general": general.before,
+        "general": general,
+        "base_general": base_general,
     }
 
 
