@@ -1,11 +1,13 @@
-"""Kill every alignment command at random moments, and see that it goes on, or that what was there before still is.
+"""Kill every long command at random moments, and see that it goes on, or that what was there before still is.
 
-    python tests/benchmarks/killed.py [--kills 20] [--commands dpo kto reward ppo grpo] [--seed 0] [--json]
+    python tests/benchmarks/killed.py [--kills 20] [--commands adapt head dpo …] [--seed 0] [--json] [--out FILE]
 
 Each command runs on a tiny random base in a process of its own, forked after the libraries are loaded, which gets
-SIGKILL at a moment drawn evenly over an unbroken run's time. After every kill the result's folder must either have no
-card, or one that loads whole; the next start must go on without a complaint; the fine-tune it began from must be as it
-was. A run that ended before its kill counts as none, and the next begins in a new folder.
+SIGKILL at a moment drawn evenly over an unbroken run's time. After every kill what the command leaves must either not
+be there yet, or load whole; the next start must go on without a complaint; the fine-tune it began from must be as it
+was; and in the end nothing may lie beside the result. A run that ended before its kill counts as none, and the next
+begins anew: in a new folder, for `export` over the bundle of the run before, for `iterate` in a new registry.
+With `--out`, the rows of these commands replace those that the file holds.
 """
 
 from __future__ import annotations
@@ -15,33 +17,28 @@ import importlib
 import json
 import multiprocessing
 import os
+import platform
 import random
 import shutil
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: threads do not survive a fork
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 LOADED = (
     *("torch", "peft", "datasets", "onnxruntime", "metier.align.reinforcement", "metier.align.preference"),
+    *("metier.transfer.learn", "metier.iterate.cycle", "metier.export", "onnxruntime_genai.models.builder"),
     *(f"trl.trainer.{method}_trainer" for method in ("dpo", "kto", "reward", "grpo")),
 )
 FORK = multiprocessing.get_context("fork")
-FAST = ["--set", "precision=fp32", "--set", "checkpoint_seconds=0.1"]
-COMMANDS: dict[str, list[str]] = {
-    "dpo": ["prefer", "RUN", "--data", "PAIRS", "--out", "OUT", "--set", "epochs=8", *FAST],
-    "kto": ["prefer", "RUN", "--data", "PAIRS", "--out", "OUT", "--method", "kto", "--set", "epochs=8", *FAST],
-    "reward": ["reward", "RUN", "--data", "PAIRS", "--out", "OUT", "--set", "epochs=8", *FAST],
-    "ppo": ["reinforce", "RUN", "--out", "OUT", "--samples", "16", "--set", "updates=20", "--set", "rollouts=16",
-            "--set", "max_tokens=8", *FAST],
-    "grpo": ["reinforce", "RUN", "--out", "OUT", "--method", "grpo", "--samples", "16", "--set", "updates=20",
-             "--set", "rollouts=16", "--set", "max_tokens=8", *FAST],
-}  # fmt: skip
 
 
 def main() -> None:
@@ -51,83 +48,171 @@ def main() -> None:
     parser.add_argument("--commands", nargs="+", default=list(COMMANDS), choices=list(COMMANDS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
+    found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
         desk = Desk(Path(scratch))
-        found = [desk.torment(name, asked.kills, random.Random(f"{asked.seed}{name}")) for name in asked.commands]
+        for name in asked.commands:
+            found.append(desk.torment(name, asked.kills, random.Random(f"{asked.seed}{name}")))
+            if asked.out:
+                _keep(asked.out, found[-1])
     if asked.json:
-        return print(json.dumps({"benchmark": "killed", "commands": found}, indent=1))
+        return print(json.dumps(_result(found), indent=1))
     for row in found:
         print("  ".join(f"{key} {value}" for key, value in row.items()))
     return None
 
 
+def _keep(file: Path, row: dict[str, Any]) -> None:
+    before = json.loads(file.read_text("utf-8"))["commands"] if file.exists() else []
+    rows = {one["command"]: one for one in [*before, row]}
+    found = _result([rows[name] for name in COMMANDS if name in rows])
+    file.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+
+
+def _result(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "benchmark": "killed",
+        "command": "python tests/benchmarks/killed.py --out FILE",
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+        "versions": {n: version(n) for n in ("torch", "transformers", "trl", "peft", "onnxruntime-gpu")},
+        "commands": rows,
+    }
+
+
 class Desk:
-    """A tiny fine-tune of adcopy.describe, some pairs, and a cache folder of its own."""
+    """A tiny fine-tune of adcopy.describe with pairs, feedback, a bundle and a registry, and a cache of its own."""
 
     def __init__(self, folder: Path) -> None:
         for name in LOADED:
             importlib.import_module(name)
-        self.folder, self.run, self.pairs = folder, folder / "begun", folder / "pairs.jsonl"
+        self.folder, self.run = folder, folder / "begun"
         os.environ["METIER_HOME"] = str(folder / "home")
-        self._finish(FORK.Process(target=_prepare, args=(folder, self.run, self.pairs)))
+        self._finish(FORK.Process(target=_prepare, args=(folder, self.run)))
 
     def torment(self, name: str, kills: int, chance: random.Random) -> dict[str, Any]:
         """Kill one command so many times; what was seen."""
         before = {p.name: p.read_bytes() for p in self.run.iterdir()}
+        command, place = COMMANDS[name], self.folder / name
+        place.mkdir()
         started = time.monotonic()
-        self._finish(self._process(name, self.folder / f"{name}-whole"))
+        self._finish(self._process(command, place / "whole"))
         whole = time.monotonic() - started
+        command.whole(place / "whole")
         seen = {"command": name, "seconds": round(whole, 1), "killed": 0, "resumed": 0, "ended": 0}
-        number, checkpoints = 0, False
+        number, resumes = 0, False
         while seen["killed"] < kills:
-            out = self.folder / f"{name}-{number}"
-            process = self._process(name, out)
+            out = place / str(number)
+            process = self._process(command, out)
             process.start()
             process.join(chance.uniform(0, whole))
             if process.is_alive():
                 os.kill(process.pid or 0, signal.SIGKILL)
                 process.join()
                 seen["killed"] += 1
-                seen["resumed"] += checkpoints
-                checkpoints = self._look(name, out)
+                seen["resumed"] += resumes
+                if (out / command.last).exists():
+                    command.whole(out)
+                resumes = any(file.is_file() for file in out.glob(command.kept))
                 print(name, seen, file=sys.stderr, flush=True)
                 continue
-            assert process.exitcode == 0, (out.parent / f"{out.name}.log").read_text("utf-8")
+            assert process.exitcode == 0, (place / f"{number}.log").read_text("utf-8")
             seen["ended"] += 1
-            self._whole(name, out)
-            number, checkpoints = number + 1, False
-            shutil.rmtree(out)
-        out = self.folder / f"{name}-{number}"
-        self._finish(self._process(name, out))
-        self._whole(name, out)
+            command.whole(out)
+            resumes = False
+            if name != "export":
+                number += 1
+                shutil.rmtree(out)
+        self._finish(self._process(command, place / str(number)))
+        command.whole(place / str(number))
+        left = {p.name for p in place.iterdir() if p.suffix != ".log"} - {"whole", str(number)}
+        assert not left, f"{left} lies beside what {name} wrote"
         assert {p.name: p.read_bytes() for p in self.run.iterdir()} == before, "the fine-tune it began from has changed"
         return seen
 
-    def _look(self, name: str, out: Path) -> bool:
-        """A card that is there loads; returns whether a checkpoint is there to go on from."""
-        if (out / ("reward.json" if name == "reward" else "card.json")).exists():
-            self._whole(name, out)
-        return any((out / "checkpoint").glob("*checkpoint-*")) or (out / "checkpoint" / "state.safetensors").exists()
-
-    def _whole(self, name: str, out: Path) -> None:
-        from metier.align.reward_model import load_reward
-        from metier.bases import load_finetune
-
-        if name == "reward":
-            load_reward(out)
-        else:
-            assert load_finetune(out).card.alignment[-1].settings.method == name
-
-    def _process(self, name: str, out: Path) -> Any:
-        places = {"RUN": str(self.run), "PAIRS": str(self.pairs), "OUT": str(out)}
-        line = [places.get(word, word) for word in COMMANDS[name]]
-        return FORK.Process(target=_command, args=(line, out.parent / f"{out.name}.log"))
+    def _process(self, command: Command, out: Path) -> Any:
+        if "REGISTRY" in command.line and not out.exists():
+            shutil.copytree(self.folder / "registry", out)
+        names = {"RUN": "begun", "PAIRS": "pairs.jsonl", "BASE": "base", "STORE": "feedback.db", "BUNDLE": "bundle"}
+        places = {word: str(self.folder / name) for word, name in names.items()} | dict.fromkeys(OUTS, str(out))
+        line = [places.get(word, word) for word in command.line]
+        return FORK.Process(target=_command, args=(line, out.with_name(f"{out.name}.log")))
 
     def _finish(self, process: Any) -> None:
         process.start()
         process.join()
-        assert process.exitcode == 0, [p.read_text("utf-8")[-3000:] for p in self.folder.glob("*.log")]
+        assert process.exitcode == 0, [p.read_text("utf-8")[-3000:] for p in self.folder.rglob("*.log")]
+
+
+def _fine_tune(out: Path) -> None:
+    from metier.bases import load_finetune
+
+    load_finetune(out)
+
+
+def _head(out: Path) -> None:
+    from metier.transfer import load_head
+
+    load_head(out)
+
+
+def _reward(out: Path) -> None:
+    from metier.align import load_reward
+
+    load_reward(out)
+
+
+def _bundle(out: Path) -> None:
+    from metier.runtime.bundle import open_bundle
+
+    open_bundle(out)
+
+
+def _registry(out: Path) -> None:
+    from metier.iterate import Registry
+
+    registry = Registry(out)
+    for name in registry.names():
+        assert registry.finetune(name).card
+    assert registry.state().champion in registry.names()
+
+
+class Command(NamedTuple):
+    """A command line, and how to see that what it leaves is whole."""
+
+    line: list[str]
+    whole: Callable[[Path], None]
+    last: str = "card.json"
+    """Written last: where it is, the rest must be."""
+    kept: str = "checkpoint/**/*"
+    """What a start goes on from."""
+
+
+OUTS = ("OUT", "REGISTRY")
+FAST = ["--set", "precision=fp32", "--set", "checkpoint_seconds=0.1"]
+LEARN = [*FAST, "--set", "epochs=8"]
+DRAW = [*FAST, "--samples", "16", "--set", "updates=20", "--set", "rollouts=16", "--set", "max_tokens=8"]
+PREFER = ["prefer", "RUN", "--data", "PAIRS", "--out", "OUT", *LEARN]
+REINFORCE = ["reinforce", "RUN", "--out", "OUT", *DRAW]
+ADAPT = ["--base", "BASE", "--out", "OUT", *LEARN]
+COMMANDS = {
+    "adapt": Command(["adapt", "adcopy.describe", "--samples", "32", *ADAPT], _fine_tune),
+    "head": Command(
+        ["adapt", "support.intent", "--samples", "64", "--set", "way=head", "--set", "method=lora", *ADAPT], _head
+    ),
+    "dpo": Command(PREFER, _fine_tune),
+    "kto": Command([*PREFER, "--method", "kto"], _fine_tune),
+    "reward": Command(["reward", "RUN", "--data", "PAIRS", "--out", "OUT", *LEARN], _reward, last="reward.json"),
+    "ppo": Command(REINFORCE, _fine_tune),
+    "grpo": Command([*REINFORCE, "--method", "grpo"], _fine_tune),
+    "export": Command(["export", "RUN", "--slots", "--out", "OUT"], _bundle, last="bundle.json"),
+    "iterate": Command(
+        ["iterate", "run", "REGISTRY", "--store", "STORE", "--bundle", "BUNDLE", "--epochs", "4"], _registry,
+        last="state.json", kept="work/**/*",
+    ),
+}  # fmt: skip
 
 
 def _command(line: list[str], log: Path) -> None:
@@ -144,20 +229,33 @@ def _command(line: list[str], log: Path) -> None:
             os._exit(int(end.code or 0))
 
 
-def _prepare(folder: Path, run: Path, pairs: Path) -> None:
+def _prepare(folder: Path, run: Path) -> None:
     from conftest import make_tiny_base
     from metier.cli.app import app
+    from metier.data.training import training_data
+    from metier.iterate import Answer, FeedbackStore
+    from metier.plugins import load_plugins
 
     base = make_tiny_base(folder / "base")
     few = ["--samples", "16", "--set", "epochs=1", "--set", "precision=fp32", "--base", str(base)]
-    app(["adapt", "adcopy.describe", "--out", str(run), *few], standalone_mode=False)
+    for words in (
+        ["adapt", "adcopy.describe", "--out", str(run), *few],
+        ["iterate", "start", str(folder / "registry"), "--from", str(run)],
+        ["export", str(run), "--slots", "--precision", "fp32", "--out", str(folder / "bundle")],
+    ):
+        app(words, standalone_mode=False)
     samples = [json.loads(text) for text in (run / "train.jsonl").read_text("utf-8").splitlines()]
     told = [
         {"task": s["task"], "input": s["input"], "chosen": s["output"],
          "rejected": {"text": "Best ever. " + s["output"]["text"]}}
         for s in samples
     ]  # fmt: skip
-    pairs.write_text("".join(json.dumps(one) + "\n" for one in told), "utf-8")
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(one) + "\n" for one in told), "utf-8")
+    with FeedbackStore(folder / "feedback.db") as store:
+        for sample in training_data(*load_plugins().task("adcopy.describe")).train[:80]:
+            said = Answer(task=sample.task, input=sample.input, output=sample.output, consent=True)
+            store.add(said)
+            store.tell(said.id, "accepted")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """SFT → reward model → PPO on adcopy.describe: what each step gains, what it costs, and whether it games the reward.
 
-    python tests/benchmarks/reward.py OUT [--updates 24] [--inputs 64] [--answers 3] [--limit 40] [--json]
+    python tests/benchmarks/reward.py OUT [--updates 16] [--answers 4] [--json]
 
 Every stage leaves its result in OUT and is not done twice; a killed stage goes on where it was. The fine-tune is the
-one that the plugin packages. **The preferences are simulated**: of several answers drawn from it to one training input,
-the one that the trade's checks find more wrong with is the rejected one. The reward of PPO is the checks (weight 1) and
-the reward model (weight 0.2, standardised).
+one that the plugin packages, the inputs are the packaged English ones: the base reads no Chinese to speak of. **The
+preferences are simulated**: of two answers drawn from the fine-tune to one training input, the one that the trade's
+checks find more wrong with is the rejected one; among such pairs those are taken that keep chosen and rejected answers
+equally long on the whole, so that length alone tells a reward model nothing. The reward of PPO is the checks (weight 1)
+and the reward model (weight 0.2, standardised).
 
 Measured on held-out inputs, drawn at temperature 1 and greedy: mean reward by rule, pass rate of each check, the reward
 model's view, KL to the fine-tune, perplexity of general text (forgetting). And what would show a gamed reward, none of
@@ -18,23 +20,29 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import statistics
 import sys
 import time
 from collections import Counter
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import metier.bases.threads  # noqa: F401  before torch
+from metier.contracts import RewardModelling
+
+SIDES = ("chosen", "rejected")
+MODELLING = RewardModelling(epochs=3, learning_rate=4e-4, checkpoint_seconds=45)
 
 
 def main() -> None:
     """Run the stages that are missing; print the report."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("--updates", type=int, default=24)
-    parser.add_argument("--inputs", type=int, default=64, help="training inputs that preferences are drawn for")
-    parser.add_argument("--answers", type=int, default=3, help="answers drawn to each of them")
-    parser.add_argument("--limit", type=int, default=40, help="held-out inputs to measure on")
+    parser.add_argument("--updates", type=int, default=16)
+    parser.add_argument("--answers", type=int, default=4, help="answers drawn to each training input for preferences")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -51,7 +59,7 @@ class Story:
     def __init__(self, asked: argparse.Namespace) -> None:
         from metier.align import rollout_bundle, rule_reward
         from metier.bases import load_finetune, resolve
-        from metier.data.training import first_inputs, training_data
+        from metier.data.training import training_data
         from metier.plugins import load_plugins
 
         self.asked, self.out = asked, asked.out
@@ -61,8 +69,7 @@ class Story:
         self.sft = load_finetune(packaged.path)
         self.base = resolve(self.sft.card.base.id, revision=self.sft.card.base.revision)
         data = training_data(self.vertical, self.task)
-        self.train, self.all_held_out = data.train, data.held_out
-        self.held_out = first_inputs(data.held_out, asked.limit)
+        self.train, self.held_out = ([s for s in found if english(s)] for found in (data.train, data.held_out))
         self.bundle = rollout_bundle(self.base, progress=say)
         self.rule = rule_reward(self.checks)
 
@@ -71,7 +78,7 @@ class Story:
         from metier.align import load_reward, model_reward, read_preferences, reinforce, train_reward, weighted
         from metier.align.pairs import split_pairs
         from metier.align.updates import LOG, read
-        from metier.contracts import Ppo, RewardModelling
+        from metier.contracts import Ppo
 
         file = self.out / "preferences.jsonl"
         if not file.exists():
@@ -83,8 +90,8 @@ class Story:
         learnt, apart = split_pairs(read_preferences(file), 0.25, seed=0)
         say(f"reward model: {len(learnt)} pairs to learn from, {len(apart)} held out")
         card = train_reward(
-            self.sft, learnt, apart, self.out / "reward", RewardModelling(epochs=2, checkpoint_seconds=45),
-            base=self.base, progress=lambda p: say(f"reward model {p.step}/{p.steps} loss {p.loss:.3f}"),
+            self.sft, learnt, apart, self.out / "reward", MODELLING, base=self.base,
+            progress=lambda p: say(f"reward model {p.step}/{p.steps} loss {p.loss:.3f}"),
         )  # fmt: skip
         model = load_reward(self.out / "reward", base=self.base)
         before = {"base": self.measured("base", None, model), "sft": self.measured("sft", self.sft, model)}
@@ -94,39 +101,40 @@ class Story:
         )  # fmt: skip
         tuned = reinforce(
             self.sft, self.train, weighted([(1.0, self.rule), (0.2, model_reward(model))]), self.out / "ppo", settings,
-            base=self.base, held_out=self.all_held_out,
+            base=self.base, held_out=self.held_out,
             progress=lambda u, n: say(f"ppo {u.update}/{n} reward {u.score:.3f} kl {u.kl:.2f} drift {u.drift:.4f}"),
         )  # fmt: skip
         stages = {**before, "ppo": self.measured("ppo", tuned, model)}
+        gain = {way: interval([stages[n][way]["rewards"] for n in ("ppo", "sft")]) for way in ("drawn", "greedy")}
         updates = read(tuned.path / LOG)
         return {
             "benchmark": "reward",
             "base": self.base.card.id,
             "preferences": "simulated by the checks",
-            "reward_model": {"pairs": card.count, "held_out": card.held_out.model_dump(), **card.training},
+            "inputs": {"train": len(distinct(self.train)), "held_out": len(distinct(self.held_out))},
+            "reward_model": self.judged(card, model, learnt, apart),
             "ppo": {
                 "settings": settings.model_dump(),
                 "seconds": tuned.card.training["seconds"],
                 "score": [round(u.score, 4) for u in updates],
                 "kl": [round(u.kl, 3) for u in updates],
+                "length": [round(u.length, 1) for u in updates],
                 "drift": max(u.drift for u in updates),
+                "gain_by_rule": gain,
             },
             "stages": stages,
         }
 
     def preferences(self) -> list[Any]:
-        """Pairs of answers that the checks tell apart."""
+        """At most two pairs an input, of answers that the checks tell apart."""
         from metier.align.rewards import Answer
         from metier.align.rollout import Rollouts
         from metier.contracts import Preference
-        from metier.data.training import first_inputs
 
-        inputs = distinct(first_inputs(self.train, self.asked.inputs))
         adapted = self.policy(self.sft)
-        found = []
         with Rollouts(self.bundle, rows=16) as rollouts:
             rollouts.wear(adapted)
-            asked = [(s, rollouts.prompt(self.task, s.input, s.language)) for s in inputs]
+            asked = [(s, rollouts.prompt(self.task, s.input, s.language)) for s in distinct(self.train)]
             repeated = [one for one in asked for _ in range(self.asked.answers)]
             drawn = rollouts.draw([prompt for _, prompt in repeated], max_tokens=96, seed=7)
         answers = [
@@ -134,17 +142,54 @@ class Story:
             for (s, _), r in zip(repeated, drawn, strict=True)
         ]
         scores = self.rule(answers)
+        found: list[Preference] = []
+        longer = 0  # characters that the chosen answers so far have more than the rejected ones
         for i, (sample, _) in enumerate(asked):
             group = range(i * self.asked.answers, (i + 1) * self.asked.answers)
-            best, worst = max(group, key=scores.__getitem__), min(group, key=scores.__getitem__)
-            if scores[best] > scores[worst] and answers[worst].output is not None:
+            told_apart = [(a, b) for a, b in permutations(group, 2) if scores[a] > scores[b] and answers[b].output]
+            for _ in range(min(2, len(told_apart))):
+                more = {(a, b): len(answers[a].text) - len(answers[b].text) for a, b in told_apart}
+                better, worse = min(told_apart, key=lambda pair: abs(longer + more[pair]))
+                told_apart.remove((better, worse))
+                longer += more[better, worse]
                 found.append(
                     Preference(
-                        task=self.task.name, input=sample.input, chosen=answers[best].output or {},
-                        rejected=answers[worst].output or {}, language=sample.language,
+                        task=self.task.name, input=sample.input, chosen=answers[better].output or {},
+                        rejected=answers[worse].output or {}, language=sample.language,
                     )
                 )  # fmt: skip
         return found
+
+    def judged(self, card: Any, model: Any, learnt: list[Any], apart: list[Any]) -> dict[str, Any]:
+        """The reward model on held-out pairs, with 95% intervals over their inputs, and what length has to do with
+        it."""
+        from metier.align.calibration import pair_figures
+        from metier.align.pairs import encode_pairs
+
+        pairs = encode_pairs(self.bundle.tokenizer, {self.task.name: self.task}, apart, 512)
+        chosen, rejected = (model.score([[*p.prompt, *getattr(p, side)] for p in pairs]) for side in SIDES)
+        margins = np.subtract(chosen, rejected)
+        inputs = np.unique([json.dumps(p.input, sort_keys=True) for p in apart], return_inverse=True)[1]
+        chance, drawn = np.random.default_rng(0), []
+        for _ in range(2000):
+            picked = chance.integers(0, inputs.max() + 1, inputs.max() + 1)
+            drawn.append(pair_figures(np.concatenate([margins[inputs == one] for one in picked]).tolist()))
+        lengths = [len(getattr(p, side)["text"]) for side in SIDES for p in apart]
+        return {
+            "pairs": card.count,
+            "held_out": card.held_out.model_dump(),
+            "held_out_inputs": int(inputs.max()) + 1,
+            "intervals": {
+                name: [round(float(q), 3) for q in np.quantile([getattr(d, name) for d in drawn], [0.025, 0.975])]
+                for name in ("accuracy", "ece", "brier")
+            },
+            "characters": {
+                side: round(statistics.mean(len(getattr(p, side)["text"]) for p in [*learnt, *apart]), 1)
+                for side in SIDES
+            },
+            "correlation_with_length": round(float(np.corrcoef([*chosen, *rejected], lengths)[0, 1]), 3),
+            **card.training,
+        }
 
     def policy(self, finetune: Any) -> Any:
         """The fine-tune in torch; None is the base, as a LoRA whose B is zero."""
@@ -214,7 +259,7 @@ class Story:
         from metier.contracts import run_checks
 
         references: dict[str, list[str]] = {}
-        for s in self.all_held_out:
+        for s in self.held_out:
             references.setdefault(json.dumps(s.input, sort_keys=True), []).append(s.output["text"])
         own = [references[json.dumps(a.input, sort_keys=True)] for a in answers]
         most = max(map(len, own))
@@ -223,21 +268,37 @@ class Story:
         found = [run_checks(self.checks, a.input, a.output) for a in answers]
         model_view = model.standard([[*a.prompt, *a.reply] for a in answers])
         openings = Counter(" ".join(text.split()[:3]) for text in texts)
+        rewards = self.rule(answers)
         return {
             "answers": len(answers),
-            "reward_by_rule": round(sum(self.rule(answers)) / len(answers), 4),
+            "rewards": [round(reward, 4) for reward in rewards],
+            "reward_by_rule": round(statistics.mean(rewards), 4),
             "reward_model": round(sum(model_view) / len(answers), 3),
             "ended": round(sum(a.ended for a in answers) / len(answers), 3),
             "passes": {c.name: round(sum(not f[c.name] for f in found) / len(found), 3) for c in self.checks},
             "not_rewarded": {
                 "chrf": round(CHRF().corpus_score(texts, aligned).score, 1),
                 "characters": round(sum(map(len, texts)) / len(texts), 1),
+                "characters_of_references": round(statistics.mean(len(ref) for refs in own for ref in refs), 1),
                 "with_brackets": round(sum(bool(re.search(r"[\[\]]", t)) for t in texts) / len(texts), 3),
                 "distinct_answers": round(len(set(texts)) / len(texts), 3),
                 "commonest_opening": round(openings.most_common(1)[0][1] / len(texts), 3),
                 "distinct_bigrams": round(distinct_bigrams(texts), 3),
             },
         }
+
+
+def interval(rewards: list[list[float]]) -> dict[str, float]:
+    """Mean difference of two stages' rewards on the same inputs, with its 95% interval over inputs (bootstrap)."""
+    more = np.subtract(*rewards)
+    picked = np.random.default_rng(0).integers(0, len(more), (10_000, len(more)))
+    low, high = np.quantile(more[picked].mean(1), [0.025, 0.975])
+    return {"mean": round(float(more.mean()), 4), "low": round(float(low), 4), "high": round(float(high), 4)}
+
+
+def english(sample: Any) -> bool:
+    """Whether the brief asks for English copy."""
+    return sample.input.get("language", "en") == "en"
 
 
 def distinct(samples: list[Any]) -> list[Any]:
@@ -252,50 +313,17 @@ def distinct_bigrams(texts: list[str]) -> float:
 
 
 def show(report: dict[str, Any]) -> None:
-    """The report as Markdown."""
+    """The report in short; `sdk/docs/alignment.py` makes its tables."""
     held, ppo = report["reward_model"]["held_out"], report["ppo"]
-    print(
-        f"Reward model: {report['reward_model']['pairs']} pairs; right on {held['accuracy']:.0%} of {held['pairs']}",
-        end="",
-    )
-    print(f" held-out pairs, calibration error {held['ece']:.2f}, Brier score {held['brier']:.3f} (a coin has 0.25).\n")
-    print(
-        f"PPO: {len(ppo['score'])} updates of {ppo['settings']['rollouts']} answers in {ppo['seconds']:.0f} s;", end=" "
-    )
-    print(f"reward by update {ppo['score']}, KL {ppo['kl']}, graph against torch at most {ppo['drift']:.3f} nats.\n")
-    stages = report["stages"]
-
-    def both(stage: Any, *path: str, form: str) -> str:
-        found = [stage[way] for way in ("drawn", "greedy")]
-        for key in path:
-            found = [one[key] for one in found]
-        return " / ".join(form.format(one) for one in found)
-
-    rows: list[tuple[str, Any]] = [
-        ("reward by rule, drawn / greedy", lambda s: both(s, "reward_by_rule", form="{:.3f}")),
-        ("reward model, drawn / greedy", lambda s: both(s, "reward_model", form="{:+.2f}")),
-        *(
-            (f"passes {name}, drawn / greedy", lambda s, name=name: both(s, "passes", name, form="{:.0%}"))
-            for name in stages["sft"]["greedy"]["passes"]
-        ),
-        ("KL to the fine-tune, nats an answer", lambda s: f"{s['kl_to_sft']:.2f}" if "kl_to_sft" in s else "–"),
-        ("perplexity of general text, en / zh", lambda s: " / ".join(map(str, s["general_perplexity"].values()))),
-        ("not rewarded: chrF", lambda s: s["greedy"]["not_rewarded"]["chrf"]),
-        ("not rewarded: characters", lambda s: s["greedy"]["not_rewarded"]["characters"]),
-        ("not rewarded: answers with brackets", lambda s: f"{s['greedy']['not_rewarded']['with_brackets']:.0%}"),
-        ("not rewarded: distinct answers", lambda s: f"{s['greedy']['not_rewarded']['distinct_answers']:.0%}"),
-        ("not rewarded: commonest opening", lambda s: f"{s['greedy']['not_rewarded']['commonest_opening']:.0%}"),
-        ("not rewarded: distinct bigrams", lambda s: s["greedy"]["not_rewarded"]["distinct_bigrams"]),
-        ("not rewarded: nats a token under the base", lambda s: s["greedy"]["base_nats_per_token"]),
-    ]  # fmt: skip
-    print("| held-out inputs | " + " | ".join(stages) + " |\n|---" * 1 + "|---" * len(stages) + "|")
-    for name, cell in rows:
-        print(f"| {name} | " + " | ".join(str(cell(stage)) for stage in stages.values()) + " |")
-    for index, asked in enumerate(sample["input"] for sample in stages["sft"]["samples"]):
-        print(f"\n**{asked}**\n")
-        for stage, found in stages.items():
-            sample = found["samples"][index]
-            print(f"- {stage}: {sample['text']}" + (f" *({'; '.join(sample['wrong'])})*" if sample["wrong"] else ""))
+    print(f"reward model: right on {held['accuracy']:.0%} of {held['pairs']} held-out pairs, Brier {held['brier']:.3f}")
+    print(f"PPO: reward by update {ppo['score']}, KL {ppo['kl']}, gain by rule {ppo['gain_by_rule']}")
+    for stage, found in report["stages"].items():
+        for way in ("drawn", "greedy"):
+            one, other = found[way], found[way]["not_rewarded"]
+            print(
+                f"{stage:5} {way:6}  reward {one['reward_by_rule']:.3f}  model {one['reward_model']:+.2f}"
+                f"  chrF {other['chrf']}  characters {other['characters']}  passes {one['passes']}"
+            )
 
 
 def say(text: str) -> None:

@@ -1,13 +1,16 @@
 """How fast a policy in training answers: the ONNX engine with its live LoRA against transformers' `generate`.
 
-    python tests/benchmarks/rollout.py [--json] [--prompts 32] [--repeat 1] [--batches 8 16] [--out FILE]
+    python tests/benchmarks/rollout.py [--json] [--rounds 3] [--batches 8 16] [--threads N] [--out FILE]
 
 The policy is the fine-tune that adcopy packages, the prompts are its training inputs, and answers are drawn at
-temperature 1 from the whole vocabulary, until their end token or 96 tokens: what one update of PPO asks for. The engine
-decodes `batch` rows and gives a row that has ended to the next prompt; `generate` takes `batch` prompts at a time, and
-waits for the longest answer of each. Counted are the tokens of the answers, end token included, per second of the whole
-job, prompts read and weights handed over (`set_adapter`) included. All systems take turns in one run; a figure is the
-median of the repeats. `generate` runs on the PEFT model as TRL runs it, in fp32 and, where the machine multiplies bf16
+temperature 1 from the whole vocabulary, until their end token or 96 tokens: what one update asks for. PPO asks for 32
+answers to as many prompts; GRPO for 32 answers, 8 to each of 4 prompts, which TRL gives `generate` as 32 prompts.
+
+The engine decodes `batch` rows and gives a row that has ended to the next prompt; `generate` takes `batch` prompts at a
+time, and waits for the longest answer of each. Counted are the tokens of the answers, end token included, per second of
+the whole job, prompts read and weights handed over (`set_adapter`) included. All systems take turns in every round; a
+figure is the median of the rounds. With `--out`, rounds are added to those that the file holds, so that a long run can
+be taken in pieces. `generate` runs on the PEFT model as TRL runs it, in fp32 and, where the machine multiplies bf16
 natively, in bf16.
 """
 
@@ -30,6 +33,10 @@ from typing import Any
 import metier.bases.threads  # noqa: F401  before torch
 
 MAX_TOKENS = 96
+ANSWERS = 32
+GROUPS = {"ppo": 1, "grpo": 8}
+"""Answers to each prompt, by who asks."""
+
 System = Callable[[list[Any], int, int], tuple[list[Any], int]]
 """(prompts, most tokens of an answer, seed) → (rollouts where it is ours, tokens in all)."""
 
@@ -38,29 +45,35 @@ def main() -> None:
     """Measure, and print a table or JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--prompts", type=int, default=32)
-    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batches", type=int, nargs="+", default=[8, 16])
+    parser.add_argument("--threads", type=int, help="of the engine and of torch; one per core where not given")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    result = measure(options.prompts, options.repeat, options.batches)
+    before = json.loads(options.out.read_text("utf-8"))["rounds"] if options.out and options.out.exists() else []
+    result = measure(options.rounds, options.batches, options.threads, before)
     text = json.dumps(result, indent=1)
     if options.out:
         options.out.write_text(text + "\n", "utf-8")
     if options.json:
         return print(text)
     for row in result["systems"]:
-        print(
-            f"{row['system']:22} {row['precision']:5} batch {row['batch']:3}  {row['tokens_per_second']:7.1f} tokens/s"
-        )
+        print("{asks:5} {system:22} {precision:5} batch {batch:3}  {tokens_per_second:7.1f} tokens/s".format(**row))
     for name, value in result["ratios"].items():
         print(f"{name}: {value:.2f}")
     print(f"graph against torch fp32: {result['mismatch']}")
     return None
 
 
-def measure(count: int, repeat: int, batches: list[int]) -> dict[str, Any]:
-    """Tokens per second of every system, their ratios, and what the graph differs from torch by."""
+def measure(rounds: int, batches: list[int], threads: int | None, before: list[dict[str, Any]]) -> dict[str, Any]:
+    """Tokens per second of every system, their ratios, and what the graph differs from torch by.
+
+    Args:
+        rounds: to measure now.
+        batches: rows decoded together.
+        threads: CPU threads of every system.
+        before: rounds measured earlier, on the same machine.
+    """
     import torch
 
     from metier.align.rollout import Rollouts, mismatch, rollout_bundle
@@ -71,63 +84,108 @@ def measure(count: int, repeat: int, batches: list[int]) -> dict[str, Any]:
     from metier.data.training import training_data
     from metier.plugins import load_plugins
 
+    if threads:
+        torch.set_num_threads(threads)
     vertical, task = load_plugins().task("adcopy.describe")
     (packaged,) = (f for f in vertical.fine_tunes if task.name in {t.name for t in f.card.tasks})
     finetune = load_finetune(packaged.path)
     local = resolve(finetune.card.base.id, revision=finetune.card.base.revision)
-    inputs = list({str(s.input): s.input for s in training_data(vertical, task).train}.values())[:count]
+    inputs = list({str(s.input): s.input for s in training_data(vertical, task).train}.values())[:ANSWERS]
     policies = {"fp32": trainable(local, finetune, Ppo(precision="fp32")).eval()}
     if bf16_is_native(torch.device("cpu")):
         policies["bf16"] = trainable(local, finetune, Ppo(precision="bf16")).eval()
     bundle = rollout_bundle(local, progress=lambda stage: print(stage, file=sys.stderr))
+    graph = bundle.manifest.precision
     systems: dict[tuple[str, str, int], System] = {}
+    rows: list[Any] = []
+    clocks: dict[tuple[str, str, int], dict[str, float]] = {}
+    told = list(before)
     with ExitStack() as engines:
         for batch in batches:
-            rollouts = engines.enter_context(Rollouts(bundle, rows=batch, max_len=512))
+            rollouts = engines.enter_context(Rollouts(bundle, rows=batch, max_len=512, threads=threads))
             prompts = [rollouts.prompt(task, value) for value in inputs]
-            systems["metier engine", "fp32", batch] = _engine(rollouts, policies["fp32"])
+            systems["metier engine", graph, batch] = _engine(rollouts, policies["fp32"])
+            clocks["metier engine", graph, batch] = _clocked(rollouts._engine._decoder)
         for dtype, policy in policies.items():
             for batch in batches:
                 systems["transformers generate", dtype, batch] = _generate(policy, batch, bundle.tokenizer)
-        speeds: dict[tuple[str, str, int], list[float]] = {key: [] for key in systems}
-        rows: list[Any] = []
-        for round_ in range(repeat):
-            for key, system in systems.items():
-                system(prompts[:2], 2, 0)  # warms up
-                start = time.perf_counter()
-                drawn, tokens = system(prompts, MAX_TOKENS, round_)
-                speeds[key].append(tokens / (time.perf_counter() - start))
-                print(key, f"{speeds[key][-1]:.1f} tokens/s", file=sys.stderr)
-                rows = drawn or rows
-    speed = {key: statistics.median(found) for key, found in speeds.items()}
+        asked = {who: [p for p in prompts[: ANSWERS // group] for _ in range(group)] for who, group in GROUPS.items()}
+        for (_, _, batch), system in systems.items():
+            system(prompts[:batch], 2, 0)  # warms up: memory of every row is touched once
+        for _ in range(rounds):
+            found: dict[str, Any] = {}
+            for who, part in asked.items():
+                for key, system in systems.items():
+                    earlier = dict(clocks.get(key, {}))
+                    start = time.perf_counter()
+                    drawn, tokens = system(part, MAX_TOKENS, len(told))
+                    seconds = time.perf_counter() - start
+                    parts = {name: round(clocks[key][name] - value, 3) for name, value in earlier.items()}
+                    found[_name(who, key)] = {"tokens": tokens, "seconds": round(seconds, 3), **parts}
+                    print(_name(who, key), f"{tokens / seconds:.1f} tokens/s", file=sys.stderr, flush=True)
+                    rows = drawn or rows
+            told.append(found)
+    speeds = {name: [one[name]["tokens"] / one[name]["seconds"] for one in told] for name in told[0]}
+    speed = {name: statistics.median(values) for name, values in speeds.items()}
     return {
         "benchmark": "rollout",
+        "command": "python tests/benchmarks/rollout.py --rounds 1 --out FILE, once a round",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+        "threads": torch.get_num_threads(),
         "versions": {n: version(n) for n in ("torch", "transformers", "peft", "onnxruntime-gpu")},
         "base": local.card.id,
-        "prompts": len(prompts),
+        "answers": ANSWERS,
+        "answers_to_a_prompt": GROUPS,
         "prompt_tokens": [min(map(len, prompts)), max(map(len, prompts))],
-        "answer_tokens": round(statistics.mean(len(row.reply) for row in rows), 1),
         "systems": [
             {
-                "system": name,
-                "precision": precision,
-                "batch": batch,
-                "tokens_per_second": round(speed[name, precision, batch], 1),
-                "spread": [round(found, 1) for found in sorted(speeds[name, precision, batch])],
+                "asks": who,
+                "system": key[0],
+                "precision": key[1],
+                "batch": key[2],
+                "tokens_per_second": round(speed[_name(who, key)], 1),
+                "spread": [round(value, 1) for value in sorted(speeds[_name(who, key)])],
             }
-            for name, precision, batch in systems
+            for who in GROUPS
+            for key in systems
         ],
         "ratios": {
-            f"engine / generate {dtype}, batch {batch}": round(
-                speed["metier engine", "fp32", batch] / speed["transformers generate", dtype, batch], 2
+            f"{who}: engine {graph} / generate {dtype}, batch {batch}": round(
+                speed[_name(who, ("metier engine", graph, batch))]
+                / speed[_name(who, ("transformers generate", dtype, batch))],
+                2,
             )
+            for who in GROUPS
             for batch in batches
             for dtype in policies
         },
         "mismatch": mismatch(_by_torch(policies["fp32"], rows), [v for r in rows for v in r.logprobs]).__dict__,
+        "rounds": told,
     }
+
+
+def _name(who: str, key: tuple[str, str, int]) -> str:
+    return f"{who}, {key[0]} {key[1]}, batch {key[2]}"
+
+
+def _clocked(decoder: Any) -> dict[str, float]:
+    """Seconds that a decoder spends reading prompts and decoding steps, counted from now on."""
+    spent = {"prefill": 0.0, "step": 0.0}
+
+    def clocked(name: str) -> None:
+        work = getattr(decoder, name)
+
+        def run(*given: Any) -> None:
+            start = time.perf_counter()
+            work(*given)
+            spent[name] += time.perf_counter() - start
+
+        setattr(decoder, name, run)
+
+    for name in spent:
+        clocked(name)
+    return spent
 
 
 def _engine(rollouts: Any, policy: Any) -> System:
