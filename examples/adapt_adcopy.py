@@ -1,6 +1,6 @@
 """What `metier adapt`, `evaluate` and `export` do, as a program of your own: adapt, measure, ship.
 
-python examples/adapt_adcopy.py runs/program [--precision=int4] [--inputs=61] [lora.rank=16 base=./my-model …]
+python examples/adapt_adcopy.py runs/program [--precision=int8] [--inputs=61] [lora.rank=16 base=./my-model …]
 """
 
 import argparse
@@ -16,7 +16,7 @@ from metier.plugins import load_plugins
 
 parser = argparse.ArgumentParser()
 parser.add_argument("out", type=Path)
-parser.add_argument("--precision", default="int4")
+parser.add_argument("--precision")
 parser.add_argument("--inputs", type=int, default=61, help="measure on this many")
 parser.add_argument("recipe", nargs="*", help="KEY=VALUE of the recipe")
 asked = parser.parse_intermixed_args()

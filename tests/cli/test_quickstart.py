@@ -23,7 +23,7 @@ def test_the_quickstart_gives_copy_metrics_and_a_report_and_goes_on_where_it_sto
     except BaseError as error:
         pytest.skip(f"the default base cannot be had: {error.what}")
     small = ("--base", base.path, "--set", "epochs=0.1", "--set", "evaluations=1", "--limit", "4", "--json")
-    small = (*small, "--precision", "fp32")  # int4 codes take minutes to choose
+    small = (*small, "--precision", "fp32")
     done = metier("quickstart", *small)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)

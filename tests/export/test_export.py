@@ -15,12 +15,13 @@ from metier.contracts import ExportError, Sample, UsageError
 from metier.contracts.bundle import Parity
 from metier.export import export, parity
 from metier.export.folder import PART, whole_folder
+from metier.export.graph import precision_for
 from metier.runtime.bundle import open_bundle
 
 
 @pytest.mark.parametrize(
     ("precision", "target"),
-    [("fp32", "cpu"), ("fp16", "cpu"), ("int4", "cpu"), ("fp16", "cuda"), ("int4", "cuda")],
+    [("fp32", "cpu"), ("fp16", "cpu"), ("int8", "cpu"), ("int4", "cpu"), ("fp16", "cuda"), ("int4", "cuda")],
 )
 def test_every_precision_and_target_is_built_here_and_proved(tiny_finetune, tmp_path, precision, target):
     stages = []
@@ -178,3 +179,12 @@ def test_export_says_what_it_was_made_with(tiny_bundle):
     assert {"torch", "transformers", "peft"} <= set(manifest.versions)
     assert manifest.card is not None and manifest.card.name == "tiny"
     assert Path(tiny_bundle / manifest.graph.file).is_file()
+
+
+def test_a_small_base_is_rounded_to_eight_bits_where_nobody_says_otherwise(tiny_finetune, tmp_path):
+    bundle = export(tiny_finetune, tmp_path / "b")
+    assert bundle.manifest.precision == "int8"
+    assert bundle.manifest.parity is not None
+    base = tiny_finetune.card.base
+    assert precision_for(base, "cuda") == "int4"
+    assert precision_for(base.model_copy(update={"parameters": 7_000_000_000}), "cpu") == "int4"

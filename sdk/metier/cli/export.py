@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from metier.cli.options import Json
+from metier.cli.options import Json, PrecisionOption
 from metier.cli.progress import progress
 from metier.cli.screen import emit_json, say
 from metier.contracts import FineTune, UsageError
-from metier.contracts.bundle import Manifest, Precision, Target
+from metier.contracts.bundle import Manifest, Target
 from metier.contracts.finetune import HEAD
 
 
@@ -21,10 +21,7 @@ def export(
         typer.Argument(metavar="RUN…", help="Folder that `metier adapt` wrote, or a trade: the fine-tunes it ships."),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="Folder of the bundle.")],
-    precision: Annotated[
-        Precision | None,
-        typer.Option(envvar="METIER_PRECISION", help="Of the weights.  [default: int4; fp16 for what heads read]"),
-    ] = None,
+    precision: PrecisionOption = None,
     target: Annotated[Target, typer.Option(help="What it will run on; cuda can be built without a GPU.")] = "cpu",
     slots: Annotated[
         bool,
@@ -87,4 +84,4 @@ def _fine_tunes(run: str) -> list[FineTune]:
         return [load_finetune(run, way="head" if (Path(run) / HEAD).is_file() else "text")]
     if not vertical.fine_tunes:
         raise UsageError(f"{run} ships no fine-tune", remedy=f"metier adapt {run} --out runs/{run}, then export that")
-    return [load_finetune(finetune.path) for finetune in vertical.fine_tunes]
+    return [load_finetune(finetune.path, way=finetune.card.recipe.way) for finetune in vertical.fine_tunes]

@@ -43,7 +43,14 @@ Bad = Annotated[
     typer.Option("--on-bad", help="A row that does not fit: stop there, or report and skip it."),
 ]
 
-PrecisionOption = Annotated[Precision, typer.Option("--precision", envvar="METIER_PRECISION", help="Of the weights.")]
+PrecisionOption = Annotated[
+    Precision | None,
+    typer.Option(
+        "--precision",
+        envvar="METIER_PRECISION",
+        help="Of the weights.  [default: int8; int4 from 1 B parameters on or for cuda; fp16 for what heads read]",
+    ),
+]
 
 
 def pairs(text: str | None, option: str) -> dict[str, str]:

@@ -51,7 +51,7 @@ def quickstart(
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where all results go.")] = Path("quickstart"),
     base: BaseName = None,
     set: Set = None,
-    precision: PrecisionOption = "int4",
+    precision: PrecisionOption = None,
     limit: Annotated[
         int, typer.Option(min=1, envvar="METIER_LIMIT", help="Measure on this many inputs only.")
     ] = MEASURED,
@@ -150,16 +150,17 @@ def _evaluated(
     return evaluation
 
 
-def _exported(finetune: FineTune, local: LocalBase, out: Path, precision: Precision, tick: Tick) -> None:
+def _exported(finetune: FineTune, local: LocalBase, out: Path, precision: Precision | None, tick: Tick) -> None:
     from metier.bases import load_finetune
     from metier.export import export
+    from metier.export.graph import precision_for
     from metier.runtime.bundle import read_manifest
 
     folder = out / "bundle"
     if folder.is_dir():
         known = read_manifest(folder)
         same = known.card is not None and known.card.weights_sha256 == finetune.card.weights_sha256
-        if same and known.precision == precision:
+        if same and known.precision == (precision or precision_for(local.card, "cpu")):
             return
     export(load_finetune(finetune.path), folder, precision=precision, target="cpu", base=local, progress=tick)
 

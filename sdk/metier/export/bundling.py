@@ -21,7 +21,7 @@ from metier.contracts.bundle import MANIFEST, Golden, Precision, Target
 from metier.data.samples_file import read_samples
 from metier.data.training import packaged
 from metier.export.folder import whole_folder
-from metier.export.graph import build_graph, silence
+from metier.export.graph import build_graph, precision_for, silence
 from metier.export.parity import SAME_WEIGHTS, TOLERANCE, Texts, prove
 from metier.export.quantise import quantise
 from metier.export.weights import replace_weights
@@ -51,7 +51,7 @@ def export(
     finetune: FineTune,
     out: str | Path,
     *,
-    precision: Precision = "int4",
+    precision: Precision | None = None,
     target: Target = "cpu",
     base: LocalBase | None = None,
     samples: Sequence[Sample] | None = None,
@@ -62,7 +62,7 @@ def export(
     Args:
         finetune: from `load_finetune`.
         out: folder to write; a bundle that is there is replaced once the new one is whole.
-        precision: fp32, fp16 or int4 weights.
+        precision: fp32, fp16, int8 or int4 weights; None takes `precision_for` the base and the target.
         target: cpu, or cuda, which can be built on a machine without CUDA.
         base: what it was trained on; None resolves the card's.
         samples: packaged with the bundle: parity is proved on them and their prompts are frozen. None takes
@@ -79,6 +79,7 @@ def export(
     proof = proof_of(finetune, samples)
     say("merge the LoRA", 0, STAGES)
     base = base or resolve(finetune.card.base.id, revision=finetune.card.base.revision)
+    precision = precision or precision_for(base.card, target)
     tokenizer = ChatTokenizer.load(base.path)
     tasks = {task.name: task for task in finetune.card.tasks}
     texts = texts_of(tokenizer, tasks, proof)
@@ -126,15 +127,15 @@ def export(
     return Bundle(Path(out), manifest, tokenizer)
 
 
-def check_form(precision: str, target: str) -> None:
+def check_form(precision: str | None, target: str) -> None:
     """Raise UsageError where there is no such precision or target, or not the two together."""
     for name, value, known in (("precision", precision, get_args(Precision)), ("target", target, get_args(Target))):
-        if value not in known:
+        if value is not None and value not in known:
             raise UsageError(f"there is no {name} {value}", remedy=f"{name}: {', '.join(known)}")
     if (precision, target) == ("fp32", "cuda"):
         raise UsageError(
             "there is no fp32 bundle for cuda: ONNX Runtime's CUDA attention over shared KV computes in 16 bits",
-            remedy="export fp16 or int4 for cuda, or fp32 for cpu",
+            remedy="export fp16, int8 or int4 for cuda, or fp32 for cpu",
         )
 
 

@@ -27,7 +27,7 @@ from metier.export.bundling import (
 )
 from metier.export.edit import edited, install, write_manifest
 from metier.export.folder import whole_folder
-from metier.export.graph import build_graph
+from metier.export.graph import build_graph, precision_for
 from metier.export.parity import SAME_WEIGHTS, TOLERANCE, prove
 from metier.export.slots import add_slots, linear_shapes, write_inputs_variant
 from metier.runtime.bundle import Bundle, open_bundle
@@ -42,7 +42,7 @@ def export_slots(
     out: str | Path,
     *,
     names: Sequence[str] = (),
-    precision: Precision = "int4",
+    precision: Precision | None = None,
     target: Target = "cpu",
     base: LocalBase | None = None,
     inputs_variant: bool = False,
@@ -56,7 +56,7 @@ def export_slots(
         finetunes: at least one, all of one base; their samples calibrate the 4-bit weights and prove the graph.
         out: folder to write; a bundle that is there is replaced once the new one is whole.
         names: of the adapters; the fine-tunes' own where not given.
-        precision: fp32, fp16 or int4 weights. Slots are fp32, or fp16 in a graph that computes so.
+        precision: of the weights, as `export` takes it. Slots are fp32, or fp16 in a graph that computes so.
         target: cpu, or cuda, which can be built on a machine without CUDA.
         base: what they were trained on; None resolves the first card's.
         inputs_variant: write model_inputs.onnx as well, whose slots are plain inputs (for onnxruntime-web).
@@ -77,6 +77,7 @@ def export_slots(
     for finetune in finetunes:
         check_fits(base, finetune)
         check_is_lora(finetune)
+    precision = precision or precision_for(base.card, target)
     tokenizer = ChatTokenizer.load(base.path)
     tasks = {task.name: task for finetune in finetunes for task in finetune.card.tasks}
     first = [sample for proof in proofs for sample in proof[: max(1, 8 // len(proofs))]]

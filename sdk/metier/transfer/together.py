@@ -11,6 +11,7 @@ from metier.contracts import FineTune
 from metier.contracts.bundle import Precision, Target
 from metier.export.bundling import Progress, check_form, export
 from metier.export.folder import PART
+from metier.export.graph import precision_for
 from metier.export.heads import join_heads
 from metier.export.slotted import export_slots
 from metier.runtime.bundle import Bundle, open_bundle
@@ -33,8 +34,8 @@ def export_together(
     Args:
         finetunes: at least one.
         out: folder to write; a bundle that is there is replaced once the new one is whole.
-        precision: of the weights; None is int4 for a base that writes and fp16 for trunks. Beside a base of less than
-            16 bits, trunks are fp16.
+        precision: of the weights; None is `precision_for` a base that writes, and fp16 for trunks. Beside a base of
+            less than 16 bits, trunks are fp16.
         target: cpu or cuda.
         slots: give a single fine-tune that writes as an adapter as well.
         inputs_variant: as `export_slots`.
@@ -47,7 +48,7 @@ def export_together(
     writing = [finetune for finetune in finetunes if finetune.card.recipe.way == "text"]
     if heads and not writing:
         return export_heads(heads, out, precision=precision or "fp16", target=target, progress=progress)
-    wanted: Precision = precision or "int4"
+    wanted: Precision = precision or precision_for(writing[0].card.base, target)
     check_form(wanted, target)
     path = Path(out).expanduser().absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
