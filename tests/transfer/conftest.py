@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
 from pydantic import BaseModel, Field
 
-from metier.contracts import Sample, TaskContract, TaskKind, prompt
+from metier.contracts import (
+    DataSummary,
+    FineTune,
+    FineTuneCard,
+    Recipe,
+    Sample,
+    TaskContract,
+    TaskKind,
+    prompt,
+    samples_sha256,
+)
+from metier.contracts.finetune import HEAD
+from metier.contracts.heads import HEAD_FILE
 
 FRUIT, TOOL = ("apple", "pear", "plum", "fig"), ("saw", "drill", "file", "axe")
 VERBS = ("ordered", "returned", "lost", "wants", "likes", "has")
@@ -142,3 +156,72 @@ def _one_thread() -> Iterator[None]:
 def kinds() -> dict[str, tuple[TaskContract, list[Sample]]]:
     """Task and samples by short name: sort, find, relate, match."""
     return {task.name.partition(".")[2]: (task, samples(task)) for task in (SORT, FIND, RELATE, MATCH)}
+
+
+@pytest.fixture(scope="session")
+def make_head(kinds: dict[str, tuple[TaskContract, list[Sample]]]) -> Callable[..., FineTune]:
+    """Makes a fine-tune as `adapt_head` would leave it, its weights drawn and not learnt, so that they differ in every
+    place: (kind, base, folder, method, layers) → the fine-tune."""
+    import torch
+
+    from metier.bases.finetune import load_finetune, write_card
+    from metier.bases.resolve import resolve
+    from metier.data.samples_file import write_samples
+    from metier.transfer.graphs import write_head
+    from metier.transfer.headed import Headed
+
+    def make(kind: str, base: Path, folder: Path, method: str = "features", layers: str = "all") -> FineTune:
+        task, given = kinds[kind]
+        local = resolve(base)
+        recipe = Recipe(base=str(base), way="head", method=method, layers=layers, lora={"rank": 2, "alpha": 2})
+        with torch.random.fork_rng(), torch.no_grad():
+            torch.manual_seed(len(method) + 7 * len(layers))
+            headed = Headed(task, local, recipe)
+            for weight in headed.trunk.weights().values():
+                weight.add_(0.05 * torch.randn_like(weight))
+            for weight in headed.head.parameters():
+                weight.add_(torch.randn_like(weight))
+            with headed.resting():
+                seen = headed.features([headed.item(sample) for sample in given])  # [things, read, groups, width]
+            headed.head.take_scale(seen.mean((0, 2)), seen.std((0, 2)))
+        folder.mkdir(parents=True)
+        headed.save(folder / HEAD)
+        write_head(headed.head, folder / HEAD_FILE)
+        write_samples(folder / "held_out.jsonl", given)
+        digest = samples_sha256(given)
+        card = FineTuneCard(
+            name=folder.name,
+            tasks=(task,),
+            base=local.card,
+            recipe=recipe,
+            data=DataSummary(sha256=digest, samples=len(given), held_out=len(given), held_out_sha256=digest),
+            weights_sha256=hashlib.sha256((folder / HEAD).read_bytes()).hexdigest(),
+            graph_sha256=hashlib.sha256((folder / HEAD_FILE).read_bytes()).hexdigest(),
+        )
+        write_card(folder, card)
+        return load_finetune(folder, way="head")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def heads(
+    tiny_encoder: Path, make_head: Callable[..., FineTune], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, FineTune]:
+    """A head of each kind over the tiny encoder's frozen features."""
+    folder = tmp_path_factory.mktemp("heads")
+    return {kind: make_head(kind, tiny_encoder, folder / kind) for kind in ("sort", "find", "relate", "match")}
+
+
+@pytest.fixture(scope="session")
+def shipped(heads: dict[str, FineTune], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One fp32 bundle of them. Copy it before changing anything."""
+    from metier.transfer import export_heads
+
+    return export_heads(list(heads.values()), tmp_path_factory.mktemp("shipped") / "bundle", precision="fp32").path
+
+
+@pytest.fixture
+def copied(shipped: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(shipped, tmp_path / "bundle"))

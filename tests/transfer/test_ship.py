@@ -1,50 +1,40 @@
-"""Heads in a bundle: every method over every choice of layers answers through the engine as it does in torch."""
+"""Heads into a bundle: every method over every choice of layers is proved, what does not fit is refused, a bundle is
+changed whole or not at all."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import pytest
-import torch
+from pydantic import BaseModel
+from typer.testing import CliRunner
 
-from metier.bases.finetune import load_finetune, write_card
-from metier.bases.resolve import resolve
+from metier.cli.app import app
 from metier.contracts import (
     BundleError,
-    Check,
-    ContractError,
-    DataSummary,
+    DataError,
     ExportError,
-    Finding,
     FineTune,
-    FineTuneCard,
     Recipe,
-    RequestError,
     Sample,
     TaskContract,
+    TaskKind,
     UsageError,
-    samples_sha256,
+    prompt,
 )
 from metier.contracts.bundle import MANIFEST
-from metier.contracts.finetune import HEAD
 from metier.contracts.heads import HEAD_FILE
-from metier.data.samples_file import write_samples
 from metier.export.edit import edited, write_manifest
 from metier.export.heads import add_head, remove_head, verify_heads
 from metier.runtime import Engine
-from metier.runtime.bundle import open_bundle, sha256_of
-from metier.transfer import export_heads, export_together, load_head, prove_head, ship
-from metier.transfer.graphs import write_head
-from metier.transfer.headed import Headed
+from metier.runtime.bundle import open_bundle
+from metier.transfer import adapt_head, export_heads, export_together, load_head, prove_head, ship
 
 Kinds = dict[str, tuple[TaskContract, list[Sample]]]
 Maker = Callable[..., FineTune]
@@ -57,84 +47,29 @@ LAYERS = {
 }
 
 
-def make(kind: str, base: Path, folder: Path, kinds: Kinds, method: str = "features", layers: str = "all") -> FineTune:
-    """A fine-tune as `adapt_head` would leave it, its weights drawn and not learnt: they differ in every place."""
-    task, samples = kinds[kind]
-    local = resolve(base)
-    recipe = Recipe(base=str(base), way="head", method=method, layers=layers, lora={"rank": 2, "alpha": 2})
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(len(method) + 7 * len(layers))
-        headed = Headed(task, local, recipe)
-        for weight in headed.trunk.weights().values():
-            weight.add_(0.05 * torch.randn_like(weight))
-        for weight in headed.head.parameters():
-            weight.add_(torch.randn_like(weight))
-        with headed.resting():
-            seen = headed.features([headed.item(sample) for sample in samples])  # [things, read, groups, width]
-        headed.head.take_scale(seen.mean((0, 2)), seen.std((0, 2)))
-        folder.mkdir(parents=True)
-        headed.save(folder / HEAD)
-    write_head(headed.head, folder / HEAD_FILE)
-    write_samples(folder / "held_out.jsonl", samples)
-    digest = samples_sha256(samples)
-    card = FineTuneCard(
-        name=folder.name,
-        tasks=(task,),
-        base=local.card,
-        recipe=recipe,
-        data=DataSummary(sha256=digest, samples=len(samples), held_out=len(samples), held_out_sha256=digest),
-        weights_sha256=sha256_of(folder / HEAD),
-        graph_sha256=sha256_of(folder / HEAD_FILE),
-    )
-    write_card(folder, card)
-    return load_finetune(folder, way="head")
-
-
-@pytest.fixture(scope="module")
-def heads(tiny_encoder: Path, kinds: Kinds, tmp_path_factory: pytest.TempPathFactory) -> dict[str, FineTune]:
-    """A head of each kind over the tiny encoder's frozen features."""
-    folder = tmp_path_factory.mktemp("heads")
-    return {kind: make(kind, tiny_encoder, folder / kind, kinds) for kind in kinds}
-
-
-@pytest.fixture(scope="module")
-def shipped(heads: dict[str, FineTune], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One fp32 bundle of them. Copy it before changing anything."""
-    return export_heads(list(heads.values()), tmp_path_factory.mktemp("shipped") / "bundle", precision="fp32").path
-
-
-@pytest.fixture(scope="module")
-def engine(shipped: Path) -> Any:
-    with Engine(shipped, threads=1) as engine:
-        yield engine
-
-
-@pytest.fixture
-def copied(shipped: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(shipped, tmp_path / "bundle"))
-
-
 @pytest.mark.parametrize("method", LAYERS)
 @pytest.mark.parametrize("base", ["tiny_encoder", "tiny_base"])
 def test_every_method_and_layers_answer_through_the_engine_as_in_torch(
-    base: str, method: str, kinds: Kinds, tmp_path: Path, request: pytest.FixtureRequest
+    base: str, method: str, kinds: Kinds, make_head: Maker, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     folder: Path = request.getfixturevalue(base)
     wanted = [("sort", layers) for layers in LAYERS[method]] + [(kind, "all") for kind in kinds if kind != "sort"]
     tuned = [
-        make(kind, folder, tmp_path / f"{kind}-{n}", kinds, method, layers) for n, (kind, layers) in enumerate(wanted)
+        make_head(kind, folder, tmp_path / f"{kind}-{n}", method, layers) for n, (kind, layers) in enumerate(wanted)
     ]
     bundle = export_heads(tuned, tmp_path / "bundle", precision="fp32")
     # Over frozen features all read one trunk; a base that learnt is the head's own.
     assert len(bundle.manifest.trunks) == (1 if method == "features" else len(tuned))
     assert bundle.manifest.graph is None and len(bundle.manifest.heads) == len(tuned)
+    varied = 0
     with Engine(bundle, threads=1) as engine:
         for finetune in tuned:
             task, samples = finetune.card.tasks[0], kinds[finetune.card.tasks[0].name.partition(".")[2]][1]
             inputs = [sample.input for sample in samples]
             expected = load_head(finetune.path).predict(inputs)
             assert list(engine.run_many(task.name, inputs, adapter=finetune.card.name)) == expected
-            assert len({json.dumps(output) for output in expected}) > 1, "a head that says one thing proves nothing"
+            varied += len({json.dumps(output) for output in expected}) > 1
+    assert varied > len(tuned) / 2, "heads that say one thing prove little"
     for head in bundle.manifest.heads:
         assert head.parity is not None and head.parity.samples == 48 and head.parity.agreement == 1
         assert head.parity.max_abs < 1e-3
@@ -151,146 +86,15 @@ def test_fp16_halves_the_trunk_on_disk_and_keeps_the_labels(
     assert bundle.manifest.heads[0].parity is not None and bundle.manifest.heads[0].parity.agreement == 1
 
 
-def test_layers_that_no_head_reads_are_left_out_of_the_trunk(kinds: Kinds, tiny_encoder: Path, tmp_path: Path) -> None:
-    low = make("sort", tiny_encoder, tmp_path / "low", kinds, "features", "embedding")
+def test_layers_that_no_head_reads_are_left_out_of_the_trunk(
+    make_head: Maker, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    low = make_head("sort", tiny_encoder, tmp_path / "low", "features", "embedding")
     bundle = export_heads([low], tmp_path / "bundle")
     (trunk,) = bundle.manifest.trunks
     assert trunk.layers == (0,) and (trunk.count, trunk.width) == (3, 64)
     with pytest.raises(UsageError, match="reads layers 3, which the bundle's trunk leaves out"):
-        add_head(bundle.path, make("find", tiny_encoder, tmp_path / "find", kinds).path, "find")
-
-
-def test_every_way_of_asking_gives_the_same_answer(engine: Engine, heads: dict[str, FineTune], kinds: Kinds) -> None:
-    task, samples = kinds["sort"]
-    inputs = [sample.input for sample in samples[:20]]
-    expected = load_head(heads["sort"].path).predict(inputs)
-
-    async def later() -> list[Any]:
-        runs = [engine.arun(task.name, input) for input in inputs]
-        answers = [engine.aanswer(task.name, input) for input in inputs]
-        text = [piece async for piece in engine.astream(task.name, inputs[0])]
-        return [await asyncio.gather(*runs), [a.output for a in await asyncio.gather(*answers)], text]
-
-    run, answered, text = asyncio.run(later())
-    assert run == answered == list(engine.run_many(task.name, iter(inputs))) == expected
-    assert [engine.run(task.name, input) for input in inputs] == expected
-    assert text == list(engine.stream(task.name, inputs[0])) == [expected[0]["kind"]]
-    with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(lambda input: engine.answer(task.name, input).output, inputs * 5)) == expected * 5
-
-
-def test_an_answer_carries_probabilities_checks_and_the_head_s_name(engine: Engine, kinds: Kinds) -> None:
-    task, samples = kinds["sort"]
-
-    def no_tools(input: Any, output: Any) -> list[Finding]:
-        return [Finding(message="a tool")] if output["kind"] == "a tool" else []
-
-    given = {"text": "he has it"}
-    check = Check("no_tools", (task.name,), no_tools, (given, {"kind": "a fruit"}), (given, {"kind": "a tool"}))
-    found = list(engine.answer_many(task.name, [sample.input for sample in samples], [check]))
-    assert {answer.attempts for answer in found} == {1} and {answer.adapter for answer in found} == {"sort"}
-    assert {answer.passed for answer in found} == {True, False}
-    for answer in found:
-        assert answer.passed == (answer.output["kind"] == "a fruit")
-        assert set(answer.probabilities) == set(task.labels)
-        assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-5)
-        assert max(answer.probabilities, key=answer.probabilities.__getitem__) == answer.output["kind"]
-    assert engine.answer("tiny.find", {"text": "he lost the saw"}).probabilities == {}
-
-
-def test_two_heads_over_one_text_read_it_once(shipped: Path) -> None:
-    with Engine(shipped, threads=1) as engine:
-        trunk = engine.heads["sort"]._trunk
-        texts = ["he lost the saw", "he has the fig", "he lost the saw"]
-        list(engine.run_many("tiny.sort", [{"text": text} for text in texts]))
-        list(engine.run_many("tiny.find", [{"text": text} for text in texts]))
-        assert trunk.passes == 2
-        found = list(
-            engine.run_many(
-                "tiny.match", [{"query": "fig", "title": f"he {verb} fig"} for verb in ("lost", "has", "likes")]
-            )
-        )
-        assert len(found) == 3 and trunk.passes == 2 + 1 + 3, "the query that all three share is read once"
-
-
-def test_what_a_trunk_keeps_stays_within_its_bytes(shipped: Path) -> None:
-    with Engine(shipped, threads=1) as engine:
-        trunk = engine.heads["sort"]._trunk
-        trunk._kept_bytes = 10_000
-        list(engine.run_many("tiny.sort", [{"text": "he lost the saw " + "fig " * (n % 9)} for n in range(40)]))
-        assert trunk._bytes == sum(a.nbytes for kept in trunk._kept.values() for a in kept.values()) <= 10_000
-
-
-def test_texts_become_vectors_of_length_one(engine: Engine, heads: dict[str, FineTune]) -> None:
-    texts = ["fig", "he lost the saw", "fig and pear and plum"]
-    vectors = engine.embed(texts)
-    headed = load_head(heads["match"].path)
-    batch = headed.batch([headed.item_of(text, 0) for text in texts])
-    with headed.resting():
-        means = torch.einsum("rtw,rgt->rw", headed.trunk.states(batch)[:, 0], batch.pool)
-    expected = torch.nn.functional.normalize(means, dim=-1)
-    assert vectors.shape == (3, 64) and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    assert np.allclose(vectors, expected.numpy(), atol=1e-5)
-    assert np.allclose(engine.embed(texts, head="sort"), vectors, atol=1e-6), "one frozen trunk, one pooling"
-    assert engine.embed([]).shape[0] == 0
-    with pytest.raises(UsageError, match="there is no head nobody"):
-        engine.embed(texts, head="nobody")
-    with pytest.raises(RequestError, match="more than 64"):
-        engine.embed(["fig " * 100])
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"temperature": 0.5}, "takes no temperature"),
-        ({"max_tokens": 4, "seed": 1}, "takes no max_tokens, seed"),
-        ({"adapter": "find"}, r"the head find answers tiny\.find, not tiny\.sort"),
-        ({"adapter": "base"}, "only reads"),
-    ],
-)
-def test_what_a_head_has_no_use_for_is_refused(engine: Engine, options: dict[str, Any], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        engine.run("tiny.sort", {"text": "he lost the saw"}, **options)
-
-
-def test_what_cannot_be_answered_is_said_as_for_text(engine: Engine) -> None:
-    with pytest.raises(ContractError, match=r"input does not satisfy tiny\.sort"):
-        engine.run("tiny.sort", {"words": "he lost the saw"})
-    with pytest.raises(RequestError, match="more than 64"):
-        engine.run("tiny.sort", {"text": "the fig " * 40})
-    with pytest.raises(ContractError, match=r"'pear'.* does not stand in text"):
-        engine.run("tiny.relate", {"text": "the fig , then the saw", "first": "pear", "second": "saw"})
-    with pytest.raises(UsageError, match="answered by the head sort"):
-        engine.request("tiny.sort", {"text": "he lost the saw"})
-    assert engine.run("tiny.find", {"text": ""}) == {"spans": []}
-
-
-def test_the_recorder_is_given_what_the_head_read_and_said(shipped: Path) -> None:
-    class Told:
-        def __init__(self) -> None:
-            self.given: list[Any] = []
-
-        def record(self, given: Any) -> str:
-            self.given.append(given)
-            return f"id{len(self.given)}"
-
-    told = Told()
-    with Engine(shipped, threads=1, recorder=told) as engine:
-        answer = engine.answer("tiny.sort", {"text": "he lost the saw"})
-        engine.run("tiny.sort", {"text": "he has the fig"})
-    assert answer.id == "id1" and [given.prompt for given in told.given] == ["he lost the saw", "he has the fig"]
-    assert told.given[0].output == answer.output and told.given[0].adapter == "sort"
-
-
-def test_several_heads_of_one_task_are_told_apart_by_name(
-    copied: Path, kinds: Kinds, tiny_encoder: Path, tmp_path: Path
-) -> None:
-    other = make("sort", tiny_encoder, tmp_path / "other", kinds, "features", "all")
-    add_head(copied, other.path, "other")
-    with Engine(copied, threads=1) as engine:
-        with pytest.raises(UsageError, match=r"2 adapters or heads were trained for tiny\.sort"):
-            engine.run("tiny.sort", {"text": "he lost the saw"})
-        assert engine.answer("tiny.sort", {"text": "he lost the saw"}, adapter="other").adapter == "other"
+        add_head(bundle.path, make_head("find", tiny_encoder, tmp_path / "find").path, "find")
 
 
 SLIM = f"""
@@ -331,27 +135,27 @@ with Engine({str(copied)!r}, threads=1) as engine:
 
 
 def test_a_head_that_does_not_fit_the_bundle_is_refused_and_changes_nothing(
-    copied: Path, kinds: Kinds, tiny_encoder: Path, tiny_base: Path, heads: dict[str, FineTune], tmp_path: Path
+    copied: Path, make_head: Maker, tiny_encoder: Path, tiny_base: Path, heads: dict[str, FineTune], tmp_path: Path
 ) -> None:
     before = (copied / MANIFEST).read_bytes()
-    learnt = make("sort", tiny_encoder, tmp_path / "learnt", kinds, "full")
+    learnt = make_head("sort", tiny_encoder, tmp_path / "learnt", "full")
     with pytest.raises(UsageError, match=r"learnt with it \(full\)"):
         add_head(copied, learnt.path, "x")
-    foreign = make("sort", tiny_base, tmp_path / "foreign", kinds)
+    foreign = make_head("sort", tiny_base, tmp_path / "foreign")
     with pytest.raises(UsageError, match="the bundle's frozen trunks are of"):
         add_head(copied, foreign.path, "x")
     damaged = Path(shutil.copytree(heads["sort"].path, tmp_path / "damaged"))
     (damaged / HEAD_FILE).write_bytes((damaged / HEAD_FILE).read_bytes()[:-1] + b"x")
-    with pytest.raises(Exception, match=r"head\.onnx, is missing or not the one in the card"):
+    with pytest.raises(DataError, match=r"head\.onnx, is missing or not the one in the card"):
         add_head(copied, damaged, "x")
     assert (copied / MANIFEST).read_bytes() == before
     verify_heads(copied)
 
 
 def test_removing_a_head_takes_its_own_trunk_along_and_leaves_a_shared_one(
-    heads: dict[str, FineTune], kinds: Kinds, tiny_encoder: Path, tmp_path: Path
+    heads: dict[str, FineTune], make_head: Maker, tiny_encoder: Path, tmp_path: Path
 ) -> None:
-    learnt = make("sort", tiny_encoder, tmp_path / "learnt", kinds, "full", "top:1")
+    learnt = make_head("sort", tiny_encoder, tmp_path / "learnt", "full", "top:1")
     bundle = export_heads([learnt, heads["find"]], tmp_path / "bundle").path
     remove_head(bundle, "learnt")
     manifest = open_bundle(bundle).manifest
@@ -431,3 +235,71 @@ def test_text_and_heads_of_another_base_stand_side_by_side(
         assert engine.embed(["fig"]).shape == (1, 64)
         with pytest.raises(UsageError, match="no LoRA slots"):
             engine.set_adapter("x", {}, {})
+
+
+def test_the_commands_export_list_add_run_and_verify_heads(heads: dict[str, FineTune], tmp_path: Path) -> None:
+    def metier(*args: object) -> str:
+        done = CliRunner().invoke(app, [str(arg) for arg in args], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    bundle = tmp_path / "bundle"
+    told = metier("export", heads["sort"].path, heads["match"].path, "--out", bundle)
+    assert "bundle: fp16" in told and "heads give the same label as torch at 100.0% of 96 places" in told
+    assert "find: a head over" in metier("bundle", "add", bundle, heads["find"].path, "--name", "find")
+    listed = metier("bundle", "list", bundle)
+    assert "match: a head over" in listed and "tiny.find, not proved against torch" in listed
+    expected = load_head(heads["sort"].path).predict([{"text": "he lost the saw"}])[0]
+    asked = ("run", bundle, "--task", "tiny.sort", "--input-text", "he lost the saw")
+    assert metier(*asked).strip() == expected["kind"] and json.loads(metier(*asked, "--json")) == expected
+    assert "labels as torch 100.0%" in metier("bundle", "verify", bundle, "--prove")
+    assert json.loads(metier("bundle", "verify", bundle, "--json"))["heads"][2]["parity"]["agreement"] == 1
+    metier("bundle", "remove", bundle, "--name", "find")
+    assert "find" not in metier("bundle", "list", bundle)
+
+
+@pytest.mark.slow
+def test_banking_intents_on_the_real_encoder_are_answered_as_in_torch(tmp_path: Path) -> None:
+    """Features, LoRA and all of MiniLM, trained for a moment; one bundle of the three."""
+
+    class Question(BaseModel):
+        text: str
+
+    class Intent(BaseModel):
+        intent: Literal["card_arrival", "lost_or_stolen_card", "top_up_failed", "exchange_rate"]
+
+    asked = {
+        "card_arrival": ["When will my card get here?", "My card has not come yet", "How do I track my new card?"],
+        "lost_or_stolen_card": ["Someone stole my card", "I lost my card on the bus", "My card is gone, block it"],
+        "top_up_failed": ["My top up did not work", "Why was my top-up declined?", "The top up keeps failing"],
+        "exchange_rate": ["What is the rate for euros?", "Is your exchange rate fair?", "Which rate do I get abroad?"],
+    }
+    task = TaskContract(
+        name="bank.intent",
+        kind=TaskKind.CLASSIFY,
+        input=Question,
+        output=Intent,
+        prompts={"en": prompt("{{ text }}")},
+        reply="label",
+    )
+    samples = [
+        Sample(task=task.name, input={"text": text}, output={"intent": label})
+        for label, texts in asked.items()
+        for text in texts
+    ]
+    tuned = []
+    for method, layers in (("features", "all"), ("lora", "top:2"), ("full", "top:2")):
+        recipe = Recipe(base="all-minilm-l6-v2", way="head", method=method, layers=layers, epochs=2, learning_rate=1e-4)
+        tuned.append(adapt_head(task, samples, samples[:4], recipe, tmp_path / method))
+    bundle = export_heads(tuned, tmp_path / "bundle")
+    inputs = [sample.input for sample in samples]
+    with Engine(bundle) as engine:
+        for finetune in tuned:
+            name = finetune.card.name
+            expected = load_head(finetune.path).predict(inputs)
+            assert list(engine.run_many(task.name, inputs, adapter=name)) == expected
+        near, far = "I can't find my card", "What do you pay for a dollar?"
+        mine, other, lost = engine.embed([near, far, "I lost my card on the bus"], head="features")
+        assert mine @ lost > 0.5 > other @ lost
+    for head in bundle.manifest.heads:
+        assert head.parity is not None and head.parity.agreement == 1 and head.parity.max_abs < 0.05

@@ -44,7 +44,7 @@ def load_finetune(path: str | Path, *, way: Literal["text", "head"] = "text") ->
         raise UsageError(
             f"{card.name} answers by {card.recipe.way}, which this cannot take",
             where=str(folder),
-            remedy="a head answers through metier.transfer.load_head" if way == "text" else "use `metier run`",
+            remedy="export it, and ask the bundle" if way == "text" else "give one whose recipe says way: head",
         )
     weights = card.weights
     for name in (WEIGHTS, PEFT_CONFIG) if weights == WEIGHTS else (weights,):

@@ -18,7 +18,6 @@ from metier.contracts.heads import HEAD_FILE, HeadEntry, HeadGolden, TrunkEntry,
 from metier.data.samples_file import read_samples
 from metier.export.edit import edited, write_manifest
 from metier.runtime.adapter_store import check_name
-from metier.runtime.asked import asked
 from metier.runtime.bundle import Bundle, open_bundle, rows_of
 from metier.runtime.heads import Heads
 
@@ -134,13 +133,13 @@ def golden_of(heads: Heads, entry: HeadEntry, samples: Sequence[Sample]) -> tupl
     """Samples' inputs as they are tokenised and answered."""
     task, found = entry.card.tasks[0], []
     for sample in samples[:GOLDEN]:
-        (rows,) = heads[entry.name].rows([asked(task, sample.input, sample.language)])
+        item = heads[entry.name].item(sample.input, sample.language)
         (made,) = heads.answers(entry.name, task.name, [sample.input], options={"language": sample.language})
         found.append(
             HeadGolden(
                 input=sample.input,
                 language=sample.language,
-                token_ids=tuple(row.ids for row in rows),
+                token_ids=tuple(row.ids for row in item.rows),
                 output=made.answer.output,
             )
         )

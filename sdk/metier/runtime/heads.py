@@ -8,7 +8,6 @@ input has, and what the choices say, is in `asked`, `rows` and `answered`: the c
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -18,8 +17,8 @@ from metier.contracts import (
     BundleError,
     Check,
     DataError,
+    MetierError,
     RequestError,
-    TaskContract,
     UsageError,
     Value,
 )
@@ -37,11 +36,17 @@ AHEAD = 128
 """Inputs taken at once, so that texts of like length meet in a pass."""
 
 
-@dataclass(frozen=True)
-class Scored:
-    """What a head makes of one input, before it is an output."""
+class Item(NamedTuple):
+    """One input as a head takes it."""
 
     shown: Asked
+    rows: tuple[Row, ...]
+    """Text by text."""
+
+
+class Scores(NamedTuple):
+    """What a head makes of one input, before it is an output."""
+
     logits: States
     """[things, classes]."""
     probabilities: States
@@ -79,20 +84,24 @@ class Head:
                 remedy="export or fetch the bundle again",
             )
 
-    def scores(self, shown: Sequence[Asked]) -> list[Scored]:
-        """What the head makes of some inputs.
+    def item(self, input: Value, language: str | None = None) -> Item:
+        """An input as tokens.
 
         Raises:
-            RequestError: a text is longer than the base or the recipe allows.
+            ContractError: it misses the contract. RequestError: a text is longer than the base or the recipe allows.
         """
-        features = self._features(self.rows(shown))
+        return self._item(asked(self.task, input, language))
+
+    def scores(self, items: Sequence[Item]) -> list[Scores]:
+        """What the head makes of some inputs."""
+        features = self._features(items)
         together = np.concatenate(features)
         if len(together):
             logits, likely = self._session.run(["logits", "probabilities"], {"features": together})
         else:  # texts without a word
             logits = likely = np.zeros((0, classes_of(self.task)), np.float32)
         ends = np.cumsum([len(each) for each in features])[:-1]
-        return [Scored(*part) for part in zip(shown, np.split(logits, ends), np.split(likely, ends), strict=True)]
+        return [Scores(*part) for part in zip(np.split(logits, ends), np.split(likely, ends), strict=True)]
 
     def embed(self, texts: Sequence[str]) -> States:
         """Texts as vectors of length 1, [texts, width].
@@ -100,27 +109,24 @@ class Head:
         Raises:
             RequestError: a text is longer than the base or the recipe allows.
         """
-        rows = [rows[0] for rows in self.rows([Asked((text,), (((0, len(text)),),)) for text in texts])]
+        if not texts:
+            return np.zeros((0, self._trunk.width), np.float32)
+        rows = [self._item(Asked((text,), (((0, len(text)),),))).rows[0] for text in texts]
         groups = {Shape.PAIR: 3, Shape.SIDES: 2}.get(self.shape, 1)  # the graph takes as many as its task has
         features = np.stack(self._trunk.pooled(rows, self.entry.layers)).repeat(groups, axis=2)
         (vectors,) = self._session.run(["embeddings"], {"features": features})
         return np.asarray(vectors[:, 0])
 
-    def rows(self, shown: Sequence[Asked]) -> list[tuple[Row, ...]]:
-        """Inputs as tokens, text by text.
-
-        Raises:
-            RequestError: a text is longer than the base or the recipe allows.
-        """
+    def _item(self, shown: Asked) -> Item:
         try:
-            return [self._tokenizer.rows(each) for each in shown]
+            return Item(shown, self._tokenizer.rows(shown))
         except DataError as error:
             raise RequestError(error.what, remedy=error.remedy) from error
 
-    def _features(self, items: Sequence[tuple[Row, ...]]) -> list[States]:
+    def _features(self, items: Sequence[Item]) -> list[States]:
         """What the head reads of each input, [things, layers, groups, width]."""
-        pooled = iter(self._trunk.pooled([row for rows in items for row in rows], self.entry.layers))
-        sides = [[next(pooled) for _ in rows] for rows in items]  # each [layers, groups, width]
+        pooled = iter(self._trunk.pooled([row for item in items for row in item.rows], self.entry.layers))
+        sides = [[next(pooled) for _ in item.rows] for item in items]  # each [layers, groups, width]
         if self.shape is Shape.TOKEN:
             return [only.swapaxes(0, 1)[:, :, None] for (only,) in sides]
         return [np.concatenate(both, axis=1)[None] for both in sides]
@@ -190,10 +196,21 @@ class Heads:
                 remedy="leave that out; language, adapter and deadline are understood",
             )
         rest = iter(inputs)
-        while some := list(islice(rest, AHEAD)):
-            shown = [asked(head.task, input, language) for input in some]
-            for input, scored in zip(some, head.scores(shown), strict=True):
-                yield Chosen(input, "\n".join(scored.shown.texts), _answer(head, input, scored, checks))
+        while True:
+            ready: list[tuple[Value, Item]] = []
+            wrong: MetierError | None = None
+            try:
+                for input in islice(rest, AHEAD):
+                    ready.append((input, head.item(input, language)))
+            except MetierError as error:  # those before it have their answers first
+                wrong = error
+            if ready:
+                for (input, item), scores in zip(ready, head.scores([item for _, item in ready]), strict=True):
+                    yield Chosen(input, "\n".join(item.shown.texts), _answer(head, input, item, scores, checks))
+            if wrong is not None:
+                raise wrong
+            if not ready:
+                return
 
     def embed(self, texts: Sequence[str], name: str | None = None) -> States:
         """Texts as the head of that name reads them; None takes the only one, or the only one of two texts.
@@ -209,20 +226,20 @@ class Heads:
                 f"there is no head {name}" if name else "a head must be named, to say which vectors are meant",
                 remedy=f"heads: {', '.join(sorted(self._heads)) or 'none; export a fine-tune whose way is head'}",
             )
-        return self._heads[name].embed(texts) if texts else np.zeros((0, 0), np.float32)
+        return self._heads[name].embed(texts)
 
 
 _ALLOWED = frozenset({"language", "adapter", "deadline"})
 
 
-def _answer(head: Head, input: Value, scored: Scored, checks: Sequence[Check]) -> Answer:
-    task: TaskContract = head.task
-    output = output_of(task, scored.logits.argmax(-1).tolist(), scored.shown)
+def _answer(head: Head, input: Value, item: Item, scores: Scores, checks: Sequence[Check]) -> Answer:
+    task = head.task
+    output = output_of(task, scores.logits.argmax(-1).tolist(), item.shown)
     narrowed = task.for_input(input)
     if narrowed is not task:
         narrowed.check_output(output)
     findings = run_checks(checks, input, output)
-    likely = {} if head.shape is Shape.TOKEN else dict(zip(task.labels, scored.probabilities[0].tolist(), strict=True))
+    likely = {} if head.shape is Shape.TOKEN else dict(zip(task.labels, scores.probabilities[0].tolist(), strict=True))
     return Answer(
         output=output,
         passed=not any(findings.values()),

@@ -49,6 +49,11 @@ class Trunk:
         self.passes = 0
         """Texts that went through the graph."""
 
+    @property
+    def width(self) -> int:
+        """Of a hidden state."""
+        return self._entry.width
+
     def pooled(self, rows: Sequence[Row], layers: Sequence[int]) -> list[States]:
         """Of each row the means of its groups' hidden states, [layers, groups, width]. A text that stands in several
         rows, or was read a moment ago, is not read again."""

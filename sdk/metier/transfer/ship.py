@@ -24,7 +24,6 @@ from metier.export.edit import edited, write_manifest
 from metier.export.folder import whole_folder
 from metier.export.heads import FOLDER, TRUNKS, golden_of, write_head_files
 from metier.runtime.adapter_store import check_name
-from metier.runtime.asked import asked
 from metier.runtime.bundle import Bundle, open_bundle, rows_of
 from metier.runtime.heads import Heads
 from metier.transfer.graphs import write_head, write_trunk
@@ -152,7 +151,8 @@ def prove(
     Raises:
         ExportError: a bound is missed.
     """
-    scored = heads[entry.name].scores([asked(headed.task, s.input, s.language) for s in samples])
+    head = heads[entry.name]
+    scored = head.scores([head.item(sample.input, sample.language) for sample in samples])
     largest, agreed, things = 0.0, 0, 0
     for sample, found in zip(samples, scored, strict=True):
         if not len(found.logits):
