@@ -120,6 +120,7 @@ def measured(work: Path, settings: Settings) -> dict[str, Any]:
             "seconds": seconds,
             "steps": clock.seconds,
             "outcome": result.outcome,
+            "version": result.version,
             "answered_by": answer.adapter,
             "recipe": recipe_of(registry.finetune("v0001"), settings).model_dump(mode="json"),
             "new_samples": len(result.harvest.samples),

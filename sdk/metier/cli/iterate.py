@@ -62,7 +62,7 @@ def run(
     store: StoreOption,
     bundle: Annotated[Path, typer.Option(help="Bundle with slots that the product serves.")],
     least: Annotated[int, typer.Option(min=1, help="New samples below which the turn waits.")] = 16,
-    epochs: Annotated[float, typer.Option(help="Over new and replayed samples.")] = 1,
+    epochs: Annotated[float, typer.Option(help="Over new and replayed samples.")] = 2,
     replay: Annotated[float, typer.Option(min=0, help="Old samples per new one.")] = 1.0,
     share: Annotated[
         float, typer.Option(min=0, max=0.99, help="Share of users that try what passes; 0 makes it champion at once.")

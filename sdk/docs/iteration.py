@@ -1,0 +1,187 @@
+"""The figures of the page on iteration, from committed results: how long a turn takes, the simulated week day by day, a
+plan as it was asked and answered, and what kills at random moments left. It measures nothing.
+
+    python sdk/docs/iteration.py week RUN     # keeps a run of examples/iterate_week.py as a result, and its plot
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from shipped import ROOT
+
+RESULTS, PLOT = ROOT / "tests/benchmarks/results", ROOT / "sdk/docs/pages/iterate/week.svg"
+SPEED, WEEK, PLAN, KILLED = "iterate_cpu", "iterate_week", "iterate_plan", "killed_loop"
+
+Result = dict[str, Any]
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """mkdocs hands every page over here; those with a marker get what it stands for."""
+    writers: dict[str, Callable[[Result], str]] = {SPEED: speed, WEEK: week, PLAN: plan, KILLED: killed}
+    for name, write in writers.items():
+        if (marker := f"<!-- {name} -->") in markdown:
+            markdown = markdown.replace(marker, write(json.loads((RESULTS / f"{name}.json").read_text("utf-8"))))
+    return markdown
+
+
+def speed(found: Result) -> str:
+    """Every measured recipe: the share of each step, and quality against the full run."""
+    parts = []
+    for run in found["runs"]:
+        settings, recipe = run["settings"], run["recipe"]
+        rows = [
+            f"| {step} | {seconds:.1f} | {seconds / run['seconds']:.0%} |" for step, seconds in run["steps"].items()
+        ]
+        epochs = f"{settings['epochs']:g} epoch{'s' if settings['epochs'] > 1 else ''}"
+        how = (
+            f"{run['new_samples']} new samples and {run['replayed']} replayed ones, {epochs}, LoRA of rank"
+            f" {recipe['lora']['rank']}, learning rate {settings['learning_rate']:g}"
+        )
+        reached = "reaches" if run["seconds"] <= found["goal_seconds"] and inside(run) and run["version"] else "misses"
+        parts += [
+            f"**{how}: {run['seconds']:.0f} s**; the gate's word: {run['outcome']}. This {reached} the goal, an adapter"
+            f" that passes within {found['goal_seconds']} s with its quality inside the interval of the full run.",
+            _table("step", "seconds", "share", rows=rows),
+            _table("", "full run", "this turn", "turn less full run", "inside", rows=_against_full(run)),
+        ]
+    return "\n\n".join([*parts, _origin(found)])
+
+
+def inside(run: Result) -> bool:
+    """Whether a turn's quality lies inside the full run's interval, in every metric of the task and in the loss."""
+    return _loss_inside(run) and all(metric["inside"] for metric in run["full_run"]["metrics"].values())
+
+
+def _loss_inside(run: Result) -> bool:
+    full = run["full_run"]
+    return bool(full["loss"]["low"] <= full["turn_loss"]["value"] <= full["loss"]["high"])
+
+
+def _against_full(run: Result) -> list[str]:
+    full = run["full_run"]
+    rows = [
+        f"| held-out loss, nats per token | {_spread(full['loss'], 3)} | {full['turn_loss']['value']:.3f} |"
+        f" {_signed(full['turn_less_full'], 3)} | {'yes' if _loss_inside(run) else 'no'} |"
+    ]
+    for name, told in full["metrics"].items():
+        rows.append(
+            f"| {name} | {_spread(told['full'], 1)} | {told['turn']['value']:.1f} |"
+            f" {_signed(told['turn_less_full'], 1)} | {'yes' if told['inside'] else 'no'} |"
+        )
+    return rows
+
+
+def week(found: Result) -> str:
+    """The plot, and a row for each day."""
+    rows = []
+    for day in found["days"]:
+        said = ", ".join(f"{count} {kind}" for kind, count in day["said"].items())
+        rows.append(f"| {day['day']} | {said} | {_judged(day)} | {_outcome(day)} | {day['champion']} |")
+    plot = "![Held-out loss and BLEU over the days, of who answers and of each evening's challenger](iterate/week.svg)"
+    head = "day", "users", "held-out loss, nats per token", "what came of it", "champion in the evening"
+    return "\n\n".join([plot, _table(*head, rows=rows), _origin(found)])
+
+
+def _judged(day: Result) -> str:
+    if "loss" not in day:
+        return ""
+    loss = day["loss"]
+    return f"{loss['champion']:.3f} → {loss['challenger']:.3f}, {_signed(day['loss_difference'], 3)}"
+
+
+def _outcome(day: Result) -> str:
+    said = []
+    if trial := day.get("trial"):
+        shares = [
+            f"{trial[side]} {_spread(trial['stood'][name], 0, 100)} % of {trial['answers'][name]}"
+            for side, name in (("champion", _named(trial, "champion")), ("challenger", _named(trial, "challenger")))
+            if name in trial["stood"]
+        ]
+        said.append(f"trial over: let stand {', '.join(shares)}; {trial['challenger']} {trial['end']}")
+    words = {"canary": f"{day.get('version')} passes, on trial with half of the users", "waiting": "waits for more"}
+    said.append(words.get(day["outcome"], f"{day['outcome']} {day.get('version') or ''}".strip()))
+    if day["outcome"] in ("waiting", "refused"):
+        said[-1] += f" ({day['why']})"
+    if day.get("overruled"):
+        said.append("put before half of the users by hand, against the gate")
+    return "; ".join(said)
+
+
+def _named(trial: Result, side: str) -> str:
+    return str(next(name for name in trial["answers"] if name.endswith(f".{trial[side]}")))
+
+
+def plan(found: Result) -> str:
+    """A command, what it printed, and the runs that the curve goes through."""
+    points: dict[int, list[float]] = {}
+    for point in found["plan"]["curve"]["points"]:
+        points.setdefault(point["samples"], []).append(point["loss"])
+    rows = [f"| {size} | {', '.join(f'{loss:.3f}' for loss in losses)} |" for size, losses in points.items()]
+    floor, gap, rate = found["plan"]["curve"]["law"]
+    said = f"```console\n$ {found['command']}\n{found['output'].strip()}\n```"
+    law = f"The curve through these runs is `{floor:.3f} + {gap:.3f} · n^-{rate:.3f}`:"
+    return "\n\n".join([said, law, _table("samples", "held-out loss of each seed", rows=rows), _origin(found)])
+
+
+def killed(found: Result) -> str:
+    """A row for each command."""
+    names = {
+        "plan": "`iterate plan`", "harvest": "`feedback harvest`", "import": "`feedback import`",
+        "move": "`iterate promote`, `rollback`",
+    }  # fmt: skip
+    rows = [f"| {names[row['command']]} | {row['killed']} | {row['ended']} |" for row in found["commands"]]
+    return "\n\n".join([_table("command", "killed", "ended before their kill", rows=rows), _origin(found)])
+
+
+def _table(*head: str, rows: list[str]) -> str:
+    return "\n".join([f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *rows])
+
+
+def _spread(told: Result, digits: int, times: float = 1) -> str:
+    value, low, high = (f"{times * told[key]:.{digits}f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _signed(told: Result, digits: int) -> str:
+    value, low, high = (f"{told[key]:+.{digits}f}".replace("-", "−") for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _origin(found: Result) -> str:
+    return f"`{found['command']}`, {found['when'][:10]}, {found['machine']}."
+
+
+def keep_week(run: Path) -> None:
+    """A finished week as a result, and its plot beside the page."""
+    spec = importlib.util.spec_from_file_location("iterate_week", ROOT / "examples/iterate_week.py")
+    assert spec is not None and spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    days = [json.loads(line) for line in (run / "days.jsonl").read_text("utf-8").splitlines()]
+    PLOT.write_text(example.plot(days), "utf-8")
+    kept = {
+        "benchmark": WEEK,
+        "users": "simulated",
+        "command": "python examples/iterate_week.py runs/week --inputs=40",
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.machine()}, one core of {os.cpu_count()}, {platform.system()}",
+        "versions": {name: version(name) for name in ("onnxruntime-gpu", "torch", "transformers", "peft")},
+        "days": days,
+    }
+    (RESULTS / f"{WEEK}.json").write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] != "week":
+        sys.exit(__doc__)
+    keep_week(Path(sys.argv[2]))
