@@ -201,11 +201,11 @@ def plot(days: list[dict[str, Any]]) -> str:
         return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} 1"/>'
     name = judged[0]["metric"]["name"]
     panels = [
-        outcomes(days, 40),
-        panel(days, "loss", "held-out loss, nats per token (lower is better) · 留出集损失（越低越好）", 74),
-        panel(days, "metric", f"{name} (higher is better) · 越高越好", 110 + HEIGHT),
+        outcomes(days, 34),
+        panel(days, "loss", "held-out loss, nats per token (lower is better) · 留出集损失（越低越好）", 80),
+        panel(days, "metric", f"{name} (higher is better) · 越高越好", 116 + HEIGHT),
     ]
-    below = 110 + 2 * HEIGHT
+    below = 116 + 2 * HEIGHT
     ticks = [
         f'<text x="{LEFT + (day["day"] - 0.5) * DAY:.0f}" y="{below + 18}" text-anchor="middle">{day["day"]}</text>'
         for day in days
