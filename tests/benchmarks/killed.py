@@ -97,9 +97,12 @@ class Desk:
         before = {p.name: p.read_bytes() for p in self.run.iterdir()}
         command, place = COMMANDS[name], self.folder / name
         place.mkdir()
-        started = time.monotonic()
-        self._finish(self._process(command, place / "whole"))
-        whole = time.monotonic() - started
+        whole = 0.0
+        for _ in range(2):  # the first one fills caches, which no later one does
+            shutil.rmtree(place / "whole", ignore_errors=True)
+            started = time.monotonic()
+            self._finish(self._process(command, place / "whole"))
+            whole = time.monotonic() - started
         command.whole(place / "whole")
         seen = {"command": name, "seconds": round(whole, 1), "killed": 0, "resumed": 0, "ended": 0}
         number, resumes = 0, False
@@ -193,7 +196,7 @@ class Command(NamedTuple):
 OUTS = ("OUT", "REGISTRY")
 FAST = ["--set", "precision=fp32", "--set", "checkpoint_seconds=0.1"]
 LEARN = [*FAST, "--set", "epochs=8"]
-DRAW = [*FAST, "--samples", "16", "--set", "updates=20", "--set", "rollouts=16", "--set", "max_tokens=8"]
+DRAW = [*FAST, "--samples", "16", "--set", "updates=8", "--set", "rollouts=16", "--set", "max_tokens=8"]
 PREFER = ["prefer", "RUN", "--data", "PAIRS", "--out", "OUT", *LEARN]
 REINFORCE = ["reinforce", "RUN", "--out", "OUT", *DRAW]
 ADAPT = ["--base", "BASE", "--out", "OUT", *LEARN]
@@ -207,7 +210,7 @@ COMMANDS = {
     "reward": Command(["reward", "RUN", "--data", "PAIRS", "--out", "OUT", *LEARN], _reward, last="reward.json"),
     "ppo": Command(REINFORCE, _fine_tune),
     "grpo": Command([*REINFORCE, "--method", "grpo"], _fine_tune),
-    "export": Command(["export", "RUN", "--slots", "--out", "OUT"], _bundle, last="bundle.json"),
+    "export": Command(["export", "RUN", "--slots", "--precision", "int8", "--out", "OUT"], _bundle, last="bundle.json"),
     "iterate": Command(
         ["iterate", "run", "REGISTRY", "--store", "STORE", "--bundle", "BUNDLE", "--epochs", "4"], _registry,
         last="state.json", kept="work/**/*",

@@ -19,11 +19,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import re
 import statistics
 import sys
 import time
 from collections import Counter
+from datetime import UTC, datetime
+from importlib.metadata import version
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -75,6 +79,8 @@ class Story:
 
     def tell(self) -> dict[str, Any]:
         """All stages in order, and what they came to."""
+        import torch
+
         from metier.align import load_reward, model_reward, read_preferences, reinforce, train_reward, weighted
         from metier.align.pairs import split_pairs
         from metier.align.updates import LOG, read
@@ -109,6 +115,11 @@ class Story:
         updates = read(tuned.path / LOG)
         return {
             "benchmark": "reward",
+            "command": f"python tests/benchmarks/reward.py OUT --updates {self.asked.updates}",
+            "when": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+            "threads": torch.get_num_threads(),
+            "versions": {n: version(n) for n in ("torch", "transformers", "trl", "peft", "onnxruntime-gpu")},
             "base": self.base.card.id,
             "preferences": "simulated by the checks",
             "inputs": {"train": len(distinct(self.train)), "held_out": len(distinct(self.held_out))},
@@ -176,6 +187,7 @@ class Story:
             drawn.append(pair_figures(np.concatenate([margins[inputs == one] for one in picked]).tolist()))
         lengths = [len(getattr(p, side)["text"]) for side in SIDES for p in apart]
         return {
+            "settings": card.settings.model_dump(),
             "pairs": card.count,
             "held_out": card.held_out.model_dump(),
             "held_out_inputs": int(inputs.max()) + 1,
