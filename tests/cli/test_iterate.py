@@ -62,9 +62,12 @@ def test_a_registry_is_begun_moved_and_shown(metier: Runner, tiny_player) -> Non
         assert (done.returncode, done.stdout) == (code, "") and said in done.stderr, done.stderr
 
 
-def test_documents_are_put_into_a_bundle(metier: Runner, tiny_slotted: Path, tmp_path: Path) -> None:
+def test_documents_for_a_bundle_that_has_no_use_for_them_are_refused(
+    metier: Runner, tiny_slotted: Path, tmp_path: Path
+) -> None:
     shutil.copytree(tiny_slotted, tmp_path / "B")
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/delivery.md").write_text("# Delivery\n\nExpress costs 6.95 pounds.\n")
-    done = metier("iterate", "documents", "B", "docs", "--json")
-    assert (done.returncode, json.loads(done.stdout)) == (0, {"passages": 1}), done.stderr
+    done = metier("iterate", "documents", "B", "docs")
+    assert done.returncode == errors.UsageError.exit_code and "no task takes passages" in done.stderr
+    assert not (tmp_path / "B/search").exists()

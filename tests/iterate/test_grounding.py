@@ -1,6 +1,7 @@
 """A folder of documents ships in a bundle, bears on inputs, and is named by answers with file and line."""
 
 import asyncio
+import json
 import shutil
 import subprocess
 import sys
@@ -145,6 +146,9 @@ def test_metier_export_ships_documents_and_says_before_the_export_what_is_wrong_
     assert not (tmp_path / "made").exists()
     assert "3 passages" in export(bare.parent / "run", folder).output
     assert len(open_documents(tmp_path / "made").passages) == 3
+    (folder / "a.md").unlink()
+    later = CliRunner().invoke(app, ["iterate", "documents", str(tmp_path / "made"), str(folder), "--json"])
+    assert json.loads(later.output) == {"passages": 1}
 
 
 def test_new_documents_take_the_old_ones_place_and_what_is_changed_by_hand_is_noticed(
