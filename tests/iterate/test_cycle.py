@@ -18,9 +18,16 @@ SETTINGS = Settings(epochs=6, learning_rate=1e-2, gate=Gate(max_forgetting=5, ma
 
 
 @pytest.fixture(scope="module")
-def engine(bundle: Path):
-    with Engine(bundle, device="cpu", threads=1, rows=4, max_len=256) as opened:
-        yield opened
+def opened(bundle: Path):
+    with Engine(bundle, device="cpu", threads=1, rows=4, max_len=256) as engine:
+        yield engine
+
+
+@pytest.fixture
+def engine(opened: Engine):
+    """Each test has a store of its own."""
+    opened.recorder = None
+    return opened
 
 
 @pytest.fixture

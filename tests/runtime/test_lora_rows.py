@@ -159,7 +159,7 @@ def test_prompts_that_begin_alike_are_read_once_for_each_adapter(tiny_slotted, s
                 generation = ask(engine, name, long)
                 generation.result(60)
                 assert generation.ids == said[name, long]
-        reused = engine._scheduler.prefixes.reused
+        reused = engine._serving._scheduler.prefixes.reused
         assert reused == 4 * (length - 1), "two of three readings per adapter come from KV, none from the other's"
 
 
@@ -205,7 +205,7 @@ def test_memory_bounds_what_is_admitted_and_nothing_starves(tiny_slotted):
         seen = 0
         running = [engine.submit(Request(ids=ids, max_tokens=20)) for _ in range(12)]
         while not all(generation.done for generation in running):
-            rows = [s for s in list(engine._scheduler._rows) if s is not None]
+            rows = [s for s in list(engine._serving._scheduler._rows) if s is not None]
             seen = max(seen, sum(s.generation.request.tokens for s in rows))
         assert 0 < seen <= 100
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from metier.contracts import Check, UsageError, Value
 from metier.runtime.guard import Answer
-from metier.runtime.recorder import Asker, Given
+from metier.runtime.recorder import Asker
 
 if TYPE_CHECKING:
     from metier.runtime.engine import Engine
@@ -53,18 +53,7 @@ def chosen(
     """A head's answers, in order. `Engine.answer_many` says what the arguments are."""
     whole = (engine.whole(task, input) for input in inputs)
     for input, prompt, answer in engine.heads.answers(head, task, whole, checks, options):
-        if engine.recorder is None:
-            yield answer
-            continue
-        given = Given(
-            task=task,
-            input=input,
-            output=answer.output,
-            language=options.get("language"),
-            prompt=prompt,
-            bundle=engine.bundle.manifest.name,
-            adapter=head,
-            findings=answer.findings,
-            asker=asker,
+        id = engine.notes.write(
+            task, input, answer.output, options.get("language"), prompt, head, answer.findings, asker
         )
-        yield answer.model_copy(update={"id": engine.recorder.record(given)})
+        yield answer.model_copy(update={"id": id})

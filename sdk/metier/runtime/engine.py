@@ -11,39 +11,30 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from pydantic import ValidationError
 
 from metier.contracts import (
     Bridge,
     Check,
-    ContractError,
-    Finding,
     MetierError,
-    RequestError,
     Sample,
-    TaskContract,
     UsageError,
     Value,
     readings,
 )
-from metier.runtime.adapter_store import BASE, BUDGET, AdapterStore
+from metier.runtime.adapter_store import BUDGET
 from metier.runtime.bundle import Bundle, open_bundle
 from metier.runtime.choosing import chosen, head_for, trained_for
-from metier.runtime.constraint import shortest_reply
 from metier.runtime.documents import grounded, open_documents
 from metier.runtime.generation import Generation, Request
 from metier.runtime.guard import Answer, Tries, tried
 from metier.runtime.heads import Heads
-from metier.runtime.opening import open_decoder
+from metier.runtime.notes import Notes
 from metier.runtime.prompt import prompt_ids
 from metier.runtime.reading import read_off
-from metier.runtime.recorder import NOBODY, Asker, Given, Recorder
+from metier.runtime.recorder import NOBODY, Asker, Recorder
 from metier.runtime.reply import decode_reply, encode_reply, grammar_of
 from metier.runtime.sampling import Sampling
-from metier.runtime.scheduler import Scheduler
-
-DEFAULT_ROW = 4096
-"""Tokens that one row may hold unless asked otherwise: a long brief and its answer, within every base's context."""
+from metier.runtime.serving import Serving
 
 
 class Engine:
@@ -86,7 +77,7 @@ class Engine:
         recorder: Recorder | None = None,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-        self.bridges, self.recorder = tuple(bridges), recorder
+        self.bridges, self.notes = tuple(bridges), Notes(recorder, self.bundle)
         manifest = self.bundle.manifest
         self.documents = (
             open_documents(self.bundle.path) if any(task.takes_passages for task in manifest.every_task) else None
@@ -94,25 +85,28 @@ class Engine:
         """The bundle's documents, for tasks that take passages: what bears on an input is put before the model."""
         self.heads = Heads(self.bundle, device, threads)
         """What answers tasks that are chosen from a list or marked in a text, where the bundle has it."""
-        self.device, self.device_reason = self.heads.device, self.heads.reason
+        self._serving = Serving(
+            self.bundle, device=device, threads=threads, rows=rows, max_len=max_len, adapter_bytes=adapter_bytes,
+            queue=queue, max_tokens_total=max_tokens_total, cuda_graphs=cuda_graphs,
+        )  # fmt: skip
+        self.device = self._serving.device or self.heads.device
+        self.device_reason = self._serving.reason or self.heads.reason
         """Which device was chosen and why, in a sentence."""
-        self.adapters = AdapterStore(self.bundle.path, manifest, adapter_bytes)
+        self.adapters = self._serving.adapters
         """The LoRA adapters that requests may name."""
-        graph = manifest.graph
-        self.max_len = min(max_len or DEFAULT_ROW, (graph or manifest.base).context_length)
-        self._tokens_total = max_tokens_total or rows * self.max_len
-        self._scheduler: Scheduler | None = None
-        if graph is not None:
-            self._decoder = open_decoder(
-                self.bundle.path, graph, manifest.slots, rows=rows, max_len=self.max_len, device=device,
-                prefer_cuda=manifest.target == "cuda", threads=threads, cuda_graphs=cuda_graphs,
-            )  # fmt: skip
-            self.device, self.device_reason = self._decoder.opened.device, self._decoder.opened.reason
-            self._scheduler = Scheduler(
-                self._decoder, self.bundle.tokenizer, self.adapters, queue=queue, tokens_total=self._tokens_total
-            )
+        self.max_len = self._serving.max_len
+        """Tokens of prompt and reply together that a row may hold."""
         self.rows = rows
         """Requests decoded together."""
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """Keeps every answer before it is handed out; may be set while the engine serves."""
+        return self.notes.recorder
+
+    @recorder.setter
+    def recorder(self, recorder: Recorder | None) -> None:
+        self.notes.recorder = recorder
 
     def run(
         self,
@@ -153,7 +147,7 @@ class Engine:
             self.request(task, input, language=language, shots=shots, adapter=adapter, deadline=deadline, **sampling)
         )
         output = decode_reply(contract.for_input(input), generation.result())
-        self._keep(task, input, output, generation, language, asker)
+        self.notes.keep(task, input, output, generation, language, asker)
         return output
 
     async def arun(
@@ -180,7 +174,7 @@ class Engine:
             self.request(task, input, language=language, shots=shots, adapter=adapter, deadline=deadline, **sampling)
         )
         output = decode_reply(contract.for_input(input), await generation.aresult())
-        await asyncio.to_thread(self._keep, task, input, output, generation, language, asker)
+        await asyncio.to_thread(self.notes.keep, task, input, output, generation, language, asker)
         return output
 
     def run_many(self, task: str, inputs: Iterable[Value], *, asker: Asker = NOBODY, **options: Any) -> Iterator[Value]:
@@ -197,7 +191,7 @@ class Engine:
         def ended() -> Value:
             input, generation = ahead.popleft()
             output = decode_reply(contract.for_input(input), generation.result())
-            self._keep(task, input, output, generation, options.get("language"), asker)
+            self.notes.keep(task, input, output, generation, options.get("language"), asker)
             return output
 
         try:
@@ -254,7 +248,7 @@ class Engine:
             yield from chosen(self, head, task, inputs, checks, asker, options)
             return
         for tries in tried(self, task, inputs, checks, retries, options):
-            yield self._kept(task, tries, asker, options)
+            yield self.notes.kept(task, tries, asker, options)
 
     async def aanswer(
         self,
@@ -279,7 +273,7 @@ class Engine:
             with suppress(MetierError):  # judged with the rest
                 await generation.aresult()
             tries.take(generation)
-        return await asyncio.to_thread(self._kept, task, tries, asker, options)
+        return await asyncio.to_thread(self.notes.kept, task, tries, asker, options)
 
     def stream(self, task: str, input: Value, *, asker: Asker = NOBODY, **options: Any) -> Iterator[str]:
         """Pieces of the reply's text as they are decoded; leaving the loop cancels the rest. Options as `run`."""
@@ -290,7 +284,7 @@ class Engine:
         generation = self.submit(self.request(task, input, **options))
         try:
             yield from generation
-            self._keep_streamed(task, input, generation, asker, options)
+            self.notes.keep_streamed(task, input, generation, asker, options)
         finally:
             generation.cancel()
 
@@ -304,7 +298,7 @@ class Engine:
         try:
             async for piece in generation:
                 yield piece
-            await asyncio.to_thread(self._keep_streamed, task, input, generation, asker, options)
+            await asyncio.to_thread(self.notes.keep_streamed, task, input, generation, asker, options)
         finally:
             generation.cancel()
 
@@ -342,7 +336,7 @@ class Engine:
                 f"{task} is answered by the head {head}, which decodes nothing", remedy="use run, answer or their kin"
             )
         contract, input = self.bundle.task(task), self.whole(task, input)
-        wanted = _sampling(sampling)
+        wanted = Sampling.parse(sampling)
         if wanted.no_repeat_ngram_size is None:
             wanted = wanted.model_copy(update={"no_repeat_ngram_size": contract.no_repeat_ngram_size})
         ids = prompt_ids(self.bundle.tokenizer, contract, input, language=language, shots=shots)
@@ -351,7 +345,7 @@ class Engine:
             ids=tuple(ids),
             sampling=wanted,
             grammar=grammar,
-            max_tokens=self._bound(contract, ids, wanted, grammar),
+            max_tokens=wanted.max_tokens or self._serving.reply_bound(contract.max_reply_tokens, ids, grammar),
             adapter=adapter or trained_for(self, task),
             deadline=deadline,
         )
@@ -395,32 +389,11 @@ class Engine:
                 closed.
             UsageError: there is no adapter of that name.
         """
-        if not request.ids:
-            raise RequestError("the prompt is empty")
-        needed = len(request.ids) + request.max_tokens
-        if needed > self.max_len:
-            raise RequestError(
-                f"{len(request.ids)} prompt tokens and {request.max_tokens} reply tokens do not fit a row of"
-                f" {self.max_len}",
-                remedy="shorten the input, ask for fewer max_tokens, or open the engine with a larger max_len",
-            )
-        if request.tokens > self._tokens_total:
-            raise RequestError(
-                f"{request.tokens} tokens are more than max_tokens_total, {self._tokens_total}",
-                remedy="shorten the input, or open the engine with a larger max_tokens_total",
-            )
-        if request.adapter not in (None, BASE):
-            self.adapters.check(request.adapter)
-        generation = Generation(request)
-        if self._scheduler is None:
-            raise UsageError(f"the bundle {self.bundle.manifest.name} only reads: its heads decode nothing")
-        self._scheduler.submit(generation, wait)
-        return generation
+        return self._serving.submit(request, wait)
 
     def close(self) -> None:
         """Stop the engine thread; requests under way end as cancelled."""
-        if self._scheduler is not None:
-            self._scheduler.close()
+        self._serving.close()
 
     def __enter__(self) -> Self:
         return self
@@ -429,66 +402,3 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _keep(
-        self,
-        task: str,
-        input: Value,
-        output: Value,
-        generation: Generation,
-        language: str | None,
-        asker: Asker,
-        findings: Mapping[str, tuple[Finding, ...]] | None = None,
-    ) -> str | None:
-        """Have the recorder write an answer down, on the thread that asked; its id, None where there is no recorder."""
-        if self.recorder is None:
-            return None
-        given = Given(
-            task=task,
-            input=input,
-            output=output,
-            language=language,
-            prompt=self.bundle.tokenizer.decode(generation.request.ids, skip_special=False),
-            bundle=self.bundle.manifest.name,
-            adapter=generation.request.adapter,
-            findings=findings or {},
-            asker=asker,
-        )
-        return self.recorder.record(given)
-
-    def _keep_streamed(
-        self, task: str, input: Value, generation: Generation, asker: Asker, options: Mapping[str, Any]
-    ) -> None:
-        if self.recorder is None:
-            return
-        try:
-            output = decode_reply(self.bundle.task(task).for_input(input), generation.result())
-        except (ContractError, RequestError):
-            return  # no valid reply, or cancelled: the reader has seen as much
-        self._keep(task, input, output, generation, options.get("language"), asker)
-
-    def _kept(self, task: str, tries: Tries, asker: Asker, options: Mapping[str, Any]) -> Answer:
-        made, generation = tries.answer(), tries.best
-        id = self._keep(task, tries.input, made.output, generation, options.get("language"), asker, made.findings)
-        return made.model_copy(update={"id": id})
-
-    def _bound(self, contract: TaskContract, ids: Sequence[int], sampling: Sampling, grammar: str | None) -> int:
-        if sampling.max_tokens is not None:
-            return sampling.max_tokens
-        # The task's own bound gives way to what the row has left, and to what a reply of its form takes at least; a
-        # bound that was asked for does not.
-        least = shortest_reply(self.bundle.tokenizer, grammar, self._decoder.vocab_size) if grammar else 1
-        return max(least, min(contract.max_reply_tokens, self.max_len - len(ids)))
-
-
-def _sampling(values: dict[str, Any]) -> Sampling:
-    if isinstance(values.get("stop"), str):
-        values = {**values, "stop": (values["stop"],)}
-    try:
-        return Sampling(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(
-            f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
-            remedy=f"sampling takes {', '.join(Sampling.model_fields)}",
-        ) from error

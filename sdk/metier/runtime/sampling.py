@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from metier.contracts.errors import UsageError
 from metier.contracts.schema import Data
 from metier.runtime.candidates import FEW, Candidates, Logits, Scores, Weights, best_of, weights_of
 from metier.runtime.repeats import Repeats, without
@@ -32,6 +34,24 @@ class Sampling(Data):
     """The reply ends before the first of these strings."""
     max_tokens: int | None = Field(default=None, ge=1)
     """Bound of the reply; None takes the task's own."""
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """From a caller's words; one stop string may stand alone.
+
+        Raises:
+            UsageError: a field that is none, or a value out of its bounds.
+        """
+        if isinstance(values.get("stop"), str):
+            values = {**values, "stop": (values["stop"],)}
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UsageError(
+                f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+                remedy=f"sampling takes {', '.join(cls.model_fields)}",
+            ) from error
 
 
 class Sampler:
