@@ -8,8 +8,10 @@ import pytest
 from metier.contracts import BaseError
 from metier.data.samples_file import read_samples
 from metier.export.bundling import samples_of
+from metier.export.documents import add_documents
 from metier.plugins import load_plugins
 from metier.runtime import Engine
+from metier.runtime.documents import cited
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -27,19 +29,26 @@ def test_a_fine_tune_that_a_plugin_ships_is_proved_on_its_trades_own_samples() -
     assert len(samples_of(tuned, "train")) == tuned.card.data.samples
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("default_base")
-def test_rows_of_all_four_trades_in_one_batch_say_what_each_says_alone(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the bundle that the README makes of all four trades."""
     from metier.bases import DEFAULT_BASE, resolve
 
     try:
         resolve(DEFAULT_BASE)
     except BaseError as error:
         pytest.skip(f"the default base cannot be had: {error.what}")
-    (tmp_path / "plugins").symlink_to(ROOT / "plugins")
+    folder = tmp_path_factory.mktemp("trades")
+    (folder / "plugins").symlink_to(ROOT / "plugins")
     (block,) = [block for block in blocks(ROOT / "README.md") if block.name == "trades"]
-    run(block, tmp_path, METIER_PRECISION="fp32")  # int4 codes take minutes to choose
-    with Engine(tmp_path / "runs/trades", rows=16, max_len=768) as engine:
+    run(block, folder, METIER_PRECISION="fp32")  # int4 codes take minutes to choose
+    return folder / "runs/trades"
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("default_base")
+def test_rows_of_all_four_trades_in_one_batch_say_what_each_says_alone(bundle: Path) -> None:
+    with Engine(bundle, rows=16, max_len=768) as engine:
         adapters = engine.bundle.manifest.adapters
         asked = {}
         for entry in adapters:
@@ -59,3 +68,24 @@ def test_rows_of_all_four_trades_in_one_batch_say_what_each_says_alone(tmp_path:
         together = {task: ask(task) for task in asked}
         assert {task: said(generation) for task, generation in together.items()} == alone
         assert all(said(ask(task, "base")) != alone[task] for task in ("adcopy.describe", "npc.line", "support.reply"))
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("default_base")
+def test_a_fact_newer_than_the_base_is_answered_from_the_documents_that_ship_with_it(
+    bundle: Path, tmp_path: Path
+) -> None:
+    """The shop raises a price: the documents are replaced, nothing is trained, and the answer names its passage."""
+    asked = {"dialogue": [{"who": "customer", "text": "How much is express delivery?"}], "language": "en"}
+    (tmp_path / "returns.html").write_text("<h1>Returns</h1><p>Boots may be returned unworn within 75 days.</p>")
+    for price in ("£8.40", "£11.15"):
+        (tmp_path / "delivery.md").write_text(
+            f"# Delivery\n\n## Express\n\nExpress delivery costs {price} and takes one working day.\n\n"
+            "## Standard\n\nStandard delivery is free from £40 and takes 3 to 5 working days.\n",
+            "utf-8",
+        )
+        assert add_documents(bundle, tmp_path) == 3
+        with Engine(bundle, device="cpu", rows=1, max_len=768) as engine:
+            told = engine.run("support.reply", asked)
+            assert price in told["reply"]
+            assert [str(p.provenance) for p in cited(engine.documents, told)] == ["delivery.md:5"]
