@@ -42,6 +42,7 @@ from metier.contracts import (
 )
 from metier.contracts.bundle import AdapterEntry, FileEntry, Golden, Graph, Parity, Slot, SlotPart
 from metier.contracts.fit import fit
+from metier.contracts.heads import HeadEntry, HeadGolden, HeadParity, TrunkEntry
 
 
 class Mood(StrEnum):
@@ -216,6 +217,34 @@ graphs = st.builds(
     eos_token_ids=some(count),
 )
 slot_parts = st.builds(SlotPart, module=text, offset=count, width=st.integers(1, 2**20))
+adapters = st.builds(
+    AdapterEntry, name=name.filter("head".__ne__), path=text, rank=count, card=maybe(cards), parity=maybe(parities)
+)
+trunks = st.builds(
+    TrunkEntry,
+    name=st.just("trunk"),
+    path=text,
+    base=bases,
+    trained=maybe(sha256),
+    precision=st.sampled_from(["fp32", "fp16"]),
+    count=st.integers(1, 99),
+    layers=st.just((0, 1, 2)),
+    width=st.integers(1, 2**14),
+)
+heads = st.builds(
+    HeadEntry,
+    name=st.just("head"),
+    path=text,
+    trunk=st.just("trunk"),
+    layers=st.sampled_from([(0,), (2,), (0, 1, 2)]),
+    card=cards,
+    parity=maybe(
+        st.builds(HeadParity, samples=count, things=count, max_abs=figure, agreement=figure, tolerance=figures)
+    ),
+    golden=some(
+        st.builds(HeadGolden, input=value, language=maybe(language), token_ids=some(some(count)), output=value)
+    ),
+)
 manifests = st.builds(
     Manifest,
     name=text,
@@ -228,7 +257,9 @@ manifests = st.builds(
     card=maybe(cards),
     graph=graphs,
     slots=some(st.builds(Slot, a=text, b=text, in_features=count, out_features=count, parts=st.tuples(slot_parts))),
-    adapters=some(st.builds(AdapterEntry, name=name, path=text, rank=count, card=maybe(cards), parity=maybe(parities))),
+    adapters=st.lists(adapters, max_size=3, unique_by=lambda entry: entry.name).map(tuple),
+    trunks=st.tuples(trunks),
+    heads=maybe(heads).map(lambda head: (head,) if head else ()),
     golden=some(st.builds(Golden, task=text, input=value, language=maybe(language), token_ids=some(count))),
     parity=maybe(parities),
     metrics=value,

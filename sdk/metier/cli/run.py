@@ -36,7 +36,7 @@ def run(
     ] = None,
     task: Annotated[str | None, typer.Option(help="Task to run, where the bundle has several.")] = None,
     adapter: Annotated[
-        str | None, typer.Option(help="LoRA adapter to wear; the one trained for the task where not given.")
+        str | None, typer.Option(help="LoRA adapter or head; the one trained for the task where not given.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; the machine's cores where not given.")] = None,
