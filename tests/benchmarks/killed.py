@@ -195,7 +195,7 @@ class Command(NamedTuple):
 
 OUTS = ("OUT", "REGISTRY")
 FAST = ["--set", "precision=fp32", "--set", "checkpoint_seconds=0.1"]
-LEARN = [*FAST, "--set", "epochs=8"]
+LEARN = [*FAST, "--set", "epochs=4"]
 DRAW = [*FAST, "--samples", "16", "--set", "updates=8", "--set", "rollouts=16", "--set", "max_tokens=8"]
 PREFER = ["prefer", "RUN", "--data", "PAIRS", "--out", "OUT", *LEARN]
 REINFORCE = ["reinforce", "RUN", "--out", "OUT", *DRAW]

@@ -37,6 +37,8 @@ import numpy as np
 import metier.bases.threads  # noqa: F401  before torch
 from metier.contracts import RewardModelling
 
+DRAWN = 8
+"""Answers drawn to each held-out input where the gain of PPO is told from chance."""
 SIDES = ("chosen", "rejected")
 MODELLING = RewardModelling(epochs=3, learning_rate=4e-4, checkpoint_seconds=45)
 
@@ -111,7 +113,10 @@ class Story:
             progress=lambda u, n: say(f"ppo {u.update}/{n} reward {u.score:.3f} kl {u.kl:.2f} drift {u.drift:.4f}"),
         )  # fmt: skip
         stages = {**before, "ppo": self.measured("ppo", tuned, model)}
-        gain = {way: interval([stages[n][way]["rewards"] for n in ("ppo", "sft")]) for way in ("drawn", "greedy")}
+        gain = {
+            "drawn": interval([self.often("ppo", tuned), self.often("sft", self.sft)]),
+            "greedy": interval([stages[name]["greedy"]["rewards"] for name in ("ppo", "sft")]),
+        }
         updates = read(tuned.path / LOG)
         return {
             "benchmark": "reward",
@@ -131,7 +136,7 @@ class Story:
                 "kl": [round(u.kl, 3) for u in updates],
                 "length": [round(u.length, 1) for u in updates],
                 "drift": max(u.drift for u in updates),
-                "gain_by_rule": gain,
+                "gain_by_rule": {**gain, "drawn_answers_to_an_input": DRAWN},
             },
             "stages": stages,
         }
@@ -217,6 +222,28 @@ class Story:
             say(f"measuring {name}")
             file.write_text(json.dumps(self.measure(finetune, model), ensure_ascii=False, indent=1), "utf-8")
         return json.loads(file.read_text("utf-8"))
+
+    def often(self, name: str, finetune: Any) -> list[float]:
+        """Mean reward by rule of `DRAWN` answers to each held-out input: one answer says little of a policy."""
+        from metier.align.rewards import Answer
+        from metier.align.rollout import Rollouts
+
+        file = self.out / f"rewards.{name}.json"
+        if not file.exists():
+            say(f"drawing {DRAWN} answers of {name} to each held-out input")
+            inputs = [s for s in distinct(self.held_out) for _ in range(DRAWN)]
+            with Rollouts(self.bundle, rows=16) as rollouts:
+                rollouts.wear(self.policy(finetune))
+                prompts = [rollouts.prompt(self.task, s.input, s.language) for s in inputs]
+                drawn = rollouts.draw(prompts, max_tokens=96, seed=13)
+            answers = [
+                Answer(task=self.task, input=s.input, prompt=r.prompt, reply=r.reply, text=r.text, ended=r.ended)
+                for s, r in zip(inputs, drawn, strict=True)
+            ]
+            rewards = np.reshape(self.rule(answers), (-1, DRAWN)).mean(1)
+            file.write_text(json.dumps(rewards.round(4).tolist()), "utf-8")
+        found: list[float] = json.loads(file.read_text("utf-8"))
+        return found
 
     def measure(self, finetune: Any, model: Any) -> dict[str, Any]:
         import torch
