@@ -209,7 +209,7 @@ def served(bundle: Any, options: Any) -> dict[str, Any]:
                         generation.result()
                     taken = time.perf_counter() - start
                 found.setdefault(name, {})[str(batch)] = round(batch * options.steps / taken, 1)
-        found["cuda_graphs"] = engine._decoder.opened.captures
+        found["device"] = engine.device_reason
     return found
 
 

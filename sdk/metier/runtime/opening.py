@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from metier.contracts import DeviceError, ResourceError
@@ -55,16 +56,23 @@ def open_decoder(
         candidates = None
         if graph.candidates is not None and on.resident:
             candidates = open_session(folder / graph.candidates, on.device, threads=threads)
-        return Decoder(on, graph, rows=rows, max_len=max_len, slots=slots, candidates=candidates)
+        return Decoder(told(on), graph, rows=rows, max_len=max_len, slots=slots, candidates=candidates)
+
+    def told(on: Opened) -> Opened:
+        how = "steps are CUDA graphs" if on.captures else f"no CUDA graphs: {missing or 'they were not asked for'}"
+        return replace(on, reason=f"{on.reason}; {how}") if on.resident else on
 
     session = opened(cuda_graphs is not False)
     missing = session.refused
     made = decoder(session)
+    failed = None
     try:
         made.rehearse()
     except ResourceError as error:
-        missing = error.what
-        del made, session  # a second KV may not find room beside the first
+        failed = error.what
+    if failed is not None:
+        missing = failed
+        del made, session  # with the error gone, too: a second KV may not find room beside the first
         made = decoder(opened(False))
     if cuda_graphs and not made.opened.captures:
         raise DeviceError(
