@@ -143,7 +143,8 @@ def _answers(
         yield from engine.run_many(task.name, inputs, **sampling)
     else:
         for answer in engine.answer_many(task.name, inputs, **guard, **sampling):
-            yield answer.model_dump(mode="json")
+            idle = {"id"} if answer.probabilities else {"id", "probabilities"}  # nothing is recorded here
+            yield answer.model_dump(mode="json", exclude=idle)
 
 
 def _checks(task: TaskContract) -> tuple[Check, ...]:
