@@ -1,9 +1,14 @@
-"""How good each way of transfer is at 10 samples an intent, how long it takes and how large it gets: banking77's 77
-intents (CC BY 4.0, arXiv 2003.04807), rows cut from its training file, several seeds. A seed draws samples and rows.
+"""How good each way of transfer is, how long it takes and how large it gets: on intents, on entities, on copy.
 
-    python tests/benchmarks/transfer.py --json --data ../shared/data/banking77 --work runs/transfer
+    python tests/benchmarks/transfer.py --json --work runs/transfer
 
-What is in --work already is not trained again, so that a run may be stopped and gone on with.
+A line of `PLAN` is a task, a base, the ways compared on them, and how many seeds are measured. A seed draws samples to
+learn from and samples to measure on: of banking77 (77 intents, CC BY 4.0, arXiv 2003.04807) 10 an intent and further
+rows of its training file, of a trade's task a split of all that is packaged, near-duplicates on one side. Every way
+runs by `metier.transfer.compare`, which lets nothing be chosen by held-out samples.
+
+What is in --work is not trained again, and with --minutes the script ends before it begins what may not fit, so that a
+run may be done in pieces. `--only` names tasks, bases or ways, by any part of their names.
 """
 
 from __future__ import annotations
@@ -11,27 +16,51 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import math
+import os
+import platform
 import random
-import statistics
 import sys
-import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from enum import Enum
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, create_model
 
-from metier.bases import resolve
-from metier.contracts import Recipe, Sample, TaskContract, TaskKind, prompt
-from metier.transfer import adapt_head, load_head, way_of
+ROOT = Path(__file__).resolve().parents[2]
+DATA = next((p / "shared/data/banking77" for p in ROOT.parents if (p / "shared/data").is_dir()), ROOT / "banking77")
+BANKING = "banking77"
+ENCODER, DECODER = "all-minilm-l6-v2", "smollm2-135m"
+SHOTS = 10
 
-DATA = next(
-    (p / "shared/data/banking77" for p in Path(__file__).resolve().parents if (p / "shared/data").is_dir()), None
+
+class Line(NamedTuple):
+    """One block of the plan."""
+
+    task: str
+    base: str
+    ways: tuple[str, ...]
+    seeds: int
+    held_out: int
+    """Rows of each intent at most, for banking77; else inputs of the task."""
+
+
+HEADS = ("head/features", "head/features/mix", "head/features/embedding", "head/features/top:2", "head/lora")
+WHOLE = ("head/full", "head/full/top:2", "head/full/top:1")
+COPY = ("text/lora", "text/lora/top:10", "text/full", "text/full/top:10", "text/full/embedding")
+PLAN = (
+    Line(BANKING, ENCODER, (*HEADS, *WHOLE), 5, 30),
+    Line(BANKING, DECODER, ("head/features", "head/lora"), 5, 10),
+    Line(BANKING, DECODER, ("text/lora",), 1, 4),
+    Line("support.intent", ENCODER, ("head/features", "head/lora", "head/full/top:2", "head/full"), 5, 60),
+    Line("support.intent", DECODER, ("head/features", "head/lora", "text/lora"), 3, 60),
+    Line("support.entities", ENCODER, ("head/features", "head/lora", "head/full/top:2", "head/full"), 5, 20),
+    Line("support.entities", DECODER, ("head/features", "head/lora", "text/lora"), 3, 20),
+    Line("adcopy.describe", DECODER, COPY, 3, 32),
 )
-WAYS = ("head/features", "head/features/mix", "head/lora", "head/full/top:2", "head/full")
 
 
 class Query(BaseModel):
@@ -40,10 +69,26 @@ class Query(BaseModel):
     text: str
 
 
-def task_of(labels: list[str]) -> TaskContract:
-    """The data set's own intents as a contract."""
-    names: Any = Enum("Intent", {f"label_{n}": label for n, label in enumerate(labels)}, type=str)  # type: ignore[misc]
-    return TaskContract(
+class Case(NamedTuple):
+    """One cell of the table, for one seed."""
+
+    line: Line
+    way: str
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        name = f"{self.line.task}-{self.line.base}-{self.way.replace('/', '-').replace(':', '')}"
+        return f"{name}-{self.line.held_out or 'all'}-{self.seed}"
+
+
+def banking(seed: int, held_out: int) -> tuple[Any, list[Any], list[Any]]:
+    """The task, samples to learn from and samples to measure on: `SHOTS` and up to `held_out` of each intent."""
+    from metier.contracts import Sample, TaskContract, TaskKind, prompt
+
+    labels = json.loads((DATA / "categories.json").read_text("utf-8"))
+    names: Any = Enum("Intent", {f"label_{n}": label for n, label in enumerate(labels)}, type=str)
+    task = TaskContract(
         name="banking.intent",
         kind=TaskKind.CLASSIFY,
         input=Query,
@@ -52,80 +97,118 @@ def task_of(labels: list[str]) -> TaskContract:
         reply="label",
         max_reply_tokens=16,
     )
-
-
-def drawn(rows: dict[str, list[str]], task: TaskContract, seed: int, shots: int, held_out: int) -> list[list[Sample]]:
-    """Samples to learn from and samples to measure on: `shots` and up to `held_out` of each intent."""
+    rows: dict[str, list[str]] = defaultdict(list)
+    with (DATA / "train.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            rows[row["category"]].append(row["text"])
     rng = random.Random(seed)
-    sides: list[list[Sample]] = [[], []]
+    sides: tuple[list[Sample], list[Sample]] = ([], [])
     for label in sorted(rows):
         texts = rng.sample(rows[label], len(rows[label]))
-        for side, part in enumerate((texts[:shots], texts[shots : shots + held_out])):
-            sides[side] += [Sample(task=task.name, input={"text": t}, output={"intent": label}) for t in part]
-    return sides
+        for side, part in zip(sides, (texts[:SHOTS], texts[SHOTS : SHOTS + held_out]), strict=True):
+            side += [Sample(task=task.name, input={"text": t}, output={"intent": label}) for t in part]
+    return task, *sides
+
+
+def packaged_task(name: str, seed: int, held_out: int) -> tuple[Any, list[Any], list[Any], Any]:
+    """A trade's task, samples to learn from and to measure on, and the recipe that its text way has."""
+    from metier.data.split import split
+    from metier.data.training import packaged
+    from metier.plugins import load_plugins
+
+    vertical, task = load_plugins().task(name)
+    parts = split([*packaged(vertical, task, "train"), *packaged(vertical, task, "held_out")], held_out, seed)
+    return task, parts.train, parts.held_out, vertical.recipes[name]
+
+
+def measured(case: Case, work: Path) -> dict[str, Any]:
+    """Train and ask one way; what it came to."""
+    from metier.bases import resolve
+    from metier.contracts import Recipe
+    from metier.transfer import compare
+
+    line = case.line
+    if line.task == BANKING:
+        task, train, apart = banking(case.seed, line.held_out)
+        recipe = Recipe(lora={"rank": 8, "alpha": 16}, epochs=4, max_length=256)  # type: ignore[arg-type]
+    else:
+        task, train, apart, recipe = packaged_task(line.task, case.seed, line.held_out)
+    recipe = recipe.model_copy(update={"base": line.base, "seed": case.seed})
+    found = compare(
+        task, train, apart, [case.way], recipe, work / case.folder, base=resolve(line.base), resamples=200, device="cpu"
+    )
+    (figures,) = found.ways
+    metric = found.metrics[0]
+    values = {one.name: one.values[case.way].value for one in found.metrics}
+    return {
+        **{"task": line.task, "base": line.base, "way": case.way, "seed": case.seed, "metric": metric.name},
+        "quality": metric.values[case.way].value,
+        "metrics": values,
+        "samples": found.samples,
+        "inputs": found.inputs,
+        **{key: value for key, value in figures.model_dump().items() if key not in {"way", "recipe"}},
+    }
+
+
+def cases(only: list[str]) -> Iterator[Case]:
+    """All there is to do, the first seed of everything first, so that a run cut short has a bit of all."""
+    for seed in range(max(line.seeds for line in PLAN)):
+        for line in PLAN:
+            for way in line.ways:
+                if seed < line.seeds and all(any(p in name for name in (line.task, line.base, way)) for p in only):
+                    yield Case(line, way, seed)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--base", default="all-minilm-l6-v2")
-    parser.add_argument("--ways", nargs="+", default=list(WAYS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
-    parser.add_argument("--shots", type=int, default=10)
-    parser.add_argument("--held-out", type=int, default=30, help="rows of each intent; some have fewer left")
-    parser.add_argument("--work", type=Path)
+    parser.add_argument("--work", type=Path, default=ROOT / "runs/transfer")
+    parser.add_argument("--minutes", type=float, default=float("inf"))
+    parser.add_argument("--only", nargs="+", default=[])
     given = parser.parse_args()
-    if given.data is None or not given.data.is_dir():
-        print(json.dumps({"skipped": "banking77 is not there: give its folder with --data"}))
-        return
-    labels = json.loads((given.data / "categories.json").read_text("utf-8"))
-    rows: dict[str, list[str]] = defaultdict(list)
-    with (given.data / "train.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            rows[row["category"]].append(row["text"])
-    task, base = task_of(labels), resolve(given.base)
-    found: dict[str, list[dict[str, float]]] = defaultdict(list)
-    with tempfile.TemporaryDirectory() as scratch:
-        work = given.work or Path(scratch)
-        for seed in given.seeds:
-            train, apart = drawn(rows, task, seed, given.shots, given.held_out)
-            for way in given.ways:
-                recipe = way_of(way, Recipe(base=given.base, seed=seed, lora={"rank": 8, "alpha": 16}))  # type: ignore[arg-type]
-                out = work / f"{way.replace('/', '-').replace(':', '')}-{given.shots}-{seed}"
-                tuned = adapt_head(task, train, (), recipe, out, base=base)
-                headed = load_head(tuned.path, base=base)
-                began = time.perf_counter()
-                outputs = headed.predict([sample.input for sample in apart])
-                seconds = time.perf_counter() - began
-                costs = tuned.card.training
-                found[way].append(
-                    {
-                        "seed": seed,
-                        "accuracy": 100 * sum(o == s.output for o, s in zip(outputs, apart, strict=True)) / len(apart),
-                        "rows": len(apart),
-                        "training_seconds": costs["seconds"],
-                        "epoch_seconds": costs["epoch_seconds"],
-                        "answer_ms": 1000 * seconds / len(apart),
-                        "megabytes": (tuned.path / "head.safetensors").stat().st_size / 1e6,
-                    }
-                )
-                print(way, found[way][-1], file=sys.stderr, flush=True)
-    told = {way: summed(runs) for way, runs in found.items()}
+    began, missing = time.monotonic(), 0
+    slowest: dict[tuple[str, ...], float] = defaultdict(float)
+    rows: list[dict[str, Any]] = []
+    for case in cases(given.only):
+        if case.line.task == BANKING and not DATA.is_dir():
+            print(f"left out, since banking77 is not in {DATA}", file=sys.stderr)
+            continue
+        file = given.work / case.folder / "figures.json"
+        if not file.is_file():
+            # The same way took so long with another seed; half a minute is a guess where nothing is known.
+            expected = slowest[case.line.task, case.line.base, case.way] or 30
+            if time.monotonic() - began + expected > 60 * given.minutes:
+                missing += 1
+                continue
+            started = time.monotonic()
+            row = measured(case, given.work)
+            file.write_text(json.dumps({**row, "seconds": round(time.monotonic() - started, 1)}), "utf-8")
+            print(file.read_text("utf-8"), file=sys.stderr, flush=True)
+        rows.append(json.loads(file.read_text("utf-8")))
+        key = case.line.task, case.line.base, case.way
+        slowest[key] = max(slowest[key], rows[-1]["seconds"])
+    told = {
+        "benchmark": "transfer",
+        "command": "python tests/benchmarks/transfer.py --json",
+        "machine": f"{_processor()}, {os.environ.get('OMP_NUM_THREADS', 'all')} thread(s)",
+        "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
+        "shots": SHOTS,
+        "missing": missing,
+        "runs": rows,
+    }
     if given.json:
-        print(json.dumps({"base": given.base, "shots": given.shots, "ways": told, "runs": found}, indent=1))
+        print(json.dumps(told, indent=1))
         return
-    for way, figures in told.items():
-        print(f"{way:22} {figures['accuracy']:.1f} ± {figures['half_width']:.1f}  {figures}")
+    for row in rows:
+        print("  ".join(str(row[key]) for key in ("task", "base", "way", "seed", "metric", "quality", "epoch_seconds")))
 
 
-def summed(runs: list[dict[str, float]]) -> dict[str, float]:
-    """Means over seeds, and half the width of the accuracy's 95% interval (Student's t over seeds)."""
-    accuracy = [run["accuracy"] for run in runs]
-    t = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}.get(len(runs), 1.96)
-    half = t * statistics.stdev(accuracy) / math.sqrt(len(runs)) if len(runs) > 1 else 0.0
-    means = {key: statistics.mean(run[key] for run in runs) for key in runs[0] if key != "seed"}
-    return {**means, "half_width": half, "worst": min(accuracy), "seeds": len(runs)}
+def _processor() -> str:
+    try:
+        names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        return names[0].partition(":")[2].strip()
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def test_a_way_takes_its_own_settings_unless_the_recipe_is_of_that_way() -> None
     assert way_of("head/full/1-2,4", mine).learning_rate == 3e-5
 
 
-@pytest.mark.parametrize("name", ["head", "text/full", "head/lora/embedding", "head/features/bottom:1"])
+@pytest.mark.parametrize("name", ["head", "text/features", "head/lora/embedding", "head/features/bottom:1"])
 def test_a_way_that_there_is_not_is_refused(name: str) -> None:
     with pytest.raises(RecipeError):
         way_of(name, Recipe())

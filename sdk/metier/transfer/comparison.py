@@ -12,7 +12,6 @@ from metier.bases.finetune import load_finetune
 from metier.bases.resolve import LocalBase
 from metier.bases.torch_model import load_adapted
 from metier.contracts import FineTune, Recipe, Sample, TaskContract, UsageError
-from metier.contracts.finetune import HEAD, WEIGHTS
 from metier.contracts.schema import Data
 from metier.evaluate.bootstrap import resample_weights
 from metier.evaluate.cases import Case, cases_of
@@ -115,7 +114,7 @@ def compare(
                 training_seconds=costs["seconds"],
                 epoch_seconds=costs.get("epoch_seconds", costs["seconds"] / max(1.0, costs["steps"]) * steps),
                 answer_ms=1000 * answers.report.seconds / len(cases),
-                megabytes=(tuned.path / (HEAD if one.way == "head" else WEIGHTS)).stat().st_size / 1e6,
+                megabytes=(tuned.path / tuned.card.weights).stat().st_size / 1e6,
             )
         )
     weights = resample_weights(len(cases), resamples, recipe.seed)

@@ -43,10 +43,19 @@ class Item:
 class Headed:
     """A base with a head for one task. `predict` answers; the rest is for who trains it."""
 
-    def __init__(self, task: TaskContract, base: LocalBase, recipe: Recipe, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self,
+        task: TaskContract,
+        base: LocalBase,
+        recipe: Recipe,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         self.task, self.recipe, self.base = task, recipe, base
         self.shape = shape_of(task)
-        self.trunk = Trunk(load_trunk(base, str(device)), recipe, base.card.id)
+        # Weights that learn step by small step stay in fp32: bf16 has 8 bits, and most steps would round to nothing.
+        own = torch.float32 if recipe.method == "full" else dtype
+        self.trunk = Trunk(load_trunk(base, device, own), recipe, base.card.id, dtype)
         self.head = HeadNetwork(self.shape, len(self.trunk.read), self.trunk.width, classes_of(task)).to(device)
         longest = min(recipe.max_length, base.card.context_length)
         self._tokenizer = RowTokenizer(base.path, longest, recipe.head.pooling)

@@ -1,9 +1,8 @@
 """Fits a head, and with it what of the base the recipe lets learn, from samples to a fine-tune's folder.
 
-With `features` the head alone learns, over features of the untouched base that are computed once. Else it learns them
-for a moment, so that its first gradients leave the base what it knows (LP-FT, Kumar et al. 2022, arXiv 2202.10054), but
-not until it fits: it would have nothing left to tell the base. Then both learn, and at last the head anew, over what
-the base has become.
+A class begins at its prototype, the mean direction of its samples in the untouched base: a head that knows something
+already, so that its first gradients leave the base what it knows (as LP-FT does, arXiv 2202.10054), and that has not
+learnt the samples by heart, so that something is left to tell the base. A head over words is fitted for a moment first.
 """
 
 from __future__ import annotations
@@ -11,9 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -22,25 +20,30 @@ import torch
 from filelock import FileLock, Timeout
 from torch.nn.functional import cross_entropy
 
+from metier.adapt import checkpoint
 from metier.adapt.failures import said_clearly
+from metier.adapt.loop import Progress
 from metier.adapt.recipe_file import write_recipe
 from metier.adapt.result import summary, write_samples
+from metier.adapt.sft import fingerprint
 from metier.adapt.surgery import training_kernels
 from metier.bases.finetune import load_finetune, write_card
-from metier.bases.hardware import choose_device
+from metier.bases.hardware import choose_device, choose_dtype
 from metier.bases.resolve import LocalBase, resolve
 from metier.contracts import FineTune, FineTuneCard, Recipe, RecipeError, Sample, TaskContract, UsageError
 from metier.contracts.finetune import CARD, HEAD
 from metier.contracts.heads import HEAD_FILE
 from metier.runtime.asked import Shape
-from metier.transfer.fitting import Figures, Told, alike, fit_both, fit_head
+from metier.transfer.both import FitBoth
+from metier.transfer.fitting import Figures, Told, alike, begin, fit_head
 from metier.transfer.graphs import write_head
 from metier.transfer.headed import Headed, Item
 from metier.transfer.states import LIMIT, States
 
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors")
-_STATES = ".states"
+_FEATURES, _STATES = ".features", ".states"
 _START_EPOCHS = 5
+"""Of a head without prototypes, before its base learns with it: it is to know something, and not all samples."""
 
 
 def adapt_head(
@@ -58,7 +61,9 @@ def adapt_head(
 ) -> FineTune:
     """Teach a head its task, and write the fine-tune's folder whole or not at all. A finished run is returned as it is.
 
-    Held-out samples choose nothing here: their loss stands in the card.
+    A run that was killed goes on from its last checkpoint when called again with the same arguments, and ends with the
+    weights that the unbroken run would have had; with `features`, which takes seconds, it begins anew. Held-out samples
+    choose nothing here: their loss stands in the card.
 
     Args:
         tasks: the one task, of a kind that classifies, extracts, relates or ranks.
@@ -70,7 +75,7 @@ def adapt_head(
         resume: False throws away what `out` holds.
         progress: called after every step of the base's learning, or every epoch of the head's with `features`.
         device: auto, cpu or cuda.
-        limit: bytes on disk for what frozen layers say.
+        limit: bytes on disk for what frozen layers say of the samples, and as many for what the head reads of them.
 
     Raises:
         RecipeError: the recipe's way is text, or its layers are not the base's.
@@ -115,25 +120,35 @@ def _adapt(
     limit: int,
 ) -> FineTune:
     data = summary(train, held_out)
+    run = fingerprint([task], data.sha256, data.held_out_sha256, recipe, base.card.sha256, None)
+    folder = out / checkpoint.FOLDER
     if not resume:
+        checkpoint.remove(folder)
         (out / CARD).unlink(missing_ok=True)
     elif (out / CARD).is_file():
-        return _finished(out, task, recipe, base, data.sha256)
-    began = time.perf_counter()
-    headed = Headed(task, base, recipe, choose_device(device))
+        return _finished(out, run)
+    where = choose_device(device)
+    headed = Headed(task, base, recipe, where, choose_dtype(recipe.precision, where))
     items = [*map(headed.item, train), *_label_words(headed)]
     figures = Figures()
-    cache = out / _STATES
-    if recipe.method == "features":
-        fit_head(headed, items, cache, limit, figures, recipe.head.epochs, progress)
-    else:
-        fit_head(headed, items, cache, limit, figures, _START_EPOCHS)
-        with training_kernels(headed.trunk.model), States(cache, limit) as states:
-            for event in fit_both(headed, items, states, figures):
+    with States(out / _FEATURES, limit) as features, States(out / _STATES, limit) as frozen:
+        begin(headed, items, features, frozen, figures)
+        if recipe.method != "features" and not headed.head.cosine:
+            first = Figures()
+            for _ in fit_head(headed, items, features, first, _START_EPOCHS):
+                pass
+            figures.begin_seconds += first.seconds
+        training: Iterable[Progress]
+        kernels: AbstractContextManager[None] = nullcontext()
+        if recipe.method == "features":
+            training = fit_head(headed, items, features, figures, recipe.head.epochs)
+        else:
+            training = FitBoth(headed, items, frozen, figures, folder, run)
+            kernels = training_kernels(headed.trunk.model)
+        with kernels:
+            for event in training:
                 if progress:
                     progress(event)
-            figures.cached_bytes = max(figures.cached_bytes, states.kept)
-        fit_head(headed, items, cache, limit, figures, recipe.head.epochs)
     headed.save(out / f".{HEAD}")
     os.replace(out / f".{HEAD}", out / HEAD)
     write_head(headed.head, out / HEAD_FILE)
@@ -149,10 +164,11 @@ def _adapt(
         weights_sha256=hashlib.sha256((out / HEAD).read_bytes()).hexdigest(),
         graph_sha256=hashlib.sha256((out / HEAD_FILE).read_bytes()).hexdigest(),
         versions={name: version(name) for name in _LIBRARIES},
-        training=_told(headed, held_out, figures, time.perf_counter() - began),
+        training=_told(headed, held_out, figures),
         created=datetime.now(UTC).replace(microsecond=0),
     )
     write_card(out, card)
+    checkpoint.remove(folder)
     return FineTune(path=out, card=card)
 
 
@@ -165,15 +181,14 @@ def _label_words(headed: Headed) -> list[Item]:
     return [headed.item_of(text.lower(), k) for k, text in enumerate(words) if re.search(r"[^\W\d_]{2}", text)]
 
 
-def _told(headed: Headed, held_out: Sequence[Sample], figures: Figures, seconds: float) -> dict[str, float]:
+def _told(headed: Headed, held_out: Sequence[Sample], figures: Figures) -> dict[str, float]:
     recent = figures.losses[-max(1, len(figures.losses) // 10) :]
     epochs = figures.epoch_seconds
     found = {
-        "seconds": round(seconds, 2),
+        "seconds": round(figures.seconds, 2),
         "steps": float(figures.steps),
         "tokens": float(figures.tokens),
-        "features_seconds": round(figures.features_seconds, 3),
-        "head_seconds": round(figures.head_seconds, 3),
+        "begin_seconds": round(figures.begin_seconds, 3),
         "epoch_seconds": round(sorted(epochs)[len(epochs) // 2], 4) if epochs else 0.0,
         "cached_bytes": float(figures.cached_bytes),
         "train_loss": sum(recent) / len(recent) if recent else 0.0,
@@ -191,10 +206,10 @@ def _told(headed: Headed, held_out: Sequence[Sample], figures: Figures, seconds:
     return found
 
 
-def _finished(out: Path, task: TaskContract, recipe: Recipe, base: LocalBase, data: str) -> FineTune:
+def _finished(out: Path, run: str) -> FineTune:
     finetune = load_finetune(out, way="head")
-    card = finetune.card
-    if (card.tasks, card.recipe, card.base.sha256, card.data.sha256) == ((task,), recipe, base.sha256, data):
+    card, data = finetune.card, finetune.card.data
+    if run == fingerprint(card.tasks, data.sha256, data.held_out_sha256, card.recipe, card.base.sha256, None):
         return finetune
     raise UsageError(
         f"the folder already holds the fine-tune {card.name}, of another recipe, data or base",

@@ -19,7 +19,7 @@ class States:
     """float32 arrays by number, each computed when first asked for; past the bound, each time. Use as a context."""
 
     def __init__(self, path: Path, limit: int = LIMIT) -> None:
-        self._path, self._limit = path, limit
+        self._path, self.limit = path, limit
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("w+b")
         self._places: dict[int, tuple[int, tuple[int, ...]]] = {}
@@ -37,7 +37,7 @@ class States:
     def keep(self, number: int, array: Tensor) -> bool:
         """Write an array unless that would pass the bound; whether it is kept."""
         values = np.ascontiguousarray(array.detach().cpu().numpy(), dtype=np.float32)
-        if self._end + values.nbytes > self._limit:
+        if self._end + values.nbytes > self.limit:
             return False
         self._file.seek(self._end)
         self._file.write(values.tobytes())

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from metier.adapt.surgery import ADAPTER
-from metier.contracts import BaseError, Recipe, RecipeError
+from metier.adapt.surgery import ADAPTER, layers_of, open_layers
+from metier.contracts import Recipe, RecipeError
 from metier.contracts.heads import layers_read
 from metier.contracts.recipe import layers_named
 from metier.transfer.tokens import Padded
@@ -26,9 +26,9 @@ class Trunk:
     Layer 0 is the static embedding, layer `count` the output; `read` are those that a head reads.
     """
 
-    def __init__(self, model: Any, recipe: Recipe, base_id: str) -> None:
-        self.model = model
-        self.layers = _layers_of(model, base_id)
+    def __init__(self, model: Any, recipe: Recipe, base_id: str, dtype: torch.dtype = torch.float32) -> None:
+        self.model, self._dtype = model, dtype
+        self.layers = layers_of(model, base_id)
         self.count = len(self.layers)
         self.width = int(model.config.get_text_config().hidden_size)
         self.read = layers_read(recipe, self.count)
@@ -38,7 +38,7 @@ class Trunk:
         if recipe.method == "lora":
             _add_lora(model, self.layers, recipe)
         elif recipe.method == "full":
-            _unfreeze(model, self.layers, recipe)
+            open_layers(model, recipe, base_id)
         if recipe.method != "features" and recipe.layers not in {"all", "mix", "embedding"}:
             self.frozen = min(layers_named(recipe.layers, self.count)) - 1
 
@@ -56,7 +56,7 @@ class Trunk:
         wanted = self.read if layers is None else tuple(layers)
         if wanted == (self.count,):
             last: Tensor = self._forward(batch).last_hidden_state
-            return last[:, None]
+            return last[:, None].float()
         hidden = self._forward(batch, output_hidden_states=True).hidden_states
         return torch.stack([hidden[layer] for layer in wanted], dim=1).float()
 
@@ -69,16 +69,21 @@ class Trunk:
                 self._forward(batch)
         finally:
             handle.remove()
-        return caught[0]
+        return caught[0].float()
 
     def above(self, batch: Padded, below: Tensor) -> Tensor:
         """`states` of a batch whose frozen layers gave `below`."""
+        below = below.to(self.model.dtype)
         with _instead(self.layers[: self.frozen], lambda hidden: below):
             return self.states(batch)
 
     def _forward(self, batch: Padded, **more: Any) -> Any:
         if "use_cache" in signature(self.model.forward).parameters:
             more["use_cache"] = False
+        # Products in bf16 over fp32 masters, where that is asked for; weights that are bf16 already need no casts.
+        if self._dtype is not torch.float32 and self.model.dtype is torch.float32:
+            with torch.autocast(batch.ids.device.type, self._dtype):
+                return self.model(input_ids=batch.ids, attention_mask=batch.mask, **more)
         return self.model(input_ids=batch.ids, attention_mask=batch.mask, **more)
 
 
@@ -98,27 +103,10 @@ def _instead(layers: Any, given: Any) -> Iterator[None]:
             vars(layer).pop("forward", None)
 
 
-def _layers_of(model: nn.Module, base_id: str) -> nn.ModuleList:
-    count = model.config.get_text_config().num_hidden_layers  # type: ignore[union-attr, operator]
-    found = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
-    if not found:
-        raise BaseError(f"{base_id} has no list of its {count} layers", remedy="take a base of transformer layers")
-    return found[0]
-
-
 def _learning(layers: nn.ModuleList, recipe: Recipe) -> list[nn.Module]:
     if recipe.layers in {"all", "mix"}:
         return list(layers)
     return [layers[number - 1] for number in layers_named(recipe.layers, len(layers))]
-
-
-def _unfreeze(model: nn.Module, layers: nn.ModuleList, recipe: Recipe) -> None:
-    if recipe.layers in {"all", "mix"}:
-        model.requires_grad_(True)
-        return
-    parts = [model.get_input_embeddings()] if recipe.layers == "embedding" else _learning(layers, recipe)  # type: ignore[operator]
-    for part in parts:
-        part.requires_grad_(True)
 
 
 def _add_lora(model: nn.Module, layers: nn.ModuleList, recipe: Recipe) -> None:
@@ -145,3 +133,6 @@ def _add_lora(model: nn.Module, layers: nn.ModuleList, recipe: Recipe) -> None:
         warnings.simplefilter("ignore", FutureWarning)
         torch.manual_seed(recipe.seed)
         inject_adapter_in_model(config, model, adapter_name=ADAPTER)
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()

@@ -11,9 +11,10 @@ WAYS = ("text/lora", "head/features", "head/features/mix", "head/lora", "head/fu
 
 _SETTINGS: dict[str, dict[str, Any]] = {
     "text/lora": {},
+    "text/full": {"learning_rate": 2e-4},
     "head/features": {},
     "head/lora": {"epochs": 4, "batch_size": 32, "learning_rate": 1e-3},
-    "head/full": {"epochs": 4, "batch_size": 32, "learning_rate": 1e-4},
+    "head/full": {"epochs": 4, "batch_size": 32, "learning_rate": 2e-4},
 }
 """What each method is trained with unless the user's own recipe has the same way and method."""
 
