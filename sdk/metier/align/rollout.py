@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Semaphore
 from typing import Any, Self
 
 import numpy as np
@@ -150,6 +151,7 @@ class Rollouts:
         """
         bounds = [max_tokens] * len(prompts) if isinstance(max_tokens, int) else list(max_tokens)
         generations: dict[int, Generation] = {}
+        ended = Semaphore(0)
         # Longest prompts first: much to say makes long answers, and a long one begun last is decoded alone in the end.
         for number in sorted(range(len(prompts)), key=lambda n: -len(prompts[n])):
             own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
@@ -161,6 +163,9 @@ class Rollouts:
                 logprobs=True,
             )
             generations[number] = self._engine.submit(request, wait=None)
+            generations[number].when_done(ended.release)
+        for _ in prompts:  # to wait for an answer's text would wake this thread at every token, on the engine's time
+            ended.acquire()
         drawn = []
         for number in range(len(prompts)):
             generation = generations[number]
