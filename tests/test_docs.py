@@ -89,3 +89,18 @@ def test_recorded_answers_are_to_packaged_held_out_inputs_and_satisfy_their_cont
         assert row["input"] in [sample.input for sample in packaged(vertical, task, "held_out")]
         assert "problem" in row or not problems(task.for_input(row["input"]).output, row["output"])
         assert set(row.get("checks", {})) <= {check.name for check in vertical.checks}
+
+
+def test_the_tables_of_transfer_show_every_way_that_was_measured() -> None:
+    import transfer_tables
+
+    found = json.loads(transfer_tables.RESULTS.read_text("utf-8"))
+    page = (DOCS / "pages/transfer.md").read_text("utf-8")
+    shown = transfer_tables.on_page_markdown(page, None, None, None)
+    assert {row["task"] for row in found["runs"]} <= {
+        task for tasks in transfer_tables.TABLES.values() for task in tasks
+    }
+    assert "<!-- transfer" not in shown
+    for base, way in {(row["base"], row["way"]) for row in found["runs"]}:
+        kind, method, *layers = way.split("/")
+        assert f"| `{base}` | {kind} | {method} | {layers[0] if layers else 'all'} |" in shown

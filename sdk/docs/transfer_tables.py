@@ -36,7 +36,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         marker = f"<!-- {name} -->"
         if marker in markdown:
             found = json.loads(RESULTS.read_text("utf-8"))
-            markdown = markdown.replace(marker, "\n\n".join(table(found, task) for task in tasks))
+            measured = [task for task in tasks if any(run["task"] == task for run in found["runs"])]
+            markdown = markdown.replace(marker, "\n\n".join(table(found, task) for task in measured))
     return markdown
 
 

@@ -17,7 +17,7 @@ def compare(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where each way's fine-tune goes; made if missing.")],
     ways: Annotated[
         str | None,
-        typer.Option(help="way/method[/layers], by comma; head: features, lora, full; text: lora.  [default: six]"),
+        typer.Option(help="way/method[/layers], by comma; head: features, lora, full; text: lora, full [default: six]"),
     ] = None,
     data: DataFile = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Train on this many; all where not given.")] = None,
