@@ -20,15 +20,14 @@ from typing import Any
 from shipped import ROOT
 
 RESULTS, PLOT = ROOT / "tests/benchmarks/results", ROOT / "sdk/docs/pages/iterate/week.svg"
-SPEED, WEEK, PLAN, KILLED = "iterate_cpu", "iterate_week", "iterate_plan", "killed_loop"
+SPEED, WEEK, PLAN, KILLED, RECORDING = "iterate_cpu", "iterate_week", "iterate_plan", "killed_loop", "recording_cpu"
 
 Result = dict[str, Any]
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """mkdocs hands every page over here; those with a marker get what it stands for."""
-    writers: dict[str, Callable[[Result], str]] = {SPEED: speed, WEEK: week, PLAN: plan, KILLED: killed}
-    for name, write in writers.items():
+    for name, write in WRITERS.items():
         if (marker := f"<!-- {name} -->") in markdown:
             markdown = markdown.replace(marker, write(json.loads((RESULTS / f"{name}.json").read_text("utf-8"))))
     return markdown
@@ -141,6 +140,25 @@ def killed(found: Result) -> str:
     }  # fmt: skip
     rows = [f"| {names[row['command']]} | {row['killed']} | {row['ended']} |" for row in found["commands"]]
     return "\n\n".join([_table("command", "killed", "ended before their kill", rows=rows), _origin(found)])
+
+
+def recording(found: Result) -> str:
+    """One sentence."""
+    return (
+        f"Measured with {found['callers']} callers on one core, rounds of {found['answers']} answers take"
+        f" {found['recorded_over_alone']:.2f} times as long recorded as alone; one write by itself takes"
+        f" {found['write_ms']:.1f} ms (`{found['command']}`, {found['when'][:10]})."
+    )
+
+
+WRITERS: dict[str, Callable[[Result], str]] = {
+    SPEED: speed,
+    WEEK: week,
+    PLAN: plan,
+    KILLED: killed,
+    RECORDING: recording,
+}
+"""Each result, and marker of the page, with what is made of it."""
 
 
 def _table(*head: str, rows: list[str]) -> str:
