@@ -87,7 +87,7 @@ def banking(seed: int, held_out: int) -> tuple[Any, list[Any], list[Any]]:
     from metier.contracts import Sample, TaskContract, TaskKind, prompt
 
     labels = json.loads((DATA / "categories.json").read_text("utf-8"))
-    names: Any = Enum("Intent", {f"label_{n}": label for n, label in enumerate(labels)}, type=str)
+    names: Any = Enum("Intent", {f"label_{n}": label for n, label in enumerate(labels)}, type=str)  # type: ignore[misc]
     task = TaskContract(
         name="banking.intent",
         kind=TaskKind.CLASSIFY,
@@ -130,7 +130,7 @@ def measured(case: Case, work: Path) -> dict[str, Any]:
     line = case.line
     if line.task == BANKING:
         task, train, apart = banking(case.seed, line.held_out)
-        recipe = Recipe(lora={"rank": 8, "alpha": 16}, epochs=4, max_length=256)  # type: ignore[arg-type]
+        recipe = Recipe(lora={"rank": 8, "alpha": 16}, epochs=4, max_length=256)
     else:
         task, train, apart, recipe = packaged_task(line.task, case.seed, line.held_out)
     recipe = recipe.model_copy(update={"base": line.base, "seed": case.seed})
