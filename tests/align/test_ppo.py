@@ -166,7 +166,7 @@ def test_a_policy_learns_to_say_nothing_but_the_rewarded_token(local_base, recip
 def test_under_a_kl_weight_the_policy_stops_at_the_known_optimum(local_base, recipe, cache) -> None:
     """For one token, reward 1 for the target, the best policy is π_ref e^(r/β) normalised (arXiv 1909.08593)."""
     settings = Ppo(
-        updates=24, rollouts=64, batch_size=32, epochs=2, learning_rate=3e-3, kl_weight=0.5, kl_target=None,
+        updates=40, rollouts=64, batch_size=32, epochs=2, learning_rate=3e-3, kl_weight=0.5, kl_target=None,
         precision="fp32",
     )  # fmt: skip
     toy = Toy(local_base, recipe, cache, settings, tokens=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 Runner = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_ways_are_compared_and_a_head_is_adapted_and_no_lora_is_taken_for_one(
+def test_ways_are_compared_and_a_head_is_adapted_exported_and_asked(
     tiny_base: Path, metier: Runner, tmp_path: Path
 ) -> None:
     common = ("support.intent", "--base", tiny_base, "--samples", 24, "--set", "head.epochs=3")
@@ -24,8 +24,11 @@ def test_ways_are_compared_and_a_head_is_adapted_and_no_lora_is_taken_for_one(
     adapted = metier("adapt", *common, *head, "--out", "tuned")
     assert adapted.returncode == 0, adapted.stderr
     assert (tmp_path / "tuned" / "head.safetensors").is_file()
-    refused = metier("export", "tuned", "--out", "bundle")
-    assert refused.returncode == 2 and "load_head" in refused.stderr and not (tmp_path / "bundle").exists()
+    exported = metier("export", "tuned", "--out", "bundle")
+    assert exported.returncode == 0, exported.stderr
+    asked = metier("run", "bundle", "--input-text", "Where is my parcel?", "--json")
+    assert asked.returncode == 0, asked.stderr
+    assert json.loads(asked.stdout)["intent"]
 
 
 def test_a_way_that_there_is_not_is_said_before_anything_is_trained(tiny_base: Path, metier: Runner) -> None:

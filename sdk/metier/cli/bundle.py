@@ -11,7 +11,7 @@ from metier.cli.options import Json
 from metier.cli.screen import emit_json, say
 from metier.contracts.finetune import HEAD
 
-app = typer.Typer(help="LoRA adapters and heads of a bundle: add, list, remove, verify.", no_args_is_help=True)
+app = typer.Typer(help="Adapters and heads of a bundle: add, list, verify.", no_args_is_help=True)
 
 BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that `metier export` wrote.")]
 Name = Annotated[str, typer.Option("--name", metavar="NAME", help="What requests will call it.")]
