@@ -6,6 +6,7 @@ from typing import Any
 import metier.bases.threads  # noqa: F401  before torch
 
 _HOME = {
+    "Watch": "watch",
     "judge": "preference",
     "load_reward": "reward_model",
     "model_reward": "rewards",
@@ -21,6 +22,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Watch",
     "judge",
     "load_reward",
     "model_reward",

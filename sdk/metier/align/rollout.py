@@ -117,10 +117,7 @@ class Rollouts:
 
     def wear(self, adapted: Any) -> None:
         """From now on speak as this PEFT model does."""
-        from peft import get_peft_model_state_dict
-
-        config = adapted.peft_config["default"].to_dict()
-        self._engine.set_adapter(POLICY, get_peft_model_state_dict(adapted, adapter_name="default"), config)
+        self._engine.set_adapter(POLICY, *live_lora(adapted))
         self._adapter = POLICY
 
     def prompt(self, task: TaskContract, input: Value, language: str | None = None) -> tuple[int, ...]:
@@ -191,6 +188,13 @@ class Rollouts:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def live_lora(adapted: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A PEFT model's LoRA as `Engine.set_adapter` takes it: tensors, where they stand, and their configuration."""
+    from peft import get_peft_model_state_dict
+
+    return get_peft_model_state_dict(adapted, adapter_name="default"), adapted.peft_config["default"].to_dict()
 
 
 def mismatch(torch_logprobs: Sequence[float], graph_logprobs: Sequence[float]) -> Mismatch:

@@ -1,0 +1,67 @@
+"""What is watched in training is what an evaluation of the same weights says, and moves as the weights move."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from metier.align import Watch
+from metier.align.rollout import rollout_bundle
+from metier.align.start import lora_weights, trainable
+from metier.bases.resolve import LocalBase
+from metier.contracts import Check, Dpo, Finding, FineTune, RequestError, Sample, TaskContract, UsageError, Value
+from metier.evaluate import evaluate
+from metier.evaluate.results import BASE_ZERO_SHOT, FINE_TUNE
+
+
+def _short(given: Value, answer: Value) -> list[Finding]:
+    return [Finding(message="long")] if len(answer["text"]) > 24 else []
+
+
+SHORT = Check(
+    name="short",
+    tasks=("shop.describe",),
+    run=_short,
+    passing=({"facts": "name[mug]"}, {"text": "A mug."}),
+    failing=({"facts": "name[mug]"}, {"text": "A mug of many words, of which none is needed."}),
+)
+
+
+@pytest.fixture(scope="module")
+def bundle(local_base: LocalBase, tmp_path_factory: pytest.TempPathFactory):
+    return rollout_bundle(local_base, cache=tmp_path_factory.mktemp("cache"), precision="fp32")
+
+
+@pytest.fixture
+def watch(bundle, local_base: LocalBase, task: TaskContract, samples: list[Sample]) -> Iterator[Watch]:
+    with Watch(local_base, [task], samples[16:24], lambda name: [SHORT], inputs=6, bundle=bundle) as watch:
+        yield watch
+
+
+def test_figures_are_those_of_an_evaluation_of_the_weights_of_the_moment(
+    watch: Watch, start: FineTune, task: TaskContract, samples: list[Sample], local_base: LocalBase
+) -> None:
+    found = evaluate(
+        task, samples[16:22], base=local_base, finetune=start, few_shot=0, checks=[SHORT], resamples=1,
+        precision="fp32", general=False,
+    )  # fmt: skip
+    adapted = trainable(local_base, start, Dpo(precision="fp32")).eval()
+    told = [watch(adapted)]
+    with torch.no_grad():
+        for weight in lora_weights(adapted).values():
+            weight.zero_()
+    told.append(watch(adapted))
+    for figures, system in zip(told, (FINE_TUNE, BASE_ZERO_SHOT), strict=True):
+        assert figures == pytest.approx({m.name: m.values[system].value for m in found.metrics}, abs=1e-3)
+    assert told[0] != told[1] and {"chrf", "check.short"} <= set(told[0])
+
+
+def test_what_cannot_be_watched_is_said_before_training(
+    bundle, task: TaskContract, samples: list[Sample], local_base: LocalBase
+) -> None:
+    with pytest.raises(UsageError, match="no held-out samples"):
+        Watch(local_base, [task], [], bundle=bundle)
+    endless = task.model_copy(update={"max_reply_tokens": 4000})
+    long = samples[0].model_copy(update={"input": {"facts": "word " * 5000}})
+    with pytest.raises(RequestError, match="leave no room"):
+        Watch(local_base, [endless], [long], bundle=bundle)
