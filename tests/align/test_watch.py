@@ -1,15 +1,30 @@
 """What is watched in training is what an evaluation of the same weights says, and moves as the weights move."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from metier.adapt import Progress, adapt
 from metier.align import Watch
 from metier.align.rollout import rollout_bundle
 from metier.align.start import lora_weights, trainable
 from metier.bases.resolve import LocalBase
-from metier.contracts import Check, Dpo, Finding, FineTune, RequestError, Sample, TaskContract, UsageError, Value
+from metier.contracts import (
+    Check,
+    Dpo,
+    Finding,
+    FineTune,
+    Recipe,
+    RequestError,
+    Sample,
+    TaskContract,
+    UsageError,
+    Value,
+)
 from metier.evaluate import evaluate
 from metier.evaluate.results import BASE_ZERO_SHOT, FINE_TUNE
 
@@ -65,3 +80,20 @@ def test_what_cannot_be_watched_is_said_before_training(
     long = samples[0].model_copy(update={"input": {"facts": "word " * 5000}})
     with pytest.raises(RequestError, match="leave no room"):
         Watch(local_base, [endless], [long], bundle=bundle)
+
+
+def test_a_run_that_is_watched_learns_the_same_and_logs_its_answers(
+    watch: Watch, task: TaskContract, samples: list[Sample], recipe: Recipe, local_base: LocalBase, tmp_path: Path
+) -> None:
+    events: list[Progress] = []
+    for name, watching in (("alone", None), ("watched", watch)):
+        adapt(
+            task, samples[:16], samples[16:24], recipe, tmp_path / name, base=local_base, watch=watching,
+            progress=events.append,
+        )  # fmt: skip
+    alone, watched = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("alone", "watched"))
+    assert all(torch.equal(alone[name], watched[name]) for name in watched)
+    told = [event.answers for event in events if event.held_out_loss is not None]
+    assert told[:2] == [None, None] and len(told) == 4 and told[2] and told[3] and told[2] != told[3]
+    log = [json.loads(line) for line in (tmp_path / "watched/log.jsonl").read_text("utf-8").splitlines()]
+    assert [line["answers"] for line in log if "answers" in line] == told[2:]

@@ -4,7 +4,7 @@ It knows examples and weights; files other than the checkpoint, prompts and card
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,12 @@ class Progress:
     seconds_left: float
     held_out_loss: float | None = None
     """Only on steps that were followed by an evaluation."""
+    answers: dict[str, float] | None = None
+    """What was watched there: figures of answers to held-out inputs."""
+
+
+Watching = Callable[[Any], dict[str, float]]
+"""The model in training → figures of what it answers now, such as `metier.align.Watch` takes them."""
 
 
 @dataclass
@@ -69,6 +75,7 @@ class Training:
         *,
         run: str,
         most_tokens: int,
+        watch: Watching | None = None,
     ) -> None:
         """Take up the checkpoint in `folder` where there is one.
 
@@ -80,12 +87,13 @@ class Training:
             folder: where checkpoints go.
             run: fingerprint of recipe, data and base; a checkpoint of another one is refused.
             most_tokens: tokens at once in a fresh run.
+            watch: asked at every evaluation.
 
         Raises:
             UsageError: the checkpoint belongs to another run, or is damaged.
         """
         self.trainee, self.examples, self.held_out, self.recipe = trainee, examples, held_out, recipe
-        self.folder, self.run = folder, run
+        self.folder, self.run, self.watch = folder, run, watch
         self.order = batches(recipe, [example.task for example in examples])
         self.state = State(most_tokens=most_tokens)
         self.best: list[Tensor] = []
@@ -105,7 +113,9 @@ class Training:
             state.step += 1
             state.tokens += sum(map(len, batch))
             state.step_seconds += time.perf_counter() - started
-            held_out_loss = self._evaluate() if state.step in evaluations else None
+            evaluated = state.step in evaluations
+            held_out_loss = self._evaluate() if evaluated else None
+            answers = self.watch(self.trainee.adapted) if evaluated and self.watch else None
             state.seconds += time.perf_counter() - started
             yield Progress(
                 step=state.step,
@@ -117,6 +127,7 @@ class Training:
                 seconds=state.seconds,
                 seconds_left=state.seconds / state.step * (steps - state.step),
                 held_out_loss=held_out_loss,
+                answers=answers,
             )
             if state.step < steps and time.monotonic() - saved >= recipe.checkpoint_seconds:
                 started = time.perf_counter()

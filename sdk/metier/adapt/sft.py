@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from metier.adapt import checkpoint, journal, result
 from metier.adapt.examples import encode_samples
 from metier.adapt.failures import said_clearly
-from metier.adapt.loop import Progress, Training
+from metier.adapt.loop import Progress, Training, Watching
 from metier.adapt.memory import tokens_at_once
 from metier.adapt.surgery import add_lora, open_layers, take_up, training_kernels
 from metier.adapt.trainee import Trainee
@@ -42,6 +42,7 @@ def adapt(
     resume: bool = True,
     progress: Callable[[Progress], None] | None = None,
     device: str = "auto",
+    watch: Watching | None = None,
 ) -> FineTune:
     """Train LoRA weights (arXiv 2106.09685), or the base's own in the recipe's layers, on the replies of `train`, and
     keep those best on `held_out`.
@@ -60,6 +61,8 @@ def adapt(
         resume: False throws away what `out` holds of an earlier run.
         progress: called after every step.
         device: auto, cpu or cuda.
+        watch: asked with the model in training at every evaluation on `held_out`; its figures come with that step and
+            stand in log.jsonl, and choose nothing.
 
     Raises:
         UsageError: no samples, another task's samples, a start of another base, or `out` belongs to another run or a
@@ -78,7 +81,7 @@ def adapt(
         out.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(out / _LOCK, timeout=0):
-                tuned = _adapt(contracts, train, held_out, recipe, out, base, start, resume, progress, device)
+                tuned = _adapt(contracts, train, held_out, recipe, out, base, start, resume, progress, device, watch)
                 with suppress(OSError):  # Windows deletes no open file; a lock file left behind does no harm
                     (out / _LOCK).unlink()
                 return tuned
@@ -99,6 +102,7 @@ def _adapt(
     resume: bool,
     progress: Callable[[Progress], None] | None,
     device: str,
+    watch: Watching | None,
 ) -> FineTune:
     base = base or resolve(recipe.base)
     hashes = samples_sha256(train), samples_sha256(held_out)
@@ -127,7 +131,7 @@ def _adapt(
     with training_kernels(adapted):
         by_length = sorted(examples, key=len)
         trainee.choose_way([by_length[0], by_length[len(by_length) // 2]])
-        training = Training(trainee, examples, judges, recipe, folder, run=run, most_tokens=most)
+        training = Training(trainee, examples, judges, recipe, folder, run=run, most_tokens=most, watch=watch)
         journal.keep_until(out, training.state.step)
         for event in training:
             journal.append(out, event)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -41,11 +43,16 @@ def adapt(
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Go on from the run's checkpoint, or start over.")
     ] = True,
+    watch: Annotated[
+        int,
+        typer.Option(min=0, metavar="INPUTS", help="Held-out inputs of a task to answer at every evaluation."),
+    ] = 0,
     json: Json = False,
 ) -> None:
     """Adapt a base to a task, or to several of a trade. Without --data, on the samples that the trade brings along."""
     from metier.adapt import adapt as adapt_base
     from metier.adapt import recipe_for
+    from metier.align import Watch
     from metier.bases import resolve
     from metier.data.training import packaged_data, training_data
     from metier.plugins import load_plugins
@@ -88,16 +95,26 @@ def adapt(
             note(line)
         tick("loading the base")
         local = resolve(chosen.base, sources=tuple(registry.base_sources.values()))
-        made = teach(
-            contracts,
-            found.train,
-            found.held_out,
-            chosen,
-            out,
-            base=local,
-            resume=resume,
-            progress=training_tick(tick),
-        )
+        with ExitStack() as stack:
+            if watch:
+                if chosen.way == "head" or chosen.method != "lora":
+                    raise UsageError(
+                        "--watch answers with the LoRA of the moment, and this recipe trains none",
+                        remedy="leave it out, or say way: text and method: lora",
+                    )
+                tick("making the graph that answers while it learns")
+                watching = Watch(local, contracts, found.held_out, vertical.checks_for, inputs=watch)
+                teach = partial(teach, watch=stack.enter_context(watching))
+            made = teach(
+                contracts,
+                found.train,
+                found.held_out,
+                chosen,
+                out,
+                base=local,
+                resume=resume,
+                progress=training_tick(tick),
+            )
     if json:
         return emit_json(made)
     figures = made.card.training

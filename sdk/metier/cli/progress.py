@@ -20,6 +20,8 @@ QUIET_SECONDS = 2.0
 """A job shorter than this shows nothing."""
 LINE_SECONDS = 15.0
 """Where stderr is not a terminal: one line per stage, then one each this often."""
+_FIGURES = 2
+"""Of what is watched, the first stand beside the bar; log.jsonl has them all."""
 
 
 class Tick(Protocol):
@@ -105,6 +107,7 @@ def training_tick(tick: Tick) -> Callable[[Progress], None]:
     def show(event: Progress) -> None:
         if event.held_out_loss is not None:
             held_out["held_out_loss"] = event.held_out_loss
+        held_out.update(list((event.answers or {}).items())[:_FIGURES])
         tick("adapting", event.step, event.steps, loss=event.loss, **held_out, tokens_per_s=event.tokens_per_second)
 
     return show
