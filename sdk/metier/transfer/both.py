@@ -18,10 +18,10 @@ from torch.nn.functional import cross_entropy
 from metier.adapt import checkpoint
 from metier.adapt.loop import Progress
 from metier.adapt.schedule import batches, learning_rate
+from metier.adapt.states import States
 from metier.contracts import UsageError
 from metier.transfer.fitting import Figures, head_groups, over_frozen, progress, step
 from metier.transfer.headed import Headed, Item
-from metier.transfer.states import States
 
 _WINDOW = 8
 """Batches whose items are put together by length: padding falls to a few per cent, and the draw stays random enough."""

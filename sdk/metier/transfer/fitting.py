@@ -14,9 +14,9 @@ from torch.nn.functional import cross_entropy
 
 from metier.adapt.loop import Progress
 from metier.adapt.schedule import batches, learning_rate
+from metier.adapt.states import States
 from metier.contracts import UsageError
 from metier.transfer.headed import AT_ONCE, Headed, Item
-from metier.transfer.states import States
 from metier.transfer.tokens import padded
 
 Told = Callable[[Progress], None]

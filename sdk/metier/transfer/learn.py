@@ -26,6 +26,7 @@ from metier.adapt.loop import Progress
 from metier.adapt.recipe_file import write_recipe
 from metier.adapt.result import summary, write_samples
 from metier.adapt.sft import fingerprint
+from metier.adapt.states import LIMIT, States
 from metier.adapt.surgery import training_kernels
 from metier.bases.finetune import load_finetune, write_card
 from metier.bases.hardware import choose_device, choose_dtype
@@ -38,7 +39,6 @@ from metier.transfer.both import FitBoth
 from metier.transfer.fitting import Figures, Told, alike, begin, fit_head
 from metier.transfer.graphs import write_head
 from metier.transfer.headed import Headed, Item
-from metier.transfer.states import LIMIT, States
 
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors")
 _FEATURES, _STATES = ".features", ".states"
