@@ -51,7 +51,12 @@ class State:
     tokens: int = 0
     step_seconds: float = 0.0
     seconds: float = 0.0
-    """Steps, evaluations and checkpoints; model loading and time between a kill and its resume are not in it."""
+    """Frozen layers, steps, evaluations and checkpoints; model loading and time between a kill and its resume are not
+    in it."""
+    begin_seconds: float = 0.0
+    """Of these, frozen layers before the first step, and again at each resume."""
+    cached_bytes: int = 0
+    """What frozen layers say of the examples."""
     losses: list[float] = field(default_factory=list)
     best_loss: float | None = None
     best_step: int | None = None
@@ -104,6 +109,8 @@ class Training:
     def __iter__(self) -> Iterator[Progress]:
         state, recipe, steps = self.state, self.recipe, len(self.order)
         evaluations = evaluation_steps(recipe, steps) if self.held_out else frozenset()
+        if state.step < steps:
+            self._remember()
         saved = time.monotonic()
         while state.step < steps and not state.stopped_early:
             started = time.perf_counter()
@@ -125,7 +132,7 @@ class Training:
                 learning_rate=rate,
                 tokens_per_second=state.tokens / state.step_seconds,
                 seconds=state.seconds,
-                seconds_left=state.seconds / state.step * (steps - state.step),
+                seconds_left=(state.seconds - state.begin_seconds) / state.step * (steps - state.step),
                 held_out_loss=held_out_loss,
                 answers=answers,
             )
@@ -147,6 +154,15 @@ class Training:
             tensors |= {f"weight.{i}": weight, f"first.{i}": moments["exp_avg"], f"second.{i}": moments["exp_avg_sq"]}
         tensors |= {f"best.{i}": weight for i, weight in enumerate(self.best)}
         checkpoint.save(self.folder, tensors, {"run": self.run, "state": asdict(self.state)})
+
+    def _remember(self) -> None:
+        started = time.perf_counter()
+        learnt = sorted({index for batch in self.order for index in batch})
+        self.trainee.remember([*(self.examples[i] for i in learnt), *self.held_out])
+        took = time.perf_counter() - started
+        self.state.begin_seconds += took
+        self.state.seconds += took
+        self.state.cached_bytes = self.trainee.frozen.kept if self.trainee.frozen else 0
 
     def _step(self, batch: list[Example], rate: float) -> float:
         if self.recipe.lora.dropout:

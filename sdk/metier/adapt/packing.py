@@ -23,6 +23,19 @@ class Packed:
     targets: Tensor
     """[R]"""
     layout: Layout
+    lengths: tuple[int, ...]
+    """Tokens of each row, the prefix among them."""
+
+    def join(self, rows: Sequence[Tensor]) -> Tensor:
+        """States of each row's tokens, [length, width], as states of the batch, [1, T, width]."""
+        prefix = self.layout.prefix
+        return torch.cat([rows[0][:prefix], *(row[prefix:] for row in rows)])[None]
+
+    def split(self, states: Tensor) -> list[Tensor]:
+        """The other way."""
+        prefix = self.layout.prefix
+        shared, *own = torch.split(states[0], [prefix, *(length - prefix for length in self.lengths)])
+        return [torch.cat([shared, row]) for row in own]
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,15 @@ class Padded:
     mask: Tensor
     at: Tensor
     targets: Tensor
+    lengths: tuple[int, ...]
+
+    def join(self, rows: Sequence[Tensor]) -> Tensor:
+        """States of each row's tokens, [length, width], as states of the batch, [rows, longest, width]."""
+        return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
+
+    def split(self, states: Tensor) -> list[Tensor]:
+        """The other way."""
+        return [row[:length] for row, length in zip(states, self.lengths, strict=True)]
 
 
 def common_prefix(examples: Sequence[Example]) -> int:
@@ -59,6 +81,7 @@ def pack(examples: Sequence[Example], device: torch.device, dtype: torch.dtype) 
         at=torch.tensor(at, device=device),
         targets=_targets(examples, device),
         layout=layout(prefix, [len(e) - prefix for e in examples], device, dtype),
+        lengths=tuple(map(len, examples)),
     )
 
 
@@ -73,7 +96,8 @@ def pad(examples: Sequence[Example], device: torch.device, pad_id: int) -> Padde
         ids[row, : len(tokens)] = torch.tensor(tokens)
         mask[row, : len(tokens)] = 1
         at += range(row * longest + len(example.prompt) - 1, row * longest + len(tokens))
-    return Padded(ids.to(device), mask.to(device), torch.tensor(at, device=device), _targets(examples, device))
+    at_device, lengths = torch.tensor(at, device=device), tuple(map(len, examples))
+    return Padded(ids.to(device), mask.to(device), at_device, _targets(examples, device), lengths)
 
 
 def micro_batches(examples: Sequence[Example], most_tokens: int) -> Iterator[list[Example]]:

@@ -114,9 +114,12 @@ def _figures(state: State) -> dict[str, float]:
         "seconds": round(state.seconds, 2),
         "steps": state.step,
         "tokens": state.tokens,
+        "step_seconds": round(state.step_seconds, 2),
         "tokens_per_second": round(state.tokens / state.step_seconds, 1),
         "train_loss": sum(recent) / len(recent),
     }
+    if state.cached_bytes:
+        figures |= {"begin_seconds": round(state.begin_seconds, 2), "cached_bytes": state.cached_bytes}
     if state.best_loss is not None and state.best_step is not None:
         figures |= {"held_out_loss": state.best_loss, "best_step": state.best_step}
     return figures

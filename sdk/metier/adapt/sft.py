@@ -12,9 +12,11 @@ from filelock import FileLock, Timeout
 from metier.adapt import checkpoint, journal, result
 from metier.adapt.examples import encode_samples
 from metier.adapt.failures import said_clearly
+from metier.adapt.frozen import Frozen
 from metier.adapt.loop import Progress, Training, Watching
 from metier.adapt.memory import tokens_at_once
-from metier.adapt.surgery import add_lora, open_layers, take_up, training_kernels
+from metier.adapt.states import LIMIT, States
+from metier.adapt.surgery import add_lora, frozen_layers, layers_of, open_layers, take_up, training_kernels
 from metier.adapt.trainee import Trainee
 from metier.bases.finetune import load_finetune
 from metier.bases.hardware import choose_device, choose_dtype
@@ -24,7 +26,7 @@ from metier.contracts import FineTune, Recipe, RecipeError, Sample, TaskContract
 from metier.contracts.finetune import CARD
 from metier.runtime.tokenizer import ChatTokenizer
 
-_LOCK = ".lock"
+_LOCK, _STATES = ".lock", ".states"
 _HELD_OUT_FOR_LOSS = 64
 """Samples that a held-out loss is taken over, distinct inputs first. More would cost more than they tell: at 240
 training samples, 4 evaluations over 64 samples already are a tenth of the run."""
@@ -43,6 +45,7 @@ def adapt(
     progress: Callable[[Progress], None] | None = None,
     device: str = "auto",
     watch: Watching | None = None,
+    limit: int = LIMIT,
 ) -> FineTune:
     """Train LoRA weights (arXiv 2106.09685), or the base's own in the recipe's layers, on the replies of `train`, and
     keep those best on `held_out`.
@@ -63,6 +66,7 @@ def adapt(
         device: auto, cpu or cuda.
         watch: asked with the model in training at every evaluation on `held_out`; its figures come with that step and
             stand in log.jsonl, and choose nothing.
+        limit: bytes on disk for what frozen layers say of the samples; of those beyond it they are asked anew.
 
     Raises:
         UsageError: no samples, another task's samples, a start of another base, or `out` belongs to another run or a
@@ -81,7 +85,9 @@ def adapt(
         out.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(out / _LOCK, timeout=0):
-                tuned = _adapt(contracts, train, held_out, recipe, out, base, start, resume, progress, device, watch)
+                tuned = _adapt(
+                    contracts, train, held_out, recipe, out, base, start, resume, progress, device, watch, limit
+                )
                 with suppress(OSError):  # Windows deletes no open file; a lock file left behind does no harm
                     (out / _LOCK).unlink()
                 return tuned
@@ -103,6 +109,7 @@ def _adapt(
     progress: Callable[[Progress], None] | None,
     device: str,
     watch: Watching | None,
+    limit: int,
 ) -> FineTune:
     base = base or resolve(recipe.base)
     hashes = samples_sha256(train), samples_sha256(held_out)
@@ -128,9 +135,12 @@ def _adapt(
     adapted.train()
     trainee = Trainee(adapted, tokenizer.pad_id, dtype)
     most = tokens_at_once(model, sum(w.numel() for w in trainee.weights), recipe, max(map(len, [*examples, *judges])))
-    with training_kernels(adapted):
+    with training_kernels(adapted), States(out / _STATES, limit) as states:
         by_length = sorted(examples, key=len)
-        trainee.choose_way([by_length[0], by_length[len(by_length) // 2]])
+        probe = [by_length[0], by_length[len(by_length) // 2]]
+        trainee.choose_way(probe)
+        if frozen := frozen_layers(model, recipe, base.card.id):
+            trainee.compute_once(Frozen(layers_of(model, base.card.id), frozen, states), probe)
         training = Training(trainee, examples, judges, recipe, folder, run=run, most_tokens=most, watch=watch)
         journal.keep_until(out, training.state.step)
         for event in training:

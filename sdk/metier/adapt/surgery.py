@@ -104,6 +104,21 @@ def layers_of(model: Any, base_id: str) -> nn.ModuleList:
     return found[0]
 
 
+def frozen_layers(model: Any, recipe: Recipe, base_id: str) -> int:
+    """How many layers from the input never change, so that what comes out of them need not be computed again.
+
+    Raises:
+        BaseError: the recipe names layers of a model that has no list of them.
+    """
+    if recipe.layers in {"all", "mix", "embedding"}:
+        return 0
+    layers = layers_of(model, base_id)
+    inside = {id(weight) for weight in layers.parameters()}
+    if any(weight.requires_grad and id(weight) not in inside for weight in model.parameters()):
+        return 0
+    return next(i for i, layer in enumerate(layers) if any(weight.requires_grad for weight in layer.parameters()))
+
+
 def chosen_layers(layers: str, count: int) -> list[int] | None:
     """Indices of the layers to adapt out of `count`; None for all.
 

@@ -1,6 +1,7 @@
 """The model in training: examples in, summed loss out, by the packed way where it is proved to equal the plain one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -8,12 +9,18 @@ from torch import Tensor
 
 from metier.adapt import packed_attention
 from metier.adapt.examples import Example
-from metier.adapt.packing import pack, pad
+from metier.adapt.frozen import Frozen
+from metier.adapt.packing import Packed, Padded, micro_batches, pack, pad
 from metier.adapt.reply_loss import reply_loss
 
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 1e-2}
-"""Largest relative difference of hidden states that counts as the same computation: a few roundings of the dtype.
+"""Largest relative difference of logits that counts as the same computation: a few roundings of the dtype.
 Attention that leaks across rows or ignores a window differs by tens of per cent."""
+_UNABLE = (TypeError, ValueError, RuntimeError, AttributeError, LookupError)
+"""What an architecture raises that takes no attention function, or calls it or its layers in another way."""
+_FROZEN_TOKENS = 1024
+"""Tokens at once through frozen layers before the first step; products of 560 rows are at full speed already. A fixed
+number, since what is kept must not depend on the memory that was free: a resumed run computes it anew."""
 
 
 class Trainee:
@@ -35,6 +42,8 @@ class Trainee:
         self.dtype: torch.dtype = dtype or self.model.dtype
         self.head = self.model.get_output_embeddings()
         self.packed = False
+        self.frozen: Frozen | None = None
+        """Layers that are computed once an example."""
         self._config = self.model.get_decoder().config
         self._attention = self._config._attn_implementation
 
@@ -46,19 +55,36 @@ class Trainee:
     def choose_way(self, probe: Sequence[Example]) -> None:
         """Pack from now on if packed and plain computation agree on `probe`, else pad."""
         with torch.no_grad():
-            plain = pad(probe, self.device, self.pad_id)
-            with self._cast():
-                out = self.model(input_ids=plain.ids, attention_mask=plain.mask, use_cache=False)
-            expected = out.logits.flatten(0, 1)[plain.at]
+            expected = self._logits(probe)
+            self.packed = True
             try:
-                with self._cast():
-                    given = self.head(self._packed_hidden(probe)[0])
-            except (TypeError, ValueError, RuntimeError, AttributeError, LookupError):
-                return  # this architecture takes no attention function, or calls it in another way
+                self.packed = self._same(self._logits(probe), expected)
+            except _UNABLE:
+                self.packed = False
             finally:
                 self._attend_with(self._attention)
-        error = (given.float() - expected.float()).norm() / expected.float().norm()
-        self.packed = bool(error < _TOLERANCE[self.dtype])
+
+    def compute_once(self, frozen: Frozen, probe: Sequence[Example]) -> None:
+        """Go on from what `frozen` says from now on, if that agrees with the whole model on `probe`."""
+        with torch.no_grad():
+            expected = self._logits(probe)
+            self.frozen = frozen
+            try:
+                same = self._same(self._logits(probe), expected)
+            except _UNABLE:
+                same = False
+        if not same:
+            self.frozen = None
+
+    def remember(self, examples: Sequence[Example]) -> None:
+        """Keep what frozen layers say of examples, as far as there is room; groups and order depend on these alone."""
+        if self.frozen is None:
+            return
+        for task in dict.fromkeys(e.task for e in examples):
+            for group in micro_batches(_alike(examples, task), _FROZEN_TOKENS):
+                for example, said in zip(group, self._frozen_states(group), strict=True):
+                    if not self.frozen.keep(example, said):
+                        return
 
     def loss(self, examples: Sequence[Example]) -> Tensor:
         """Negative log-likelihood of the replies, summed over their tokens, in nats."""
@@ -66,24 +92,71 @@ class Trainee:
             hidden, targets = self._packed_hidden(examples)
             bias = None if self.head.bias is None else self.head.bias.to(hidden.dtype)
             return reply_loss(hidden, self.head.weight.to(hidden.dtype), bias, targets)
-        batch = pad(examples, self.device, self.pad_id)
-        with self._cast():
-            out = self.model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)
-        logits = out.logits.flatten(0, 1)[batch.at].float()
-        return torch.nn.functional.cross_entropy(logits, batch.targets, reduction="sum")
+        logits, targets = self._padded_logits(examples)
+        return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
 
     def finish(self) -> None:
         """Give the model back with the attention it came with."""
         self._attend_with(self._attention)
 
-    def _packed_hidden(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
-        self._attend_with(packed_attention.NAME)
-        batch = pack(examples, self.device, self.dtype)
+    def _logits(self, examples: Sequence[Example]) -> Tensor:  # [reply tokens, vocabulary]
+        if not self.packed:
+            return self._padded_logits(examples)[0]
         with self._cast():
-            out = self.model.get_decoder()(
-                input_ids=batch.ids, position_ids=batch.positions, use_cache=False, metier_layout=batch.layout
-            )
-        return out.last_hidden_state[0].index_select(0, batch.at).to(self.dtype), batch.targets
+            logits: Tensor = self.head(self._packed_hidden(examples)[0])
+        return logits
+
+    def _packed_hidden(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+        batch = pack(examples, self.device, self.dtype)
+        with self._over_frozen(batch, examples):
+            hidden = self._decoded(batch)
+        return hidden[0].index_select(0, batch.at).to(self.dtype), batch.targets
+
+    def _padded_logits(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+        batch = pad(examples, self.device, self.pad_id)
+        with self._over_frozen(batch, examples), self._cast():
+            out = self.model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)
+        return out.logits.flatten(0, 1)[batch.at], batch.targets
+
+    def _decoded(self, batch: Packed | Padded) -> Tensor:
+        if isinstance(batch, Packed):
+            self._attend_with(packed_attention.NAME)
+            given = {"position_ids": batch.positions, "metier_layout": batch.layout}
+        else:
+            given = {"attention_mask": batch.mask}
+        with self._cast():
+            last: Tensor = self.model.get_decoder()(input_ids=batch.ids, use_cache=False, **given).last_hidden_state
+        return last
+
+    def _over_frozen(self, batch: Packed | Padded, examples: Sequence[Example]) -> AbstractContextManager[None]:
+        if self.frozen is None:
+            return nullcontext()
+        kept = {example: self.frozen.said(example) for example in examples}
+        new = [example for example, said in kept.items() if said is None]
+        fresh = dict(zip(new, self._frozen_states(new) if new else [], strict=True))
+        rows = [fresh[e] if (said := kept[e]) is None else said.to(self.device) for e in examples]
+        return self.frozen.saying(batch.join(rows))
+
+    def _frozen_states(self, examples: Sequence[Example]) -> list[Tensor]:  # [tokens, width] each
+        assert self.frozen is not None
+        batch = pack(examples, self.device, self.dtype) if self.packed else pad(examples, self.device, self.pad_id)
+        with self._resting(), self.frozen.alone() as said:
+            self._decoded(batch)
+        return batch.split(said[0])
+
+    @contextmanager
+    def _resting(self) -> Iterator[None]:
+        was = self.adapted.training
+        self.adapted.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.adapted.train(was)
+
+    def _same(self, given: Tensor, expected: Tensor) -> bool:
+        error = (given.float() - expected.float()).norm() / expected.float().norm()
+        return bool(error < _TOLERANCE[self.dtype])
 
     def _cast(self) -> Any:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not self.model.dtype)
@@ -101,8 +174,12 @@ def mean_loss(trainee: Trainee, examples: Sequence[Example], batch_size: int) ->
     """Nats per reply token over `examples`, without gradient; of several tasks the mean of theirs, as in training."""
     losses = []
     for task in dict.fromkeys(e.task for e in examples):
-        ordered = sorted((e for e in examples if e.task == task), key=len)  # like lengths: least padding in attention
+        ordered = _alike(examples, task)
         with torch.no_grad():
             parts = [trainee.loss(ordered[i : i + batch_size]) for i in range(0, len(ordered), batch_size)]
         losses.append(float(torch.stack(parts).double().sum()) / reply_tokens(ordered))
     return sum(losses) / len(losses)
+
+
+def _alike(examples: Sequence[Example], task: str) -> list[Example]:
+    return sorted((e for e in examples if e.task == task), key=len)  # like lengths: least padding in attention

@@ -112,7 +112,9 @@ def compare(
                 way=name,
                 recipe=one,
                 training_seconds=costs["seconds"],
-                epoch_seconds=costs.get("epoch_seconds", costs["seconds"] / max(1.0, costs["steps"]) * steps),
+                epoch_seconds=costs.get(
+                    "epoch_seconds", costs.get("step_seconds", costs["seconds"]) / max(1.0, costs["steps"]) * steps
+                ),
                 answer_ms=1000 * answers.report.seconds / len(cases),
                 megabytes=(tuned.path / tuned.card.weights).stat().st_size / 1e6,
             )

@@ -5,14 +5,14 @@ not be computed again. It asks modules what they are and knows no model family b
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from metier.adapt.frozen import instead
 from metier.adapt.surgery import ADAPTER, layers_of, open_layers
 from metier.contracts import Recipe, RecipeError
 from metier.contracts.heads import layers_read
@@ -65,7 +65,7 @@ class Trunk:
         caught: list[Tensor] = []
         handle = self.layers[self.frozen - 1].register_forward_hook(lambda module, given, out: caught.append(out))
         try:
-            with torch.no_grad(), _instead(self.layers[self.frozen :], lambda hidden: hidden):
+            with torch.no_grad(), instead(self.layers[self.frozen :], lambda hidden: hidden):
                 self._forward(batch)
         finally:
             handle.remove()
@@ -74,7 +74,7 @@ class Trunk:
     def above(self, batch: Padded, below: Tensor) -> Tensor:
         """`states` of a batch whose frozen layers gave `below`."""
         below = below.to(self.model.dtype)
-        with _instead(self.layers[: self.frozen], lambda hidden: below):
+        with instead(self.layers[: self.frozen], lambda hidden: below):
             return self.states(batch)
 
     def _forward(self, batch: Padded, **more: Any) -> Any:
@@ -85,22 +85,6 @@ class Trunk:
             with torch.autocast(batch.ids.device.type, self._dtype):
                 return self.model(input_ids=batch.ids, attention_mask=batch.mask, **more)
         return self.model(input_ids=batch.ids, attention_mask=batch.mask, **more)
-
-
-@contextmanager
-def _instead(layers: Any, given: Any) -> Iterator[None]:
-    """Inside, these layers give what `given` makes of what they were to take, and compute nothing."""
-
-    def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return given(hidden_states)  # type: ignore[no-any-return]
-
-    for layer in layers:
-        layer.forward = forward
-    try:
-        yield
-    finally:
-        for layer in layers:
-            vars(layer).pop("forward", None)
 
 
 def _learning(layers: nn.ModuleList, recipe: Recipe) -> list[nn.Module]:
