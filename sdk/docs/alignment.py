@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -12,8 +12,6 @@ from mkdocs.structure.pages import Page
 from shipped import ROOT
 
 RESULTS = ROOT / "tests/benchmarks/results"
-SAMPLES = 3
-"""Held-out inputs whose answers are shown."""
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -58,45 +56,89 @@ def rollout(found: dict[str, Any]) -> str:
 
 
 def reward(found: dict[str, Any]) -> str:
-    """SFT, reward model, PPO: the figures of every stage, and answers."""
-    model, ppo, stages = found["reward_model"], found["ppo"], found["stages"]
-    held, sure = model["held_out"], model["intervals"]
-    first, last = ppo["length"][0], ppo["length"][-1]
-    gain = {
-        way: "{mean:+.3f} [{low:+.3f}, {high:+.3f}]".format(**ppo["gain_by_rule"][way]) for way in ("drawn", "greedy")
-    }
+    """The reward model; every stage in a row; what was not rewarded; answers."""
+    stages = found["stages"]
+    aligned = {name: stage for name, stage in stages.items() if "gain" in stage}
     said = [
+        _reward_model(found["reward_model"]),
+        f"**What each method gains**, by the checks, on {found['inputs']['held_out']} held-out inputs:"
+        f" {found['answers_to_an_input']} answers drawn to each, and the greedy one. Gains are to `sft` on the same"
+        f" inputs, with 95 % intervals over them. One core; {found['engine']} weights in the engine.",
+        table(_HEAD, [_row(name, stage) for name, stage in stages.items()]),
+        " ".join(_verdict(name, stage) for name, stage in aligned.items()),
+        *(
+            f"**{name.upper()}** learnt from its own answers: {_course(s)}"
+            for name, s in aligned.items()
+            if s["updates"]
+        ),
+        table(["drawn / greedy", *stages], list(_measures(stages))),
+    ]
+    for number, one in enumerate(stages["sft"]["samples"]):
+        answers = [f"`{one['input']}`", ""]
+        for name, stage in stages.items():
+            sample = stage["samples"][number]
+            wrong = f" *({'; '.join(sample['wrong'])})*" if sample["wrong"] else ""
+            answers.append(f"- {name}: {sample['text'].strip()}{wrong}")
+        said.append("\n".join(answers))
+    return "\n\n".join(said)
+
+
+_HEAD = (
+    *("stage", "reward, drawn", "gain", "reward, greedy", "gain", "reward model, drawn / greedy"),
+    *("KL to `sft`, nats an answer", "perplexity of general text, en / zh", "minutes of training"),
+)
+
+
+def _row(name: str, stage: dict[str, Any]) -> list[str]:
+    def reward_and_gain(way: str) -> Iterable[str]:
+        yield f"{stage[way]['reward_by_rule']:.3f}"
+        yield "{mean:+.3f} [{low:+.3f}, {high:+.3f}]".format(**stage["gain"][way]) if "gain" in stage else "–"
+
+    return [
+        name,
+        *reward_and_gain("drawn"),
+        *reward_and_gain("greedy"),
+        " / ".join(f"{stage[way]['reward_model']:+.2f}" for way in ("drawn", "greedy")),
+        f"{stage['kl_to_sft']:.2f}" if name != "sft" else "–",
+        " / ".join(map(str, stage["general_perplexity"].values())),
+        f"{stage['seconds'] / 60:.0f}" if "seconds" in stage else "–",
+    ]
+
+
+def _verdict(name: str, stage: dict[str, Any]) -> str:
+    better = [way for way in ("drawn", "greedy") if stage["gain"][way]["low"] > 0]
+    worse = [way for way in ("drawn", "greedy") if stage["gain"][way]["high"] < 0]
+    parts = [
+        f"{' and '.join(ways)} answers are {how} for sure"
+        for ways, how in ((better, "better"), (worse, "worse"))
+        if ways
+    ]
+    return f"`{name}`: {', '.join(parts) or 'neither can be told from chance'}."
+
+
+def _course(stage: dict[str, Any]) -> str:
+    """How an update's figures went from the first update to the last."""
+    rounds, settings = stage["updates"], stage["settings"]
+    first, last = ({key: values[end] for key, values in rounds.items()} for end in (0, -1))
+    return (
+        f"{len(rounds['score'])} updates of {settings['rollouts']}. Reward (checks, and 0.2 of the model) went from"
+        f" {first['score']:.2f} to {last['score']:.2f}, the KL from {first['kl']:.1f} to {last['kl']:.1f} nats an"
+        f" answer, its length from {first['length']:.0f} to {last['length']:.0f} tokens. Graph and torch stood at most"
+        f" {max(rounds['drift']):.3f} nats a token apart."
+    )
+
+
+def _reward_model(model: dict[str, Any]) -> str:
+    held, sure = model["held_out"], model["intervals"]
+    return (
         f"**The reward model.** {model['pairs']} simulated pairs to learn from. On {held['pairs']} pairs of"
         f" {model['held_out_inputs']} other inputs it is right in {held['accuracy']:.0%} [{sure['accuracy'][0]:.0%},"
         f" {sure['accuracy'][1]:.0%}]; expected calibration error {held['ece']:.2f} [{sure['ece'][0]:.2f},"
         f" {sure['ece'][1]:.2f}]; Brier score {held['brier']:.3f} [{sure['brier'][0]:.3f}, {sure['brier'][1]:.3f}],"
         f" a coin has 0.25. Intervals are 95 %, over inputs. Its score and an answer's length correlate at"
         f" {model['correlation_with_length']:+.2f}; in the pairs, chosen answers have"
-        f" {model['characters']['chosen']:.0f} characters and rejected ones {model['characters']['rejected']:.0f}.",
-        f"**PPO.** {len(ppo['score'])} updates of {ppo['settings']['rollouts']} answers,"
-        f" {ppo['seconds'] / 60:.0f} minutes on one core. Reward (checks, and 0.2 of the model) went from"
-        f" {ppo['score'][0]:.2f} to {ppo['score'][-1]:.2f}, the KL to the fine-tune from 0 to {ppo['kl'][-1]:.1f} nats"
-        f" an answer, its length from {first:.0f} to {last:.0f} tokens. Graph and torch stood at most"
-        f" {ppo['drift']:.3f} nats a token apart. By the checks alone, on held-out inputs, drawn answers gained"
-        f" {gain['drawn']} ({ppo['gain_by_rule']['drawn_answers_to_an_input']} to an input), greedy ones"
-        f" {gain['greedy']}: {_verdict(ppo['gain_by_rule'])}.",
-        table(["held-out inputs", *stages], list(_stages(stages))),
-    ]
-    for number, one in enumerate(stages["sft"]["samples"][:SAMPLES]):
-        answers = [f"`{one['input']}`", ""]
-        for stage, figures in stages.items():
-            sample = figures["samples"][number]
-            wrong = f" *({'; '.join(sample['wrong'])})*" if sample["wrong"] else ""
-            answers.append(f"- {stage}: {sample['text'].strip()}{wrong}")
-        said.append("\n".join(answers))
-    return "\n\n".join(said)
-
-
-def _verdict(gain: dict[str, Any]) -> str:
-    sure = [way for way in ("drawn", "greedy") if gain[way]["low"] > 0]
-    if not sure:
-        return "with so few updates and held-out inputs, neither can be told from chance"
-    return f"{' and '.join(sure)} answers are better for sure"
+        f" {model['characters']['chosen']:.0f} characters and rejected ones {model['characters']['rejected']:.0f}."
+    )
 
 
 def killed(found: dict[str, Any]) -> str:
@@ -118,19 +160,13 @@ def _share(found: dict[str, Any], asks: str, precision: str, batch: int) -> str:
     return " / ".join(f"{sum(one[part] for one in spent) / whole:.0%}" for part in ("prefill", "step"))
 
 
-def _stages(stages: dict[str, Any]) -> Iterable[list[str]]:
-    def row(name: str, cell: Callable[[dict[str, Any]], str]) -> list[str]:
-        return [name, *(cell(stage) for stage in stages.values())]
+def _measures(stages: dict[str, Any]) -> Iterable[list[str]]:
+    def row(name: str, form: str, *path: str) -> list[str]:
+        cells = [[_at(stage[way], path) for way in ("drawn", "greedy")] for stage in stages.values()]
+        return [name, *(" / ".join("–" if one is None else form.format(one) for one in cell) for cell in cells)]
 
-    def both(form: str, *path: str) -> Callable[[dict[str, Any]], str]:
-        return lambda stage: " / ".join(form.format(_at(stage[way], path)) for way in ("drawn", "greedy"))
-
-    yield row("reward by the checks, drawn / greedy", both("{:.3f}", "reward_by_rule"))
-    yield row("reward model, drawn / greedy", both("{:+.2f}", "reward_model"))
     for name in stages["sft"]["greedy"]["passes"]:
-        yield row(f"passes `{name}`, drawn / greedy", both("{:.0%}", "passes", name))
-    yield row("KL to the fine-tune, nats an answer", lambda s: f"{s['kl_to_sft']:.2f}" if "kl_to_sft" in s else "–")
-    yield row("perplexity of general text, en / zh", lambda s: " / ".join(map(str, s["general_perplexity"].values())))
+        yield row(f"passes `{name}`", "{:.0%}", "passes", name)
     for name, key, form in (
         ("chrF to the references", "chrf", "{:.1f}"),
         ("characters", "characters", "{:.0f}"),
@@ -139,14 +175,14 @@ def _stages(stages: dict[str, Any]) -> Iterable[list[str]]:
         ("distinct answers", "distinct_answers", "{:.0%}"),
         ("commonest opening", "commonest_opening", "{:.0%}"),
         ("distinct pairs of words", "distinct_bigrams", "{:.2f}"),
+        ("nats a token under the base", "base_nats_per_token", "{:.2f}"),
     ):
-        yield row(f"not rewarded: {name}, drawn / greedy", both(form, "not_rewarded", key))
-    yield row("not rewarded: nats a token under the base", lambda s: f"{s['greedy']['base_nats_per_token']:.2f}")
+        yield row(f"not rewarded: {name}", form, "not_rewarded", key)
 
 
 def _at(found: Any, path: Sequence[str]) -> Any:
     for key in path:
-        found = found[key]
+        found = found.get(key)
     return found
 
 

@@ -24,7 +24,7 @@ class TrunkEntry(Data):
     It takes `input_ids` and, unless it is the static embedding alone, `attention_mask`, int64 [rows, tokens],
     right-padded, and gives `layer.N`, float32 [rows, tokens, width], for each N of `layers`. Its folder holds
     trunk.onnx, trunk.onnx.data and tokenizer.json; a text is tokenised with the special tokens that the tokenizer puts
-    around it, never cut.
+    around it, never cut. A head that pools by `echo` is read the text, a line break and the text again.
     """
 
     name: str = Field(pattern=NAME)
@@ -70,8 +70,9 @@ class HeadEntry(Data):
     """A head, in heads/<name>/head.onnx.
 
     It takes `features`, float32 [things, layers, groups, width]: of each layer the mean over the tokens of each group
-    (a whole text, a span, a word). It gives `logits` and `probabilities` [things, classes], and `embeddings`
-    [things, groups, width]: the layers mixed as the head mixes them, brought to length 1.
+    (a whole text, a span, a word; with `echo`, those of the second reading). It gives `logits` and `probabilities`
+    [things, classes], and `embeddings` [things, groups, width]: the layers mixed as the head mixes them, brought to
+    length 1.
     """
 
     name: str = Field(pattern=NAME)
@@ -86,6 +87,13 @@ class HeadEntry(Data):
     parity: HeadParity | None = None
     """None where that was not proved, because it was added where torch is not installed."""
     golden: tuple[HeadGolden, ...] = ()
+
+
+def pooling_of(recipe: Recipe, base: Base) -> Literal["mean", "last", "echo"]:
+    """How a head of this recipe pools tokens on this base."""
+    if recipe.head.pooling == "auto":
+        return "echo" if base.generative else "mean"
+    return recipe.head.pooling
 
 
 def layers_read(recipe: Recipe, count: int) -> tuple[int, ...]:

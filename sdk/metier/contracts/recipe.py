@@ -28,8 +28,10 @@ class Lora(Data):
 class Head(Data):
     """The small network that answers where `way` is `head`, and how it is fitted over the base's features."""
 
-    pooling: Literal["mean", "last"] = "mean"
-    """How tokens become one vector: their mean, or the last of them."""
+    pooling: Literal["auto", "mean", "last", "echo"] = "auto"
+    """How tokens become one vector: their mean; the last of them; or `echo`, the mean of a text's second reading, since
+    in a causal model only that one knows how the text goes on (arXiv 2402.15449): twice the tokens. `auto` is `mean`
+    with an encoder and `echo` with a decoder."""
     epochs: int = Field(default=30, ge=1)
     """With `features`: passes over the features of the untouched base, beginning at the classes' prototypes."""
     learning_rate: float = Field(default=1e-3, gt=0)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from metier.contracts import BundleError, Manifest, MetierError, TaskContract, UsageError
 from metier.contracts.bundle import MANIFEST
-from metier.contracts.heads import HEAD_FILE, TRUNK_FILE
+from metier.contracts.heads import HEAD_FILE, TRUNK_FILE, pooling_of
 from metier.contracts.schema import SCHEMA_VERSION
 from metier.runtime.asked import asked
 from metier.runtime.prompt import prompt_ids
@@ -147,7 +147,7 @@ def rows_of(path: Path, manifest: Manifest) -> dict[str, RowTokenizer]:
         recipe, trunk = head.card.recipe, trunks[head.trunk]
         longest = min(recipe.max_length, trunk.base.context_length)
         try:
-            found[head.name] = RowTokenizer(path / trunk.path, longest, recipe.head.pooling)
+            found[head.name] = RowTokenizer(path / trunk.path, longest, pooling_of(recipe, trunk.base))
         except Exception as error:  # the tokenizers library raises its own
             where = str(path / trunk.path / "tokenizer.json")
             raise BundleError(f"the tokenizer cannot be read: {error}", where=where, remedy=_AGAIN) from error

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from metier.contracts import DataError
 from metier.runtime.asked import Asked, Place
+
+_BETWEEN = "\n"
+"""What stands between a text and its second reading."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,13 @@ class Row:
 class RowTokenizer:
     """The base's own tokenizer, special tokens and all, without the cutting and padding that some files ask for."""
 
-    def __init__(self, folder: Path, longest: int, pooling: Literal["mean", "last"]) -> None:
+    def __init__(self, folder: Path, longest: int, pooling: Literal["mean", "last", "echo"]) -> None:
         """
         Args:
             folder: holds tokenizer.json.
             longest: tokens of a text.
-            pooling: of a whole text.
+            pooling: `last` of a whole text's tokens, or the mean of those that are asked about, `echo` in a second
+                reading of the text.
         """
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
@@ -46,22 +50,34 @@ class RowTokenizer:
 
     def _row(self, text: str, places: Sequence[Place], where: str | None) -> Row:
         found = self._tokenizer.encode(text)
-        if len(found.ids) > self._longest:
+        before: tuple[int, ...] = ()
+        if self._pooling == "echo" and found.ids:
+            before = (*found.ids, *self._bare(_BETWEEN).ids)
+            found = self._bare(text)
+        ids = (*before, *found.ids) or (0,)
+        if len(ids) > self._longest:
+            twice = ", read twice," if before else ""
             raise DataError(
-                f"the text has {len(found.ids)} tokens, more than {self._longest}",
+                f"the text{twice} has {len(ids)} tokens, more than {self._longest}",
                 where=where,
-                remedy="shorten it, raise max_length in the recipe, or take a base with a longer context",
+                remedy="shorten it, raise max_length in the recipe, or take a base with a longer context"
+                + ("; pooling: mean reads it once" if before else ""),
             )
-        ids = tuple(found.ids) or (0,)
-        everything = tuple(range(len(ids)))
+        everything = tuple(range(len(before), len(ids)))
         if self._pooling == "last" and places == ((0, len(text)),):
             return Row(ids, (everything[-1:],))
         # The whole text is pooled with the special tokens around it, as sentence encoders were trained to be.
         groups = tuple(
-            everything if place == (0, len(text)) else _within(found.offsets, place) or everything for place in places
+            everything if place == (0, len(text)) else _within(found.offsets, place, len(before)) or everything
+            for place in places
         )
         return Row(ids, groups)
 
+    def _bare(self, text: str) -> Encoding:
+        return self._tokenizer.encode(text, add_special_tokens=False)
 
-def _within(offsets: Sequence[Place], place: Place) -> tuple[int, ...]:
-    return tuple(i for i, (start, end) in enumerate(offsets) if start < end and start < place[1] and place[0] < end)
+
+def _within(offsets: Sequence[Place], place: Place, first: int) -> tuple[int, ...]:
+    return tuple(
+        i for i, (start, end) in enumerate(offsets, first) if start < end and start < place[1] and place[0] < end
+    )

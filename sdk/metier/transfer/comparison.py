@@ -9,6 +9,7 @@ from typing import Any
 
 from metier.adapt.sft import adapt
 from metier.bases.finetune import load_finetune
+from metier.bases.hardware import choose_device
 from metier.bases.resolve import LocalBase
 from metier.bases.torch_model import load_adapted
 from metier.contracts import FineTune, Recipe, Sample, TaskContract, UsageError
@@ -103,7 +104,8 @@ def compare(
     systems, figures = [], []
     for name, one in recipes.items():
         tuned = _trained(task, train, one, out / name.replace("/", "-").replace(":", ""), base, device, told, name)
-        answers = (_asked_head if one.way == "head" else _asked_text)(tuned, task, cases, base, name, told)
+        ask = _asked_head if one.way == "head" else _asked_text
+        answers = ask(tuned, task, cases, base, choose_device(device), name, told)
         systems.append(answers)
         costs = tuned.card.training
         steps = costs["steps"] / max(1.0, one.epochs)
@@ -150,9 +152,9 @@ def _trained(
 
 
 def _asked_head(
-    tuned: FineTune, task: TaskContract, cases: Sequence[Case], base: LocalBase, name: str, told: Progress
+    tuned: FineTune, task: TaskContract, cases: Sequence[Case], base: LocalBase, where: Any, name: str, told: Progress
 ) -> Answers:
-    headed = load_head(tuned.path, base=base)
+    headed = load_head(tuned.path, base=base, device=where)
     told(f"{name}: answering", 0, len(cases))
     began = time.perf_counter()
     outputs = headed.predict([case.input for case in cases], [case.language for case in cases])
@@ -165,11 +167,11 @@ def _asked_head(
 
 
 def _asked_text(
-    tuned: FineTune, task: TaskContract, cases: Sequence[Case], base: LocalBase, name: str, told: Progress
+    tuned: FineTune, task: TaskContract, cases: Sequence[Case], base: LocalBase, where: Any, name: str, told: Progress
 ) -> Answers:
     tokenizer = ChatTokenizer.load(base.path)
     return ask_torch(
-        load_adapted(base, load_finetune(tuned.path), merge=True),
+        load_adapted(base, load_finetune(tuned.path), device=where, merge=True),
         tokenizer,
         task,
         cases,

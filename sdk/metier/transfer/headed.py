@@ -17,6 +17,7 @@ from metier.bases.resolve import LocalBase, resolve
 from metier.bases.torch_model import check_fits, load_trunk
 from metier.contracts import DataError, Recipe, Sample, TaskContract, Value
 from metier.contracts.finetune import HEAD
+from metier.contracts.heads import pooling_of
 from metier.runtime.answered import classes_of, output_of, targets_of
 from metier.runtime.asked import Asked, Shape, asked, shape_of
 from metier.runtime.rows import Row, RowTokenizer
@@ -58,7 +59,7 @@ class Headed:
         self.trunk = Trunk(load_trunk(base, device, own), recipe, base.card.id, dtype)
         self.head = HeadNetwork(self.shape, len(self.trunk.read), self.trunk.width, classes_of(task)).to(device)
         longest = min(recipe.max_length, base.card.context_length)
-        self._tokenizer = RowTokenizer(base.path, longest, recipe.head.pooling)
+        self._tokenizer = RowTokenizer(base.path, longest, pooling_of(recipe, base.card))
 
     def item(self, sample: Sample) -> Item:
         """A sample, ready to be learnt from.
