@@ -1,7 +1,7 @@
 """The engine on a GPU: fp16 and int4, the default base and a model of Llama-3.1-8B's shape.
 
     python tests/benchmarks/gpu.py [--out FILE] [--rank 8] [--batches 1 8 32] [--models smollm2-135m llama-8b]
-                                   [--precisions fp16 int4] [--device cuda]
+                                   [--precisions fp16 int4] [--device cuda] [--work DIR [--build]]
 
 For each, with the engine's own decoder, greedy: milliseconds of a decode step and tokens per second of the plain graph
 (`plain`), one adapter for all rows (`one`), and a different one per row (`each`); with CUDA graphs and without, with
@@ -9,6 +9,8 @@ candidates and with whole rows of logits copied; whether all of these say the sa
 memory-bandwidth limit (bytes of weights and KV that a step must read, over the device's measured copy rate); the
 engine itself with its scheduler, base and a different adapter per request; and which provider really ran each node,
 from ONNX Runtime's own profile.
+
+`--build` only makes the graphs in --work, which a later run finds there: it needs no GPU, and minutes for the 8B model.
 
 Without a CUDA device it prints why it skipped, and ends well. `--device cpu` runs the same lines on the CPU, where no
 graph is captured and no figure means anything: a test does so with a tiny model. Nothing here has run on a GPU so far.
@@ -31,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from slot_bundles import build, machine, with_adapters
+from slot_bundles import build, machine, unending, with_adapters
 
 LLAMA_8B = {
     "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
@@ -68,6 +70,8 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batches", type=int, nargs="+", default=(1, 8, 32))
     parser.add_argument("--precisions", nargs="+", default=("fp16", "int4"))
     parser.add_argument("--models", nargs="+", default=("smollm2-135m", "llama-8b"))
+    parser.add_argument("--work", type=Path, help="where graphs are kept; a folder that is gone at the end by default")
+    parser.add_argument("--build", action="store_true", help="make the graphs, measure nothing")
     return parser.parse_args(arguments)
 
 
@@ -80,7 +84,9 @@ def measure(options: Any) -> dict[str, Any]:
         "benchmark": "gpu", **machine("onnxruntime-gpu", "numpy"), "command": " ".join(["gpu.py", *sys.argv[1:]]),
         "rank": options.rank, "context": options.context,
     }  # fmt: skip
-    if options.device == "cpu":
+    if options.build:
+        pass
+    elif options.device == "cpu":
         device.RESIDENT = frozenset({"cpu", "cuda"})
     elif (missing := cuda_missing()) is not None:
         return {**result, "skipped": missing}
@@ -88,24 +94,37 @@ def measure(options: Any) -> dict[str, Any]:
         result |= {"device": device_name(), "driver_cuda": driver_version()}
     models = []
     with tempfile.TemporaryDirectory() as scratch:
+        work = options.work or Path(scratch)
         for name in options.models:
-            base = llama_shape(Path(scratch) / "llama-8b") if name == "llama-8b" else name
+            base = llama_shape(work / "llama-8b") if name == "llama-8b" else name
             for precision in options.precisions:
-                folder = Path(scratch) / f"{Path(str(base)).name}-{precision}"
-                print(f"{name} {precision}", file=sys.stderr, flush=True)
-                models.append(
-                    {"model": name, "precision": precision, **one_model(str(base), folder, precision, options)}
-                )
-                shutil.rmtree(folder)
+                folder = work / f"{name}-{precision}"
+                print(f"{time.strftime('%H:%M:%S')} {name} {precision}", file=sys.stderr, flush=True)
+                bundles = built(str(base), folder, precision, options)
+                if not options.build:
+                    models.append({"model": name, "precision": precision, **one_model(*bundles, options)})
+                    del bundles
+                    shutil.rmtree(folder)
     return {**result, "models": models}
 
 
-def one_model(base: str, folder: Path, precision: str, options: Any) -> dict[str, Any]:
+def built(base: str, folder: Path, precision: str, options: Any) -> tuple[Any, Any]:
+    """The plain bundle and the one with slots and adapters, made or found in a folder."""
+    from metier.contracts import Manifest
+
+    kept = folder / "manifests.json"
+    if not kept.is_file():
+        plain, slotted = build(base, folder, precision, options.device)
+        slotted = with_adapters(slotted, [options.rank] * max(options.batches))
+        kept.write_text(json.dumps([one.manifest.model_dump(mode="json") for one in (plain, slotted)]))
+    plain, slotted = (Manifest.model_validate(one) for one in json.loads(kept.read_text()))
+    return unending(folder / "plain", plain), unending(folder / "slots", slotted)
+
+
+def one_model(plain: Any, slotted: Any, options: Any) -> dict[str, Any]:
     """Steps of one graph in every setting, the engine over it, and who ran it."""
     from metier.runtime.adapter_store import AdapterStore
 
-    plain, slotted = build(base, folder, precision, options.device)
-    slotted = with_adapters(slotted, [options.rank] * max(options.batches))
     store = AdapterStore(slotted.path, slotted.manifest, 1 << 40)
     loras = [store.get(f"a{number}") for number in range(max(options.batches))]
     graph = plain.manifest.graph

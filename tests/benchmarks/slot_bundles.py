@@ -26,7 +26,6 @@ def build(base: str, folder: Path, precision: str = "int4", target: str = "cpu")
     from metier.contracts import Manifest
     from metier.export.graph import build_graph
     from metier.export.slots import add_slots, linear_shapes
-    from metier.runtime import Bundle, ChatTokenizer
 
     local = resolve(base)
     plain, slotted = folder / "plain", folder / "slots"
@@ -42,14 +41,21 @@ def build(base: str, folder: Path, precision: str = "int4", target: str = "cpu")
     slots = add_slots(slotted / graph.file, linear_shapes(local.path))
     bundles = []
     for path, found in ((plain, ()), (slotted, slots)):
-        tokenizer = ChatTokenizer.load(path)
-        tokenizer.eos_ids = (NEVER,)
         manifest = Manifest(
             name="benchmark", created=datetime.now(UTC), base=local.card, licence=None, precision=precision,
             target=target, tasks=(), graph=graph, slots=found, files={},
         )  # fmt: skip
-        bundles.append(Bundle(path, manifest, tokenizer))
+        bundles.append(unending(path, manifest))
     return bundles[0], bundles[1]
+
+
+def unending(path: Path, manifest: Any) -> Any:
+    """A bundle on disk whose requests make as many tokens as asked for."""
+    from metier.runtime import Bundle, ChatTokenizer
+
+    tokenizer = ChatTokenizer.load(path)
+    tokenizer.eos_ids = (NEVER,)
+    return Bundle(path, manifest, tokenizer)
 
 
 def endless(folder: Path) -> None:

@@ -7,6 +7,9 @@ learn from and samples to measure on: of banking77 (77 intents, CC BY 4.0, arXiv
 rows of its training file, of a trade's task a split of all that is packaged, near-duplicates on one side. Every way
 runs by `metier.transfer.compare`, which lets nothing be chosen by held-out samples.
 
+Times are one CPU core's (`OMP_NUM_THREADS=1`). `--device cuda` is for more seeds of what takes minutes there: its rows
+say so, and the docs take quality from all rows and times from those of the CPU.
+
 What is in --work is not trained again, and with --minutes the script ends before it begins what may not fit, so that a
 run may be done in pieces. `--only` names tasks, bases or ways, by any part of their names.
 """
@@ -53,13 +56,12 @@ WHOLE = ("head/full", "head/full/top:2", "head/full/top:1")
 COPY = ("text/lora", "text/lora/top:10", "text/full", "text/full/top:10", "text/full/embedding")
 PLAN = (
     Line(BANKING, ENCODER, (*HEADS, *WHOLE), 5, 30),
-    Line(BANKING, DECODER, ("head/features", "head/lora"), 5, 10),
-    Line(BANKING, DECODER, ("text/lora",), 1, 4),
+    Line(BANKING, DECODER, ("head/features", "head/lora", "text/lora"), 5, 10),
     Line("support.intent", ENCODER, ("head/features", "head/lora", "head/full/top:2", "head/full"), 5, 60),
-    Line("support.intent", DECODER, ("head/features", "head/lora", "text/lora"), 3, 60),
+    Line("support.intent", DECODER, ("head/features", "head/lora", "text/lora"), 5, 60),
     Line("support.entities", ENCODER, ("head/features", "head/lora", "head/full/top:2", "head/full"), 5, 20),
-    Line("support.entities", DECODER, ("head/features", "head/lora", "text/lora"), 3, 20),
-    Line("adcopy.describe", DECODER, COPY, 3, 32),
+    Line("support.entities", DECODER, ("head/features", "head/lora", "text/lora"), 5, 20),
+    Line("adcopy.describe", DECODER, COPY, 5, 32),
 )
 
 
@@ -121,7 +123,7 @@ def packaged_task(name: str, seed: int, held_out: int) -> tuple[Any, list[Any], 
     return task, parts.train, parts.held_out, vertical.recipes[name]
 
 
-def measured(case: Case, work: Path) -> dict[str, Any]:
+def measured(case: Case, work: Path, device: str) -> dict[str, Any]:
     """Train and ask one way; what it came to."""
     from metier.bases import resolve
     from metier.contracts import Recipe
@@ -134,14 +136,14 @@ def measured(case: Case, work: Path) -> dict[str, Any]:
     else:
         task, train, apart, recipe = packaged_task(line.task, case.seed, line.held_out)
     recipe = recipe.model_copy(update={"base": line.base, "seed": case.seed})
-    found = compare(
-        task, train, apart, [case.way], recipe, work / case.folder, base=resolve(line.base), resamples=200, device="cpu"
-    )
+    base, out = resolve(line.base), work / case.folder
+    found = compare(task, train, apart, [case.way], recipe, out, base=base, resamples=200, device=device)
     (figures,) = found.ways
     metric = found.metrics[0]
     values = {one.name: one.values[case.way].value for one in found.metrics}
     return {
-        **{"task": line.task, "base": line.base, "way": case.way, "seed": case.seed, "metric": metric.name},
+        **{"task": line.task, "base": line.base, "way": case.way, "seed": case.seed, "device": device},
+        "metric": metric.name,
         "quality": metric.values[case.way].value,
         "metrics": values,
         "samples": found.samples,
@@ -165,6 +167,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "runs/transfer")
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--only", nargs="+", default=[])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     given = parser.parse_args()
     began, missing = time.monotonic(), 0
     slowest: dict[tuple[str, ...], float] = defaultdict(float)
@@ -181,16 +184,17 @@ def main() -> None:
                 missing += 1
                 continue
             started = time.monotonic()
-            row = measured(case, given.work)
+            row = measured(case, given.work, given.device)
             file.write_text(json.dumps({**row, "seconds": round(time.monotonic() - started, 1)}), "utf-8")
             print(file.read_text("utf-8"), file=sys.stderr, flush=True)
         rows.append(json.loads(file.read_text("utf-8")))
         key = case.line.task, case.line.base, case.way
         slowest[key] = max(slowest[key], rows[-1]["seconds"])
+    threads = os.environ.get("OMP_NUM_THREADS", "all")
     told = {
         "benchmark": "transfer",
-        "command": "python tests/benchmarks/transfer.py --json",
-        "machine": f"{_processor()}, {os.environ.get('OMP_NUM_THREADS', 'all')} thread(s)",
+        "command": f"python tests/benchmarks/transfer.py --json --device {given.device}",
+        "machine": _gpu() if given.device == "cuda" else f"{_processor()}, {threads} thread(s)",
         "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
         "shots": SHOTS,
         "missing": missing,
@@ -201,6 +205,12 @@ def main() -> None:
         return
     for row in rows:
         print("  ".join(str(row[key]) for key in ("task", "base", "way", "seed", "metric", "quality", "epoch_seconds")))
+
+
+def _gpu() -> str:
+    import torch
+
+    return torch.cuda.get_device_name()
 
 
 def _processor() -> str:
