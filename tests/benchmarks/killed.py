@@ -6,7 +6,8 @@ Each command runs on a tiny random base in a process of its own, forked after th
 SIGKILL at a moment drawn evenly over an unbroken run's time. After every kill what the command leaves must either not
 be there yet, or load whole; the next start must go on without a complaint; the fine-tune it began from must be as it
 was; and in the end nothing may lie beside the result. A run that ended before its kill counts as none, and the next
-begins anew: in a new folder, for `export` over the bundle of the run before, for `iterate` in a new registry.
+begins anew: in a new folder, for exports over the bundle of the run before, for `iterate` in a new registry, for
+`evaluate` on a new copy of a run.
 With `--out`, the rows of these commands replace those that the file holds.
 """
 
@@ -125,7 +126,7 @@ class Desk:
             seen["ended"] += 1
             command.whole(out)
             resumes = False
-            if name != "export":
+            if name not in {"export", "merged"}:
                 number += 1
                 shutil.rmtree(out)
         self._finish(self._process(command, place / str(number)))
@@ -136,8 +137,8 @@ class Desk:
         return seen
 
     def _process(self, command: Command, out: Path) -> Any:
-        if "REGISTRY" in command.line and not out.exists():
-            shutil.copytree(self.folder / "registry", out)
+        if "--out" not in command.line and not out.exists():  # it changes what is there
+            shutil.copytree(self.folder / ("registry" if "REGISTRY" in command.line else "begun"), out)
         names = {"RUN": "begun", "PAIRS": "pairs.jsonl", "BASE": "base", "STORE": "feedback.db", "BUNDLE": "bundle"}
         places = {word: str(self.folder / name) for word, name in names.items()} | dict.fromkeys(OUTS, str(out))
         line = [places.get(word, word) for word in command.line]
@@ -171,6 +172,32 @@ def _bundle(out: Path) -> None:
     from metier.runtime.bundle import open_bundle
 
     open_bundle(out)
+
+
+def _answering(out: Path) -> None:
+    _bundle(out / "bundle")
+    _fine_tune(out / "run")
+    _report(out / "report.json", out / "run")
+
+
+def _compared(out: Path) -> None:
+    from metier.transfer.comparison import Comparison
+
+    for way in Comparison.model_validate_json((out / "comparison.json").read_bytes()).ways:
+        (_head if way.recipe.way == "head" else _fine_tune)(out / way.way.replace("/", "-"))
+
+
+def _evaluated(out: Path) -> None:
+    _report(out / "report.json", out)
+
+
+def _report(file: Path, run: Path) -> None:
+    from metier.bases import load_finetune
+    from metier.evaluate import Evaluation
+
+    found, tuned = Evaluation.model_validate_json(file.read_bytes()), load_finetune(run)
+    assert found.fine_tune is not None and found.fine_tune.weights_sha256 == tuned.card.weights_sha256
+    assert "</html>" in file.with_suffix(".html").read_text("utf-8")
 
 
 def _registry(out: Path) -> None:
@@ -210,6 +237,17 @@ COMMANDS = {
     "reward": Command(["reward", "RUN", "--data", "PAIRS", "--out", "OUT", *LEARN], _reward, last="reward.json"),
     "ppo": Command(REINFORCE, _fine_tune),
     "grpo": Command([*REINFORCE, "--method", "grpo"], _fine_tune),
+    "compare": Command(
+        ["compare", "support.intent", "--samples", "48", "--ways", "head/features,head/lora,text/lora", *ADAPT],
+        _compared, last="comparison.json", kept="*/checkpoint/**/*",
+    ),
+    "evaluate": Command(["evaluate", "OUT", "--limit", "12"], _evaluated, last="report.json", kept="none"),
+    "quickstart": Command(
+        ["quickstart", "adcopy", "--limit", "6", "--base", "BASE", "--out", "OUT", *FAST, "--set", "epochs=0.3"],
+        _answering, last="bundle/bundle.json",
+        kept="run/checkpoint/**/*",
+    ),
+    "merged": Command(["export", "RUN", "--precision", "int4", "--out", "OUT"], _bundle, last="bundle.json"),
     "export": Command(["export", "RUN", "--slots", "--precision", "int8", "--out", "OUT"], _bundle, last="bundle.json"),
     "iterate": Command(
         ["iterate", "run", "REGISTRY", "--store", "STORE", "--bundle", "BUNDLE", "--epochs", "4"], _registry,

@@ -37,6 +37,7 @@ def compare(
     from metier.data.training import training_data
     from metier.plugins import load_plugins
     from metier.transfer import compare as put_side_by_side
+    from metier.transfer.comparison import RESULT
     from metier.transfer.ways import WAYS
 
     registry = load_plugins()
@@ -63,6 +64,7 @@ def compare(
         made = put_side_by_side(contract, found.train, found.held_out, wanted, recipe, out, base=local, progress=tick)
     if json:
         return emit_json(made)
+    note(f"kept as {out / RESULT}")
     say(f"{made.task} on {made.base}: {made.samples} samples, {made.inputs} inputs held out, 95% intervals")
     titles = [metric.title for metric in made.metrics]
     return table(

@@ -145,8 +145,9 @@ def _evaluated(
             return known
     evaluation = evaluate(contract, held_out, base=local, finetune=finetune, train=train, checks=checks, progress=tick)
     record_metrics(finetune, evaluation)
-    write_json(evaluation, page.with_suffix(".json"))
+    # The JSON is what is found again, so it comes last: a page beside it is of the same figures.
     write_html(evaluation, page)
+    write_json(evaluation, page.with_suffix(".json"))
     return evaluation
 
 

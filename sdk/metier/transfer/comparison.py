@@ -29,6 +29,9 @@ from metier.transfer.ways import way_of
 Progress = Callable[..., None]
 """`progress(what, done, total)`."""
 
+RESULT = "comparison.json"
+"""The last thing written: the table, as `Comparison.model_validate_json` reads it back."""
+
 
 class WayFigures(Data):
     """What one way costs."""
@@ -73,7 +76,7 @@ def compare(
     """Train each way into a folder of `out` and measure all of them on `held_out`, with paired bootstrap intervals.
 
     No way chooses anything by the held-out samples: the last weights count. Ways that are in `out` already, from the
-    same recipe and samples, are taken as they are.
+    same recipe and samples, are taken as they are; what all came to is kept there as comparison.json.
 
     Args:
         task: the contract.
@@ -122,7 +125,7 @@ def compare(
             )
         )
     weights = resample_weights(len(cases), resamples, recipe.seed)
-    return Comparison(
+    made = Comparison(
         task=task.name,
         base=base.card.id,
         samples=len(train),
@@ -131,6 +134,10 @@ def compare(
         ways=tuple(figures),
         metrics=tuple(measured(m, cases, systems, [], weights, 0.95) for m in choose_measures(task)),
     )
+    part = out / f".{RESULT}"
+    part.write_text(made.model_dump_json(indent=1) + "\n", "utf-8")
+    part.replace(out / RESULT)  # whole, or the one of the time before
+    return made
 
 
 def _trained(
