@@ -19,7 +19,6 @@ from metier.contracts import (
     Finding,
     FineTune,
     Kto,
-    Preference,
     Recipe,
     RequestError,
     Sample,
@@ -103,7 +102,7 @@ def test_a_run_that_is_watched_learns_the_same_and_logs_its_answers(
 
 @pytest.mark.parametrize("kind", [Dpo, Kto], ids=["dpo", "kto"])
 def test_preferences_are_learnt_the_same_while_they_are_watched_also_by_a_killed_run(
-    kind: type[Dpo | Kto], watch: Watch, start: FineTune, preferences: list[Preference], local_base, tmp_path: Path
+    kind: type[Dpo | Kto], bundle, start: FineTune, task, samples, preferences, local_base, tmp_path: Path
 ) -> None:
     settings = kind(epochs=2, batch_size=4, learning_rate=5e-3, precision="fp32", checkpoint_seconds=1e-6)
     alone = prefer(start, preferences[:8], tmp_path / "alone", settings, base=local_base)
@@ -117,10 +116,12 @@ def test_preferences_are_learnt_the_same_while_they_are_watched_also_by_a_killed
         if event.step == steps - 1:
             raise Killed
 
-    same = {"base": local_base, "watch": watch}
-    with pytest.raises(Killed):
-        prefer(start, preferences[:8], tmp_path / "run", settings, **same, progress=stop)
-    watched = prefer(start, preferences[:8], tmp_path / "run", settings, **same)
+    brief = task.model_copy(update={"max_reply_tokens": 12})
+    with Watch(local_base, [brief], samples[16:24], lambda name: [SHORT], inputs=2, bundle=bundle) as watch:
+        same = {"base": local_base, "watch": watch}
+        with pytest.raises(Killed):
+            prefer(start, preferences[:8], tmp_path / "run", settings, **same, progress=stop)
+        watched = prefer(start, preferences[:8], tmp_path / "run", settings, **same)
     assert watched.card.weights_sha256 == alone.card.weights_sha256
     log = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text("utf-8").splitlines()]
     assert [line["step"] for line in log] == list(range(1, steps + 1)), "no step twice"
