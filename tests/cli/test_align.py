@@ -55,9 +55,12 @@ def test_prefer_learns_from_answers_that_were_accepted_or_rejected_each_on_its_o
         for facts, good, bad in SAID
         for text, event in ((good, FeedbackEvent.ACCEPTED), (bad, FeedbackEvent.REJECTED))
     ]
-    file.write_text("".join(f.model_dump_json() + "\n" for f in told), "utf-8")
-    said = run("prefer", tiny_finetune.path, "--data", file, "--judged", "--method", "kto", "--out", tmp_path / "out")
-    assert "kto, 4 judged answers" in said
+    file.write_text("".join(f.model_dump_json() + "\n" for f in told[:3]), "utf-8")
+    line = ["prefer", tiny_finetune.path, "--data", file, "--judged", "--method", "kto", "--out"]
+    said = run(*line, tmp_path / "out")
+    assert "kto, 3 judged answers" in said and "a good answer weighs 1, a bad one 2; all good to all bad 1.00" in said
+    even = [f"--set={name}_weight=1" for name in ("desirable", "undesirable")]
+    assert "a bad one 1; all good to all bad 2.00, best 1 to 1.33" in run(*line, tmp_path / "even", *even)
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_right_one(tiny_finetune, pairs: Path, tmp_path: Path) -> None:

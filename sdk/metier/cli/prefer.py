@@ -65,7 +65,8 @@ def prefer(
         return emit_json(made)
     learnt = "judged answers" if judged else "preferences"
     say(f"{made.path}: {method}, {count} {learnt}, {made.card.training['seconds']:.0f} s")
-    if weights := made.card.alignment[-1].figures:
-        good, bad = weights["desirable_weight"], weights["undesirable_weight"]
-        say(f"a good answer weighs {good:.3g}, a bad one {bad:.3g}")
+    weights = made.card.alignment[-1].figures
+    if "balance" in weights:
+        good, bad, balance = (weights[name] for name in ("desirable_weight", "undesirable_weight", "balance"))
+        say(f"a good answer weighs {good:.3g}, a bad one {bad:.3g}; all good to all bad {balance:.2f}, best 1 to 1.33")
     return say(f"next: metier evaluate {out}, then metier export {out} --out {out}-bundle")
