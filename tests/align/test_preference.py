@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from metier.adapt.examples import encode_samples
 from metier.align import judge, prefer
 from metier.align.pairs import chosen_of, encode_pairs, read_judged, read_preferences, rejected_of, split_pairs
-from metier.align.preference import kto_rows
+from metier.align.preference import kto_rows, kto_weights
 from metier.align.start import Reference, lora_weights, trainable
 from metier.bases.finetune import load_finetune
 from metier.bases.resolve import LocalBase
@@ -97,10 +97,12 @@ def test_fresh_weights_on_a_base_can_be_aligned_too(
     assert tuned.card.alignment[0].began_from is None and tuned.card.recipe == recipe
 
 
+@pytest.mark.parametrize("kind", [Dpo, Kto], ids=["dpo", "kto"])
 def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_unbroken_run_s_weights(
-    start: FineTune, preferences: list[Preference], local_base: LocalBase, tmp_path: Path
+    kind: type[Dpo | Kto], start: FineTune, preferences: list[Preference], local_base: LocalBase, tmp_path: Path
 ) -> None:
-    settings = Dpo(epochs=2, batch_size=4, learning_rate=5e-3, precision="fp32", checkpoint_seconds=1e-6)
+    size = 4 if kind is Dpo else 8  # KTO takes a pair as two answers: eight steps of both
+    settings = kind(epochs=2, batch_size=size, learning_rate=5e-3, precision="fp32", checkpoint_seconds=1e-6)
     whole = prefer(start, preferences[:16], tmp_path / "whole", settings, base=local_base)
 
     class Killed(BaseException):
@@ -127,7 +129,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_unbroken_run
     )
     assert steps == list(range(int(half.name.split("-")[1]) + 1, 9))
     one, other = (load_file(f.path / "adapter_model.safetensors") for f in (whole, again))
-    assert all(torch.allclose(one[name].float(), other[name].float(), atol=1e-3) for name in one)
+    assert all(torch.equal(one[name], other[name]) for name in one)
     assert prefer(start, preferences[:16], tmp_path / "run", settings, base=local_base) == again, "nothing done twice"
     with pytest.raises(UsageError, match="of another run"):
         prefer(start, preferences[:8], tmp_path / "run", settings, base=local_base)
@@ -145,6 +147,46 @@ def test_kto_learns_from_answers_that_make_no_pairs(
     tuned = judge(start, good, bad, tmp_path / "run", Kto(**QUICK), base=local_base)
     assert margin(tuned, task, preferences[16:]) > margin(start, task, preferences[16:])
     assert tuned.card.alignment[0].count == 16 and tuned.card.data.samples == 10
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "set", "expected"),
+    [
+        (282, 282, {}, (1, 1, 1)),
+        (30, 10, {}, (1, 3, 1)),
+        (10, 30, {}, (3, 1, 1)),
+        (30, 10, {"desirable_weight": 2}, (2, 6, 1)),
+        (30, 10, {"undesirable_weight": 1}, (1 / 3, 1, 1)),
+        (30, 10, {"desirable_weight": 1, "undesirable_weight": 1}, (1, 1, 3)),  # as told, and the card says how uneven
+        (30, 0, {}, (1, 1)),
+    ],
+)
+def test_the_rarer_kind_of_answer_counts_more_so_that_both_kinds_count_the_same(good, bad, set, expected) -> None:
+    assert tuple(kto_weights(good, bad, Kto(**set)).values()) == pytest.approx(expected)
+
+
+def test_kto_trains_with_the_weights_that_its_card_tells(
+    start: FineTune, preferences: list[Preference], local_base: LocalBase, tmp_path: Path
+) -> None:
+    good, bad = [chosen_of(p) for p in preferences[:6]], [rejected_of(p) for p in preferences[6:8]]
+    same = {"epochs": 2, "learning_rate": 5e-3, "precision": "fp32", "batch_size": 4}
+    by_hand = {"desirable_weight": 1.0, "undesirable_weight": 3.0}
+    even = dict.fromkeys(by_hand, 1.0)
+    free, told, plain = (
+        judge(start, good, bad, tmp_path / name, Kto(**same, **weights), base=local_base)
+        for name, weights in (("free", {}), ("told", by_hand), ("plain", even))
+    )
+    assert free.card.alignment[0].figures == {**by_hand, "balance": 1.0}
+    assert plain.card.alignment[0].figures == {**even, "balance": 3.0}
+    assert free.card.weights_sha256 == told.card.weights_sha256 != plain.card.weights_sha256
+
+
+def test_a_last_batch_of_one_answer_does_not_take_its_own_for_a_mismatched_one(
+    task: TaskContract, samples: list[Sample], local_base: LocalBase
+) -> None:
+    examples = encode_samples(ChatTokenizer.load(local_base.path), {task.name: task}, samples[:5], 512)
+    rows = kto_rows(examples, 3, Kto(batch_size=4))
+    assert rows["KL_completion_ids"][4] == rows["completion_ids"][3] != rows["completion_ids"][4]
 
 
 def test_kto_s_batches_are_mixed_and_their_answers_moved_on_by_one(

@@ -1,7 +1,9 @@
 """From a fine-tune and a reward to a better-rewarded fine-tune, by PPO and by GRPO, also when the run is killed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file
@@ -10,11 +12,14 @@ from metier.align import reinforce, rollout_bundle
 from metier.align.reinforcement import Desk
 from metier.align.rewards import Answer, Reward
 from metier.align.rollout import Rollouts
+from metier.align.start import lora_weights
 from metier.align.updates import LOG, Update, figures_of, keep_until, read
 from metier.bases import cache
 from metier.bases.finetune import load_finetune
 from metier.bases.resolve import LocalBase
 from metier.contracts import DataError, FineTune, Grpo, Ppo, RecipeError, Sample, TaskContract, UsageError
+from metier.runtime.prompt import prompt_ids
+from metier.runtime.tokenizer import ChatTokenizer
 
 QUICK = {"rollouts": 32, "batch_size": 16, "max_tokens": 6, "precision": "fp32"}
 
@@ -27,7 +32,18 @@ def _lines(answers: list[Answer]) -> list[float]:
     return [sum(token == NEW_LINE for token in answer.reply) / len(answer.reply) for answer in answers]
 
 
+def _even(answers: list[Answer]) -> list[float]:
+    return [sum(token % 2 == 0 for token in answer.reply) / len(answer.reply) for answer in answers]
+
+
 LINES = Reward("lines", _lines)  # type: ignore[arg-type]
+EVEN = Reward("even", _even)  # type: ignore[arg-type]
+"""Of two answers one nearly always earns more, also of a policy that has learnt nothing yet."""
+
+
+def size(adapted: Any) -> dict[str, float]:
+    """Something to watch that costs nothing."""
+    return {"size": sum(float(weight.detach().abs().sum()) for weight in lora_weights(adapted).values())}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -70,10 +86,12 @@ def test_a_fine_tune_comes_to_earn_more_and_says_how_far_it_went(
 
 
 @pytest.mark.parametrize("method", [Ppo, Grpo], ids=["ppo", "grpo"])
-def test_a_killed_run_goes_on_after_its_last_checkpoint(
+def test_a_killed_run_goes_on_after_its_last_checkpoint_and_ends_with_the_unbroken_run_s_weights(
     method: type, start: FineTune, samples: list[Sample], local_base: LocalBase, tmp_path: Path
 ) -> None:
-    settings = method(updates=4, checkpoint_seconds=1e-6, **{**QUICK, "rollouts": 8, "batch_size": 8})
+    settings = method(
+        updates=4, checkpoint_seconds=1e-6, learning_rate=1e-2, **{**QUICK, "rollouts": 16, "batch_size": 8}
+    )
 
     class Killed(BaseException):
         pass
@@ -92,11 +110,50 @@ def test_a_killed_run_goes_on_after_its_last_checkpoint(
         progress=lambda update, _: told.append(update.update),
     )  # fmt: skip
     assert told == ([4] if method is Ppo else [3, 4])
+    whole = reinforce(start, samples[:12], LINES, tmp_path / "whole", settings, base=local_base, watch=size)
+    assert tuned.card.weights_sha256 == whole.card.weights_sha256, "also where the whole one was watched"
+    assert [u.watched is not None for u in read(whole.path / LOG)] == [True] * 4
+    assert [replace(u, watched=None) for u in read(whole.path / LOG)] == read(tuned.path / LOG)
     assert [u.update for u in read(tuned.path / LOG)] == [1, 2, 3, 4]
     assert reinforce(start, samples[:12], LINES, tmp_path / "run", settings, base=local_base) == tuned
     other = Reward("other", _lines)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="of another run"):
         reinforce(start, samples[:12], other, tmp_path / "run", settings, base=local_base)
+
+
+@pytest.mark.parametrize("method", [Ppo, Grpo], ids=["ppo", "grpo"])
+def test_a_run_is_watched_four_times_and_each_time_after_the_update_that_tells_of_it(
+    method: type, start: FineTune, samples: list[Sample], local_base: LocalBase, tmp_path: Path
+) -> None:
+    settings = method(updates=9, learning_rate=1e-2, **{**QUICK, "rollouts": 8, "batch_size": 4, "max_tokens": 3})
+    told: list[Update] = []
+    tuned = reinforce(
+        start, samples[:12], EVEN, tmp_path / "run", settings, base=local_base,
+        watch=size, progress=lambda update, _: told.append(update),
+    )  # fmt: skip
+    assert [u.update for u in told if u.watched] == [2, 4, 7, 9] and told == read(tuned.path / LOG)
+    stored = load_file(tuned.path / "adapter_model.safetensors").values()
+    sizes = [u.watched["size"] for u in told if u.watched]
+    assert sizes[-1] == pytest.approx(sum(float(w.float().abs().sum()) for w in stored), rel=1e-4), "fp16 on disk"
+    assert sizes[-1] != pytest.approx(sizes[-2], rel=1e-3)
+
+
+def test_what_grpo_averages_over_is_a_setting(
+    start: FineTune, task: TaskContract, samples: list[Sample], local_base: LocalBase, tmp_path: Path
+) -> None:
+    same = {**QUICK, "rollouts": 8, "batch_size": 8, "group": 4, "updates": 2, "learning_rate": 1e-2}
+    long = samples[1].model_copy(update={"input": {"facts": "name[desk], colour[white], made of oak, warm, cheap"}})
+    # The long prompt leaves two tokens and the short one six: answers of two lengths, or all means are the same.
+    room = 2 + len(prompt_ids(ChatTokenizer.load(local_base.path), task, long.input))
+    made = [
+        reinforce(
+            start, [samples[0], long], EVEN, tmp_path / kind, Grpo(**same, max_length=room, loss_type=kind),
+            base=local_base,
+        )
+        for kind in ("dapo", "grpo", "dr_grpo")
+    ]  # fmt: skip
+    assert len({tuned.card.weights_sha256 for tuned in made}) == 3
+    assert Grpo().loss_type == "dapo"
 
 
 def test_every_input_has_its_turn_before_any_has_a_second_one(

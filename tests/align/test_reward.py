@@ -73,7 +73,7 @@ def test_a_reward_model_tells_held_out_pairs_apart_and_scores_the_same_when_it_i
     assert sum(v * v for v in both) / len(both) == pytest.approx(1, abs=1e-3)
 
 
-def test_a_killed_reward_run_goes_on_and_a_damaged_model_is_refused(
+def test_a_killed_reward_run_ends_with_the_unbroken_run_s_weights_and_a_damaged_model_is_refused(
     start: FineTune, preferences: list[Preference], local_base: LocalBase, tmp_path: Path
 ) -> None:
     settings = RewardModelling(epochs=1, batch_size=4, precision="fp32", checkpoint_seconds=1e-6)
@@ -93,6 +93,8 @@ def test_a_killed_reward_run_goes_on_and_a_damaged_model_is_refused(
     steps: list[int] = []
     card = train_reward(*arguments, base=local_base, progress=lambda event: steps.append(event.step))
     assert steps in ([3, 4], [4])
+    whole = train_reward(*arguments[:3], tmp_path / "whole", settings, base=local_base)
+    assert card.weights_sha256 == whole.weights_sha256, "the unbroken run's weights, bit by bit"
     assert train_reward(*arguments, base=local_base) == card
     weights = tmp_path / "rm/adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from metier.adapt import Progress, adapt
-from metier.align import Watch
+from metier.align import Watch, prefer
 from metier.align.rollout import rollout_bundle
 from metier.align.start import lora_weights, trainable
 from metier.bases.resolve import LocalBase
@@ -18,6 +18,7 @@ from metier.contracts import (
     Dpo,
     Finding,
     FineTune,
+    Kto,
     Recipe,
     RequestError,
     Sample,
@@ -97,3 +98,32 @@ def test_a_run_that_is_watched_learns_the_same_and_logs_its_answers(
     assert told[:2] == [None, None] and len(told) == 4 and told[2] and told[3] and told[2] != told[3]
     log = [json.loads(line) for line in (tmp_path / "watched/log.jsonl").read_text("utf-8").splitlines()]
     assert [line["answers"] for line in log if "answers" in line] == told[2:]
+
+
+@pytest.mark.parametrize("kind", [Dpo, Kto], ids=["dpo", "kto"])
+def test_preferences_are_learnt_the_same_while_they_are_watched_also_by_a_killed_run(
+    kind: type[Dpo | Kto], bundle, start: FineTune, task, samples, preferences, local_base, tmp_path: Path
+) -> None:
+    settings = kind(epochs=2, batch_size=4, learning_rate=5e-3, precision="fp32", checkpoint_seconds=1e-6)
+    alone = prefer(start, preferences[:8], tmp_path / "alone", settings, base=local_base)
+    assert not (alone.path / "log.jsonl").exists()
+    steps = 4 if kind is Dpo else 8
+
+    class Killed(BaseException):
+        pass
+
+    def stop(event: Progress) -> None:
+        if event.step == steps - 1:
+            raise Killed
+
+    brief = task.model_copy(update={"max_reply_tokens": 12})
+    with Watch(local_base, [brief], samples[16:24], lambda name: [SHORT], inputs=2, bundle=bundle) as watch:
+        same = {"base": local_base, "watch": watch}
+        with pytest.raises(Killed):
+            prefer(start, preferences[:8], tmp_path / "run", settings, **same, progress=stop)
+        watched = prefer(start, preferences[:8], tmp_path / "run", settings, **same)
+    assert watched.card.weights_sha256 == alone.card.weights_sha256
+    log = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text("utf-8").splitlines()]
+    assert [line["step"] for line in log] == list(range(1, steps + 1)), "no step twice"
+    assert [line["step"] for line in log if "answers" in line] == [steps * k // 4 for k in (1, 2, 3, 4)]
+    assert {"chrf", "check.short"} <= set(log[-1]["answers"]) and log[0] != log[-1]

@@ -8,6 +8,7 @@ import metier.bases.threads  # noqa: F401  before torch
 _HOME = {
     "Watch": "watch",
     "judge": "preference",
+    "keep_apart": "pairs",
     "load_reward": "reward_model",
     "model_reward": "rewards",
     "prefer": "preference",
@@ -18,12 +19,14 @@ _HOME = {
     "rule_reward": "rewards",
     "split_pairs": "pairs",
     "train_reward": "reward_model",
+    "watch_for": "watch",
     "weighted": "rewards",
 }
 
 __all__ = [
     "Watch",
     "judge",
+    "keep_apart",
     "load_reward",
     "model_reward",
     "prefer",
@@ -34,6 +37,7 @@ __all__ = [
     "rule_reward",
     "split_pairs",
     "train_reward",
+    "watch_for",
     "weighted",
 ]
 

@@ -6,12 +6,14 @@ differ by it weighs out only for vLLM: here that distance is measured and told, 
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from metier.adapt.loop import State
+from metier.adapt.loop import Progress, State, Watching
 from metier.adapt.surgery import ADAPTER
 from metier.align.policy import Policy, padded
 from metier.align.ppo import Drawn
@@ -22,7 +24,14 @@ from metier.contracts import Grpo, RecipeError
 
 
 def group_relative(
-    adapted: Any, desk: Any, settings: Grpo, base: LocalBase, folder: Path, log: Path, progress: Tell | None
+    adapted: Any,
+    desk: Any,
+    settings: Grpo,
+    base: LocalBase,
+    folder: Path,
+    log: Path,
+    progress: Tell | None,
+    watch: Watching | None = None,
 ) -> State:
     """Run TRL's GRPOTrainer over the desk's inputs.
 
@@ -45,18 +54,16 @@ def group_relative(
     steps = rounds * settings.epochs  # optimiser steps per update
     inputs = settings.rollouts // settings.group
     tokenizer = tokenizer_of(base)
-    watcher = Policy(adapted, tokenizer.pad_token_id, "start")
+    onlooker = Policy(adapted, tokenizer.pad_token_id, "start")
+    drawing: dict[str, Any] = {}
 
     def draw(_: list[str], trainer: Any) -> dict[str, Any]:
         """TRL hands over its prompts; answered are the inputs whose turn it is, `group` times each."""
         number = trainer.state.global_step // steps
         asked = [one for one in desk.of(number, inputs) for _ in range(settings.group)]
         drawn, answers = desk.draw(adapted, asked, settings.seed + number)
-        update = _watch(watcher, drawn, number + 1, settings)
+        drawing.update(update=_seen(onlooker, drawn, number + 1, settings), answers=answers, scores=drawn.scores)
         keep_until(log, number)
-        record(log, update, answers, drawn.scores)
-        if progress:
-            progress(update, settings.updates)
         return {
             "prompt_ids": [list(example.prompt) for example in drawn.examples],
             "completion_ids": [list(example.reply) for example in drawn.examples],
@@ -67,30 +74,39 @@ def group_relative(
     def score(drawn_score: list[float | None], **_: Any) -> list[float | None]:
         return drawn_score
 
+    def tell(event: Progress) -> None:
+        if event.step % steps == 0:
+            update = replace(drawing["update"], watched=event.answers)
+            record(log, update, drawing["answers"], drawing["scores"])
+            if progress:
+                progress(update, settings.updates)
+
     with quiet():
         config = arguments(
             GRPOConfig, settings, folder, adapted.device, lr_scheduler_type="constant",
             num_generations=settings.group, steps_per_generation=rounds, num_iterations=settings.epochs,
             max_steps=settings.updates * steps, max_completion_length=settings.max_length,
             beta=settings.kl_weight, epsilon=settings.clip, temperature=1.0, shuffle_dataset=False,
+            loss_type=settings.loss_type, scale_rewards="none" if settings.loss_type == "dr_grpo" else "group",
         )  # fmt: skip
         rows = Dataset.from_dict({"prompt": [str(i) for i in range(inputs)]})
         trainer = GRPOTrainer(
             adapted, reward_funcs=score, args=config, train_dataset=rows, processing_class=tokenizer, rollout_func=draw
         )
-    state = train(trainer, folder, settings.checkpoint_seconds, None, whole=steps)
+    asked = partial(watch, adapted) if watch else None
+    state = train(trainer, folder, settings.checkpoint_seconds, tell, whole=steps, watch=asked)
     if "ref" in adapted.peft_config:
         adapted.delete_adapter("ref")
         adapted.set_adapter(ADAPTER)
     return state
 
 
-def _watch(watcher: Policy, drawn: Drawn, number: int, settings: Grpo) -> Update:
+def _seen(onlooker: Policy, drawn: Drawn, number: int, settings: Grpo) -> Update:
     """KL to the reference and distance of graph and torch, as PPO measures them."""
     with torch.no_grad():
-        logprobs, _, mask = watcher.look(drawn.examples, settings.batch_size)
-        with watcher.reference.in_place():
-            reference, _, _ = watcher.look(drawn.examples, settings.batch_size)
+        logprobs, _, mask = onlooker.look(drawn.examples, settings.batch_size)
+        with onlooker.reference.in_place():
+            reference, _, _ = onlooker.look(drawn.examples, settings.batch_size)
     drift = (logprobs - padded(drawn.logprobs, mask)).abs() * mask
     return Update(
         update=number,

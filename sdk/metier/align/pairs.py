@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from metier.adapt.examples import encode_samples
 from metier.contracts import DataError, Feedback, FeedbackEvent, Preference, Sample, TaskContract
+from metier.data.leakage import leaks
 from metier.runtime.tokenizer import ChatTokenizer
 
 Row = TypeVar("Row", Preference, Feedback)
@@ -133,6 +134,19 @@ def split_pairs(
         [p for p, held in zip(preferences, apart, strict=True) if not held],
         [p for p, held in zip(preferences, apart, strict=True) if held],
     )
+
+
+def keep_apart(preferences: Sequence[Preference], held_out: Sequence[Sample]) -> list[Preference]:
+    """Those that may be learnt, in order: neither of their answers, and not their input, is like the held-out data.
+
+    Args:
+        preferences: candidates.
+        held_out: what a fine-tune is measured on; see `metier.data.leakage.leaks` for what is like it.
+    """
+    found = leaks([chosen_of(p) for p in preferences], held_out) | leaks(
+        [rejected_of(p) for p in preferences], held_out
+    )
+    return [preference for place, preference in enumerate(preferences) if place not in found]
 
 
 def preferences_sha256(preferences: Iterable[Preference]) -> str:

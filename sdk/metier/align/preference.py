@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from metier.adapt import journal
 from metier.adapt.examples import Example, encode_samples
-from metier.adapt.loop import State
+from metier.adapt.loop import Progress, State, Watching
 from metier.adapt.surgery import ADAPTER, training_kernels
 from metier.align.job import Job, digest
 from metier.align.pairs import Pair, chosen_of, encode_pairs, preferences_sha256, rejected_of
 from metier.align.start import Begin, base_of, contracts_of, trainable
-from metier.align.trainer import Tell, arguments, quiet, tokenizer_of, train
+from metier.align.trainer import Tell, arguments, quiet, tokenizer_of, train, whole_checkpoint
 from metier.bases.resolve import LocalBase
 from metier.contracts import Dpo, FineTune, Kto, Preference, Sample, TaskContract, UsageError, samples_sha256
 from metier.runtime.tokenizer import ChatTokenizer
@@ -35,6 +37,7 @@ def prefer(
     resume: bool = True,
     progress: Tell | None = None,
     device: str = "auto",
+    watch: Watching | None = None,
 ) -> FineTune:
     """Align with preference pairs; KTO takes each pair as one good and one bad answer.
 
@@ -52,6 +55,7 @@ def prefer(
         resume: False throws away what `out` holds of an earlier run.
         progress: called after every step.
         device: auto, cpu or cuda.
+        watch: such as `Watch`: asked four times, evenly spaced; its figures stand in log.jsonl, and choose nothing.
 
     Raises:
         UsageError: no preferences, another task's, or `out` belongs to another run or a running one.
@@ -61,7 +65,7 @@ def prefer(
     good, bad = [chosen_of(p) for p in preferences], [rejected_of(p) for p in preferences]
     settings = settings or Dpo()
     if isinstance(settings, Kto):
-        same: dict[str, Any] = {"base": base, "resume": resume, "progress": progress, "device": device}
+        same: dict[str, Any] = {"base": base, "resume": resume, "progress": progress, "device": device, "watch": watch}
         return judge(begin, good, bad, out, settings, tasks=tasks, held_out=held_out, **same)
     if not preferences:
         raise UsageError("there are no preferences to learn from", remedy="give at least one")
@@ -72,7 +76,7 @@ def prefer(
     with job.claimed(resume=resume) as folder:
         pairs = encode_pairs(ChatTokenizer.load(base.path), contracts, preferences, settings.max_length)
         adapted = trainable(base, begin, settings, device)
-        state = _learn(_dpo(adapted, settings, pairs, base, folder), adapted, settings, folder, progress)
+        state = _learn(_dpo(adapted, settings, pairs, base, folder), adapted, settings, folder, progress, watch)
         return job.finish(adapted, state, train=good, held_out=held_out)
 
 
@@ -89,10 +93,12 @@ def judge(
     resume: bool = True,
     progress: Tell | None = None,
     device: str = "auto",
+    watch: Watching | None = None,
 ) -> FineTune:
     """Align with answers that users accepted and answers that they rejected, which need not come in pairs (KTO).
 
-    Arguments, reference and errors are those of `prefer`; `good` and `bad` hold the answers as outputs.
+    Arguments, reference and errors are those of `prefer`; `good` and `bad` hold the answers as outputs. Where there are
+    more of one kind, the other kind counts more: see `kto_weights`.
     """
     settings = settings or Kto()
     answers = [*good, *bad]
@@ -106,9 +112,33 @@ def judge(
     with job.claimed(resume=resume) as folder:
         examples = encode_samples(ChatTokenizer.load(base.path), contracts, answers, settings.max_length)
         adapted = trainable(base, begin, settings, device)
-        rows = kto_rows(examples, len(good), settings)
-        state = _learn(_kto(adapted, settings, rows, base, folder), adapted, settings, folder, progress)
-        return job.finish(adapted, state, train=good or bad, held_out=held_out)
+        rows, weights = kto_rows(examples, len(good), settings), kto_weights(len(good), len(bad), settings)
+        state = _learn(_kto(adapted, settings, weights, rows, base, folder), adapted, settings, folder, progress, watch)
+        return job.finish(adapted, state, train=good or bad, held_out=held_out, figures=weights)
+
+
+def kto_weights(good: int, bad: int, settings: Kto) -> dict[str, float]:
+    """`desirable_weight`, `undesirable_weight` and their `balance`, λ_D n_D / λ_U n_U, for the card.
+
+    Of weights that are not set, the more frequent kind's is 1 and the rarer's makes the balance 1, where the paper's
+    range of 1 to 4/3 begins (arXiv 2402.01306, section 4.2). Where only one is set, the other one follows it. With one
+    kind alone there is nothing to balance.
+
+    Args:
+        good: how many good answers there are, n_D.
+        bad: how many bad ones, n_U.
+        settings: for the weights that are set.
+    """
+    desirable, undesirable = settings.desirable_weight, settings.undesirable_weight
+    if not (good and bad):
+        return {"desirable_weight": desirable or 1.0, "undesirable_weight": undesirable or 1.0}
+    ratio = bad / good
+    if undesirable is None:
+        undesirable = max(1.0, 1 / ratio) if desirable is None else desirable / ratio
+    if desirable is None:
+        desirable = undesirable * ratio
+    balance = desirable / undesirable / ratio
+    return {"desirable_weight": desirable, "undesirable_weight": undesirable, "balance": balance}
 
 
 def kto_rows(examples: Sequence[Example], good: int, settings: Kto) -> dict[str, list[Any]]:
@@ -126,7 +156,8 @@ def kto_rows(examples: Sequence[Example], good: int, settings: Kto) -> dict[str,
     moved: list[list[int]] = []
     for start in range(0, len(replies), settings.batch_size):
         batch = replies[start : start + settings.batch_size]
-        moved += [batch[-1], *batch[:-1]]
+        # A last batch of one would meet its own answer, and call its likelihood the KL: it takes its neighbour's.
+        moved += [batch[-1], *batch[:-1]] if len(batch) > 1 else replies[start - 1 : start]
     return {
         "prompt_ids": [list(examples[i].prompt) for i in order],
         "completion_ids": replies,
@@ -162,7 +193,14 @@ def _dpo(adapted: Any, settings: Dpo, pairs: Sequence[Pair], base: LocalBase, fo
         )
 
 
-def _kto(adapted: Any, settings: Kto, rows: dict[str, list[Any]], base: LocalBase, folder: Path) -> Any:
+def _kto(
+    adapted: Any,
+    settings: Kto,
+    weights: dict[str, float],
+    rows: dict[str, list[Any]],
+    base: LocalBase,
+    folder: Path,
+) -> Any:
     from datasets import Dataset
     from trl.trainer.kto_config import KTOConfig
     from trl.trainer.kto_trainer import KTOTrainer
@@ -175,8 +213,8 @@ def _kto(adapted: Any, settings: Kto, rows: dict[str, list[Any]], base: LocalBas
 
     own = {
         "beta": settings.beta,
-        "desirable_weight": settings.desirable_weight,
-        "undesirable_weight": settings.undesirable_weight,
+        "desirable_weight": weights["desirable_weight"],
+        "undesirable_weight": weights["undesirable_weight"],
         "precompute_ref_log_probs": True,
     }
     with quiet():
@@ -189,10 +227,27 @@ def _kto(adapted: Any, settings: Kto, rows: dict[str, list[Any]], base: LocalBas
         )
 
 
-def _learn(trainer: Any, adapted: Any, settings: Dpo | Kto, folder: Path, progress: Tell | None) -> State:
+def _learn(
+    trainer: Any,
+    adapted: Any,
+    settings: Dpo | Kto,
+    folder: Path,
+    progress: Tell | None,
+    watch: Watching | None,
+) -> State:
     # TRL's frozen copy has had its say: without it the kernels fit, and checkpoints hold the policy alone.
     adapted.delete_adapter("ref")
     adapted.set_adapter(ADAPTER)
     adapted.train()
     with training_kernels(adapted):
-        return train(trainer, folder, settings.checkpoint_seconds, progress)
+        if watch is None:
+            return train(trainer, folder, settings.checkpoint_seconds, progress)
+        out, begun = folder.parent, whole_checkpoint(folder)
+        journal.keep_until(out, int(begun.rpartition("-")[2]) if begun else 0)
+
+        def tell(event: Progress) -> None:
+            journal.append(out, event)
+            if progress:
+                progress(event)
+
+        return train(trainer, folder, settings.checkpoint_seconds, tell, watch=partial(watch, adapted))

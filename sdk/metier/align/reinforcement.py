@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import torch
 
 from metier.adapt import checkpoint
 from metier.adapt.examples import Example
-from metier.adapt.loop import State
+from metier.adapt.loop import State, Watching
 from metier.adapt.surgery import training_kernels
 from metier.align.job import Job, digest
+from metier.align.moments import moments
 from metier.align.policy import Policy
 from metier.align.ppo import Drawn, KlController, optimise
 from metier.align.rewards import Answer, Reward
@@ -39,6 +40,7 @@ def reinforce(
     resume: bool = True,
     progress: Tell | None = None,
     device: str = "auto",
+    watch: Watching | None = None,
 ) -> FineTune:
     """Learn from rewards on the policy's own answers to the samples' inputs; their outputs are not looked at.
 
@@ -56,6 +58,7 @@ def reinforce(
         resume: False throws away what `out` holds of an earlier run.
         progress: called after every update.
         device: of the policy in torch; rollouts run on the CPU.
+        watch: such as `Watch`: asked four times, evenly spaced; its figures stand in updates.jsonl, and choose nothing.
 
     Raises:
         UsageError: no samples, another task's, or `out` belongs to another run or a running one.
@@ -76,10 +79,10 @@ def reinforce(
             if isinstance(settings, Grpo):
                 from metier.align.grpo import group_relative
 
-                state = group_relative(adapted, desk, settings, base, folder, job.out / LOG, progress)
+                state = group_relative(adapted, desk, settings, base, folder, job.out / LOG, progress, watch)
             else:
                 with training_kernels(adapted):
-                    state = _ppo(adapted, desk, settings, folder, job, bundle.tokenizer.pad_id, progress)
+                    state = _ppo(adapted, desk, settings, folder, job, bundle.tokenizer.pad_id, progress, watch)
         return job.finish(adapted, state, train=samples, held_out=held_out, figures=figures_of(read(job.out / LOG)))
 
 
@@ -147,7 +150,16 @@ class Desk:
         return Asked(task, sample, prompt, most)
 
 
-def _ppo(adapted: Any, desk: Desk, settings: Ppo, folder: Path, job: Job, pad_id: int, progress: Tell | None) -> State:
+def _ppo(
+    adapted: Any,
+    desk: Desk,
+    settings: Ppo,
+    folder: Path,
+    job: Job,
+    pad_id: int,
+    progress: Tell | None,
+    watch: Watching | None,
+) -> State:
     policy = Policy(adapted, pad_id, settings.reference)
     trained: list[dict[str, Any]] = [
         {"params": list(policy.lora.values())},
@@ -167,7 +179,9 @@ def _ppo(adapted: Any, desk: Desk, settings: Ppo, folder: Path, job: Job, pad_id
 
     saved = begun = time.monotonic()
     before = state.seconds
-    for update in optimise(policy, draw, optimiser, settings, controller, first=state.step):
+    for made in optimise(policy, draw, optimiser, settings, controller, first=state.step):
+        watched = watch is not None and made.update in moments(settings.updates)
+        update = replace(made, watched=watch(adapted)) if watch and watched else made
         state.step, state.seconds = update.update, before + time.monotonic() - begun
         state.step_seconds = state.seconds
         state.losses.append(update.policy_loss or 0.0)

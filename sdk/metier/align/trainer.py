@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from metier.adapt.loop import Progress, State
+from metier.align.moments import moments
 from metier.bases.resolve import LocalBase
 from metier.contracts.alignment import Schedule
 
@@ -52,7 +53,15 @@ def arguments(kind: Any, settings: Schedule, folder: Path, device: torch.device,
     )
 
 
-def train(trainer: Any, folder: Path, every: float, tell: Tell | None, *, whole: int = 1) -> State:
+def train(
+    trainer: Any,
+    folder: Path,
+    every: float,
+    tell: Tell | None,
+    *,
+    whole: int = 1,
+    watch: Callable[[], dict[str, float]] | None = None,
+) -> State:
     """Run a trainer to its end, from the last whole checkpoint in `folder` on.
 
     Args:
@@ -61,10 +70,11 @@ def train(trainer: Any, folder: Path, every: float, tell: Tell | None, *, whole:
         every: seconds between checkpoints.
         tell: called after every step.
         whole: steps that belong together; a checkpoint is written only between such groups.
+        watch: gives figures of the model as it is; asked at `moments` of those groups, told with that step.
     """
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-    clock = _clock(every, tell, folder, whole)
+    clock = _clock(every, tell, folder, whole, watch)
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
     trainer.add_callback(clock)
@@ -117,7 +127,9 @@ def tokenizer_of(base: LocalBase) -> Any:
     return AutoTokenizer.from_pretrained(base.path, local_files_only=True)
 
 
-def _clock(every: float, tell: Tell | None, folder: Path, whole: int) -> Any:
+def _clock(
+    every: float, tell: Tell | None, folder: Path, whole: int, watch: Callable[[], dict[str, float]] | None
+) -> Any:
     from transformers import TrainerCallback
 
     class Clock(TrainerCallback):
@@ -127,6 +139,7 @@ def _clock(every: float, tell: Tell | None, folder: Path, whole: int) -> Any:
             self.result = State()
             self.saved = self.begun = time.monotonic()
             self.before = 0.0
+            self.answers: dict[str, float] | None = None
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             file = folder / f"checkpoint-{state.global_step}" / _OURS
@@ -135,8 +148,11 @@ def _clock(every: float, tell: Tell | None, folder: Path, whole: int) -> Any:
             self.saved = self.begun = time.monotonic()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+            done, rest = divmod(state.global_step, whole)
+            watched = watch is not None and not rest and done in moments(state.max_steps // whole)
+            self.answers = watch() if watch and watched else None
             now = time.monotonic()
-            between = state.global_step % whole == 0 and state.global_step < state.max_steps
+            between = not rest and state.global_step < state.max_steps
             control.should_save = between and now - self.saved >= every
             if control.should_save:
                 self.saved = now
@@ -162,6 +178,7 @@ def _clock(every: float, tell: Tell | None, folder: Path, whole: int) -> Any:
                         tokens_per_second=result.tokens / max(result.seconds, 1e-9),
                         seconds=result.seconds,
                         seconds_left=result.seconds / state.global_step * (state.max_steps - state.global_step),
+                        answers=self.answers,
                     )
                 )
 

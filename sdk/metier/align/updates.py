@@ -33,6 +33,8 @@ class Update:
     """Share of tokens whose ratio left the clip range."""
     explained: float | None = None
     """Share of the returns' variance that the values explain."""
+    watched: dict[str, float] | None = None
+    """Figures of greedy answers to held-out inputs after the update, where it was watched."""
 
 
 Tell = Callable[[Update, int], None]

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from metier.align.rollout import POLICY, live_lora, rollout_bundle
+from metier.align.start import base_of
 from metier.bases.resolve import LocalBase
-from metier.contracts import Check, RequestError, Sample, TaskContract, UsageError
+from metier.contracts import Check, FineTune, RequestError, Sample, TaskContract, UsageError, Vertical
 from metier.evaluate.cases import Case, cases_of
 from metier.evaluate.choose import choose_measures
 from metier.evaluate.measures import Measure
@@ -33,6 +34,29 @@ class Watched(NamedTuple):
     requests: list[Request]
     checks: tuple[Check, ...]
     measures: list[Measure]
+
+
+def watch_for(
+    begin: FineTune,
+    held_out: Sequence[Sample],
+    vertical: Vertical | None,
+    inputs: int,
+    tasks: Sequence[TaskContract] = (),
+) -> Watch:
+    """A watch over a fine-tune that goes on, with its trade's checks.
+
+    Args:
+        begin: the fine-tune, of which base and tasks are taken.
+        held_out: what it is measured on.
+        vertical: whose checks; None where the plugin is not installed.
+        inputs: distinct inputs of each task.
+        tasks: which of its tasks; all where none is given.
+
+    Raises:
+        UsageError, RequestError, ExportError: as `Watch`. BaseError: as resolving the base.
+    """
+    checks: Callable[[str], Sequence[Check]] = vertical.checks_for if vertical else lambda task: ()
+    return Watch(base_of(begin), tasks or begin.card.tasks, held_out, checks, inputs=inputs)
 
 
 class Watch:

@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 
 from metier.cli.before_after import before_after
-from metier.cli.options import Bad, Columns, DataFile, Json, Seed, pairs
+from metier.cli.options import Bad, Columns, DataFile, Json, Seed, pairs, tasks_of
 from metier.cli.progress import progress
 from metier.cli.screen import emit_json, say
-from metier.contracts import TaskContract, UsageError
-from metier.contracts.nearest import did_you_mean
+from metier.contracts import UsageError
 
 
 def evaluate(
@@ -47,7 +46,7 @@ def evaluate(
 
     registry = load_plugins()
     finetune = load_finetune(run)
-    contracts = _chosen(finetune.card.tasks, task)
+    contracts = tasks_of(finetune, task)
     if data is not None and len(contracts) > 1:
         raise UsageError(f"{data} cannot hold samples of {len(contracts)} tasks", remedy="name one of them with --task")
     evaluations = []
@@ -85,12 +84,3 @@ def evaluate(
             say(f"report: {page}")
     if json:
         emit_json(evaluations[0] if len(finetune.card.tasks) == 1 else evaluations)
-
-
-def _chosen(tasks: tuple[TaskContract, ...], names: list[str] | None) -> list[TaskContract]:
-    known = {task.name: task for task in tasks}
-    if lost := [name for name in names or () if name not in known]:
-        raise UsageError(
-            f"the run has no task {lost[0]}{did_you_mean(lost[0], known)}", remedy=f"it has: {', '.join(known)}"
-        )
-    return [known[name] for name in dict.fromkeys(names or known)]

@@ -7,9 +7,10 @@ from typing import Annotated, Literal, TypeVar
 
 import typer
 
-from metier.contracts import UsageError
+from metier.contracts import FineTune, TaskContract, UsageError
 from metier.contracts.alignment import Schedule
 from metier.contracts.bundle import Precision
+from metier.contracts.nearest import did_you_mean
 
 AnySettings = TypeVar("AnySettings", bound=Schedule)
 
@@ -43,6 +44,11 @@ Bad = Annotated[
     typer.Option("--on-bad", help="A row that does not fit: stop there, or report and skip it."),
 ]
 
+Watching = Annotated[
+    int,
+    typer.Option("--watch", min=0, metavar="INPUTS", help="Held-out inputs of a task to answer four times on the way."),
+]
+
 PrecisionOption = Annotated[
     Precision | None,
     typer.Option(
@@ -67,6 +73,20 @@ def pairs(text: str | None, option: str) -> dict[str, str]:
         if part.strip():
             found[left.strip()] = right.strip()
     return found
+
+
+def tasks_of(finetune: FineTune, names: list[str] | None) -> list[TaskContract]:
+    """The tasks of a fine-tune that `--task` names; all of them where it names none.
+
+    Raises:
+        UsageError: it has no such task.
+    """
+    known = {task.name: task for task in finetune.card.tasks}
+    if lost := [name for name in names or () if name not in known]:
+        raise UsageError(
+            f"the run has no task {lost[0]}{did_you_mean(lost[0], known)}", remedy=f"it has: {', '.join(known)}"
+        )
+    return [known[name] for name in dict.fromkeys(names or known)]
 
 
 def settings_of(kind: type[AnySettings], given: list[str] | None) -> AnySettings:

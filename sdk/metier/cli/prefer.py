@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from metier.cli.options import Json, Settings, settings_of
+from metier.cli.options import Json, Settings, Watching, settings_of
 from metier.cli.progress import progress, training_tick
-from metier.cli.screen import emit_json, say
+from metier.cli.screen import emit_json, note, say
 
 
 def prefer(
@@ -26,31 +27,46 @@ def prefer(
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Go on from the checkpoint, or start over.")
     ] = True,
+    watch: Watching = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json: Json = False,
 ) -> None:
-    """Align a fine-tune with preferences. The fine-tune itself stays as it is."""
-    from metier.align import judge, read_judged, read_preferences
+    """Align a fine-tune with preferences. The fine-tune itself stays as it is; what it is measured on is left out."""
+    from metier.align import judge, keep_apart, read_judged, read_preferences, watch_for
     from metier.align import prefer as align
     from metier.bases import load_finetune
     from metier.contracts import Dpo, Kto, UsageError
+    from metier.data import held_out_data, without_leaks
+    from metier.plugins import load_plugins
 
     if judged and method != "kto":
         raise UsageError("single answers make no pairs, which dpo learns from", remedy="say --method kto")
-    with progress(json) as tick:
+    chosen = settings_of(Dpo if method == "dpo" else Kto, settings)
+    with progress(json) as tick, ExitStack() as stack:
         tick("reading preferences")
-        same: dict[str, Any] = {"resume": resume, "progress": training_tick(tick), "device": device}
+        begin = load_finetune(run)
+        vertical = load_plugins().verticals.get(begin.card.tasks[0].vertical)
+        apart = held_out_data(begin, vertical)
         if judged:
-            good, bad = read_judged(data)
-            count = len(good) + len(bad)
-            made = judge(load_finetune(run), good, bad, out, settings_of(Kto, settings), **same)
+            read: tuple[list[Any], ...] = read_judged(data)
+            kept = tuple(without_leaks(answers, apart) for answers in read)
         else:
-            pairs = read_preferences(data)
-            count = len(pairs)
-            chosen = settings_of(Dpo if method == "dpo" else Kto, settings)
-            made = align(load_finetune(run), pairs, out, chosen, **same)
+            read = (read_preferences(data),)
+            kept = (keep_apart(read[0], apart),)
+        count = sum(map(len, kept))
+        if lost := sum(map(len, read)) - count:
+            note(f"{lost} of {lost + count} left out: each is like an input that {run} holds out")
+        same: dict[str, Any] = {"resume": resume, "progress": training_tick(tick), "device": device, "held_out": apart}
+        if watch:
+            tick("making the graph that answers while it learns")
+            same["watch"] = stack.enter_context(watch_for(begin, apart, vertical, watch))
+        made = (judge if judged else align)(begin, *kept, out, chosen, **same)
     if json:
         return emit_json(made)
     learnt = "judged answers" if judged else "preferences"
     say(f"{made.path}: {method}, {count} {learnt}, {made.card.training['seconds']:.0f} s")
+    weights = made.card.alignment[-1].figures
+    if "balance" in weights:
+        good, bad, balance = (weights[name] for name in ("desirable_weight", "undesirable_weight", "balance"))
+        say(f"a good answer weighs {good:.3g}, a bad one {bad:.3g}; all good to all bad {balance:.2f}, best 1 to 1.33")
     return say(f"next: metier evaluate {out}, then metier export {out} --out {out}-bundle")

@@ -15,13 +15,14 @@ from metier.cli.screen import note
 
 if TYPE_CHECKING:
     from metier.adapt import Progress
+    from metier.align.updates import Update
 
 QUIET_SECONDS = 2.0
 """A job shorter than this shows nothing."""
 LINE_SECONDS = 15.0
 """Where stderr is not a terminal: one line per stage, then one each this often."""
 _FIGURES = 2
-"""Of what is watched, the first stand beside the bar; log.jsonl has them all."""
+"""Of what is watched, the first stand beside the bar; the run's log has them all."""
 
 
 class Tick(Protocol):
@@ -109,5 +110,17 @@ def training_tick(tick: Tick) -> Callable[[Progress], None]:
             held_out["held_out_loss"] = event.held_out_loss
         held_out.update(list((event.answers or {}).items())[:_FIGURES])
         tick("adapting", event.step, event.steps, loss=event.loss, **held_out, tokens_per_s=event.tokens_per_second)
+
+    return show
+
+
+def rewards_tick(tick: Tick) -> Callable[[Update, int], None]:
+    """What `reinforce` calls after each update, as ticks with reward, KL and length."""
+    watched: dict[str, float] = {}
+
+    def show(update: Update, total: int) -> None:
+        watched.update(list((update.watched or {}).items())[:_FIGURES])
+        told = {"reward": update.score, "kl": update.kl, "tokens": update.length, **watched}
+        tick("learning from rewards", update.update, total, **told)
 
     return show

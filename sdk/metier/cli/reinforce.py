@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from metier.cli.options import Bad, Columns, DataFile, Json, Settings, pairs, settings_of
-from metier.cli.progress import progress
+from metier.cli.options import Bad, Columns, DataFile, Json, Settings, Watching, pairs, settings_of, tasks_of
+from metier.cli.progress import progress, rewards_tick
 from metier.cli.screen import emit_json, note, say
 
 
 def reinforce(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Fine-tune to go on from.")],
     out: Annotated[Path, typer.Option("--out", metavar="RUN2", help="Folder of the new fine-tune.")],
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="Learn from inputs of this task only; of all where not given.")
+    ] = None,
     data: DataFile = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="Answer this many inputs; all where not given.")] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Answer this many inputs of a task; all where not given.")
+    ] = None,
     columns: Columns = None,
     on_bad: Bad = "raise",
     method: Annotated[
@@ -31,45 +37,58 @@ def reinforce(
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Go on from the checkpoint, or start over.")
     ] = True,
+    watch: Watching = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json: Json = False,
 ) -> None:
-    """Align a fine-tune with rewards on its own answers. Without --data, to the inputs that the trade brings along."""
-    from metier.align import load_reward, model_reward, rule_reward, weighted
+    """Align a fine-tune with rewards on its own answers, to the inputs that it was trained on or those of --data.
+
+    Each answer is rewarded by its own task's checks. What the fine-tune is measured on is left out.
+    """
+    from metier.align import load_reward, model_reward, rule_reward, watch_for, weighted
     from metier.align import reinforce as align
     from metier.bases import load_finetune
     from metier.contracts import Grpo, Ppo, UsageError
-    from metier.data.training import training_data
+    from metier.data import onward_data
     from metier.plugins import load_plugins
 
     chosen = settings_of(Ppo if method == "ppo" else Grpo, settings)
     begin = load_finetune(run)
-    vertical, contract = load_plugins().task(begin.card.tasks[0].name)
-    rules = vertical.checks_for(contract.name)
+    contracts = tasks_of(begin, task)
+    vertical, _ = load_plugins().task(contracts[0].name)
+    unjudged = [] if reward else [t.name for t in contracts if not (checks and vertical.checks_for(t.name))]
+    contracts = [t for t in contracts if t.name not in unjudged]
+    if not contracts:
+        raise UsageError(
+            f"nothing rewards an answer: {vertical.name} has no checks for {', '.join(unjudged)}"
+            if checks
+            else "nothing rewards an answer: --checks 0 leaves the checks out",
+            remedy="give a reward model: --reward REWARD",
+        )
+    if unjudged:
+        note(f"left out, since no check tells their answers apart: {', '.join(unjudged)}")
+    names = {t.name for t in contracts}
+    rules = [check for check in vertical.checks if names & set(check.tasks)]
     parts = [(checks, rule_reward(rules))] if checks and rules else []
-    with progress(json) as tick:
+    with progress(json) as tick, ExitStack() as stack:
         if reward is not None:
             tick("loading the reward model")
             parts.append((weight, model_reward(load_reward(reward, device=device))))
-        if not parts:
-            raise UsageError(
-                f"nothing rewards an answer: {vertical.name} has no checks for {contract.name}",
-                remedy="give a reward model: --reward REWARD",
-            )
         tick("reading samples")
-        found = training_data(
-            vertical, contract, data, columns=pairs(columns, "--columns"), on_bad=on_bad, samples=samples,
+        found = onward_data(
+            begin, contracts, vertical, data, columns=pairs(columns, "--columns"), on_bad=on_bad, samples=samples,
             seed=chosen.seed,
         )  # fmt: skip
         for line in found.remarks:
             note(line)
+        watching = None
+        if watch:
+            tick("making the graph that answers while it learns")
+            watching = stack.enter_context(watch_for(begin, found.held_out, vertical, watch, contracts))
         tick("loading the policy")
         made = align(
             begin, found.train, weighted(parts), out, chosen,
-            resume=resume, device=device,
-            progress=lambda update, total: tick(
-                "learning from rewards", update.update, total, reward=update.score, kl=update.kl, tokens=update.length
-            ),
+            held_out=found.held_out, resume=resume, device=device, watch=watching, progress=rewards_tick(tick),
         )  # fmt: skip
     if json:
         return emit_json(made)

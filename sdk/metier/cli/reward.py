@@ -9,7 +9,7 @@ import typer
 
 from metier.cli.options import Json, Settings, settings_of
 from metier.cli.progress import progress, training_tick
-from metier.cli.screen import emit_json, say
+from metier.cli.screen import emit_json, note, say
 
 
 def reward(
@@ -26,17 +26,24 @@ def reward(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json: Json = False,
 ) -> None:
-    """Train a reward model. Says how often and how surely it prefers what people preferred."""
-    from metier.align import read_preferences, split_pairs, train_reward
+    """Train a reward model. Says how often and how surely it prefers what people preferred.
+
+    What the fine-tune is measured on is left out: by its rewards it would be learnt after all.
+    """
+    from metier.align import keep_apart, read_preferences, split_pairs, train_reward
     from metier.bases import load_finetune
     from metier.contracts import RewardModelling
+    from metier.data import held_out_data
+    from metier.plugins import load_plugins
 
     chosen = settings_of(RewardModelling, settings)
     with progress(json) as tick:
         tick("reading preferences")
-        learnt, apart = split_pairs(read_preferences(data), held_out, chosen.seed)
-        tick("loading the fine-tune")
-        begin = load_finetune(run)
+        read, begin = read_preferences(data), load_finetune(run)
+        kept = keep_apart(read, held_out_data(begin, load_plugins().verticals.get(begin.card.tasks[0].vertical)))
+        if lost := len(read) - len(kept):
+            note(f"{lost} of {len(read)} left out: each is like an input that {run} holds out")
+        learnt, apart = split_pairs(kept, held_out, chosen.seed)
         card = train_reward(
             begin, learnt, apart, out, chosen, resume=resume, progress=training_tick(tick), device=device
         )

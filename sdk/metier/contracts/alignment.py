@@ -65,8 +65,10 @@ class Kto(Schedule):
     """At least 2: the KL term is estimated from prompts and answers that do not belong together."""
     epochs: float = Field(default=1, gt=0)
     beta: float = Field(default=0.1, gt=0)
-    desirable_weight: float = Field(default=1.0, gt=0)
-    undesirable_weight: float = Field(default=1.0, gt=0)
+    desirable_weight: float | None = Field(default=None, gt=0)
+    """λ_D, of good answers. None weighs so that λ_D n_D = λ_U n_U: the rarer kind counts more, the other 1."""
+    undesirable_weight: float | None = Field(default=None, gt=0)
+    """λ_U, of bad answers. The paper's section 4.2 wants λ_D n_D / λ_U n_U from 1 to 4/3; the card tells both."""
 
 
 class RewardModelling(Schedule):
@@ -119,7 +121,7 @@ class Ppo(Rollouts):
 
 
 class Grpo(Rollouts):
-    """Group-relative policy optimisation (arXiv 2402.03300)."""
+    """Group-relative policy optimisation (arXiv 2402.03300), the loss averaged as DAPO does (arXiv 2503.14476)."""
 
     method: Literal["grpo"] = "grpo"
     group: int = Field(default=8, ge=2)
@@ -127,6 +129,12 @@ class Grpo(Rollouts):
     epochs: int = Field(default=1, ge=1)
     clip: float = Field(default=0.2, gt=0, lt=1)
     kl_weight: float = Field(default=0.04, ge=0)
+    loss_type: Literal["dapo", "grpo", "dr_grpo"] = "dapo"
+    """Over what the tokens' losses are averaged. `dapo`: over all tokens of an update, so that each counts the same
+    (equation 8 of arXiv 2503.14476; here only this of DAPO, not its clip range nor its choice of prompts). `grpo`, as
+    in the first paper: over each answer's tokens, then over answers; a token of a long answer counts less, so good
+    answers are drawn short and bad ones long. `dr_grpo` (arXiv 2503.20783): by a constant, `max_length`, and rewards
+    are not divided by their group's deviation, which would weigh inputs by how hard they are."""
 
 
 Alignment = Annotated[Dpo | Kto | RewardModelling | Ppo | Grpo, Field(discriminator="method")]

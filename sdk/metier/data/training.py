@@ -28,6 +28,8 @@ class TrainingData(Data):
     """Rows that did not fit, where they were to be skipped."""
     doubled: int = 0
     """Samples left out because another says the same."""
+    leaking: int = 0
+    """Samples left out because they are like what a fine-tune is measured on."""
 
     @property
     def remarks(self) -> list[str]:
@@ -37,6 +39,8 @@ class TrainingData(Data):
             said.append(f"… and {len(self.bad) - 20} more rows that do not fit")
         if self.doubled:
             said.append(f"{self.doubled} samples left out: each says the same, or nearly, as another")
+        if self.leaking:
+            said.append(f"{self.leaking} samples left out: each is like an input that the run holds out")
         inputs = len(_by_input(self.held_out))
         return [*said, f"{len(self.train)} samples to learn from, {inputs} inputs held out"]
 

@@ -1,51 +1,5 @@
-"""Which samples are too like the held-out data to be learnt from: the measure would then be of memory, not of skill."""
+"""What may not be learnt because it is like the held-out data: the data room's rule, under the loop's own name."""
 
-from __future__ import annotations
+from metier.data.leakage import leaks
 
-from collections.abc import Sequence
-from typing import Any
-
-from metier.contracts import Sample
-from metier.data.clean import said, value_text
-from metier.data.likeness import NEAR, near_pairs, normal
-
-
-def leaks(samples: Sequence[Sample], held_out: Sequence[Sample], threshold: float = NEAR) -> dict[int, Sample]:
-    """Position of each sample that may not be learnt from → the held-out sample that it is like.
-
-    The rule is the split's own: the inputs are the same, or nearly so, or input and output together are nearly the
-    same. Case, width and white space do not count.
-
-    Args:
-        samples: candidates, of any task.
-        held_out: what is kept apart.
-        threshold: Jaccard index of character 4-grams from which two texts are near-duplicates.
-    """
-    found: dict[int, Sample] = {}
-    apart: dict[str, Sample] = {}
-    for sample in held_out:
-        apart.setdefault(_asked(sample), sample)
-    for place, sample in enumerate(samples):
-        if (twin := apart.get(_asked(sample))) is not None:
-            found[place] = twin
-    for text in (_asked, said):
-        kept = list({text(sample): sample for sample in held_out}.items())
-        new = [(place, text(sample)) for place, sample in enumerate(samples) if place not in found]
-        pairs = near_pairs([normal(t) for t, _ in kept] + [normal(t) for _, t in new], threshold)
-        for later, earlier in pairs:
-            if earlier < len(kept) <= later:
-                found.setdefault(new[later - len(kept)][0], kept[earlier][1])
-    return found
-
-
-def _asked(sample: Sample) -> str:
-    return f"{sample.task}\n{value_text(_plain(sample.input))}"
-
-
-def _plain(value: Any) -> Any:
-    """Every string in it normalised on its own: white space at the end of a field counts as little as elsewhere."""
-    if isinstance(value, str):
-        return normal(value)
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return {key: _plain(item) for key, item in value.items()} if isinstance(value, dict) else value
+__all__ = ["leaks"]
