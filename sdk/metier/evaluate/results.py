@@ -158,15 +158,25 @@ class Evaluation(Data):
     resamples: int
     confidence: float
     precision: str
-    """dtype of the torch systems."""
+    """dtype of the torch systems that write."""
     systems: tuple[SystemReport, ...]
     metrics: tuple[MetricReport, ...]
     rows: tuple[Row, ...]
     forgetting: Forgetting | None
+    """None where it was not asked for, or a head answers: `base_kept` says why."""
     training: TrainingLog
     versions: dict[str, str]
     seconds: float
     created: AwareDatetime
+
+    @property
+    def base_kept(self) -> str | None:
+        """Why a head has nothing to forget, in words; None where no head was measured."""
+        if self.fine_tune is None or self.fine_tune.recipe.way != "head":
+            return None
+        if self.fine_tune.recipe.method == "features":
+            return "the base is frozen and forgets nothing"
+        return "what of the base learnt is the head's own and writes no text; the base beside it is as it was"
 
     def metric(self, name: str) -> MetricReport:
         """The metric of that name.
