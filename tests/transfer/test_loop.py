@@ -99,6 +99,21 @@ def test_good_feedback_makes_a_better_champion_that_answers_at_once(
     assert turn(registry, store, engine, settings=SETTINGS).outcome == "too few"
 
 
+def test_a_turn_that_was_interrupted_goes_on_with_the_head_that_it_had_trained(
+    registry: Registry, store: FeedbackStore, engine: Engine, kinds: Kinds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(what: str, *_: object, **__: object) -> None:
+        if what == "comparing":
+            raise KeyboardInterrupt
+
+    teach(store, kinds["sort"][1])
+    with pytest.raises(KeyboardInterrupt):
+        turn(registry, store, engine, settings=SETTINGS, progress=stop)
+    assert (registry.state().champion, registry.names()) == ("v0001", ["v0001"])
+    monkeypatch.setattr("metier.transfer.learn.adapt_head", None)  # whoever trains now, fails
+    assert turn(registry, store, engine, settings=SETTINGS).outcome == "promoted"
+
+
 def test_a_day_of_swapped_labels_is_refused_and_never_learnt_again(
     registry: Registry, store: FeedbackStore, engine: Engine, kinds: Kinds
 ) -> None:

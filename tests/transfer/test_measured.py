@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from metier.bases.finetune import load_finetune
 from metier.bases.resolve import resolve
 from metier.contracts import Check, Finding, FineTune, Recipe, Sample, TaskContract, UsageError
 from metier.evaluate import Evaluation, evaluate, record_metrics, write_html, write_json
+from metier.evaluate.report import headline
 from metier.transfer import adapt_head, export_heads, load_head
 
 Kinds = dict[str, tuple[TaskContract, list[Sample]]]
@@ -53,18 +55,32 @@ def test_a_trained_head_on_a_decoder_stands_beside_what_its_base_writes(
     assert "the base is frozen" in page and "Fine-tune (head)" in page
 
 
-def test_on_an_encoder_which_writes_nothing_the_head_and_its_bundle_stand_alone(
+def test_on_an_encoder_which_writes_nothing_the_head_and_its_bundle_stand_beside_the_most_frequent_label(
     kinds: Kinds, heads: dict[str, FineTune], shipped: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     for kind, tuned in heads.items():
-        samples = kinds[kind][1]
+        task, samples = kinds[kind]
         told = measured(tuned, samples, tiny_encoder, bundle=shipped, train=samples)
-        assert [system.name for system in told.systems] == ["fine_tune", "bundle"]
+        plain = [] if kind == "find" else ["most_frequent"]
+        assert [system.name for system in told.systems] == [*plain, "fine_tune", "bundle"]
+        if plain:
+            label = max(task.labels, key=[next(iter(s.output.values())) for s in samples].count)
+            assert {row.answers["most_frequent"].text for row in told.rows} == {label}
+            assert "against most frequent answer" in headline(told)
         for row in told.rows:
             assert row.answers["fine_tune"].output == row.answers["bundle"].output is not None
         assert told.summary()["after"] == told.summary()["bundle"] and told.few_shot == 0
         assert Evaluation.model_validate_json(write_json(told, tmp_path / "told.json").read_text()) == told
         assert "Greedy decoding" not in write_html(told, tmp_path / "report.html").read_text()
+
+
+def test_a_decoder_without_a_chat_template_cannot_be_prompted_but_its_head_is_measured(
+    kinds: Kinds, make_head: Maker, tiny_base: Path, tmp_path: Path
+) -> None:
+    bare = Path(shutil.copytree(tiny_base, tmp_path / "bare"))
+    (bare / "chat_template.jinja").unlink()
+    told = measured(make_head("sort", bare, tmp_path / "sort"), kinds["sort"][1], bare, train=kinds["sort"][1])
+    assert [system.name for system in told.systems] == ["most_frequent", "fine_tune"]
 
 
 def test_a_head_that_its_base_learnt_with_is_measured_too(

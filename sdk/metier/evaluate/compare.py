@@ -42,6 +42,7 @@ from metier.evaluate.systems import (
     ask_bundle,
     ask_head,
     ask_torch,
+    most_frequent,
 )
 from metier.evaluate.training_log import read_training_log
 from metier.plugins.metric import Metric
@@ -76,8 +77,9 @@ def evaluate(
     """Ask base and fine-tune for the same held-out inputs, and measure the answers.
 
     Decoding is greedy, and under the contract's grammar where it has one. Without a fine-tune only the base is asked. A
-    base that only reads, an encoder, is not asked itself. Forgetting is measured of a base that wrote before and after:
-    a head leaves its base as it is for who writes, or takes a copy along that writes nothing.
+    base that cannot be prompted, an encoder, or under a head a decoder without a chat template, is not asked itself:
+    the most frequent label stands in its place. Forgetting is not measured of a head: it leaves its base as it is, or
+    takes a copy along that writes nothing.
 
     Args:
         task: the contract.
@@ -116,12 +118,14 @@ def evaluate(
     cases = cases_of(task, samples)
     measures = choose_measures(task, wanted=metrics, checks=checks)
     limit = max_tokens or task.max_reply_tokens
-    prompts = prompts_of(base, task, cases, train, few_shot, seed, limit) if base.card.generative else None
+    writing = finetune if finetune is not None and finetune.card.recipe.way == "text" else None
+    prompts = None
+    if base.card.generative and (base.card.chat_template or finetune is None or writing is not None):
+        prompts = prompts_of(base, task, cases, train, few_shot, seed, limit)
     # What cannot work is said before minutes are spent on the base.
     if finetune is not None:
         check_fits(base, finetune)
     _somebody_answers(base, finetune, head, bundle)
-    writing = finetune if finetune is not None and finetune.card.recipe.way == "text" else None
     opened = open_bundle(bundle) if bundle is not None else None
     if opened is not None:
         opened.task(task.name)
@@ -160,6 +164,8 @@ def evaluate(
             systems.append(ask(model, prompts.zero, FINE_TUNE, "Fine-tune", _made_of(writing.card)))
             del model
             free_memory()
+    elif (plain := most_frequent(task, cases, train, checks)) is not None:
+        systems.append(plain)
     if finetune is not None and writing is None and head is not None:
         told("Loading the fine-tune")
         detail = _made_of(finetune.card)

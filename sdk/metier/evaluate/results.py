@@ -14,6 +14,8 @@ from metier.contracts.schema import Data
 
 BASE_ZERO_SHOT = "base_zero_shot"
 BASE_FEW_SHOT = "base_few_shot"
+MOST_FREQUENT = "most_frequent"
+"""Stands in their place where the base cannot be prompted."""
 FINE_TUNE = "fine_tune"
 BUNDLE = "bundle"
 
@@ -191,7 +193,13 @@ class Evaluation(Data):
 
     def summary(self) -> dict[str, JsonValue]:
         """Before and after in a few lines, for a fine-tune's card and a bundle's manifest."""
-        names = {BASE_ZERO_SHOT: "before", BASE_FEW_SHOT: "before_few_shot", FINE_TUNE: "after", BUNDLE: "bundle"}
+        names = {
+            BASE_ZERO_SHOT: "before",
+            BASE_FEW_SHOT: "before_few_shot",
+            MOST_FREQUENT: "most_frequent",
+            FINE_TUNE: "after",
+            BUNDLE: "bundle",
+        }
         figures: dict[str, JsonValue] = {
             names[system.name]: {m.name: m.values[system.name].model_dump() for m in self.metrics}
             for system in self.systems

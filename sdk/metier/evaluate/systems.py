@@ -5,13 +5,14 @@ fine-tune, which may be a head, a bundle. It knows prompts and replies; figures 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from metier.contracts import Check, ContractError, TaskContract, Value
+from metier.contracts import Check, ContractError, Sample, TaskContract, Value
 from metier.contracts.check import run_checks
 from metier.evaluate.cases import Case
-from metier.evaluate.results import Answer, SystemReport
+from metier.evaluate.results import MOST_FREQUENT, Answer, SystemReport
 from metier.runtime.bundle import Bundle
 from metier.runtime.reading import unread
 from metier.runtime.reply import decode_reply, encode_reply, grammar_of
@@ -98,6 +99,20 @@ def ask_head(
     seconds = time.perf_counter() - begun
     answers = answers_of(task, cases, outputs, checks)
     return Answers(_report(name, title, detail, seconds, answers), answers)
+
+
+def most_frequent(
+    task: TaskContract, cases: Sequence[Case], train: Sequence[Sample], checks: Sequence[Check]
+) -> Answers | None:
+    """The training samples' most frequent label, the first of equals, as the answer to every input: what a head must
+    beat where no base can be prompted. None where the task has no labels, or there are no samples of it."""
+    counted = Counter(encode_reply(task, sample.output) for sample in train if sample.task == task.name)
+    if not task.labels or not counted:
+        return None
+    label, count = counted.most_common(1)[0]
+    answers = answers_of(task, cases, [decode_reply(task, label)] * len(cases), checks)
+    detail = f"{label}: {count} of {counted.total()} training samples"
+    return Answers(_report(MOST_FREQUENT, "Most frequent answer", detail, 0.0, answers), answers)
 
 
 def ask_bundle(
