@@ -1,4 +1,4 @@
-"""`metier compare` and `metier adapt` with a head, from the command line on a trade's own samples."""
+"""`metier compare`, and a head adapted, exported, asked and evaluated, from the command line on packaged samples."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 Runner = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_ways_are_compared_and_a_head_is_adapted_exported_and_asked(
+def test_ways_are_compared_and_a_head_is_adapted_exported_asked_and_evaluated(
     tiny_base: Path, metier: Runner, tmp_path: Path
 ) -> None:
     common = ("support.intent", "--base", tiny_base, "--samples", 24, "--set", "head.epochs=3")
@@ -29,6 +29,13 @@ def test_ways_are_compared_and_a_head_is_adapted_exported_and_asked(
     asked = metier("run", "bundle", "--input-text", "Where is my parcel?", "--json")
     assert asked.returncode == 0, asked.stderr
     assert json.loads(asked.stdout)["intent"]
+    told = metier("evaluate", "tuned", "--bundle", "bundle", "--few-shot", 0)
+    assert told.returncode == 0, told.stderr
+    assert "Fine-tune (head)" in told.stdout and "the base is frozen" in told.stderr
+    assert {"before", "after", "bundle"} <= set(
+        json.loads((tmp_path / "tuned/card.json").read_text())["metrics"]["support.intent"]
+    )
+    assert "Fine-tune (head)" in (tmp_path / "tuned/report.html").read_text()
 
 
 def test_a_way_that_there_is_not_is_said_before_anything_is_trained(tiny_base: Path, metier: Runner) -> None:

@@ -14,12 +14,12 @@ from metier.contracts.errors import DataError, MetierError, UsageError
 from metier.contracts.finetune import CARD, PEFT_CONFIG, WEIGHTS, FineTune, FineTuneCard
 
 
-def load_finetune(path: str | Path, *, way: Literal["text", "head"] = "text") -> FineTune:
+def load_finetune(path: str | Path, *, way: Literal["text", "head"] | None = "text") -> FineTune:
     """The fine-tune in a folder, its weights verified against its card.
 
     Args:
         path: its folder.
-        way: how it answers; what is made for LoRA weights has no use for a head.
+        way: how it answers; what is made for LoRA weights has no use for a head. None takes either.
 
     Raises:
         UsageError: there is no fine-tune at that path, or it answers in the other way.
@@ -40,7 +40,7 @@ def load_finetune(path: str | Path, *, way: Literal["text", "head"] = "text") ->
     except ValidationError as error:
         first = error.errors()[0]
         raise _damaged(folder / CARD, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    if card.recipe.way != way:
+    if way is not None and card.recipe.way != way:
         raise UsageError(
             f"{card.name} answers by {card.recipe.way}, which this cannot take",
             where=str(folder),

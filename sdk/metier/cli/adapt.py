@@ -119,6 +119,4 @@ def adapt(
         return emit_json(made)
     figures = made.card.training
     say(f"{made.path}: {made.card.data.samples} samples, {figures['steps']:.0f} steps, {figures['seconds']:.0f} s")
-    if chosen.way == "head":
-        return say(f"next: metier export {out} --out {out}-bundle, or metier compare {contracts[0].name}")
     return say(f"next: metier evaluate {out}, then metier export {out} --out {out}-bundle")

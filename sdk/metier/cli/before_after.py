@@ -27,5 +27,7 @@ def before_after(evaluation: Evaluation) -> None:
         rows,
         title=f"{evaluation.task}: {evaluation.inputs} held-out inputs, {evaluation.confidence:.0%} intervals",
     )
+    if (kept := evaluation.base_kept) is not None:
+        note(f"perplexity on general text: not measured, {kept}")
     if cut := [f"{system.title}: {system.cut}" for system in systems if system.cut]:
         note(f"answers cut at the task's longest reply: {', '.join(cut)}")

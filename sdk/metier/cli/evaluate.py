@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +13,10 @@ from metier.cli.options import Bad, Columns, DataFile, Json, Seed, pairs, tasks_
 from metier.cli.progress import progress
 from metier.cli.screen import emit_json, say
 from metier.contracts import UsageError
+
+if TYPE_CHECKING:
+    from metier.bases.resolve import LocalBase
+    from metier.evaluate.systems import Predict
 
 
 def evaluate(
@@ -45,7 +50,7 @@ def evaluate(
     from metier.plugins import load_plugins
 
     registry = load_plugins()
-    finetune = load_finetune(run)
+    finetune = load_finetune(run, way=None)
     contracts = tasks_of(finetune, task)
     if data is not None and len(contracts) > 1:
         raise UsageError(f"{data} cannot hold samples of {len(contracts)} tasks", remedy="name one of them with --task")
@@ -58,11 +63,13 @@ def evaluate(
                 samples = [sample for sample in held_out_of(run) if sample.task == contract.name]
             else:
                 samples = samples_of(vertical, contract, data, columns=pairs(columns, "--columns"), on_bad=on_bad)
+            base = resolve(finetune.card.base.id, revision=finetune.card.base.revision, progress=tick)
             evaluation = measure(
                 contract,
                 first_inputs(samples, limit) if limit else samples,
-                base=resolve(finetune.card.base.id, revision=finetune.card.base.revision, progress=tick),
+                base=base,
                 finetune=finetune,
+                head=partial(_predict, run, base, device),
                 bundle=bundle,
                 few_shot=few_shot,
                 train=train_of(run),
@@ -84,3 +91,11 @@ def evaluate(
             say(f"report: {page}")
     if json:
         emit_json(evaluations[0] if len(finetune.card.tasks) == 1 else evaluations)
+
+
+def _predict(run: Path, base: LocalBase, device: str) -> Predict:
+    """Opens the run's head; called only where the run is one."""
+    from metier.bases.hardware import choose_device
+    from metier.transfer import load_head
+
+    return load_head(run, base=base, device=choose_device(device)).predict

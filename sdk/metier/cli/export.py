@@ -12,7 +12,6 @@ from metier.cli.progress import progress
 from metier.cli.screen import emit_json, say
 from metier.contracts import FineTune, UsageError
 from metier.contracts.bundle import Manifest, Target
-from metier.contracts.finetune import HEAD
 
 
 def export(
@@ -81,7 +80,7 @@ def _fine_tunes(run: str) -> list[FineTune]:
 
     vertical = None if Path(run).exists() else load_plugins().verticals.get(run)
     if vertical is None:
-        return [load_finetune(run, way="head" if (Path(run) / HEAD).is_file() else "text")]
+        return [load_finetune(run, way=None)]
     if not vertical.fine_tunes:
         raise UsageError(f"{run} ships no fine-tune", remedy=f"metier adapt {run} --out runs/{run}, then export that")
-    return [load_finetune(finetune.path, way=finetune.card.recipe.way) for finetune in vertical.fine_tunes]
+    return [load_finetune(finetune.path, way=None) for finetune in vertical.fine_tunes]

@@ -35,11 +35,13 @@ def start(
     from metier.bases import load_finetune
     from metier.iterate import Registry
 
-    made = Registry.create(registry, load_finetune(run))
+    first = load_finetune(run, way=None)
+    made = Registry.create(registry, first)
     if json:
         return emit_json(made.state())
     say(f"{registry}: champion v0001, measured on {len(made.held_out())} held-out samples")
-    return say(f"next: metier export {run} --slots --out BUNDLE, and serve it; then metier iterate run {registry}")
+    slots = "" if first.card.recipe.way == "head" else " --slots"
+    return say(f"next: metier export {run}{slots} --out BUNDLE, and serve it; then metier iterate run {registry}")
 
 
 @app.command()
@@ -60,10 +62,10 @@ def status(registry: RegistryFolder, json: Json = False) -> None:
 def run(
     registry: RegistryFolder,
     store: StoreOption,
-    bundle: Annotated[Path, typer.Option(help="Bundle with slots that the product serves.")],
+    bundle: Annotated[Path, typer.Option(help="Bundle that the product serves: with slots, or with heads.")],
     least: Annotated[int, typer.Option(min=1, help="New samples below which the turn waits.")] = 16,
-    epochs: Annotated[float, typer.Option(help="Over new and replayed samples.")] = 2,
-    replay: Annotated[float, typer.Option(min=0, help="Old samples per new one.")] = 1.0,
+    epochs: Annotated[float, typer.Option(help="Over new and replayed samples; a head keeps its recipe's.")] = 2,
+    replay: Annotated[float, typer.Option(min=0, help="Old samples per new one; a head learns all.")] = 1.0,
     share: Annotated[
         float, typer.Option(min=0, max=0.99, help="Share of users that try what passes; 0 makes it champion at once.")
     ] = 0.0,
@@ -93,7 +95,9 @@ def plan(
     store: StoreOption,
     sizes: Annotated[str, typer.Option(help="Numbers of samples to train on, at least three.")] = "30,60,120",
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each size.")] = 3,
-    gain: Annotated[float, typer.Option(min=0.0001, help="Nats per held-out token that are worth shipping.")] = 0.03,
+    gain: Annotated[
+        float, typer.Option(min=0.0001, help="Nats per held-out token, or label of a head, worth shipping.")
+    ] = 0.03,
     json: Json = False,
 ) -> None:
     """How many samples, and days, to the next gain worth shipping; and whether search or feedback brings it."""
@@ -111,7 +115,8 @@ def plan(
         made = planned(opened.task, fit(points), told, held_out, samples_now=len(pool), gain=gain)
     if json:
         return emit_json(made)
-    say(f"now: {made.samples_now} samples, {made.loss_now.value:.3f} nats per held-out token")
+    per = "label" if recipe.way == "head" else "token"
+    say(f"now: {made.samples_now} samples, {made.loss_now.value:.3f} nats per held-out {per}")
     low, high = made.more_interval
     more = "more than can be said" if made.more is None else f"{made.more} more samples"
     say(f"{gain} nats less: {more} [{_open(low)}, {_open(high)}]")

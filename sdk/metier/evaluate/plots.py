@@ -16,13 +16,20 @@ from metier.evaluate.results import (
     BASE_ZERO_SHOT,
     BUNDLE,
     FINE_TUNE,
+    MOST_FREQUENT,
     Evaluation,
     LossPoint,
     MetricReport,
 )
 
 INK, FAINT = "#010203", "#040506"
-_SYSTEMS = {BASE_ZERO_SHOT: "#0a0b01", BASE_FEW_SHOT: "#0a0b02", FINE_TUNE: "#0a0b03", BUNDLE: "#0a0b04"}
+_SYSTEMS = {
+    BASE_ZERO_SHOT: "#0a0b01",
+    BASE_FEW_SHOT: "#0a0b02",
+    FINE_TUNE: "#0a0b03",
+    BUNDLE: "#0a0b04",
+    MOST_FREQUENT: "#0a0b05",
+}
 _VARIABLES = {INK: "--ink", FAINT: "--line"} | {c: f"--{name.replace('_', '-')}" for name, c in _SYSTEMS.items()}
 """Stand-in colours → the page's CSS variables."""
 

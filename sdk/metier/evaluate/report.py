@@ -9,7 +9,14 @@ from typing import Any
 
 from metier.contracts import Value
 from metier.evaluate.plots import loss_svg, metrics_svg
-from metier.evaluate.results import FINE_TUNE, Difference, Evaluation, Interval, MetricReport
+from metier.evaluate.results import (
+    BASE_ZERO_SHOT,
+    FINE_TUNE,
+    Difference,
+    Evaluation,
+    Interval,
+    MetricReport,
+)
 
 OPEN_ROWS = 12
 """Inputs shown at once; the others are folded away."""
@@ -51,6 +58,8 @@ def render_html(evaluation: Evaluation) -> str:
             if metrics
         ],
         loss=Markup(loss) if loss else None,
+        kept=evaluation.base_kept,
+        decoded=any(system.name == BASE_ZERO_SHOT for system in evaluation.systems),
         open_rows=OPEN_ROWS,
     )
 

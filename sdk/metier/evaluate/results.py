@@ -14,6 +14,8 @@ from metier.contracts.schema import Data
 
 BASE_ZERO_SHOT = "base_zero_shot"
 BASE_FEW_SHOT = "base_few_shot"
+MOST_FREQUENT = "most_frequent"
+"""Stands in their place where the base cannot be prompted."""
 FINE_TUNE = "fine_tune"
 BUNDLE = "bundle"
 
@@ -158,15 +160,25 @@ class Evaluation(Data):
     resamples: int
     confidence: float
     precision: str
-    """dtype of the torch systems."""
+    """dtype of the torch systems that write."""
     systems: tuple[SystemReport, ...]
     metrics: tuple[MetricReport, ...]
     rows: tuple[Row, ...]
     forgetting: Forgetting | None
+    """None where it was not asked for, or a head answers: `base_kept` says why."""
     training: TrainingLog
     versions: dict[str, str]
     seconds: float
     created: AwareDatetime
+
+    @property
+    def base_kept(self) -> str | None:
+        """Why a head has nothing to forget, in words; None where no head was measured."""
+        if self.fine_tune is None or self.fine_tune.recipe.way != "head":
+            return None
+        if self.fine_tune.recipe.method == "features":
+            return "the base is frozen and forgets nothing"
+        return "what of the base learnt is the head's own and writes no text; the base beside it is as it was"
 
     def metric(self, name: str) -> MetricReport:
         """The metric of that name.
@@ -181,7 +193,13 @@ class Evaluation(Data):
 
     def summary(self) -> dict[str, JsonValue]:
         """Before and after in a few lines, for a fine-tune's card and a bundle's manifest."""
-        names = {BASE_ZERO_SHOT: "before", BASE_FEW_SHOT: "before_few_shot", FINE_TUNE: "after", BUNDLE: "bundle"}
+        names = {
+            BASE_ZERO_SHOT: "before",
+            BASE_FEW_SHOT: "before_few_shot",
+            MOST_FREQUENT: "most_frequent",
+            FINE_TUNE: "after",
+            BUNDLE: "bundle",
+        }
         figures: dict[str, JsonValue] = {
             names[system.name]: {m.name: m.values[system.name].model_dump() for m in self.metrics}
             for system in self.systems

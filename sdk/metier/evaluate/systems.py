@@ -1,24 +1,31 @@
 """Puts the same inputs to each system and reads the answers: the base bare, the base with worked samples, the
-fine-tune, a bundle. It knows prompts and replies; figures are made elsewhere.
+fine-tune, which may be a head, a bundle. It knows prompts and replies; figures are made elsewhere.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metier.contracts import Check, ContractError, Sample, TaskContract, Value
 from metier.contracts.check import run_checks
-from metier.evaluate.cases import Case, pick_shots
-from metier.evaluate.results import Answer, SystemReport
+from metier.evaluate.cases import Case
+from metier.evaluate.results import MOST_FREQUENT, Answer, SystemReport
 from metier.runtime.bundle import Bundle
-from metier.runtime.prompt import prompt_ids
-from metier.runtime.reply import decode_reply, grammar_of
+from metier.runtime.reading import unread
+from metier.runtime.reply import decode_reply, encode_reply, grammar_of
 from metier.runtime.tokenizer import ChatTokenizer
+
+if TYPE_CHECKING:
+    from metier.runtime.engine import Engine
 
 Progress = Callable[..., None]
 """`progress(what, done, total)`."""
+
+Predict = Callable[[Sequence[Value], Sequence[str]], Sequence[Value]]
+"""Outputs of a head for inputs in languages, in order; such as `metier.transfer.Headed.predict`."""
 
 
 class Answers(NamedTuple):
@@ -74,38 +81,134 @@ def ask_torch(
     return Answers(_report(name, title, detail, seconds, answers), answers)
 
 
+def ask_head(
+    predict: Predict,
+    task: TaskContract,
+    cases: Sequence[Case],
+    *,
+    name: str,
+    title: str,
+    detail: str,
+    checks: Sequence[Check],
+    progress: Progress,
+) -> Answers:
+    """Answers of a head in torch. It writes nothing, so that they have no tokens."""
+    begun = time.perf_counter()
+    progress(title, 0, len(cases))
+    outputs = predict([case.input for case in cases], [case.language for case in cases])
+    seconds = time.perf_counter() - begun
+    answers = answers_of(task, cases, outputs, checks)
+    return Answers(_report(name, title, detail, seconds, answers), answers)
+
+
+def most_frequent(
+    task: TaskContract, cases: Sequence[Case], train: Sequence[Sample], checks: Sequence[Check]
+) -> Answers | None:
+    """The training samples' most frequent label, the first of equals, as the answer to every input: what a head must
+    beat where no base can be prompted. None where the task has no labels, or there are no samples of it."""
+    counted = Counter(encode_reply(task, sample.output) for sample in train if sample.task == task.name)
+    if not task.labels or not counted:
+        return None
+    label, count = counted.most_common(1)[0]
+    answers = answers_of(task, cases, [decode_reply(task, label)] * len(cases), checks)
+    detail = f"{label}: {count} of {counted.total()} training samples"
+    return Answers(_report(MOST_FREQUENT, "Most frequent answer", detail, 0.0, answers), answers)
+
+
 def ask_bundle(
     bundle: Bundle,
     task: TaskContract,
     cases: Sequence[Case],
     *,
     name: str,
+    adapter: str | None = None,
     max_tokens: int | None,
     checks: Sequence[Check],
     progress: Progress,
 ) -> Answers:
-    """Answers of an exported bundle through the runtime, as a product gets them."""
+    """Answers of an exported bundle through the runtime, as a product gets them, whether it writes or a head chooses.
+
+    Args:
+        bundle: has the task.
+        task: the contract.
+        cases: the inputs.
+        name: of the system.
+        adapter: LoRA adapter or head of the bundle; None takes the one that was trained for the task.
+        max_tokens: longest reply; None takes the contract's.
+        checks: the trade's.
+        progress: called as `progress(what, done, total)`.
+
+    Raises:
+        UsageError: several were trained for the task and none is named.
+    """
+    from metier.runtime.choosing import head_for
     from metier.runtime.engine import Engine
-    from metier.runtime.reading import unread
 
     with Engine(bundle) as engine:
         title = f"Bundle ({bundle.manifest.precision})"
         begun = time.perf_counter()
         progress(title, 0, len(cases))
-        limits: dict[str, Any] = {} if max_tokens is None else {"max_tokens": max_tokens}
-        under_way = [
-            engine.submit(engine.request(task.name, unread(task, case.input), language=case.language, **limits))
-            for case in cases
-        ]
-        answers = []
-        for done, (case, generation) in enumerate(zip(cases, under_way, strict=True), 1):
-            text = generation.result()
-            finished = generation.finish_reason != "length"
-            answers.append(read_answer(task, checks, case.input, text, len(generation.ids), finished))
-            progress(title, done, len(cases))
+        if (head := head_for(engine, task.name, adapter)) is not None:
+            answers = answers_of(task, cases, choices(engine, head, task, cases), checks)
+        else:
+            answers = _written(
+                engine, adapter, task, cases, max_tokens, checks, lambda n: progress(title, n, len(cases))
+            )
         seconds = time.perf_counter() - begun
-        detail = f"{bundle.manifest.name}, ONNX Runtime on {engine.device}"
+        named = f", the head {head}" if head else ""
+        detail = f"{bundle.manifest.name}{named}, ONNX Runtime on {engine.device}"
     return Answers(_report(name, title, detail, seconds, answers), answers)
+
+
+def choices(engine: Engine, head: str, task: TaskContract, cases: Sequence[Case]) -> list[Value]:
+    """What an engine's head chooses for each case. No recorder hears of it: these are no users' questions."""
+    found: dict[int, Value] = {}
+    for language in dict.fromkeys(case.language for case in cases):
+        places = [i for i, case in enumerate(cases) if case.language == language]
+        whole = (engine.whole(task.name, unread(task, cases[i].input)) for i in places)
+        made = engine.heads.answers(head, task.name, whole, options={"language": language})
+        found.update({i: chosen.answer.output for i, chosen in zip(places, made, strict=True)})
+    return [found[i] for i in range(len(cases))]
+
+
+def answers_of(
+    task: TaskContract, cases: Sequence[Case], outputs: Sequence[Value], checks: Sequence[Check]
+) -> list[Answer]:
+    """A head's outputs as answers, each with the text that says the same, of no tokens."""
+    return [
+        Answer(
+            text=encode_reply(task, output).strip(),
+            output=output,
+            findings=run_checks(checks, case.input, output),
+            tokens=0,
+        )
+        for case, output in zip(cases, outputs, strict=True)
+    ]
+
+
+def _written(
+    engine: Engine,
+    adapter: str | None,
+    task: TaskContract,
+    cases: Sequence[Case],
+    max_tokens: int | None,
+    checks: Sequence[Check],
+    on_done: Callable[[int], None],
+) -> list[Answer]:
+    limits: dict[str, Any] = {} if max_tokens is None else {"max_tokens": max_tokens}
+    under_way = [
+        engine.submit(
+            engine.request(task.name, unread(task, case.input), language=case.language, adapter=adapter, **limits)
+        )
+        for case in cases
+    ]
+    answers = []
+    for done, (case, generation) in enumerate(zip(cases, under_way, strict=True), 1):
+        text = generation.result()
+        finished = generation.finish_reason != "length"
+        answers.append(read_answer(task, checks, case.input, text, len(generation.ids), finished))
+        on_done(done)
+    return answers
 
 
 def read_answer(
@@ -125,41 +228,6 @@ def read_answer(
         tokens=tokens,
         finished=finished,
     )
-
-
-def zero_shot_prompts(tokenizer: ChatTokenizer, task: TaskContract, cases: Sequence[Case]) -> list[list[int]]:
-    """The prompt of each case as the runtime puts it."""
-    return [prompt_ids(tokenizer, task, case.input, language=case.language) for case in cases]
-
-
-def few_shot_prompts(
-    tokenizer: ChatTokenizer,
-    task: TaskContract,
-    cases: Sequence[Case],
-    train: Sequence[Sample],
-    *,
-    count: int,
-    seed: int,
-    room: int,
-) -> tuple[list[list[int]], int]:
-    """Prompts with worked samples in front, the same for all cases of a language, and how many of them at most.
-
-    As many are shown as leave the longest prompt within `room` tokens.
-    """
-    prompts: list[list[int]] = [[] for _ in cases]
-    shown = 0
-    for language in dict.fromkeys(case.language for case in cases):
-        places = [i for i, case in enumerate(cases) if case.language == language]
-        shots = pick_shots(task, train, cases, language, count, seed)
-        while True:
-            told = [prompt_ids(tokenizer, task, cases[i].input, language=language, shots=shots) for i in places]
-            if not shots or max(map(len, told)) <= room:
-                break
-            shots = shots[:-1]
-        shown = max(shown, len(shots))
-        for i, ids in zip(places, told, strict=True):
-            prompts[i] = ids
-    return prompts, shown
 
 
 def _report(name: str, title: str, detail: str, seconds: float, answers: list[Answer]) -> SystemReport:

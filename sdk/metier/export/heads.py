@@ -41,23 +41,10 @@ def add_head(bundle: str | Path, source: str | Path, name: str) -> HeadEntry:
     """
     check_name(name)
     finetune = load_finetune(source, way="head")
-    card, graph = finetune.card, finetune.path / HEAD_FILE
-    if not graph.is_file() or sha256_of(graph) != card.graph_sha256:
-        raise DataError(
-            f"the head's graph, {HEAD_FILE}, is missing or not the one in the card",
-            where=str(finetune.path),
-            remedy="adapt again, or copy it afresh",
-        )
+    graph = graph_of(finetune)
     with edited(Path(bundle)) as (part, manifest):
-        trunk = trunk_for(manifest, finetune)
+        entry = entry_for(manifest, finetune, name)
         manifest = without_head(part, manifest, name)
-        entry = HeadEntry(
-            name=name,
-            path=f"{FOLDER}/{name}",
-            trunk=trunk.name,
-            layers=layers_read(card.recipe, trunk.count),
-            card=card,
-        )
         manifest = put_head(part, manifest, entry, graph, finetune)
         kept = finetune.path / "held_out.jsonl"
         frozen = freeze(part, manifest, entry, list(read_samples(kept))[:GOLDEN] if kept.is_file() else [])
@@ -65,6 +52,33 @@ def add_head(bundle: str | Path, source: str | Path, name: str) -> HeadEntry:
         write_manifest(part, manifest.model_copy(update={"heads": heads}))
         open_bundle(part)
     return frozen
+
+
+def graph_of(finetune: FineTune) -> Path:
+    """The file of a head's graph, as training wrote it.
+
+    Raises:
+        DataError: it is missing, or another.
+    """
+    graph = finetune.path / HEAD_FILE
+    if not graph.is_file() or sha256_of(graph) != finetune.card.graph_sha256:
+        raise DataError(
+            f"the head's graph, {HEAD_FILE}, is missing or not the one in the card",
+            where=str(finetune.path),
+            remedy="adapt again, or copy it afresh",
+        )
+    return graph
+
+
+def entry_for(manifest: Manifest, finetune: FineTune, name: str) -> HeadEntry:
+    """What a head over frozen features is called in a bundle, and which trunk of it it reads.
+
+    Raises:
+        UsageError: as `trunk_for`.
+    """
+    trunk = trunk_for(manifest, finetune)
+    layers = layers_read(finetune.card.recipe, trunk.count)
+    return HeadEntry(name=name, path=f"{FOLDER}/{name}", trunk=trunk.name, layers=layers, card=finetune.card)
 
 
 def trunk_for(manifest: Manifest, finetune: FineTune) -> TrunkEntry:

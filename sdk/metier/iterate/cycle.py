@@ -3,6 +3,9 @@
 A turn writes each step down before the next, in `work/` of the registry; whoever is interrupted goes on there. The
 registry changes once, at the end, in one rename. What is learnt is decided when a turn begins: feedback that comes in
 meanwhile waits for the next.
+
+A champion that is a head is not gone on from: its training takes seconds, so that the challenger learns all that the
+champion did and what is new, from the untouched base.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from metier.data.split import select
 from metier.iterate.gate import Gate, Verdict, judge
 from metier.iterate.harvest import Harvest, harvest
 from metier.iterate.judge import Comparison, Judge
+from metier.iterate.live import doff
 from metier.iterate.registry import Registry
 from metier.iterate.store import FeedbackStore
 from metier.iterate.version import Version
@@ -44,10 +48,11 @@ class Settings(Data):
     least: int = Field(default=16, ge=1)
     """New samples below which a turn waits for more."""
     replay: float = Field(default=1.0, ge=0)
-    """Samples of the champion's own pool per new one, against forgetting (experience replay, arXiv 1811.11682)."""
+    """Samples of the champion's own pool per new one, against forgetting (experience replay, arXiv 1811.11682). A head
+    learns all of them."""
     epochs: float = Field(default=2, gt=0)
     """Over new and replayed samples together. With 64 new ones, one was told from the run on all samples by 0.027 nats
-    a token, two by 0.015 (`tests/benchmarks/iterate.py`)."""
+    a token, two by 0.015 (`tests/benchmarks/iterate.py`). Of LoRA, as the learning rate: a head keeps its recipe's."""
     learning_rate: float = Field(default=5e-4, gt=0)
     share: float = Field(default=0.0, ge=0, lt=1)
     """Users that get what passes the gate as a challenger; 0 makes it champion at once."""
@@ -114,14 +119,15 @@ def turn(
     Args:
         registry: of the task.
         store: its feedback.
-        engine: running, of a bundle with slots of the same base; users may be on it meanwhile.
+        engine: running, of a bundle with slots of the same base, or for a head with that base as a trunk; users may be
+            on it meanwhile.
         settings: how.
         checks: the trade's, which the gate goes by.
         base: at hand; None resolves the champion's.
         progress: called as `progress(what, done, total)`.
 
     Raises:
-        UsageError: another process takes a turn, or the engine's bundle has no slots.
+        UsageError: another process takes a turn, or the engine's bundle has no slots, or no trunk for a head.
     """
     say = progress or (lambda *_, **__: None)
     try:
@@ -153,7 +159,7 @@ def _turn(
         why = f"{len(said.samples)} new samples, fewer than {settings.least}"
         return Turn(outcome="too few", version=None, champion=begun.parent, why=why, harvest=said)
     base = base or resolve(champion.card.base.id, revision=champion.card.base.revision)
-    plan = _plan(registry, begun)
+    plan = _plan(registry, begun, champion)
     if (lost := _given_up(registry, champion, begun, plan)) is not None:
         shutil.rmtree(work, ignore_errors=True)
         why = f"{lost} was made of the same feedback, and taken from its users again"
@@ -246,17 +252,21 @@ def _read(path: Path) -> _Begun | None:
         return None  # of an earlier Metier, or none: what it was about is in the store
 
 
-def _plan(registry: Registry, begun: _Begun) -> _Plan:
+def _plan(registry: Registry, begun: _Begun, champion: FineTune) -> _Plan:
     """New samples and replayed ones, in an order that depends on nothing but themselves and the seed."""
     new = list(begun.harvest.samples)
     pool = registry.pool(begun.parent)
-    replayed = select(pool, round(begun.settings.replay * len(new)), begun.settings.seed)
     whole = deduplicate([*new, *pool]).kept
+    if champion.card.recipe.way == "head":
+        return _Plan(whole, len(whole) - len(new), whole)
+    replayed = select(pool, round(begun.settings.replay * len(new)), begun.settings.seed)
     return _Plan(deduplicate([*new, *replayed]).kept, len(replayed), whole)
 
 
 def recipe_of(champion: FineTune, settings: Settings) -> Recipe:
-    """The champion's recipe, with a turn's own schedule."""
+    """The champion's recipe, with a turn's own schedule; of a head, with a turn's seed."""
+    if champion.card.recipe.way == "head":
+        return champion.card.recipe.model_copy(update={"seed": settings.seed})
     update = {"epochs": settings.epochs, "learning_rate": settings.learning_rate, "seed": settings.seed}
     return champion.card.recipe.model_copy(update=update)
 
@@ -266,20 +276,29 @@ def _adapted(
 ) -> FineTune:
     out = work / "run"
     if (out / CARD).is_file():
-        return load_finetune(out)
+        return load_finetune(out, way=None)
+    say("loading the base")
+
+    def told(event: Any) -> None:
+        say("adapting", event.step, event.steps, loss=event.loss)
+
+    recipe = recipe_of(champion, settings)
+    if recipe.way == "head":
+        from metier.transfer import adapt_head
+
+        return adapt_head(champion.card.tasks[0], train, [], recipe, out, base=base, progress=told)
     from metier.adapt import adapt
 
-    say("loading the base")
     # No held-out data: the best moment would be chosen on the very data that the gate judges by.
     return adapt(
         champion.card.tasks[0],
         train,
         [],
-        recipe_of(champion, settings),
+        recipe,
         out,
         base=base,
         start=champion,
-        progress=lambda event: say("adapting", event.step, event.steps, loss=event.loss),
+        progress=told,
     )
 
 
@@ -301,7 +320,7 @@ def _judged(
     before, after = bench.measure(champion, adapters[0], say), bench.measure(made, adapters[1], say)
     say("comparing")
     comparison = bench.compare(before, after, adapters, seed=begun.settings.seed)
-    engine.adapters.drop(adapters[1])
+    doff(engine, adapters[1])
     found = _Judged(comparison=comparison, verdict=judge(comparison, begun.settings.gate))
     write_whole(work / JUDGED, found.model_dump_json())
     return found

@@ -1,5 +1,6 @@
 """What a version does on the held-out data, and how two compare: answers from the running engine, as users would get
-them, and likelihoods from torch, which see smaller differences than any answer does.
+them, and likelihoods, which see smaller differences than any answer does: of replies from torch, of a head's choices
+from the engine as well.
 
 It measures; what is good enough is said in `gate`.
 """
@@ -9,20 +10,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from metier.bases.resolve import LocalBase
 from metier.contracts import Check, FineTune, Sample, TaskContract, samples_sha256
-from metier.contracts.finetune import WEIGHTS
 from metier.contracts.schema import Data
 from metier.evaluate.bootstrap import Array, interval, resample_weights
 from metier.evaluate.cases import Case, cases_of
 from metier.evaluate.choose import choose_measures
 from metier.evaluate.figures import measured, reference_answers
 from metier.evaluate.results import Answer, Interval, MetricReport, SystemReport
-from metier.evaluate.systems import Answers, read_answer
+from metier.evaluate.systems import Answers, answers_of, choices, read_answer
+from metier.iterate.labels import label_losses, milliseconds, trunk_file
 from metier.iterate.live import wear
 from metier.iterate.whole import write_whole
 from metier.runtime.engine import Engine
@@ -47,12 +48,13 @@ class Measured(Data):
     answers: tuple[Answer, ...]
     """One for each distinct input."""
     nats: tuple[float, ...]
-    """Negative log likelihood of each judged sample's reply."""
+    """Negative log likelihood of each judged sample's reply, or of the labels that a head should give."""
     tokens: tuple[int, ...]
-    """Reply tokens of each."""
-    general: float
-    """Perplexity on the packaged general text: what the version has not forgotten."""
-    base_general: float
+    """Reply tokens of each, or labels."""
+    general: float | None
+    """Perplexity on the packaged general text: what the version has not forgotten. None of a head, whose base is
+    frozen."""
+    base_general: float | None
     """The same of the base, its adapter off."""
     bytes: int
     """Of the weights."""
@@ -67,15 +69,18 @@ class Comparison(Data):
     confidence: float
     """Of the metrics' intervals: so high that all of them together err one time in twenty (Bonferroni)."""
     loss: dict[str, float]
-    """System → nats per reply token."""
+    """System → nats per reply token, or per label."""
+    per: Literal["token", "label"] = "token"
+    """What the losses are counted by: a head writes no tokens."""
     loss_difference: Interval
     """The challenger's less the champion's; below zero is better."""
     general: dict[str, float]
-    """champion, challenger, base → perplexity on general text."""
+    """champion, challenger, base → perplexity on general text; empty for heads, whose base is frozen."""
     milliseconds: dict[str, float]
     """System → median time of a whole answer, one request at a time, taken in turns."""
     per_token: dict[str, float]
-    """System → median of an answer's time by its tokens: what does not change when answers grow longer."""
+    """System → median of an answer's time by its tokens: what does not change when answers grow longer. Empty for
+    heads: of one recipe, on one trunk, they take the same time."""
     bytes: int
     """Of the challenger's weights."""
 
@@ -95,7 +100,7 @@ class Judge:
     ) -> None:
         """
         Args:
-            engine: of a bundle with slots; any adapter name it knows can be judged.
+            engine: of a bundle with slots, or for heads with the base as a trunk.
             task: the contract.
             held_out: what nothing was trained on.
             base: that of the bundle.
@@ -111,17 +116,24 @@ class Judge:
     def measure(self, finetune: FineTune, adapter: str, progress: Progress) -> Measured:
         """Ask a version for every held-out input. `adapter` is the name it gets in the engine."""
         wear(self.engine, adapter, finetune.path)
-        if (known := self._known(finetune)) is not None and known.is_file():
+        if (known := self._known(finetune, adapter)) is not None and known.is_file():
             found = Measured.model_validate_json(known.read_bytes())
             self._base_general = found.base_general
             return found
-        answers = self._answers(adapter, progress)
-        progress("likelihoods")
-        found = Measured(
-            answers=tuple(answers),
-            bytes=(finetune.path / WEIGHTS).stat().st_size,
-            **likelihoods_of(finetune, self.task, self.held_out, self.base, base_general=self._base_general),
-        )
+        size = (finetune.path / finetune.card.weights).stat().st_size
+        if adapter in self.engine.heads:
+            progress(f"answers of {adapter}")
+            outputs = choices(self.engine, adapter, self.task, self.cases)
+            answers = answers_of(self.task, self.cases, outputs, self.checks)
+            nats, labels = label_losses(self.engine, adapter, self.task, self.held_out)
+            found = Measured(
+                answers=tuple(answers), nats=nats, tokens=labels, general=None, base_general=None, bytes=size
+            )
+        else:
+            answers = self._answers(adapter, progress)
+            progress("likelihoods")
+            likely = likelihoods_of(finetune, self.task, self.held_out, self.base, base_general=self._base_general)
+            found = Measured(answers=tuple(answers), bytes=size, **likely)
         self._base_general = found.base_general
         if known is not None:
             write_whole(known, found.model_dump_json())
@@ -138,6 +150,8 @@ class Judge:
         measures = choose_measures(self.task, checks=self.checks)
         confidence = 1 - ERROR / len(measures)
         times = self._times(adapters)
+        headed = adapters[1] in self.engine.heads
+        general = {CHAMPION: before.general, CHALLENGER: after.general, "base": before.base_general}
         return Comparison(
             inputs=len(self.cases),
             metrics=tuple(
@@ -146,10 +160,13 @@ class Judge:
             confidence=confidence,
             loss={CHAMPION: float(loss[0][0]), CHALLENGER: float(loss[1][0])},
             loss_difference=interval(loss[1] - loss[0]),
-            general={CHAMPION: before.general, CHALLENGER: after.general, "base": before.base_general},
+            per="label" if headed else "token",
+            general={name: value for name, value in general.items() if value is not None},
             milliseconds={name: float(np.median([spent for spent, _ in told])) for name, told in times.items()},
             per_token={
-                name: float(np.median([spent / tokens for spent, tokens in told])) for name, told in times.items()
+                name: float(np.median([spent / tokens for spent, tokens in told]))
+                for name, told in times.items()
+                if not headed
             },
             bytes=after.bytes,
         )
@@ -169,27 +186,33 @@ class Judge:
         spent: dict[str, list[tuple[float, int]]] = {CHAMPION: [], CHALLENGER: []}
         for case in self.cases[:TIMED]:
             for name, adapter in zip(spent, adapters, strict=True):
-                begun = time.perf_counter()
-                generation = self.engine.submit(self._request(case, adapter), wait=None)
-                generation.result()
-                spent[name].append((1000 * (time.perf_counter() - begun), len(generation.ids) + 1))
+                spent[name].append(self._timed(case, adapter))
         return spent
+
+    def _timed(self, case: Case, adapter: str) -> tuple[float, int]:
+        if adapter in self.engine.heads:
+            return milliseconds(self.engine, adapter, self.task, case), 1
+        begun = time.perf_counter()
+        generation = self.engine.submit(self._request(case, adapter), wait=None)
+        generation.result()
+        return 1000 * (time.perf_counter() - begun), len(generation.ids) + 1
 
     def _request(self, case: Case, adapter: str) -> Any:
         return self.engine.request(self.task.name, case.input, language=case.language, adapter=adapter)
 
-    def _known(self, finetune: FineTune) -> Path | None:
+    def _known(self, finetune: FineTune, adapter: str) -> Path | None:
         """Where a measurement of these weights, on this data and this graph, is kept."""
         if self._cache is None:
             return None
         import hashlib
 
         manifest = self.engine.bundle.manifest
-        assert manifest.graph is not None, "LoRA weights answer through a decoder"
+        headed = adapter in self.engine.heads
+        graph = trunk_file(self.engine, adapter) if headed else manifest.decoder.file
         parts = [
             finetune.card.weights_sha256,
             samples_sha256(self.held_out),
-            manifest.files[manifest.decoder.file].sha256,
+            manifest.files[graph].sha256,
             self.task.model_dump_json(),
             *(check.name for check in self.checks),
         ]

@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from metier.bases.finetune import load_finetune
 from metier.contracts import Check, UsageError, Value
-from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
+from metier.contracts.finetune import HEAD, PEFT_CONFIG, WEIGHTS
 from metier.iterate.canary import chosen
 from metier.iterate.recorder import StoreRecorder
 from metier.iterate.records import Answer, new_id
@@ -36,7 +37,7 @@ class Live:
     ) -> None:
         """
         Args:
-            engine: of a bundle with slots, made from the registry's base.
+            engine: of a bundle with slots, made from the registry's base; for heads, of one with that base as a trunk.
             registry: whose champion shall answer.
             store: where the engine writes its answers down from now on.
             checks: the trade's, run on every answer and written down with it.
@@ -72,7 +73,7 @@ class Live:
             for name in needed - self._worn:
                 wear(self.engine, self.registry.adapter(name), self.registry.path(name))
             for name in self._worn - needed:
-                self.engine.adapters.drop(self.registry.adapter(name))
+                doff(self.engine, self.registry.adapter(name))
             self._state, self._seen, self._worn = state, seen, needed
         return self._state
 
@@ -110,12 +111,26 @@ class Live:
 
 
 def wear(engine: Engine, name: str, folder: Path) -> None:
-    """Make a fine-tune's weights usable in a running engine; no export in between.
+    """Make a fine-tune's weights, LoRA or a head over frozen features, usable in a running engine without an export.
 
     Raises:
-        UsageError: the engine's bundle has no slots, or they are another base's.
+        UsageError: the engine's bundle has no slots, or they are another base's; for a head, it has not the task, or
+            no trunk of that base.
+        DataError: the head is damaged.
     """
+    if (folder / HEAD).is_file():
+        from metier.export.heads import entry_for, graph_of
+
+        finetune = load_finetune(folder, way="head")
+        engine.heads.set(entry_for(engine.bundle.manifest, finetune, name), graph_of(finetune))
+        return
     from safetensors.numpy import load_file
 
     config = json.loads((folder / PEFT_CONFIG).read_text("utf-8"))
     engine.set_adapter(name, load_file(folder / WEIGHTS), config)
+
+
+def doff(engine: Engine, name: str) -> None:
+    """Forget weights that an engine wore; answers under way keep them."""
+    engine.adapters.drop(name)
+    engine.heads.drop(name)

@@ -1,7 +1,7 @@
 """Every version of one task's weights in a folder, and which of them is at work.
 
     registry/
-      versions/v0001/      the fine-tune as PEFT wrote it, version.json, and pool.jsonl: all it ever learnt
+      versions/v0001/      the fine-tune as it was written, version.json, and pool.jsonl: all it ever learnt
       held_out.jsonl       what every version is measured on
       state.json           champion, challenger and its share, history
 
@@ -24,14 +24,15 @@ from pydantic import ValidationError
 
 from metier.bases.finetune import load_finetune
 from metier.contracts import DataError, FineTune, Sample, TaskContract, UsageError
-from metier.contracts.finetune import CARD, PEFT_CONFIG, WEIGHTS
+from metier.contracts.finetune import CARD, HEAD, PEFT_CONFIG, WEIGHTS
+from metier.contracts.heads import HEAD_FILE
 from metier.data.samples_file import read_samples, write_samples
 from metier.data.training import held_out_of, train_of
 from metier.iterate.version import NAME, Move, State, Version
 from metier.iterate.whole import new_folder, write_whole
 
 STATE, VERSIONS, HELD_OUT = "state.json", "versions", "held_out.jsonl"
-_FILES = (WEIGHTS, PEFT_CONFIG, CARD, "recipe.yaml", "train.jsonl")
+_FILES = (WEIGHTS, PEFT_CONFIG, HEAD, HEAD_FILE, CARD, "recipe.yaml", "train.jsonl")
 
 
 class Registry:
@@ -56,24 +57,20 @@ class Registry:
 
         Args:
             folder: new.
-            finetune: of one task, from `adapt`.
+            finetune: of one task: LoRA weights that answer in text, from `adapt`, or a head over frozen features, from
+                `adapt_head`.
             until: number of the last feedback event that it knows of already.
 
         Raises:
-            UsageError: there is a registry already, or the fine-tune has several tasks or no held-out data.
+            UsageError: there is a registry already, or the fine-tune has several tasks, no held-out data, or weights
+                of the base's own.
         """
         path = Path(folder).expanduser()
         if (path / STATE).is_file():
             raise UsageError("there is a registry already", where=str(path), remedy="use it, or give a new folder")
         if len(finetune.card.tasks) != 1:
             raise UsageError("a registry is of one task", where=str(finetune.path), remedy="adapt the tasks apart")
-        recipe = finetune.card.recipe
-        if (recipe.way, recipe.method) != ("text", "lora"):
-            raise UsageError(
-                "a registry goes on from LoRA weights that answer in text",
-                where=str(finetune.path),
-                remedy="adapt with method: lora and way: text",
-            )
+        _check_goes_on(finetune)
         held_out = held_out_of(finetune.path)
         path.mkdir(parents=True, exist_ok=True)
         write_samples(path / HELD_OUT, held_out)
@@ -130,7 +127,7 @@ class Registry:
 
     def finetune(self, name: str) -> FineTune:
         """A version's weights, verified against their card."""
-        return load_finetune(self.path(name))
+        return load_finetune(self.path(name), way=None)
 
     def pool(self, name: str) -> list[Sample]:
         """All that a version and its ancestors learnt."""
@@ -144,11 +141,15 @@ class Registry:
         """Keep a fine-tune as a new version, at work nowhere yet.
 
         Args:
-            finetune: from `adapt`.
+            finetune: from `adapt` or `adapt_head`.
             pool: all that it and its ancestors learnt.
             **fields: of `Version`: parent, until, learnt, replayed, verdict. Of a version with a parent and no `until`
                 nothing is known but that it learnt what its parent had.
+
+        Raises:
+            UsageError: its weights are the base's own, which no running engine takes up.
         """
+        _check_goes_on(finetune)
         if fields.get("parent"):
             fields = {"until": self.version(fields["parent"]).until, **fields}
         with self._lock:
@@ -256,6 +257,17 @@ class Registry:
             changed = changed.model_copy(update={"history": (*state.history, move), "consumed": used})
             write_whole(self.folder / STATE, changed.model_dump_json(indent=1))
             return changed
+
+
+def _check_goes_on(finetune: FineTune) -> None:
+    recipe = finetune.card.recipe
+    if (recipe.way, recipe.method) not in {("text", "lora"), ("head", "features")}:
+        raise UsageError(
+            "a registry goes on from LoRA weights that answer in text, or from a head over frozen features: what else "
+            "learns is a graph of its own, which a running engine cannot take up",
+            where=str(finetune.path),
+            remedy="adapt with way: text and method: lora, or with way: head and method: features",
+        )
 
 
 def _write(folder: Path, finetune: FineTune, version: Version, pool: Iterable[Sample]) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from metier.contracts import BundleError, Manifest, MetierError, TaskContract, UsageError
 from metier.contracts.bundle import MANIFEST
-from metier.contracts.heads import HEAD_FILE, TRUNK_FILE, pooling_of
+from metier.contracts.heads import HEAD_FILE, TRUNK_FILE, HeadEntry, TrunkEntry, pooling_of
 from metier.contracts.schema import SCHEMA_VERSION
 from metier.runtime.asked import asked
 from metier.runtime.prompt import prompt_ids
@@ -142,16 +142,23 @@ def rows_of(path: Path, manifest: Manifest) -> dict[str, RowTokenizer]:
     Raises:
         BundleError: a tokenizer cannot be read.
     """
-    trunks, found = {trunk.name: trunk for trunk in manifest.trunks}, {}
-    for head in manifest.heads:
-        recipe, trunk = head.card.recipe, trunks[head.trunk]
-        longest = min(recipe.max_length, trunk.base.context_length)
-        try:
-            found[head.name] = RowTokenizer(path / trunk.path, longest, pooling_of(recipe, trunk.base))
-        except Exception as error:  # the tokenizers library raises its own
-            where = str(path / trunk.path / "tokenizer.json")
-            raise BundleError(f"the tokenizer cannot be read: {error}", where=where, remedy=_AGAIN) from error
-    return found
+    trunks = {trunk.name: trunk for trunk in manifest.trunks}
+    return {head.name: row_tokenizer(path, head, trunks[head.trunk]) for head in manifest.heads}
+
+
+def row_tokenizer(path: Path, head: HeadEntry, trunk: TrunkEntry) -> RowTokenizer:
+    """How a head on a trunk of the bundle at `path` takes its texts apart.
+
+    Raises:
+        BundleError: the tokenizer cannot be read.
+    """
+    recipe = head.card.recipe
+    longest = min(recipe.max_length, trunk.base.context_length)
+    try:
+        return RowTokenizer(path / trunk.path, longest, pooling_of(recipe, trunk.base))
+    except Exception as error:  # the tokenizers library raises its own
+        where = str(path / trunk.path / "tokenizer.json")
+        raise BundleError(f"the tokenizer cannot be read: {error}", where=where, remedy=_AGAIN) from error
 
 
 def verify_golden(bundle: Bundle) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,9 +25,10 @@ from metier.contracts import (
 )
 from metier.contracts.check import run_checks
 from metier.contracts.heads import HEAD_FILE, TRUNK_FILE, HeadEntry
+from metier.runtime.adapter_store import check_name
 from metier.runtime.answered import classes_of, output_of
 from metier.runtime.asked import Asked, Shape, asked, shape_of
-from metier.runtime.bundle import Bundle
+from metier.runtime.bundle import Bundle, row_tokenizer
 from metier.runtime.device import Opened, open_session
 from metier.runtime.guard import Answer
 from metier.runtime.rows import Row, RowTokenizer
@@ -141,24 +143,61 @@ class Heads:
             BundleError, DeviceError: as `open_session`; or a graph is not what the manifest says.
         """
         manifest, path = bundle.manifest, bundle.path
-        trunks = {}
+        self._bundle = bundle
+        self._trunks: dict[str, Trunk] = {}
         self.device, self.reason = "cpu", "the bundle has no heads"
         for entry in manifest.trunks:
             file = path / entry.path / TRUNK_FILE
             opened = open_session(file, device, prefer_cuda=manifest.target == "cuda", threads=threads)
             self.device, self.reason = opened.device, opened.reason
-            trunks[entry.name] = Trunk(opened, entry, str(file))
-        self._heads = {}
-        for head in manifest.heads:
-            file = path / head.path / HEAD_FILE
-            opened = open_session(file, "cpu", threads=1)  # a thousandth of its trunk's work
-            self._heads[head.name] = Head(head, trunks[head.trunk], bundle.rows[head.name], opened, str(file))
+            self._trunks[entry.name] = Trunk(opened, entry, str(file))
+        self._heads = {
+            head.name: self._opened(head, bundle.rows[head.name], path / head.path / HEAD_FILE)
+            for head in manifest.heads
+        }
+        self._live: dict[str, Head] = {}
 
     def __contains__(self, name: object) -> bool:
-        return name in self._heads
+        return name in self._live or name in self._heads
 
     def __getitem__(self, name: str) -> Head:
-        return self._heads[name]
+        return self._live.get(name) or self._heads[name]
+
+    def set(self, entry: HeadEntry, file: Path) -> None:
+        """Make a head usable under its entry's name at once; one of the bundle's may be covered. Answers under way keep
+        the head that they began with.
+
+        Args:
+            entry: of a task of the bundle, on a trunk of the bundle; its path counts for nothing.
+            file: the graph.
+
+        Raises:
+            UsageError: the name is not one, or the bundle has not that task or trunk.
+            BundleError: the graph is not what the entry says.
+        """
+        check_name(entry.name)
+        self._bundle.task(entry.card.tasks[0].name)
+        trunk = next((trunk for trunk in self._bundle.manifest.trunks if trunk.name == entry.trunk), None)
+        if trunk is None:
+            raise UsageError(
+                f"the bundle has no trunk {entry.trunk} for the head {entry.name}",
+                where=str(self._bundle.path),
+                remedy="export a bundle with a head on that base",
+            )
+        self._live[entry.name] = self._opened(entry, row_tokenizer(self._bundle.path, entry, trunk), file)
+
+    def drop(self, name: str) -> None:
+        """Forget a head that was set; one of the bundle's of the same name is there again."""
+        self._live.pop(name, None)
+
+    def forget(self) -> None:
+        """Let go of the texts read last, so that the next one takes the time of a new one."""
+        for trunk in self._trunks.values():
+            trunk.forget()
+
+    def _opened(self, entry: HeadEntry, rows: RowTokenizer, file: Path) -> Head:
+        opened = open_session(file, "cpu", threads=1)  # a thousandth of its trunk's work
+        return Head(entry, self._trunks[entry.trunk], rows, opened, str(file))
 
     def answers(
         self,
@@ -182,7 +221,7 @@ class Heads:
             UsageError: an option that a head has no use for, or the head is of another task.
             ContractError, RequestError: an input misses the contract, or is too long.
         """
-        head = self._heads[name]
+        head = self[name]
         given = dict(options or {})
         language = given.pop("language", None)
         if head.task.name != task:
@@ -221,12 +260,13 @@ class Heads:
         if name is None:
             pairs = [each for each, head in self._heads.items() if head.shape is Shape.SIDES]
             name = next(iter(found)) if len(found := pairs or list(self._heads)) == 1 else None
-        if name not in self._heads:
+        if name is None or name not in self:
+            known = sorted({*self._heads, *self._live})
             raise UsageError(
                 f"there is no head {name}" if name else "a head must be named, to say which vectors are meant",
-                remedy=f"heads: {', '.join(sorted(self._heads)) or 'none; export a fine-tune whose way is head'}",
+                remedy=f"heads: {', '.join(known) or 'none; export a fine-tune whose way is head'}",
             )
-        return self._heads[name].embed(texts)
+        return self[name].embed(texts)
 
 
 _ALLOWED = frozenset({"language", "adapter", "deadline"})

@@ -78,6 +78,12 @@ class Trunk:
                 self._keep(ids, by_layer)
         return [found[i] for i in range(len(rows))]
 
+    def forget(self) -> None:
+        """Let go of what is kept, so that the next text takes the time of a new one."""
+        with self._lock:
+            self._kept.clear()
+            self._bytes = 0
+
     def _passes(self, texts: Sequence[tuple[int, ...]], layers: Sequence[int]) -> Iterator[list[tuple[int, ...]]]:
         """Texts of like length together, as many as a pass takes."""
         part: list[tuple[int, ...]] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ from metier.evaluate.bootstrap import resample_weights
 from metier.evaluate.cases import Case, cases_of
 from metier.evaluate.choose import choose_measures
 from metier.evaluate.figures import measured
-from metier.evaluate.results import Answer, MetricReport, SystemReport
-from metier.evaluate.systems import Answers, ask_torch, read_answer, zero_shot_prompts
-from metier.runtime.reply import encode_reply
+from metier.evaluate.prompts import zero_shot_prompts
+from metier.evaluate.results import MetricReport
+from metier.evaluate.systems import Answers, ask_head, ask_torch
 from metier.runtime.tokenizer import ChatTokenizer
 from metier.transfer.headed import load_head
 from metier.transfer.learn import adapt_head
@@ -162,15 +161,7 @@ def _asked_head(
     tuned: FineTune, task: TaskContract, cases: Sequence[Case], base: LocalBase, where: Any, name: str, told: Progress
 ) -> Answers:
     headed = load_head(tuned.path, base=base, device=where)
-    told(f"{name}: answering", 0, len(cases))
-    began = time.perf_counter()
-    outputs = headed.predict([case.input for case in cases], [case.language for case in cases])
-    seconds = time.perf_counter() - began
-    answers = [
-        read_answer(task, (), case.input, encode_reply(task, output), 0, True)
-        for case, output in zip(cases, outputs, strict=True)
-    ]
-    return Answers(_report(name, base.card.id, seconds, answers), answers)
+    return ask_head(headed.predict, task, cases, name=name, title=name, detail=base.card.id, checks=(), progress=told)
 
 
 def _asked_text(
@@ -190,8 +181,3 @@ def _asked_text(
         checks=(),
         progress=told,
     )
-
-
-def _report(name: str, base: str, seconds: float, answers: Sequence[Answer]) -> SystemReport:
-    undecoded = sum(answer.output is None for answer in answers)
-    return SystemReport(name=name, title=name, detail=base, seconds=seconds, tokens=0, undecoded=undecoded, cut=0)
