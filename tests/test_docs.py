@@ -4,13 +4,18 @@ cards say, and every answer shown was given to a packaged held-out input by the 
 
 import json
 import re
+import shlex
 import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
+import typer.main
 import yaml
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
+from metier.cli.app import app
 from metier.contracts import problems
 from metier.data.training import packaged
 
@@ -46,6 +51,37 @@ def test_the_guide_runs_as_written_from_an_empty_folder_to_an_answer(tmp_path: P
     assert [bool(re.search(r"\d+ passed", said)) for said in printed[:2]] == [True, True]
     assert "press.title" in printed[2] and "no_stop" in (tmp_path / "runs/press/report.json").read_text("utf-8")
     assert printed[-1].strip(), "the bundle answers"
+
+
+def commands(page: Path) -> list[str]:
+    """Every command of a page, in a block or between backticks."""
+    text = page.read_text("utf-8")
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.S | re.M)
+    scripts = "".join(block.text for block in blocks(page) if block.language == "sh").replace("\\\n", " ")
+    return [*re.findall(r"^metier .+$", scripts, re.M), *re.findall(r"`(metier [^`]+)`", prose)]
+
+
+def wrong_with(line: str) -> str | None:
+    """What the command line would say to a command, before anything runs; the bare name of one is no call of it. What
+    stands in brackets may be left out, and may be given."""
+    command, words = typer.main.get_command(app), shlex.split(re.sub(r"[\[\]]", "", line), comments=True)[1:]
+    while isinstance(command, TyperGroup):
+        if not words:
+            return None
+        if (inner := command.get_command(None, words[0])) is None:
+            return f"there is no command {words[0]}"
+        command, words = inner, words[1:]
+    try:
+        if words:
+            command.make_context(command.name, words)
+    except TyperException as error:
+        return error.format_message()
+    return None
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "pages").rglob("*.md")), ids=lambda page: page.stem)
+def test_every_command_of_a_page_has_what_it_needs(page: Path) -> None:
+    assert {line: wrong for line in commands(page) if (wrong := wrong_with(line))} == {}
 
 
 def test_both_languages_of_the_guide_have_the_same_commands_and_files() -> None:

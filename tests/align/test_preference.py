@@ -229,12 +229,13 @@ def test_judged_answers_are_good_or_bad_by_what_the_user_did(tmp_path: Path) -> 
         Feedback(**same, event=FeedbackEvent.ACCEPTED),
         Feedback(**same, event=FeedbackEvent.REJECTED),
         Feedback(**same, event=FeedbackEvent.RATED, rating=0.2),
+        Feedback(**same, event=FeedbackEvent.RATED, rating=0.5),
         Feedback(**same, event=FeedbackEvent.EDITED, edited_to={"text": "B."}),
     ]
     file = tmp_path / "judged.jsonl"
     file.write_text("".join(row.model_dump_json() + "\n" for row in rows), "utf-8")
     good, bad = read_judged(file)
-    assert [s.output["text"] for s in good] == ["A.", "B."] and [s.output["text"] for s in bad] == ["A.", "A.", "A."]
+    assert [s.output["text"] for s in good] == ["A.", "B."] and [s.output["text"] for s in bad] == ["A.", "A."]
 
 
 def test_all_pairs_of_one_input_are_held_out_together(preferences: list[Preference]) -> None:

@@ -4,12 +4,13 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from metier.contracts import errors
-from metier.iterate import Answer, Event, FeedbackStore
+from metier.contracts import Provenance, Sample, errors
+from metier.iterate import Answer, Event, FeedbackStore, Registry
 
 Runner = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -44,6 +45,33 @@ def test_feedback_is_counted_harvested_carried_over_and_erased(metier: Runner, f
         assert json.loads(metier("feedback", "show", f"{form}.db", "--json").stdout) == {"answers": 3, "edited": 3}
     assert "1 answers and 1 events" in metier("feedback", "erase", feedback, "--user", "Mug").stdout
     assert json.loads(metier("feedback", "sweep", feedback, "--json").stdout) == {"answers": 0, "events": 0}
+
+
+def test_what_is_erased_or_swept_is_taken_out_of_a_registry_and_its_versions_are_named(
+    metier: Runner, tiny_player, tmp_path: Path
+) -> None:
+    registry, task = Registry.create(tmp_path / "REG", tiny_player), tiny_player.card.tasks[0].name
+    with FeedbackStore(tmp_path / "f.db") as store:
+        for number, user in enumerate(("ann", "bob"), 1):
+            until = datetime(2020, 1, 1, tzinfo=UTC) if user == "bob" else None
+            answer = Answer(task=task, input={}, output={}, user=user, keep_until=until)
+            store.add(answer, Event(answer=answer.id, kind="accepted"))
+            place = Provenance(source="feedback", line=number)
+            registry.add(tiny_player, [Sample(task=task, input={}, output={}, provenance=place)], parent="v0001")
+    assert metier("feedback", "erase", "f.db", "--user", "ann", "--registry", "RGE").returncode == 2
+    erased = metier("feedback", "erase", "f.db", "--user", "ann", "--registry", "REG")
+    assert erased.returncode == 0, erased.stderr
+    for said in ("1 answers and 1 events", "1 samples are gone", "weights of v0002", "none of them is at work"):
+        assert said in erased.stdout
+    registry.promote("v0003")
+    swept = metier("feedback", "sweep", "f.db", "--registry", "REG")
+    assert "weights of v0002, v0003" in swept.stdout and "metier iterate promote REG v0001" in swept.stdout
+    assert json.loads(metier("feedback", "sweep", "f.db", "--registry", "REG", "--json").stdout) == {
+        "answers": 0, "events": 0, "samples": 0, "learnt_from": ["v0002", "v0003"]
+    }  # fmt: skip
+    assert "v0003 learnt from feedback that was erased since" in metier("iterate", "status", "REG").stdout
+    status = json.loads(metier("iterate", "status", "REG", "--json").stdout)
+    assert status["learnt_erased"] == {"v0002": [1], "v0003": [2]}
 
 
 def test_a_registry_is_begun_moved_and_shown(metier: Runner, tiny_player) -> None:

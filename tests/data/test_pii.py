@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metier.contracts import Sample
-from metier.data.pii import find_pii, is_card, is_resident_id, scrub, scrub_sample
+from metier.data.pii import find_pii, is_card, is_iban, is_resident_id, scrub, scrub_sample
 
 FOUND = {
     "write to jo.smith+shop@mail.example.co.uk, please": ("email", "jo.smith+shop@mail.example.co.uk"),
@@ -16,6 +16,25 @@ FOUND = {
     "门店 010-62345678": ("phone", "010-62345678"),
     "ring (212) 555-0123 today": ("phone", "(212) 555-0123"),
     "from abroad +44 20 7946 0958": ("phone", "+44 20 7946 0958"),
+    "ring 020 7946 0958 today": ("phone", "020 7946 0958"),
+    "ring 02079460958.": ("phone", "02079460958"),
+    "office (0161) 496 0123": ("phone", "(0161) 496 0123"),
+    "home 01632 960983, after six": ("phone", "01632 960983"),
+    "home 01632 960 983": ("phone", "01632 960 983"),
+    "mobile 07700 900123": ("phone", "07700 900123"),
+    "mobile 07700900123": ("phone", "07700900123"),
+    "SSN 219-09-9999 on file": ("ssn", "219-09-9999"),
+    "pay to GB82 WEST 1234 5698 7654 32 today": ("iban", "GB82 WEST 1234 5698 7654 32"),
+    "IBAN DE89370400440532013000, 30 EUR": ("iban", "DE89370400440532013000"),
+    "ref AB12 GB82 WEST 1234 5698 7654 32": ("iban", "GB82 WEST 1234 5698 7654 32"),
+    "NO93 8601 1117 947": ("iban", "NO93 8601 1117 947"),
+    "MT84 MALT 0110 0001 2345 MTLC AST0 01S THANKS": ("iban", "MT84 MALT 0110 0001 2345 MTLC AST0 01S"),
+    "from 81.2.69.142, at noon": ("ip", "81.2.69.142"),
+    "host 81.2.69.142:8080 is down": ("ip", "81.2.69.142"),
+    "来自81.2.69.142的用户": ("ip", "81.2.69.142"),
+    "moved over 81.2.69.142": ("ip", "81.2.69.142"),
+    "社保号219-09-9999号": ("ssn", "219-09-9999"),
+    "from 2a00:1450:4009:81f::200e.": ("ip", "2a00:1450:4009:81f::200e"),
     "card 4111 1111 1111 1111 ok": ("card", "4111 1111 1111 1111"),
     "card 378282246310005.": ("card", "378282246310005"),
     "身份证11010519491231002X号": ("resident_id", "11010519491231002X"),
@@ -41,6 +60,16 @@ def test_personal_data_is_replaced_by_its_kind(text):
         "price[less than £20], area[city centre]",
         "@handle and a@b",
         "0.13812345678",
+        "GB82 WEST 1234 5698 7654 33, DE89370400440532013001",  # mod 97 fails
+        "DE8937040044053201300, DE893704004405320130000",  # no German IBAN is as short, or as long
+        "000-12-3456, 666-12-3456, 912-34-5678, 219-00-9999, 219-09-0000",  # never given out (SSA)
+        "part 219-09-99991, 1219-09-9999, no. 219099999, 2190-09-9999, 20-219-09-9999",
+        "open 192.168.1.1, or http://127.0.0.1:8000, mask 255.255.255.0, 10.20.30.40",  # nobody's own
+        "version 2.10.3.4, v81.2.69.142, see 4.2.1.3 and 81.2.69.142.7, 300.2.69.142, 081.2.69.142",
+        "at 12:30:45, 2001:30:45, 2a00::g, fe80::1, ::1, 2024:01:02, ab::cd, std::2a00",
+        "lot 0201234567890, ISBN 0306406152, 0-306-40615-2, EAN 0012345678905",
+        "0120 minutes, 01632, 07700 is the code, 0207 946, 04012345678, 05 06 07 08 09",
+        "01234-56789-01234",
     ],
 )
 def test_numbers_that_only_look_like_it_stay(text):
@@ -69,8 +98,14 @@ def test_exactly_one_check_character_makes_a_resident_id(serial, born):
     assert len(fits) == (1 if born.year >= 1000 else len(fits))
 
 
-@given(st.text(max_size=60))
+@given(st.text(max_size=60) | st.text("0123456789 .:-()+GBDE", max_size=60))
 def test_scrubbing_twice_is_scrubbing_once_and_pieces_do_not_overlap(text):
     clean, found = scrub(text)
     assert find_pii(clean) == []
     assert all(a.end <= b.start for a, b in pairwise(found))
+
+
+@given(st.text("0123456789", min_size=18, max_size=18))
+def test_one_pair_of_check_digits_in_a_hundred_makes_an_iban(account):
+    fits = [f"{check:02d}" for check in range(2, 99) if is_iban(f"DE{check:02d}{account}")]
+    assert len(fits) == 1

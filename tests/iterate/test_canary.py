@@ -51,6 +51,17 @@ def test_one_loud_user_is_no_proof() -> None:
     assert compare(feedback({"v1": 0.5}, 40, 2), "v1", "v2").difference is None
 
 
+def test_stars_do_not_make_an_answer_stand_that_their_user_mended() -> None:
+    answer = Answer(task="a.b", input={}, output={"text": "x"}, adapter="v1", user="ann")
+    events = [
+        Event(answer=answer.id, kind="edited", edited_to={"text": "y"}, user="ann"),
+        Event(answer=answer.id, kind="rated", rating=1.0),  # of ann's, since it is her answer
+        Event(answer=answer.id, kind="rated", rating=1.0, user="bob"),
+    ]
+    trial = compare([Told(number=i, answer=answer, event=e) for i, e in enumerate(events, 1)], "v1", "v2")
+    assert (trial.users["v1"], trial.answers["v1"], trial.stood["v1"].value) == (2, 2, 0.5)
+
+
 def test_the_last_word_counts_and_an_unchanged_edit_lets_it_stand() -> None:
     answer = Answer(task="a.b", input={}, output={"text": "x"}, adapter="v1")
     events = [

@@ -111,6 +111,15 @@ def test_what_annotators_did_becomes_events(store, tmp_path: Path) -> None:
     )
     assert import_label_studio(store, file) == 5
     assert import_label_studio(store, file) == 0
+    whole = [
+        task
+        | {"annotations": [a | {"completed_by": {"id": 7, "email": "ann@example.org"}} for a in task["annotations"]]}
+        for task in json.loads(file.read_text())
+    ]
+    (tmp_path / "whole.json").write_text(json.dumps(whole))
+    assert import_label_studio(store, tmp_path / "whole.json") == 0, (
+        "another form of export tells of the same annotator"
+    )
     told = [(t.event.kind, t.event.edited_to, t.event.rating, t.event.user) for t in store.told()]
     assert told == [
         ("edited", {"text": "A blue mug."}, None, "label-studio:7"),

@@ -95,6 +95,69 @@ def test_the_last_word_of_a_user_counts() -> None:
     assert [(left.number, left.rule) for left in found.left_out] == [(1, "superseded")]
 
 
+def test_stars_take_back_no_edit_and_are_for_no_text_that_was_mended() -> None:
+    for rating in (0.0, 0.5, 1.0):
+        desk = Desk()
+        mug = desk.answer("a blue mug", "Mug.")
+        desk.tell(mug, "edited", "ann", edited_to={"text": "A blue mug."})
+        desk.tell(mug, "rated", "ann", rating=rating)
+        found = desk.harvest()
+        assert [s.output["text"] for s in found.samples] == ["A blue mug."]
+        assert [(p.chosen["text"], p.rejected["text"]) for p in found.preferences] == [("A blue mug.", "Mug.")]
+        assert [f.answer["text"] for f in found.judged] == ["A blue mug."]
+        assert [(left.number, left.rule) for left in found.left_out] == [(2, "superseded")]
+        assert "event 1" in found.left_out[0].reason
+
+
+def test_stars_take_back_no_choice_and_three_of_them_no_approval() -> None:
+    desk = Desk()
+    mug, lamp = desk.answer("a blue mug", "A blue mug."), desk.answer("an oaken lamp", "A lamp.")
+    desk.tell(mug, "chosen", "ann", among=({"text": "Mug!"},))
+    desk.tell(mug, "rated", "ann", rating=1.0)
+    desk.tell(lamp, "accepted", "ann")
+    desk.tell(lamp, "rated", "ann", rating=0.5)
+    found = desk.harvest()
+    assert [s.output["text"] for s in found.samples] == ["A blue mug.", "A lamp."] and len(found.preferences) == 1
+
+
+def test_who_rejects_an_answer_and_gives_it_five_stars_teaches_nothing() -> None:
+    desk = Desk()
+    mug = desk.answer("a blue mug", "Mug.")
+    desk.tell(mug, "rejected", "ann")
+    desk.tell(mug, "rated", "ann", rating=1.0)
+    found = desk.harvest()
+    assert found.samples == found.judged == () and {left.rule for left in found.left_out} == {"conflict"}
+
+
+def test_two_users_without_a_name_do_not_speak_for_each_other() -> None:
+    desk = Desk()
+    mug = desk.answer("a blue mug", "Mug.")
+    desk.tell(mug, "edited", edited_to={"text": "A blue mug."})
+    desk.tell(mug, "rejected")
+    found = desk.harvest()
+    assert [s.output["text"] for s in found.samples] == ["A blue mug."] and found.left_out == ()
+    assert [f.answer["text"] for f in found.judged if f.event is FeedbackEvent.REJECTED] == ["Mug."]
+
+
+def test_who_asked_is_one_vote_where_the_events_name_nobody() -> None:
+    desk = Desk()
+    for _ in range(3):
+        desk.tell(desk.answer("a mug of clay", "A mug.", user="ann"), "accepted")
+    for user in ("bob", "cyd"):
+        desk.tell(desk.answer("a mug of clay", "A mug."), "rejected", user)
+    assert [f.event for f in desk.harvest().judged] == ["rejected"]
+
+
+def test_a_held_out_input_with_personal_data_in_it_is_known_again_without() -> None:
+    apart = Sample(task=COPY.name, input={"facts": "write to ann@example.org, a mug"}, output={"text": "A mug."})
+    desk = Desk()
+    desk.tell(desk.answer("Write to ann@example.org, a mug", "Mug."), "edited", "bob", edited_to={"text": "Some mug."})
+    found = desk.harvest([apart])
+    assert found.samples == found.preferences == found.judged == ()
+    assert [left.rule for left in found.left_out] == ["held_out"]
+    assert "ann@example.org" not in found.left_out[0].reason, "what is left out says why, not whose"
+
+
 def test_a_majority_decides_and_a_tie_teaches_nothing() -> None:
     desk = Desk()
     mug, lamp = desk.answer("a mug of clay", "A mug."), desk.answer("an oaken lamp", "A lamp.")

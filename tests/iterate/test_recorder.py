@@ -124,6 +124,31 @@ def test_an_answer_that_cannot_be_written_is_not_handed_out(engine, tmp_path: Pa
         engine.run("shop.describe", ASKED)
 
 
+def test_an_id_that_was_used_before_fails_its_own_caller_and_nobody_who_waits_beside(store) -> None:
+    recorder = StoreRecorder(store)
+    recorder.record(given(0))
+    held, waits = threading.Event(), threading.Event()
+    add = store.add
+
+    def slow(*rows) -> None:
+        waits.set()
+        assert held.wait(30)
+        add(*rows)
+
+    store.add = slow
+    with ThreadPoolExecutor(4) as desk:
+        first = desk.submit(recorder.record, given(1))
+        assert waits.wait(30)
+        rest = [desk.submit(recorder.record, replace(given(n), input={"facts": "a lamp"})) for n in (0, 2, 3)]
+        while len(recorder._waiting) < 3:
+            threading.Event().wait(0.01)
+        held.set()
+        with pytest.raises(UsageError, match="answer 0 is there already"):
+            rest[0].result(30)
+        assert [first.result(30), rest[1].result(30), rest[2].result(30)] == ["1", "2", "3"]
+    assert store.answer("0").input == ASKED and store.counts()["answers"] == 4
+
+
 def test_a_killed_process_has_lost_no_answer_that_it_handed_out(tmp_path: Path, killed) -> None:
     def work(say) -> None:
         recorder = StoreRecorder(FeedbackStore(tmp_path / "feedback.db"))
@@ -151,8 +176,11 @@ def test_a_killed_process_has_lost_no_answer_that_it_handed_out(tmp_path: Path, 
 def test_live_has_the_engine_write_into_its_store_and_no_other(opened, store, first: FineTune, tmp_path: Path) -> None:
     registry = Registry.create(tmp_path / "registry", first)
     try:
-        answer = Live(opened, registry, store).answer(ASKED, user="bob", id="7")
+        live = Live(opened, registry, store)
+        answer = live.answer(ASKED, user="bob", id="7")
         assert store.answer("7") == answer and answer.adapter == "shop.describe.v0001" and answer.prompt
+        with pytest.raises(UsageError, match="answer 7 is there already"):
+            live.answer({"facts": "lamp, red"}, user="bob", id="7")
         with FeedbackStore(tmp_path / "other.db") as other, pytest.raises(UsageError, match="elsewhere"):
             Live(opened, registry, other)
     finally:

@@ -71,6 +71,21 @@ def test_a_row_is_written_once_however_often_it_is_added(store) -> None:
     assert store.counts() == {"answers": 1, "accepted": 1}
 
 
+def test_an_id_that_is_used_again_for_something_else_is_refused_and_nothing_is_written(store) -> None:
+    given = answer(id="7", user="ann")
+    said = Event(id="8", answer="7", kind="accepted", user="ann")
+    store.add(given, said)
+    later = datetime(2040, 1, 1, tzinfo=UTC)
+    again = given.model_copy(update={"at": later, "keep_until": later}), said.model_copy(update={"at": later})
+    store.add(*again)  # the same, tried again a moment later
+    assert list(store.answers()) == [given] and next(store.told()).event == said
+    other = answer(id="7", input={"facts": "a lamp"}), Event(id="8", answer="7", kind="rejected", user="ann")
+    for row, words in zip(other, ("answer 7", "event 8"), strict=True):
+        with pytest.raises(UsageError, match=f"{words} is there already, and says something else"):
+            store.add(answer(), row)
+    assert store.counts() == {"answers": 1, "accepted": 1}
+
+
 def test_reading_goes_on_where_it_stopped_and_sees_what_is_written_meanwhile(store) -> None:
     given = answer()
     store.add(given, *(Event(answer=given.id, kind="accepted") for _ in range(1203)))
@@ -139,15 +154,27 @@ def test_erasing_a_user_leaves_no_trace_in_the_bytes(tmp_path: Path) -> None:
 def test_erasing_while_somebody_reads_says_that_the_log_still_holds_it(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("metier.iterate.store.BUSY_SECONDS", 0.1)
     with FeedbackStore(tmp_path / "feedback.db") as store:
-        store.add(answer(user="ann-7131"))
+        store.add(hers := answer(user="ann-7131"), Event(answer=hers.id, kind="accepted"))
         reader = sqlite3.connect(store.path, isolation_level=None)
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM answers").fetchone()
         with pytest.raises(ResourceError, match="not yet from the log"):
             store.erase("ann-7131")
         reader.close()
-        assert store.erase("ann-7131") == (0, 0, ())
+    with FeedbackStore(tmp_path / "feedback.db") as store:  # whoever was told to do it again, in a new process
+        assert store.erase("ann-7131") == (1, 1, (1,))
         assert not any(b"ann-7131" in file.read_bytes() for file in tmp_path.iterdir())
+        assert store.erase("ann-7131") == (0, 0, ())
+
+
+def test_the_numbers_of_what_was_erased_are_kept_for_a_registry_that_comes_later(store) -> None:
+    for user in ("ann", "bob", "ann"):
+        store.add(given := answer(user=user), Event(answer=given.id, kind="accepted"))
+    assert store.erased() == ()
+    assert store.erase("ann").numbers == store.erased() == (1, 3)
+    assert store.erase("bob").numbers == (2,) and store.erased() == (1, 2, 3)
+    store.add(given := answer(), Event(answer=given.id, kind="accepted"))
+    assert store.last() == 4, "no event is ever given the number of one that was erased"
 
 
 def test_a_sweep_takes_what_is_past_its_time_and_no_more(store) -> None:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from metier.adapt.examples import encode_samples
-from metier.contracts import DataError, Feedback, FeedbackEvent, Preference, Sample, TaskContract
+from metier.contracts import DataError, Feedback, Preference, Sample, TaskContract
 from metier.data.leakage import leaks
 from metier.runtime.tokenizer import ChatTokenizer
 
@@ -71,8 +71,8 @@ def read_preferences(path: Path) -> list[Preference]:
 
 
 def read_judged(path: Path) -> tuple[list[Sample], list[Sample]]:
-    """(good, bad) answers of a JSONL file, one a line, as `Feedback` writes them: what was rejected, or rated below a
-    half, is bad; an edited answer is bad, and what it was edited to is good.
+    """(good, bad) answers of a JSONL file, one a line, as `Feedback` writes them and `Feedback.judged` judges
+    them; lines that judge nothing, such as three stars of five, are passed over.
 
     Raises:
         DataError: naming file and line.
@@ -80,16 +80,13 @@ def read_judged(path: Path) -> tuple[list[Sample], list[Sample]]:
     good: list[Sample] = []
     bad: list[Sample] = []
     for said in _rows(path, Feedback, '{"task": …, "input": {…}, "answer": {…}, "event": "accepted" or "rejected"}'):
+        if said.judged is None:
+            continue
+        output, fine = said.judged
         sample = Sample(
-            task=said.task, input=said.input, output=said.answer, language=said.language, provenance=said.provenance
+            task=said.task, input=said.input, output=output, language=said.language, provenance=said.provenance
         )
-        if said.event is FeedbackEvent.EDITED and said.edited_to is not None:
-            good.append(sample.model_copy(update={"output": said.edited_to}))
-            bad.append(sample)
-        elif said.event is FeedbackEvent.REJECTED or (said.rating is not None and said.rating < 0.5):
-            bad.append(sample)
-        else:
-            good.append(sample)
+        (good if fine else bad).append(sample)
     return good, bad
 
 

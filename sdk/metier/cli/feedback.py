@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,11 +11,20 @@ from metier.cli.options import Json, Task
 from metier.cli.screen import emit_json, say, table
 from metier.contracts import UsageError
 
+if TYPE_CHECKING:
+    from metier.iterate import Erased, FeedbackStore, Registry
+
 app = typer.Typer(help="Feedback: count, export, import, harvest, erase.", no_args_is_help=True)
 
 StoreFile = Annotated[Path, typer.Argument(metavar="STORE", help="The feedback store, an SQLite file.")]
 OneTask = Annotated[str | None, typer.Option("--task", help="Of this task only.")]
 Form = Literal["jsonl", "label-studio"]
+RegistryOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="Take it out of this registry's files, too, and name the versions that learnt it."
+    ),
+]
 
 
 @app.command()
@@ -100,34 +109,57 @@ def harvest(
 def erase(
     store: StoreFile,
     user: Annotated[str, typer.Option("--user", help="As the product names them.")],
-    registry: Annotated[
-        Path | None, typer.Option(help="Say which versions of this registry learnt from what is erased.")
-    ] = None,
+    registry: RegistryOption = None,
     json: Json = False,
 ) -> None:
-    """Delete all that a user was told and did; the bytes are overwritten."""
-    from metier.iterate import Registry
-
+    """Delete all that a user was told and did; the store's bytes are overwritten."""
+    learner = _registry(registry)
     with _opened(store) as opened:
-        erased = opened.erase(user)
-    versions = Registry(registry).learnt_from(erased.numbers) if registry else []
-    if json:
-        return emit_json({"answers": erased.answers, "events": erased.events, "learnt_from": versions})
-    say(f"{erased.answers} answers and {erased.events} events are gone")
-    return say(f"trained on them: {', '.join(versions)}; retire those versions") if versions else None
+        _gone(opened, opened.erase(user), learner, json)
 
 
 @app.command()
-def sweep(store: StoreFile, json: Json = False) -> None:
+def sweep(store: StoreFile, registry: RegistryOption = None, json: Json = False) -> None:
     """Delete what is past the time it was to be kept."""
+    learner = _registry(registry)
     with _opened(store) as opened:
-        erased = opened.sweep()
+        _gone(opened, opened.sweep(), learner, json)
+
+
+def _gone(store: FeedbackStore, erased: Erased, registry: Registry | None, json: bool) -> None:
+    """Take out of the registry what was ever erased, in case it was not at hand then, and say what is gone."""
+    from metier.iterate import forget
+
+    if not json:
+        say(f"{erased.answers} answers and {erased.events} events are gone")
+    if registry is None:
+        return emit_json({"answers": erased.answers, "events": erased.events}) if json else None
+    found = forget(registry, store.erased())
     if json:
-        return emit_json({"answers": erased.answers, "events": erased.events})
-    return say(f"{erased.answers} answers and {erased.events} events are gone")
+        samples = {"samples": found.samples, "learnt_from": found.versions}
+        return emit_json({"answers": erased.answers, "events": erased.events, **samples})
+    say(f"{registry.folder}: {found.samples} samples are gone" + (", a turn begins anew" if found.turn else ""))
+    if not found.versions:
+        return None
+    say(f"in the weights of {', '.join(found.versions)} there is still what was learnt from erased feedback")
+    state = registry.state()
+    others = [registry.version(name) for name in registry.names() if name not in found.versions]
+    clean = [version.name for version in others if version.verdict is None or version.passed]
+    if not {state.champion, state.challenger} & {*found.versions}:
+        return say("none of them is at work")
+    if not clean:
+        return say("there is no version without it: adapt one anew, and start another registry with it")
+    return say(f"to let one without it answer: metier iterate promote {registry.folder} {clean[-1]}")
 
 
-def _opened(path: Path):  # type: ignore[no-untyped-def]
+def _registry(path: Path | None) -> Registry | None:
+    """Opened before anything is erased: a name that is mistyped stops all of it."""
+    from metier.iterate import Registry
+
+    return Registry(path) if path else None
+
+
+def _opened(path: Path) -> FeedbackStore:
     from metier.iterate import FeedbackStore
 
     if not path.is_file():

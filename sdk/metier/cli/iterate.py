@@ -48,12 +48,18 @@ def start(
 def status(registry: RegistryFolder, json: Json = False) -> None:
     """Who is champion, who is on trial, and how it came to that."""
     from metier.iterate import Registry
+    from metier.iterate.erasure import learnt_erased
 
     opened = Registry(registry)
-    state = opened.state()
+    state, erased = opened.state(), learnt_erased(opened)
     if json:
-        return emit_json({"state": state, "versions": [opened.version(name) for name in opened.names()]})
+        versions = [opened.version(name) for name in opened.names()]
+        return emit_json({"state": state, "versions": versions, "learnt_erased": erased})
     say(f"champion {state.champion}" + (f", {state.challenger} for {state.share:.0%}" if state.challenger else ""))
+    for name, events in erased.items():
+        say(
+            f"{name} learnt from feedback that was erased since, or goes on from weights that did: {len(events)} events"
+        )
     rows = ((f"{m.at:%Y-%m-%d %H:%M}", m.what, m.version or "", m.why) for m in state.history)
     return table(("when", "what", "version", "why"), rows)
 

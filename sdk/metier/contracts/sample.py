@@ -55,6 +55,11 @@ class Preference(Data):
     provenance: Provenance | None = None
 
 
+GOOD, BAD = 0.75, 0.25
+"""Ratings from which an answer counts as let stand, and up to which as rejected: four stars of five, and two. What lies
+between says neither."""
+
+
 class FeedbackEvent(StrEnum):
     """What a user did with an answer."""
 
@@ -82,6 +87,35 @@ class Feedback(Data):
     adapter: str | None = None
     language: str | None = None
     provenance: Provenance | None = None
+
+    @property
+    def stood(self) -> bool | None:
+        """Whether the user let the answer stand, as it was; None where what they did says neither.
+
+        An answer that was mended did not stand, one that was "edited" into itself did. Stars count where they are the
+        event, not beside another.
+        """
+        match self.event:
+            case FeedbackEvent.ACCEPTED | FeedbackEvent.CHOSEN:
+                return True
+            case FeedbackEvent.REJECTED:
+                return False
+            case FeedbackEvent.EDITED:
+                return self.edited_to == self.answer
+            case FeedbackEvent.RATED:
+                rating = 0.5 if self.rating is None else self.rating
+                return None if BAD < rating < GOOD else rating >= GOOD
+
+    @property
+    def judged(self) -> tuple[Value, bool] | None:
+        """The output that this judges, and whether it is good; None where it judges none.
+
+        An edit says that what it makes is good. What it mends is worse than that, which is a preference, but it need
+        not be bad: a comma more is no verdict on the rest.
+        """
+        if self.event is FeedbackEvent.EDITED:
+            return None if self.edited_to is None else (self.edited_to, True)
+        return None if self.stood is None else (self.answer, self.stood)
 
 
 class BadRow(Data):

@@ -8,13 +8,15 @@ from typing import Any
 from metier.contracts import Sample
 from metier.data.clean import said, value_text
 from metier.data.likeness import NEAR, near_pairs, normal
+from metier.data.pii import scrub_sample
 
 
 def leaks(samples: Sequence[Sample], held_out: Sequence[Sample], threshold: float = NEAR) -> dict[int, Sample]:
     """Position of each sample that may not be learnt from → the held-out sample that it is like.
 
     The rule is the split's own: the inputs are the same, or nearly so, or input and output together are nearly the
-    same. Case, width and white space do not count.
+    same. Case, width and white space do not count, nor does whether personal data was replaced: what a harvest made of
+    an input is like that input.
 
     Args:
         samples: candidates, of any task.
@@ -22,14 +24,15 @@ def leaks(samples: Sequence[Sample], held_out: Sequence[Sample], threshold: floa
         threshold: Jaccard index of character 4-grams from which two texts are near-duplicates.
     """
     found: dict[int, Sample] = {}
+    forms = [(form, sample) for sample in held_out for form in _forms(sample)]
     apart: dict[str, Sample] = {}
-    for sample in held_out:
-        apart.setdefault(_asked(sample), sample)
+    for form, sample in forms:
+        apart.setdefault(_asked(form), sample)
     for place, sample in enumerate(samples):
         if (twin := apart.get(_asked(sample))) is not None:
             found[place] = twin
     for text in (_asked, said):
-        kept = list({text(sample): sample for sample in held_out}.items())
+        kept = list({text(form): sample for form, sample in forms}.items())
         new = [(place, text(sample)) for place, sample in enumerate(samples) if place not in found]
         pairs = near_pairs([normal(t) for t, _ in kept] + [normal(t) for _, t in new], threshold)
         for later, earlier in pairs:
@@ -42,6 +45,12 @@ def without_leaks(samples: Sequence[Sample], held_out: Sequence[Sample]) -> list
     """Those of the samples that may be learnt from, in order. See `leaks`."""
     found = leaks(samples, held_out)
     return [sample for place, sample in enumerate(samples) if place not in found]
+
+
+def _forms(sample: Sample) -> list[Sample]:
+    """As it is, and without its personal data where it holds any."""
+    clean, replaced = scrub_sample(sample)
+    return [sample, clean] if replaced else [sample]
 
 
 def _asked(sample: Sample) -> str:

@@ -1,8 +1,15 @@
 """Personal data in text, found by form and checksum, and replaced by its kind. A net, not a guarantee: names and
-addresses have no form, and are not found."""
+addresses have no form, and are not found.
+
+What has one: e-mail addresses; payment cards (Luhn); IBANs (length by country, mod 97); public IP addresses; Chinese
+resident IDs (check character); US social security numbers written with hyphens; telephone numbers of China, North
+America and Britain as they are written at home, and of anywhere with a plus sign. Other countries' ids, and numbers of
+theirs without the plus, are not known.
+"""
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -10,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from metier.contracts.sample import Sample
 
-Kind = Literal["resident_id", "card", "email", "phone"]
+Kind = Literal["resident_id", "iban", "card", "email", "ssn", "phone", "ip"]
 
 
 class Replacement(NamedTuple):
@@ -34,10 +41,35 @@ _PHONE = re.compile(
     r"(?:(?:\+|00)86[ -]?)?1[3-9]\d[ -]?\d{4}[ -]?\d{4}"  # mobile, China (MIIT numbering plan)
     r"|0\d{2,3}[ -]\d{7,8}"  # landline, China
     r"|(?:\+1[ .-]?)?\(\d{3}\) ?\d{3}[ .-]\d{4}|(?:\+1[ .-]?)?[2-9]\d{2}[.-]\d{3}[.-]\d{4}"  # North America
+    r"|\(?0(?:2[03489]\)?[ -]?\d{4}[ -]?\d{4}"  # Britain, by the lengths of its area codes (Ofcom numbering plan)
+    r"|1(?:1\d|[2-69]1)\)?[ -]?\d{3}[ -]?\d{4}|1[2-9]\d\d\)?[ -]?\d{3}[ -]?\d{3}"
+    r"|7[1-57-9]\d\d[ -]?\d{3}[ -]?\d{3})"  # and its mobiles
     r"|\+[1-9]\d{0,2}(?:[ .()-]{0,2}\d){7,12}"  # international, ITU-T E.164
-    r")(?![A-Za-z0-9_-]|\.\d)"
+    r")(?![A-Za-z0-9_+-]|\.\d)"
 )
-_MAYBE = re.compile(r"@|\d(?:[ .()-]{0,2}\d){6}")
+_SSN = re.compile(r"(?<![A-Za-z0-9_.-])(?!000|666|9)\d{3}-(?!00)\d\d-(?!0000)\d{4}(?![A-Za-z0-9_-]|\.\d)")
+"""No area 000, 666 or from 900 on, no group 00, no serial 0000: the Social Security Administration gives none out."""
+_IBAN = re.compile(r"(?<![A-Za-z0-9])(?=([A-Z]{2}\d\d(?: ?[A-Z0-9]){11,30}))")
+"""Looks ahead only: what begins like one may hold one."""
+_IBANS = """
+AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 EG29 ES24 FI18
+FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 LI21 LT20
+LU20 LV21 LY25 MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28 PS29 PT25 QA29 RO24 RS22 RU33 SA24
+SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30
+"""
+_IBAN_LENGTHS = {word[:2]: int(word[2:]) for word in _IBANS.split()}
+"""Country → characters of its IBANs, from the SWIFT IBAN registry."""
+_IP = re.compile(
+    r"(?<![A-Za-z0-9_.:+-])(?:"
+    r"\d{1,3}(?:\.\d{1,3}){3}(?![A-Za-z0-9_+-]|\.\d)"
+    r"|[23][0-9A-Fa-f]{3}(?::[0-9A-Fa-f]{0,4}){2,7}(?![A-Za-z0-9_:+])"  # global unicast, RFC 4291: 2000::/3
+    r")"
+)
+_VERSION = re.compile(r"(?:\b(?:versions?|ver\.?|release|build|section|chapter|clause)|§|版本|第) ?$", re.IGNORECASE)
+"""After these, four numbers with dots between are no address."""
+_BEFORE = 10
+"""Characters that the longest of them takes, with a space."""
+_MAYBE = re.compile(r"@|\d(?:[ .()-]{0,2}\d){6}|\d\.\d{1,3}\.\d|[23][0-9A-Fa-f]{3}:")
 """What any of the above contains: a quick look that clears most text."""
 
 
@@ -81,17 +113,27 @@ def _scrub_value(value: Any, path: str, found: list[Replacement]) -> Any:
 
 
 def _candidates(text: str) -> Iterator[tuple[Kind, int, int]]:
-    """The surer kinds first: an ID's digits could be part of a card's, a card's of a phone's."""
+    """The surer kinds first: an ID's digits could be part of a card's, an IBAN's of a card's, a card's of a phone's."""
     for match in _ID.finditer(text):
         if is_resident_id(match[0]):
             yield "resident_id", *match.span()
+    for match in _IBAN.finditer(text):
+        if length := _iban_in(match[1]):
+            end = match.start() + length
+            if not text[end : end + 1].isalnum():
+                yield "iban", match.start(), end
     for match in _CARD.finditer(text):
         if is_card(re.sub(r"\D", "", match[0])):
             yield "card", *match.span()
     for match in _EMAIL.finditer(text):
         yield "email", *match.span()
+    for match in _SSN.finditer(text):
+        yield "ssn", *match.span()
     for match in _PHONE.finditer(text):
         yield "phone", *match.span()
+    for match in _IP.finditer(text):
+        if is_public_ip(match[0]) and not _VERSION.search(text, max(0, match.start() - _BEFORE), match.start()):
+            yield "ip", *match.span()
 
 
 def is_card(digits: str) -> bool:
@@ -110,3 +152,30 @@ def is_resident_id(text: str) -> bool:
         return False
     total = sum(int(d) * (2 ** (17 - i) % 11) for i, d in enumerate(text[:17]))
     return text[17].upper() == "10X98765432"[total % 11]
+
+
+def is_iban(text: str) -> bool:
+    """Whether a text without spaces is an IBAN: as long as its country's are, and mod 97 is 1 (ISO 13616-1)."""
+    if len(text) != _IBAN_LENGTHS.get(text[:2]):
+        return False
+    return int("".join(str(int(character, 36)) for character in text[4:] + text[:4])) % 97 == 1
+
+
+def is_public_ip(text: str) -> bool:
+    """Whether it is an address that somebody can be found by: no private, local or reserved one (IANA's registries),
+    and no four numbers below ten, which are a section or a version more often."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return address.is_global and not address.is_multicast and not re.fullmatch(r"\d(?:\.\d){3}", text)
+
+
+def _iban_in(text: str) -> int:
+    """Characters of the IBAN that a text begins with, spaces included; 0 where it does with none."""
+    wanted, seen = _IBAN_LENGTHS.get(text[:2], 0), 0
+    for place, character in enumerate(text, 1):
+        seen += character != " "
+        if seen == wanted:
+            return place if is_iban(text[:place].replace(" ", "")) else 0
+    return 0

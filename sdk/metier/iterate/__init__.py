@@ -9,6 +9,7 @@ from typing import Any
 _HOME = {
     "canary": "Trial compare",
     "cycle": "Settings Turn turn",
+    "erasure": "Forgotten forget",
     "gate": "Gate Verdict",
     "harvest": "Harvest",
     "live": "Live",
@@ -16,7 +17,7 @@ _HOME = {
     "recorder": "StoreRecorder",
     "records": "Answer Event",
     "registry": "Registry",
-    "store": "FeedbackStore",
+    "store": "Erased FeedbackStore",
 }
 _WHERE = {name: f"metier.iterate.{module}" for module, names in _HOME.items() for name in names.split()}
 

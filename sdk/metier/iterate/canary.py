@@ -11,7 +11,7 @@ import numpy as np
 from metier.contracts.schema import Data
 from metier.evaluate.bootstrap import interval, resample_weights
 from metier.evaluate.results import Interval
-from metier.iterate.harvest import BAD, GOOD
+from metier.iterate.last_word import last_words
 from metier.iterate.records import Told
 
 
@@ -57,17 +57,18 @@ def compare(
     answered before it met other questions.
 
     Accepted, chosen, or rated four stars and more counts as let stand; edited, rejected, or rated two stars and less
-    does not. A user's last word on an answer counts. Intervals are bootstrapped over users, since one user's answers
-    are no independent witnesses.
+    does not (`Feedback.stood`). A user's last word on an answer counts. Intervals are bootstrapped over users: one
+    user's answers are no independent witnesses.
     """
-    last: dict[tuple[str, str | None], tuple[str, str, bool]] = {}
-    for item in told:
-        adapter, stood = item.answer.adapter, _stood(item)
-        if since is not None and item.answer.at < since:
-            continue
-        if adapter in (champion, challenger) and stood is not None:
-            who = item.event.user or item.answer.user or item.answer.id
-            last[item.answer.id, item.event.user] = (adapter, who, stood)
+    counted = (
+        item
+        for item in told
+        if item.answer.adapter in (champion, challenger) and (since is None or item.answer.at >= since)
+    )
+    last: dict[tuple[str, str], tuple[str, str, bool]] = {}
+    for item in last_words(counted)[0]:
+        if (stood := item.stood) is not None:
+            last[item.answer.id, item.who] = (str(item.answer.adapter), item.who, stood)
     sides: dict[str, dict[str, list[bool]]] = {champion: {}, challenger: {}}
     for adapter, who, stood in last.values():
         sides[adapter].setdefault(who, []).append(stood)
@@ -94,16 +95,3 @@ def _shares(users: list[list[bool]], resamples: int, seed: int) -> np.ndarray:
     given = np.array([len(answers) for answers in users], dtype=np.float64)
     weights = resample_weights(len(users), resamples, seed)
     return np.asarray((weights @ stood) / (weights @ given))
-
-
-def _stood(told: Told) -> bool | None:
-    event = told.event
-    if event.kind in ("accepted", "chosen"):
-        return True
-    if event.kind == "edited":
-        return event.edited_to == told.answer.output
-    if event.kind == "rejected":
-        return False
-    if event.rating is not None and event.kind == "rated" and not BAD < event.rating < GOOD:
-        return event.rating >= GOOD
-    return None

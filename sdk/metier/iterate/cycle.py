@@ -25,17 +25,18 @@ from metier.contracts.finetune import CARD
 from metier.contracts.schema import Data
 from metier.data.clean import deduplicate
 from metier.data.split import select
+from metier.iterate.erasure import take_out
 from metier.iterate.gate import Gate, Verdict, judge
 from metier.iterate.harvest import Harvest, harvest
 from metier.iterate.judge import Comparison, Judge
 from metier.iterate.live import doff
-from metier.iterate.registry import Registry
+from metier.iterate.registry import BEGUN, TURN_LOCK, WORK, Registry
 from metier.iterate.store import FeedbackStore
 from metier.iterate.version import Version
 from metier.iterate.whole import write_whole
 from metier.runtime.engine import Engine
 
-WORK, BEGUN, JUDGED = "work", "turn.json", "verdict.json"
+JUDGED = "verdict.json"
 CANDIDATE = "candidate"
 """Stands in for the version of weights that are being judged: no user gets them under this name."""
 
@@ -131,7 +132,8 @@ def turn(
     """
     say = progress or (lambda *_, **__: None)
     try:
-        with FileLock(registry.folder / ".turn.lock", timeout=0):
+        with FileLock(registry.folder / TURN_LOCK, timeout=0):
+            take_out(registry, store.erased())
             return _turn(registry, store, engine, settings or Settings(), tuple(checks), base, say)
     except Timeout as error:
         raise UsageError(

@@ -2,7 +2,8 @@
 
 The rules, in their order:
 
-1. Without consent nothing is learnt. A user's last word on an answer counts. What misses the contract is left out.
+1. Without consent nothing is learnt. A user's last word on an answer counts (`last_word`). What misses the contract is
+   left out.
 2. Personal data is replaced by its kind. What is like a held-out input is left out.
 3. An answer that some let stand and others rejected goes by the majority of users; a tie teaches nothing. Where a task
    has one right output (labels, spans, relations), so do different outputs for one input.
@@ -31,13 +32,10 @@ from metier.contracts import (
 from metier.contracts.schema import Data
 from metier.data.clean import deduplicate, value_text
 from metier.data.likeness import normal
-from metier.data.pii import scrub_sample
+from metier.data.pii import scrub, scrub_sample
+from metier.iterate.last_word import last_words
 from metier.iterate.leakage import leaks
 from metier.iterate.records import Told
-
-GOOD, BAD = 0.75, 0.25
-"""Ratings from which an answer counts as let stand, and up to which as rejected: four stars of five, and two. What lies
-between says neither."""
 
 ONE_RIGHT = frozenset({TaskKind.CLASSIFY, TaskKind.EXTRACT, TaskKind.RELATE, TaskKind.RANK})
 """Kinds of task where two different outputs for one input contradict each other; elsewhere both may be good."""
@@ -89,11 +87,6 @@ class _Claim(NamedTuple):
     rank: int
     """Edits 0, choices 1, approvals 2: the lower one stays where two say the same."""
 
-    @property
-    def user(self) -> str:
-        # People without a name are told apart by the answer they saw, as far as that goes.
-        return self.told.event.user or f"\0{self.told.answer.id}"
-
 
 class _Pair(NamedTuple):
     told: Told
@@ -110,7 +103,7 @@ def harvest(task: TaskContract, told: Iterable[Told], held_out: Sequence[Sample]
         held_out: samples to measure on; what is like their inputs is not learnt from.
     """
     left: list[LeftOut] = []
-    last: dict[tuple[str, str | None], Told] = {}
+    heard: list[Told] = []
     events = until = 0
     for item in told:
         events, until = events + 1, item.number
@@ -119,14 +112,13 @@ def harvest(task: TaskContract, told: Iterable[Told], held_out: Sequence[Sample]
         if not item.answer.consent:
             left.append(_left(item, "consent", "the user did not agree that it may be learnt from"))
             continue
-        key = (item.answer.id, item.event.user)
-        if key in last:
-            left.append(_left(last[key], "superseded", f"the user's later word is event {item.number}"))
-        last[key] = item
+        heard.append(item)
+    last, gone = last_words(heard)
+    left += [_left(item.told, "superseded", item.reason) for item in gone]
     scrubbed = 0
     claims: list[_Claim] = []
     pairs: list[_Pair] = []
-    for item in last.values():
+    for item in last:
         try:
             said, compared, replaced = _said(task, item)
         except ContractError as error:
@@ -190,11 +182,8 @@ def _said(task: TaskContract, told: Told) -> tuple[list[_Claim], list[_Pair], in
             [_Pair(told, given, other) for other in others if other.output != given.output],
             scrubbed,
         )
-    if event.kind == "accepted" or (event.rating is not None and event.rating >= GOOD):
-        return [_Claim(told, given, True, 2)], [], scrubbed
-    if event.kind == "rejected" or (event.rating is not None and event.rating <= BAD):
-        return [_Claim(told, given, False, 2)], [], scrubbed
-    return [], [], scrubbed
+    stood = told.stood
+    return [] if stood is None else [_Claim(told, given, stood, 2)], [], scrubbed
 
 
 def _apart(
@@ -206,7 +195,8 @@ def _apart(
     found = leaks(samples, held_out)
     gone = {tolds[place].number: (tolds[place], twin) for place, twin in found.items()}
     for told, twin in gone.values():
-        left.append(_left(told, "held_out", f"it is like the held-out input {value_text(twin.input)[:80]}"))
+        shown, _ = scrub(value_text(twin.input))
+        left.append(_left(told, "held_out", f"it is like the held-out input {shown[:80]}"))
     return [c for c in claims if c.told.number not in gone], [p for p in pairs if p.told.number not in gone]
 
 
@@ -217,7 +207,7 @@ def _settled(task: TaskContract, claims: list[_Claim], left: list[LeftOut]) -> l
         of_output.setdefault((_input(claim), _output(claim)), []).append(claim)
     kept: list[_Claim] = []
     for group in of_output.values():
-        yes, no = ({c.user for c in group if c.good is side} for side in (True, False))
+        yes, no = ({c.told.who for c in group if c.good is side} for side in (True, False))
         for side, votes in ((True, (len(yes), len(no))), (False, (len(no), len(yes)))):
             kept += _winners([(c, *votes) for c in group if c.good is side], left)
     if task.kind not in ONE_RIGHT:
@@ -225,7 +215,7 @@ def _settled(task: TaskContract, claims: list[_Claim], left: list[LeftOut]) -> l
     of_input: dict[str, dict[str, set[str]]] = {}
     for claim in kept:
         if claim.good:
-            of_input.setdefault(_input(claim), {}).setdefault(_output(claim), set()).add(claim.user)
+            of_input.setdefault(_input(claim), {}).setdefault(_output(claim), set()).add(claim.told.who)
 
     counted = []
     for claim in kept:
@@ -253,7 +243,7 @@ def _preferences(pairs: list[_Pair], left: list[LeftOut]) -> tuple[Preference, .
     """Each pair once, in the direction of its majority."""
     users: dict[tuple[str, str, str], set[str]] = {}
     for pair in pairs:
-        users.setdefault(_direction(pair), set()).add(pair.told.event.user or f"\0{pair.told.answer.id}")
+        users.setdefault(_direction(pair), set()).add(pair.told.who)
     made: dict[tuple[str, str, str], Preference] = {}
     for pair in pairs:
         asked, better, worse = key = _direction(pair)

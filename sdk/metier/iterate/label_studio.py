@@ -176,10 +176,10 @@ def _same(result: Any, own: list[dict[str, Any]]) -> bool:
 
 
 def _who(annotation: Mapping[str, Any]) -> str | None:
-    """The annotator, as Label Studio's different exports name them: a number, or an object with an email."""
+    """The annotator, the same however Label Studio's different exports name them: by a number, or an object with it."""
     by = annotation.get("completed_by")
     if isinstance(by, Mapping):
-        by = by.get("email") or by.get("id")
+        by = by.get("id") or by.get("email")
     return None if by is None else f"label-studio:{by}"
 
 

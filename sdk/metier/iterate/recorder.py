@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from concurrent.futures import Future
 
-from metier.contracts import ResourceError
+from metier.contracts import MetierError, ResourceError
 from metier.iterate.records import Answer, new_id
 from metier.iterate.store import FeedbackStore
 from metier.runtime.recorder import Given
@@ -34,6 +34,7 @@ class StoreRecorder:
 
         Raises:
             ResourceError: it cannot be written, so that it must not be handed out.
+            UsageError: the asker's id is another answer's already.
         """
         asker, written = given.asker, Future[str]()
         row = Answer(
@@ -62,15 +63,25 @@ class StoreRecorder:
             batch, self._waiting = self._waiting, []
         try:
             self.store.add(*(row for row, _ in batch))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, MetierError):  # it may be one row's fault: each answers for its own
             for row, written in batch:
-                written.set_exception(
-                    ResourceError(
-                        f"the answer {row.id} cannot be written down: {error}",
-                        where=str(self.store.path),
-                        remedy="make room on the disk, or let go of the file elsewhere",
-                    )
-                )
+                self._write_one(row, written)
         else:
             for row, written in batch:
                 written.set_result(row.id)
+
+    def _write_one(self, row: Answer, written: Future[str]) -> None:
+        try:
+            self.store.add(row)
+        except MetierError as error:
+            written.set_exception(error)
+        except sqlite3.Error as error:
+            written.set_exception(
+                ResourceError(
+                    f"the answer {row.id} cannot be written down: {error}",
+                    where=str(self.store.path),
+                    remedy="make room on the disk, or let go of the file elsewhere",
+                )
+            )
+        else:
+            written.set_result(row.id)

@@ -80,6 +80,18 @@ class Told(Data):
     answer: Answer
     event: Event
 
+    @property
+    def who(self) -> str:
+        """Whose word it is, by one rule for all who count votes: the event's user, else the answer's; without either
+        each event is a user of its own, and no name that a product gives."""
+        return self.event.user or self.answer.user or f"\0{self.event.id}"
+
+    @property
+    def stood(self) -> bool | None:
+        """As `Feedback.stood`; None for a comment, too."""
+        said = self.feedback()
+        return None if said is None else said.stood
+
     def feedback(self) -> Feedback | None:
         """The same in the contracts' own form; None for a bare comment, which is no event of theirs."""
         if self.event.kind == "comment":

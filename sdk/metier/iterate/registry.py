@@ -32,6 +32,8 @@ from metier.iterate.version import NAME, Move, State, Version
 from metier.iterate.whole import new_folder, write_whole
 
 STATE, VERSIONS, HELD_OUT = "state.json", "versions", "held_out.jsonl"
+WORK, BEGUN, TURN_LOCK = "work", "turn.json", ".turn.lock"
+"""Of a turn: its folder, what it is about, and who takes it."""
 _FILES = (WEIGHTS, PEFT_CONFIG, HEAD, HEAD_FILE, CARD, "recipe.yaml", "train.jsonl")
 
 
@@ -130,8 +132,9 @@ class Registry:
         return load_finetune(self.path(name), way=None)
 
     def pool(self, name: str) -> list[Sample]:
-        """All that a version and its ancestors learnt."""
-        return list(read_samples(self.path(name) / "pool.jsonl"))
+        """All that a version and its ancestors learnt, less what was erased since."""
+        file = self.path(name) / "pool.jsonl"
+        return list(read_samples(file)) if file.stat().st_size else []  # nothing may be left
 
     def held_out(self) -> list[Sample]:
         """What every version is measured on; none of it is ever learnt."""
@@ -242,6 +245,8 @@ class Registry:
         wanted = set(events)
 
         def touched(name: str) -> bool:
+            if wanted.intersection(self.version(name).forgotten):
+                return True
             places = (sample.provenance for sample in self.pool(name))
             return any(p is not None and p.source == "feedback" and p.line in wanted for p in places)
 
@@ -257,6 +262,10 @@ class Registry:
             changed = changed.model_copy(update={"history": (*state.history, move), "consumed": used})
             write_whole(self.folder / STATE, changed.model_dump_json(indent=1))
             return changed
+
+    def alone(self) -> FileLock:
+        """A lock: while it is held nobody adds a version or moves the state."""
+        return self._lock
 
 
 def _check_goes_on(finetune: FineTune) -> None:

@@ -7,6 +7,7 @@ was acknowledged. It knows answers and events; what they teach is `harvest`'s bu
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
@@ -30,12 +31,12 @@ PAGE = 500
 
 
 class Erased(NamedTuple):
-    """What `erase` or `sweep` took away."""
+    """What `erase` or `sweep` took away, an earlier call that could not empty the log included."""
 
     answers: int
     events: int
     numbers: tuple[int, ...] = ()
-    """Of the events: what `Registry.learnt_from` looks for."""
+    """Of the events: what `Registry.learnt_from` and `forget` look for."""
 
 
 class FeedbackStore:
@@ -63,16 +64,20 @@ class FeedbackStore:
             ) from error
 
     def add(self, *rows: Answer | Event) -> None:
-        """Write answers and events, all or none; on the disk when this returns. A row whose id is there is passed over.
+        """Write answers and events, all or none; on the disk when this returns.
+
+        A row that is there already is passed over, so that a call can be repeated: its moment, and the time it is to
+        be kept, stay those of the first.
 
         Raises:
-            UsageError: an event is about an answer that the store does not hold.
+            UsageError: an event is about an answer that the store does not hold, or an id is there already and stands
+                for something else.
         """
         with self._writing() as db:
             for row in rows:
                 if isinstance(row, Answer):
                     until = row.keep_until.timestamp() if row.keep_until else None
-                    db.execute(
+                    done = db.execute(
                         "INSERT OR IGNORE INTO answers (id, at, task, user, adapter, body, keep_until)"
                         " VALUES (?, ?, ?, ?, ?, ?, ?)",
                         (row.id, row.at.timestamp(), row.task, row.user, row.adapter, row.model_dump_json(), until),
@@ -82,10 +87,12 @@ class FeedbackStore:
                         f"there is no answer {row.answer}", where=str(self.path), remedy="record the answer first"
                     )
                 else:
-                    db.execute(
+                    done = db.execute(
                         "INSERT OR IGNORE INTO events (id, answer, at, kind, user, body) VALUES (?, ?, ?, ?, ?, ?)",
                         (row.id, row.answer, row.at.timestamp(), row.kind, row.user, row.model_dump_json()),
                     )
+                if not done.rowcount:
+                    self._check_same(row)
 
     def tell(self, answer: str, kind: EventKind, **fields: Any) -> Event:
         """Write what a user did with an answer: `store.tell(id, "edited", edited_to={…}, user="u7")`.
@@ -187,14 +194,24 @@ class FeedbackStore:
             ).fetchall()
         return {"answers": int(answers[0]), **{str(kind): int(count) for kind, count in kinds}}
 
+    def erased(self) -> tuple[int, ...]:
+        """Numbers of all events that were ever erased or swept: no event gets one of them again.
+
+        They say nothing of anybody, and let a registry forget what it learnt from them, whenever it is at hand.
+        """
+        with self._lock:
+            rows = self._db.execute("SELECT events FROM erasures").fetchall()
+        return tuple(sorted(number for (numbers,) in rows for number in json.loads(numbers)))
+
     def erase(self, user: str) -> Erased:
         """Delete all answers that a user was given, with all that was done with them, and all that the user did.
 
         The bytes are overwritten and the log is emptied: the file does not hold them afterwards. Weights that were
-        trained on them do: `Registry.learnt_from` names those.
+        trained on them do, and so do a registry's files: `forget` removes them there, and names the versions.
 
         Raises:
-            ResourceError: another process kept reading, so that the log could not be emptied; call again.
+            ResourceError: another process kept reading, so that the log could not be emptied; call again. What comes
+                back then tells of this call, too.
         """
         return self._delete("user = :it", "user = :it OR answer IN (SELECT id FROM answers WHERE user = :it)", user)
 
@@ -222,7 +239,11 @@ class FeedbackStore:
             numbers = db.execute(f"SELECT number FROM events WHERE {events} ORDER BY number", {"it": it}).fetchall()
             db.execute(f"DELETE FROM events WHERE {events}", {"it": it})
             gone = db.execute(f"DELETE FROM answers WHERE {answers}", {"it": it}).rowcount
-            erased = Erased(gone, len(numbers), tuple(int(row[0]) for row in numbers))
+            if gone or numbers:
+                db.execute(
+                    "INSERT INTO erasures (at, answers, events) VALUES (?, ?, ?)",
+                    (datetime.now(UTC).timestamp(), gone, json.dumps([row[0] for row in numbers])),
+                )
         with self._lock:
             busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:
@@ -231,7 +252,28 @@ class FeedbackStore:
                 where=str(self.path),
                 remedy="do the same again when it has ended",
             )
-        return erased
+        return self._settled()
+
+    def _settled(self) -> Erased:
+        """What went in this call, and in those before it whose log could not be emptied then."""
+        with self._writing() as db:
+            rows = db.execute("UPDATE erasures SET settled = 1 WHERE NOT settled RETURNING answers, events").fetchall()
+        numbers = sorted(number for _, events in rows for number in json.loads(events))
+        return Erased(sum(answers for answers, _ in rows), len(numbers), tuple(numbers))
+
+    def _check_same(self, row: Answer | Event) -> None:
+        """Raise UsageError where the row of that id says something else."""
+        kind = type(row)
+        table = "answers" if isinstance(row, Answer) else "events"
+        (body,) = self._db.execute(f"SELECT body FROM {table} WHERE id = ?", (row.id,)).fetchone()
+        # Whoever tries again does so a moment later.
+        moment = {"at", "keep_until"}
+        if kind.model_validate_json(body).model_dump(exclude=moment) != row.model_dump(exclude=moment):
+            raise UsageError(
+                f"the {kind.__name__.lower()} {row.id} is there already, and says something else",
+                where=str(self.path),
+                remedy="give each an id of its own, or none: then one is made",
+            )
 
     def _pages(self, query: str, table: str, task: str | None, after: int = 0) -> Iterator[tuple[Any, ...]]:
         paged = f"{query} AND {table}number > :after ORDER BY {table}number LIMIT {PAGE}"

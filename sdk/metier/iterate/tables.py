@@ -38,6 +38,15 @@ MIGRATIONS = (
     CREATE INDEX answers_keep_until ON answers(keep_until) WHERE keep_until IS NOT NULL;
     CREATE INDEX answers_task ON answers(task);
     """,
+    """
+    CREATE TABLE erasures (
+        number INTEGER PRIMARY KEY,
+        at REAL NOT NULL,
+        answers INTEGER NOT NULL,    -- how many went
+        events TEXT NOT NULL,        -- the numbers of those that went, as a JSON array
+        settled INTEGER NOT NULL DEFAULT 0  -- 1 once the log was emptied and the caller was told
+    ) STRICT;
+    """,
 )
 """Each brings a database from the version of its place to the next. Never change one that was shipped: add another."""
 

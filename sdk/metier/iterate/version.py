@@ -26,6 +26,9 @@ class Version(Data):
     """New samples."""
     replayed: int = 0
     """Samples of its parent's pool that it was reminded of."""
+    forgotten: tuple[int, ...] = ()
+    """Numbers of feedback events that it learnt from, and that were erased since: its weights still hold what they
+    taught, its files do not. What its parents learnt is in its weights, too: `erasure.learnt_erased` follows them."""
     verdict: dict[str, JsonValue] | None = None
     """What the gate found; None for a version that was put in by hand."""
 
