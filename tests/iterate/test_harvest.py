@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from metier.contracts import FeedbackEvent, Sample, TaskContract, TaskKind, prompt
+from metier.data.leakage import leaks
 from metier.iterate import Answer, Event
 from metier.iterate.harvest import harvest
-from metier.iterate.leakage import leaks
 from metier.iterate.records import Told
 
 

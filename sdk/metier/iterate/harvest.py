@@ -31,10 +31,10 @@ from metier.contracts import (
 )
 from metier.contracts.schema import Data
 from metier.data.clean import deduplicate, value_text
+from metier.data.leakage import leaks
 from metier.data.likeness import normal
 from metier.data.pii import scrub, scrub_sample
 from metier.iterate.last_word import last_words
-from metier.iterate.leakage import leaks
 from metier.iterate.records import Told
 
 ONE_RIGHT = frozenset({TaskKind.CLASSIFY, TaskKind.EXTRACT, TaskKind.RELATE, TaskKind.RANK})
