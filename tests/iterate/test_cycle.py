@@ -135,6 +135,37 @@ def test_a_challenger_gets_its_share_of_the_users_and_no_more(registry, store, e
     assert live.answer(samples[0].input).adapter == "shop.describe.v0001"
 
 
+def test_while_a_challenger_is_on_trial_no_turn_is_taken_and_its_feedback_is_lost_to_nobody(
+    registry, store, engine, samples
+) -> None:
+    tried = SETTINGS.model_copy(update={"share": 0.3})
+    teach(store, samples[16:48])
+    assert turn(registry, store, engine, settings=tried).outcome == "canary"
+    assert registry.state().consumed == 0, "the champion has learnt nothing yet"
+    teach(store, samples[48:64])
+    during = turn(registry, store, engine, settings=tried)
+    assert (during.outcome, registry.state().challenger) == ("on trial", "v0002") and "v0002" in during.why
+    registry.withdraw("users do not prefer it")
+    assert (registry.state().consumed, registry.state().refused) == (0, ())
+    after = turn(registry, store, engine, settings=SETTINGS)
+    assert (after.outcome, len(after.harvest.samples), registry.state().consumed) == ("promoted", 48, 48)
+
+
+def test_what_users_had_and_lost_is_not_made_again_of_the_same_feedback(registry, store, engine, samples) -> None:
+    teach(store, samples[16:48])
+    assert turn(registry, store, engine, settings=SETTINGS).outcome == "promoted"
+    registry.rollback("users complain")
+    assert registry.state().consumed == 0
+    again = turn(registry, store, engine, settings=SETTINGS)
+    assert (again.outcome, again.version, registry.names()) == ("waiting", "v0002", ["v0001", "v0002"])
+    assert "v0002 was made of the same" in again.why
+    other = turn(registry, store, engine, settings=SETTINGS.model_copy(update={"epochs": 5}))
+    assert (other.outcome, other.version) == ("promoted", "v0003")
+    registry.rollback()
+    teach(store, samples[48:64])
+    assert len(turn(registry, store, engine, settings=SETTINGS).harvest.samples) == 48
+
+
 def test_two_turns_at_once_are_refused(registry, store, engine) -> None:
     from filelock import FileLock
 

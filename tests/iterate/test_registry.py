@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,30 @@ def test_champions_come_and_go_and_the_history_says_why(registry, first, samples
         ("rolled back", "v0002", "v0003"),
         ("rolled back", "v0001", "v0002"),
     ]
+
+
+def test_what_is_used_up_is_what_the_champion_has_learnt(registry, first) -> None:
+    registry.add(first, [], parent="v0001", until=40)
+    registry.add(first, [], parent="v0002", until=70)
+    registry.add(first, [], parent="v0003")  # by hand: as much as its parent, for all that is known
+    used = [
+        registry.canary("v0002", 0.2),
+        registry.withdraw(),
+        registry.promote("v0002"),
+        registry.promote("v0004"),
+        registry.rollback(),
+        registry.rollback(),
+    ]
+    assert [state.consumed for state in used] == [0, 0, 40, 70, 40, 0]
+
+
+def test_a_trial_is_not_replaced_by_another(registry, first) -> None:
+    for _ in range(2):
+        registry.add(first, [], parent="v0001")
+    registry.canary("v0002", 0.2)
+    with pytest.raises(UsageError, match="v0002 is on trial\n.*withdraw"):
+        registry.canary("v0003", 0.2)
+    assert registry.state().challenger == "v0002"
 
 
 def test_what_makes_no_sense_is_refused_and_nothing_moves(registry) -> None:
@@ -111,7 +136,8 @@ def test_whoever_is_killed_leaves_a_registry_that_stands(registry, killed) -> No
         while True:
             version = mine.add(mine.finetune("v0001"), mine.pool("v0001"), parent="v0001")
             say(version.name)
-            mine.canary(version.name, 0.2)
+            with suppress(UsageError):  # the other's is on trial, or that of one who was killed
+                mine.canary(version.name, 0.2)
             mine.promote(version.name)
             if int(version.name[1:]) % 3 == 0:
                 mine.rollback()

@@ -35,7 +35,7 @@ WORK, BEGUN, JUDGED = "work", "turn.json", "verdict.json"
 CANDIDATE = "candidate"
 """Stands in for the version of weights that are being judged: no user gets them under this name."""
 
-Outcome = Literal["promoted", "canary", "refused", "waiting", "too few"]
+Outcome = Literal["promoted", "canary", "refused", "waiting", "too few", "on trial"]
 
 
 class Settings(Data):
@@ -60,7 +60,7 @@ class Turn(Data):
 
     outcome: Outcome
     version: str | None
-    """What was made of the challenger; None where it was not kept."""
+    """What was made of the challenger, or is on trial; None where it was not kept."""
     champion: str
     """Who is champion now."""
     why: str
@@ -107,7 +107,9 @@ def turn(
 
     A challenger that passes becomes champion, or gets its share of the users. One that is worse for sure is kept but
     refused, and what it learnt is never learnt again, but for what an earlier turn had judged harmless. One that is not
-    proved either way is given up, and its feedback waits for more.
+    proved either way is given up, and its feedback waits for more. While a challenger is on trial no turn is taken: it
+    would go on from a champion that has not learnt what the challenger has. Where a trial is withdrawn, or a champion
+    rolled back, what they learnt counts as new again, and waits for more.
 
     Args:
         registry: of the task.
@@ -140,7 +142,11 @@ def _turn(
     base: LocalBase | None,
     say: Callable[..., None],
 ) -> Turn:
-    work = registry.folder / WORK
+    work, state = registry.folder / WORK, registry.state()
+    if state.challenger is not None:
+        why = f"{state.challenger} is on trial: promote or withdraw it, then take the turn"
+        nothing = harvest(registry.task, ())
+        return Turn(outcome="on trial", version=state.challenger, champion=state.champion, why=why, harvest=nothing)
     begun = _begin(registry, store, settings, work)
     said, champion = begun.harvest, registry.finetune(begun.parent)
     if len(said.samples) < settings.least:
@@ -148,6 +154,10 @@ def _turn(
         return Turn(outcome="too few", version=None, champion=begun.parent, why=why, harvest=said)
     base = base or resolve(champion.card.base.id, revision=champion.card.base.revision)
     plan = _plan(registry, begun)
+    if (lost := _given_up(registry, champion, begun, plan)) is not None:
+        shutil.rmtree(work, ignore_errors=True)
+        why = f"{lost} was made of the same feedback, and taken from its users again"
+        return Turn(outcome="waiting", version=lost, champion=begun.parent, why=why, harvest=said)
     made = _adapted(champion, plan.train, begun.settings, base, work, say)
     found = _judged(registry, engine, champion, made, checks, base, begun, work, say)
     result = Turn(
@@ -177,10 +187,10 @@ def _turn(
         registry.refuse(version.name, found.verdict.why, until=said.until)
     elif begun.settings.share:
         outcome = "canary"
-        registry.canary(version.name, begun.settings.share, found.verdict.why, consumed=said.until)
+        registry.canary(version.name, begun.settings.share, found.verdict.why)
     else:
         outcome = "promoted"
-        registry.promote(version.name, found.verdict.why, consumed=said.until)
+        registry.promote(version.name, found.verdict.why)
     shutil.rmtree(work, ignore_errors=True)
     now = registry.state().champion
     return result.model_copy(update={"outcome": outcome, "version": version.name, "champion": now})
@@ -192,6 +202,19 @@ def _kept(registry: Registry, made: FineTune, begun: _Begun) -> Version | None:
     known = registry.version(last)
     same = (registry.path(last) / CARD).read_bytes() == (made.path / CARD).read_bytes()
     return known if same and known.parent == begun.parent and known.verdict is not None else None
+
+
+def _given_up(registry: Registry, champion: FineTune, begun: _Begun, plan: _Plan) -> str | None:
+    """A version that users had and lost, where this turn would make the same again."""
+    state, recipe = registry.state(), recipe_of(champion, begun.settings)
+    wanted = begun.parent, begun.harvest.until, len(begun.harvest.samples), plan.replayed
+    had = {move.version for move in state.history if move.what in ("canary", "promoted")} - {state.champion}
+    for name in sorted(name for name in had if name):
+        known = registry.version(name)
+        made = known.parent, known.until, known.learnt, known.replayed
+        if made == wanted and FineTune.packaged(registry.path(name)).card.recipe == recipe:
+            return name
+    return None
 
 
 def _begin(registry: Registry, store: FeedbackStore, settings: Settings, work: Path) -> _Begun:

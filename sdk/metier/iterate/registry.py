@@ -146,22 +146,19 @@ class Registry:
         Args:
             finetune: from `adapt`.
             pool: all that it and its ancestors learnt.
-            **fields: of `Version`: parent, until, learnt, replayed, verdict.
+            **fields: of `Version`: parent, until, learnt, replayed, verdict. Of a version with a parent and no `until`
+                nothing is known but that it learnt what its parent had.
         """
+        if fields.get("parent"):
+            fields = {"until": self.version(fields["parent"]).until, **fields}
         with self._lock:
             last = max((int(name[1:]) for name in self.names()), default=0)
             version = Version(name=f"v{last + 1:04d}", created=datetime.now(UTC), **fields)
             _write(self.folder / VERSIONS / version.name, finetune, version, pool)
             return version
 
-    def promote(self, name: str, why: str = "", *, consumed: int | None = None) -> State:
-        """Make a version the champion. A challenger of that name ends its trial.
-
-        Args:
-            name: of the version.
-            why: for the history.
-            consumed: feedback event up to which everything is used up now.
-        """
+    def promote(self, name: str, why: str = "") -> State:
+        """Make a version the champion: what it learnt is used up now. A challenger of that name ends its trial."""
         self.path(name)
 
         def change(state: State) -> State:
@@ -170,10 +167,12 @@ class Registry:
             ends = {"challenger": None, "share": 0.0} if state.challenger == name else {}
             return state.model_copy(update={"trail": (*state.trail, name), **ends})
 
-        return self._move("promoted", name, why, change, consumed)
+        return self._move("promoted", name, why, change)
 
     def rollback(self, why: str = "") -> State:
         """Make the champion before the present one champion again, and end any trial.
+
+        What only later versions learnt counts as new again.
 
         Raises:
             UsageError: there was none before.
@@ -186,8 +185,12 @@ class Registry:
 
         return self._move("rolled back", None, why, change)
 
-    def canary(self, name: str, share: float, why: str = "", *, consumed: int | None = None) -> State:
-        """Let a share of the users, 0 to 1, have a version that is not the champion."""
+    def canary(self, name: str, share: float, why: str = "") -> State:
+        """Let a share of the users, 0 to 1, have a version that is not the champion.
+
+        Raises:
+            UsageError: it is the champion, or another is on trial.
+        """
         self.path(name)
         if not 0 < share < 1:
             raise UsageError(f"a share of {share} is no trial", remedy="give one between 0 and 1, such as 0.1")
@@ -195,9 +198,15 @@ class Registry:
         def change(state: State) -> State:
             if state.champion == name:
                 raise UsageError(f"{name} is the champion", where=str(self.folder), remedy="try another version")
+            if state.challenger not in (None, name):
+                raise UsageError(
+                    f"{state.challenger} is on trial",
+                    where=str(self.folder),
+                    remedy="promote or withdraw it first: metier iterate promote, metier iterate withdraw",
+                )
             return state.model_copy(update={"challenger": name, "share": share})
 
-        return self._move("canary", name, why or f"{share:.0%} of the users", change, consumed)
+        return self._move("canary", name, why or f"{share:.0%} of the users", change)
 
     def withdraw(self, why: str = "") -> State:
         """End the challenger's trial; the champion answers everybody."""
@@ -237,13 +246,13 @@ class Registry:
 
         return [name for name in self.names() if touched(name)]
 
-    def _move(self, what: Any, version: str | None, why: str, change: Any, consumed: int | None = None) -> State:
+    def _move(self, what: Any, version: str | None, why: str, change: Any) -> State:
         with self._lock:
             state = self.state()
             changed: State = change(state)
             named = version or changed.champion
             move = Move(what=what, version=named, before=state.champion, why=why)
-            used = state.consumed if consumed is None else consumed
+            used = self.version(changed.champion).until  # whoever is champion now, no more and no less
             changed = changed.model_copy(update={"history": (*state.history, move), "consumed": used})
             write_whole(self.folder / STATE, changed.model_dump_json(indent=1))
             return changed

@@ -57,7 +57,8 @@ class State(Data):
     share: float = Field(default=0.0, ge=0, le=1)
     """The challenger's share."""
     consumed: int = 0
-    """Number of the last feedback event that a version at work has learnt, or could have."""
+    """Number of the last feedback event that the champion has learnt, or could have: its own `until`. What a challenger
+    has learnt is used up once it is promoted."""
     cleared: int = 0
     """Number of the last event that a turn has judged and not found harmful, though not proved useful yet."""
     refused: tuple[tuple[int, int], ...] = ()
