@@ -166,6 +166,17 @@ def test_what_users_had_and_lost_is_not_made_again_of_the_same_feedback(registry
     assert len(turn(registry, store, engine, settings=SETTINGS).harvest.samples) == 48
 
 
+def test_what_was_learnt_and_is_rejected_now_is_neither_reminded_of_nor_kept(registry, store, engine, samples) -> None:
+    teach(store, samples[16:64])
+    learnt = registry.pool("v0001")[3]
+    answer = Answer(task=learnt.task, input=learnt.input, output=learnt.output, user="ann", consent=True)
+    store.add(answer, Event(answer=answer.id, kind="rejected", user="ann"))
+    result = turn(registry, store, engine, settings=SETTINGS)
+    assert (result.outcome, result.replayed) == ("promoted", 15)
+    assert result.harvest.counts()["left out: overruled"] == 1
+    assert learnt.input not in [s.input for s in registry.pool("v0002")] and len(registry.pool("v0002")) == 63
+
+
 def test_two_turns_at_once_are_refused(registry, store, engine) -> None:
     from filelock import FileLock
 

@@ -23,8 +23,9 @@ from metier.contracts.schema import Data
 from metier.data.clean import deduplicate
 from metier.data.split import select
 from metier.iterate.gate import Gate, Verdict, judge
-from metier.iterate.harvest import Harvest, harvest
+from metier.iterate.harvest import Harvest, LeftOut, harvest
 from metier.iterate.judge import Comparison, Judge
+from metier.iterate.overruled import overrule
 from metier.iterate.registry import Registry
 from metier.iterate.store import FeedbackStore
 from metier.iterate.version import Version
@@ -91,6 +92,7 @@ class _Plan(NamedTuple):
     train: list[Sample]
     replayed: int
     pool: list[Sample]
+    overruled: tuple[LeftOut, ...]
 
 
 def turn(
@@ -154,6 +156,7 @@ def _turn(
         return Turn(outcome="too few", version=None, champion=begun.parent, why=why, harvest=said)
     base = base or resolve(champion.card.base.id, revision=champion.card.base.revision)
     plan = _plan(registry, begun)
+    said = said.model_copy(update={"left_out": (*said.left_out, *plan.overruled)})
     if (lost := _given_up(registry, champion, begun, plan)) is not None:
         shutil.rmtree(work, ignore_errors=True)
         why = f"{lost} was made of the same feedback, and taken from its users again"
@@ -247,12 +250,12 @@ def _read(path: Path) -> _Begun | None:
 
 
 def _plan(registry: Registry, begun: _Begun) -> _Plan:
-    """New samples and replayed ones, in an order that depends on nothing but themselves and the seed."""
+    """New samples and replayed ones, none that the new ones overrule, in an order that depends on nothing but themselves and the seed."""
     new = list(begun.harvest.samples)
-    pool = registry.pool(begun.parent)
+    pool, overruled = overrule(registry.task, registry.pool(begun.parent), begun.harvest)
     replayed = select(pool, round(begun.settings.replay * len(new)), begun.settings.seed)
     whole = deduplicate([*new, *pool]).kept
-    return _Plan(deduplicate([*new, *replayed]).kept, len(replayed), whole)
+    return _Plan(deduplicate([*new, *replayed]).kept, len(replayed), whole, overruled)
 
 
 def recipe_of(champion: FineTune, settings: Settings) -> Recipe:
