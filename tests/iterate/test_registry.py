@@ -73,7 +73,7 @@ def test_a_trial_is_not_replaced_by_another(registry, first) -> None:
     for _ in range(2):
         registry.add(first, [], parent="v0001")
     registry.canary("v0002", 0.2)
-    with pytest.raises(UsageError, match="v0002 is on trial\n.*withdraw"):
+    with pytest.raises(UsageError, match=r"v0002 is on trial\n.*withdraw"):
         registry.canary("v0003", 0.2)
     assert registry.state().challenger == "v0002"
 

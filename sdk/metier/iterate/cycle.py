@@ -250,7 +250,8 @@ def _read(path: Path) -> _Begun | None:
 
 
 def _plan(registry: Registry, begun: _Begun) -> _Plan:
-    """New samples and replayed ones, none that the new ones overrule, in an order that depends on nothing but themselves and the seed."""
+    """New samples, and replayed ones that those do not overrule, in an order that depends on nothing but themselves and
+    the seed."""
     new = list(begun.harvest.samples)
     pool, overruled = overrule(registry.task, registry.pool(begun.parent), begun.harvest)
     replayed = select(pool, round(begun.settings.replay * len(new)), begun.settings.seed)
