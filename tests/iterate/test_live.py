@@ -1,13 +1,14 @@
 """An engine that follows the registry: whoever asked is answered by the weights that were at work then, whatever moves
 meanwhile, and every way to ask is recorded and given its version by one rule."""
 
+import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from metier.contracts import Check, Finding, FineTune
+from metier.contracts import Check, ContractError, Finding, FineTune
 from metier.iterate import FeedbackStore, Live, Registry
 from metier.runtime import Engine
 
@@ -78,6 +79,67 @@ def test_who_asked_whose_turn_it_is_may_still_submit_after_the_next_move(live: L
     live.registry.promote("v0002")
     live.refresh()
     assert live.engine.run("shop.describe", FACTS, adapter=adapter)
+
+
+def test_an_answer_between_its_version_and_its_turn_in_the_queue_loses_nothing(live: Live) -> None:
+    """Every move is taken up while a request is on its way to the engine."""
+    whole = live.engine.whole
+
+    def slow(task, input):
+        live.engine.whole = whole
+        moved(live)
+        return whole(task, input)
+
+    live.engine.whole = slow
+    assert live.answer(FACTS).adapter == "shop.describe.v0001"
+
+
+def test_every_way_to_ask_is_recorded_under_the_version_that_one_rule_gives(live: Live) -> None:
+    live.registry.canary("v0002", 0.5)
+    users = [f"u{number}" for number in range(6)]
+    whose = {user: live.registry.adapter(live.whose(user)) for user in users}
+    assert len(set(whose.values())) == 2
+    for user in users:
+        assert live.answer(FACTS, user=user).adapter == whose[user]
+        assert asyncio.run(live.aanswer(FACTS, user=user, id=f"a {user}", consent=True)).adapter == whose[user]
+        assert "".join(live.stream(FACTS, user=user, id=f"s {user}", temperature=0.5, seed=1))
+        many = list(live.answer_many([FACTS, {"facts": "lamp, red"}], user=user, consent=True))
+        assert [(one.adapter, one.input["facts"]) for one in many] == [
+            (whose[user], "mug, blue"),
+            (whose[user], "lamp, red"),
+        ]
+    kept = [(one.user, one.adapter, one.consent) for one in live.store.answers()]
+    assert len(kept) == 30 and all(whose[user] == adapter for user, adapter, _ in kept)
+    assert sum(consent for *_, consent in kept) == 18 and live.store.answer("a u0") and live.store.answer("s u5")
+
+
+def test_of_many_inputs_that_nobody_is_named_for_each_draws_its_own_version_and_they_are_taken_lazily(
+    live: Live,
+) -> None:
+    live.registry.canary("v0002", 0.5)
+    taken: list[int] = []
+
+    def inputs():
+        for number in range(1000):
+            taken.append(number)
+            yield {"facts": f"mug {number}"}
+
+    answers = live.answer_many(inputs())
+    first = [next(answers) for _ in range(12)]
+    answers.close()
+    assert [one.input["facts"] for one in first] == [f"mug {number}" for number in range(12)]
+    assert len({one.adapter for one in first}) == 2 and len(taken) < 20
+    with pytest.raises(ContractError):
+        list(live.answer_many([FACTS, {"fact": "x"}]))
+
+
+def test_a_stream_that_its_reader_leaves_is_no_answer_and_holds_no_weights(live: Live) -> None:
+    stream = live.stream(FACTS, user="ann")
+    next(stream)
+    moved(live)
+    stream.close()
+    assert list(live.store.answers()) == []
+    assert "shop.describe.v0001" not in live.engine.adapters.names()
 
 
 def test_weights_that_nobody_needs_any_more_leave_the_memory(live: Live) -> None:
