@@ -177,6 +177,49 @@ def test_what_was_learnt_and_is_rejected_now_is_neither_reminded_of_nor_kept(reg
     assert learnt.input not in [s.input for s in registry.pool("v0002")] and len(registry.pool("v0002")) == 63
 
 
+def test_an_interrupted_turn_keeps_what_it_trained_and_takes_the_gate_and_the_share_of_now(
+    registry, store, engine, samples, monkeypatch
+) -> None:
+    teach(store, samples[16:64])
+    strict = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"min_gain": 50.0})})
+    interrupt(registry, store, engine, strict, monkeypatch)
+    monkeypatch.setattr("metier.adapt.sft.adapt", None)  # whoever trains now, fails
+    said: list[str] = []
+    now = SETTINGS.model_copy(update={"share": 0.3})
+    result = turn(registry, store, engine, settings=now, progress=lambda what, *_, **__: said.append(what))
+    assert (result.outcome, registry.state().share) == ("canary", 0.3)
+    assert result.taken_up == "what an interrupted turn had trained, by the gate and the share of now"
+    assert f"taking up {result.taken_up}" in said
+
+
+def test_an_interrupted_turn_of_another_schedule_begins_anew(registry, store, engine, samples, monkeypatch) -> None:
+    teach(store, samples[16:64])
+    interrupt(registry, store, engine, SETTINGS.model_copy(update={"epochs": 1}), monkeypatch)
+    teach(store, samples[16:17])
+    result = turn(registry, store, engine, settings=SETTINGS)
+    assert result.outcome == "promoted" and result.harvest.events == 49
+    assert registry.finetune("v0002").card.recipe.epochs == 6
+    assert result.taken_up == "nothing: an interrupted turn had another schedule (epochs)"
+
+
+def test_what_waits_is_judged_by_another_gate_without_being_made_again(
+    registry, store, engine, samples, monkeypatch
+) -> None:
+    teach(store, samples[16:64])
+    strict = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"min_gain": 50.0})})
+    assert turn(registry, store, engine, settings=strict).outcome == "waiting"
+    monkeypatch.setattr("metier.adapt.sft.adapt", None)  # whoever trains now, fails
+    assert turn(registry, store, engine, settings=SETTINGS).outcome == "promoted"
+    assert registry.version("v0002").verdict["found"] == "passed"
+
+
+def interrupt(registry, store, engine, settings: Settings, monkeypatch) -> None:
+    """A turn that ends after it has trained."""
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("metier.iterate.cycle.Judge", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        turn(registry, store, engine, settings=settings)
+
+
 def test_two_turns_at_once_are_refused(registry, store, engine) -> None:
     from filelock import FileLock
 

@@ -187,6 +187,8 @@ def documents(
 
 
 def _told(result: Turn) -> None:
+    if result.taken_up is not None:
+        note(f"taken up: {result.taken_up}")
     for rule, count in result.harvest.counts().items():
         note(f"{rule}: {count}")
     for criterion in result.verdict.criteria if result.verdict else ():

@@ -69,6 +69,8 @@ class Turn(Data):
     replayed: int = 0
     comparison: Comparison | None = None
     verdict: Verdict | None = None
+    taken_up: str | None = None
+    """What was taken up of an interrupted turn whose settings were others; None where none was."""
 
 
 class _Begun(Data):
@@ -81,11 +83,16 @@ class _Begun(Data):
     """Newest event of the store at that moment, of whatever task."""
     settings: Settings
     harvest: Harvest
+    taken_up: str | None = None
 
 
 class _Judged(Data):
     comparison: Comparison
     verdict: Verdict
+
+
+SCHEDULE = ("epochs", "replay", "learning_rate", "seed")
+"""Settings that the trained weights depend on; the others only decide what becomes of them."""
 
 
 class _Plan(NamedTuple):
@@ -150,10 +157,19 @@ def _turn(
         nothing = harvest(registry.task, ())
         return Turn(outcome="on trial", version=state.challenger, champion=state.champion, why=why, harvest=nothing)
     begun = _begin(registry, store, settings, work)
+    if begun.taken_up is not None:
+        say(f"taking up {begun.taken_up}")
     said, champion = begun.harvest, registry.finetune(begun.parent)
     if len(said.samples) < settings.least:
         why = f"{len(said.samples)} new samples, fewer than {settings.least}"
-        return Turn(outcome="too few", version=None, champion=begun.parent, why=why, harvest=said)
+        return Turn(
+            outcome="too few",
+            version=None,
+            champion=begun.parent,
+            why=why,
+            harvest=said,
+            taken_up=begun.taken_up,
+        )
     base = base or resolve(champion.card.base.id, revision=champion.card.base.revision)
     plan = _plan(registry, begun)
     said = said.model_copy(update={"left_out": (*said.left_out, *plan.overruled)})
@@ -172,11 +188,12 @@ def _turn(
         replayed=plan.replayed,
         comparison=found.comparison,
         verdict=found.verdict,
+        taken_up=begun.taken_up,
     )
     if found.verdict.found == "unproved":
         registry.clear(said.until)
         return result  # the work stays: asked again without new feedback, the answer is there
-    version = _kept(registry, made, begun) or registry.add(
+    version = _kept(registry, made, begun, found.verdict) or registry.add(
         made,
         plan.pool,
         parent=begun.parent,
@@ -199,12 +216,12 @@ def _turn(
     return result.model_copy(update={"outcome": outcome, "version": version.name, "champion": now})
 
 
-def _kept(registry: Registry, made: FineTune, begun: _Begun) -> Version | None:
+def _kept(registry: Registry, made: FineTune, begun: _Begun, verdict: Verdict) -> Version | None:
     """The version that this very turn had added before it was interrupted."""
     last = registry.names()[-1]
     known = registry.version(last)
     same = (registry.path(last) / CARD).read_bytes() == (made.path / CARD).read_bytes()
-    return known if same and known.parent == begun.parent and known.verdict is not None else None
+    return known if same and (known.parent, known.verdict) == (begun.parent, verdict.model_dump(mode="json")) else None
 
 
 def _given_up(registry: Registry, champion: FineTune, begun: _Begun, plan: _Plan) -> str | None:
@@ -222,13 +239,16 @@ def _given_up(registry: Registry, champion: FineTune, begun: _Begun, plan: _Plan
 
 def _begin(registry: Registry, store: FeedbackStore, settings: Settings, work: Path) -> _Begun:
     """The turn that was interrupted, where it still holds; else a new one."""
-    state = registry.state()
+    state, taken_up = registry.state(), None
     known = _read(work / BEGUN)
     if known is not None and (known.parent, known.consumed) == (state.champion, state.consumed):
         # A turn that came to nothing is not taken again until there is more to learn, or it is asked otherwise.
         waiting = (work / JUDGED).is_file() or len(known.harvest.samples) < known.settings.least
-        if not waiting or (store.last() == known.last and settings == known.settings):
-            return known
+        other = [name for name in SCHEDULE if getattr(known.settings, name) != getattr(settings, name)]
+        if not other and (not waiting or store.last() == known.last):
+            return _taken_up(known, settings, work, told=not waiting)
+        if not waiting:
+            taken_up = f"nothing: an interrupted turn had another schedule ({', '.join(other)})"
     shutil.rmtree(work, ignore_errors=True)
     task = registry.task
     told = (
@@ -237,7 +257,24 @@ def _begin(registry: Registry, store: FeedbackStore, settings: Settings, work: P
         if not any(first <= item.number <= last for first, last in state.refused)
     )
     said = harvest(task, told, registry.held_out())
-    begun = _Begun(parent=state.champion, consumed=state.consumed, last=store.last(), settings=settings, harvest=said)
+    begun = _Begun(
+        parent=state.champion,
+        consumed=state.consumed,
+        last=store.last(),
+        settings=settings,
+        harvest=said,
+        taken_up=taken_up,
+    )
+    write_whole(work / BEGUN, begun.model_dump_json())
+    return begun
+
+
+def _taken_up(known: _Begun, settings: Settings, work: Path, *, told: bool) -> _Begun:
+    """An earlier turn, to be judged and put to work as it is asked now."""
+    if settings == known.settings:
+        return known
+    other = "what an interrupted turn had trained, by the gate and the share of now" if told else known.taken_up
+    begun = known.model_copy(update={"settings": settings, "taken_up": other})
     write_whole(work / BEGUN, begun.model_dump_json())
     return begun
 
@@ -299,7 +336,8 @@ def _judged(
     say: Any,
 ) -> _Judged:
     if (work / JUDGED).is_file():
-        return _Judged.model_validate_json((work / JUDGED).read_bytes())
+        known = _Judged.model_validate_json((work / JUDGED).read_bytes())
+        return known.model_copy(update={"verdict": judge(known.comparison, begun.settings.gate)})
     bench = Judge(engine, registry.task, registry.held_out(), base, checks=checks, cache=registry.folder / "measured")
     adapters = registry.adapter(begun.parent), registry.adapter(CANDIDATE)
     before, after = bench.measure(champion, adapters[0], say), bench.measure(made, adapters[1], say)
