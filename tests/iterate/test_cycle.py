@@ -213,6 +213,44 @@ def test_what_waits_is_judged_by_another_gate_without_being_made_again(
     assert registry.version("v0002").verdict["found"] == "passed"
 
 
+def test_refused_feedback_that_is_pardoned_is_new_again_though_later_feedback_was_learnt(
+    registry, store, engine, samples, monkeypatch
+) -> None:
+    with pytest.raises(UsageError, match="nothing is refused"):
+        registry.pardon()
+    teach(store, samples[16:60], well=False)
+    assert turn(registry, store, engine, settings=SETTINGS).outcome == "refused"
+    teach(store, samples[16:64])
+    assert turn(registry, store, engine, settings=SETTINGS).outcome == "promoted"
+    assert registry.version("v0003").skipped == ((1, 44),)
+    state = registry.pardon("the schedule was to blame")
+    assert (state.refused, state.consumed, state.history[-1].what) == ((), 92, "pardoned")
+    assert state.history[-1].why == "the schedule was to blame: events 1 to 44"
+    harmful = Verdict(found="failed", criteria=(Criterion(name="loss", found="failed", said="worse"),))
+    monkeypatch.setattr("metier.iterate.cycle.judge", lambda *_: harmful)
+    again = turn(registry, store, engine, settings=SETTINGS)
+    assert (again.outcome, again.harvest.events) == ("refused", 44)
+    assert registry.state().refused == ((1, 44),) and registry.state().consumed == 92
+    assert turn(registry, store, engine, settings=SETTINGS).harvest.events == 0
+
+
+def test_a_schedule_that_fails_on_feedback_found_harmless_condemns_nothing_and_is_not_computed_again(
+    registry, store, engine, samples, monkeypatch
+) -> None:
+    strict = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"min_gain": 50.0})})
+    teach(store, samples[16:40])
+    assert turn(registry, store, engine, settings=strict).outcome == "waiting"
+    harmful = Verdict(found="failed", criteria=(Criterion(name="loss", found="failed", said="worse"),))
+    monkeypatch.setattr("metier.iterate.cycle.judge", lambda *_: harmful)
+    bad = SETTINGS.model_copy(update={"epochs": 7})
+    result = turn(registry, store, engine, settings=bad)
+    assert (result.outcome, registry.state().refused) == ("refused", ()) and "no feedback is blamed" in result.why
+    monkeypatch.setattr("metier.adapt.sft.adapt", None)  # whoever trains now, fails
+    assert turn(registry, store, engine, settings=bad) == result
+    assert registry.names() == ["v0001", "v0002"]
+    assert [move.what for move in registry.state().history] == ["begun", "refused"]
+
+
 def interrupt(registry, store, engine, settings: Settings, monkeypatch) -> None:
     """A turn that ends after it has trained."""
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

@@ -95,6 +95,21 @@ def test_what_makes_no_sense_is_refused_and_nothing_moves(registry) -> None:
     assert registry.state() == before
 
 
+def test_a_registry_is_there_whole_or_not_at_all(first, samples, tmp_path: Path, monkeypatch) -> None:
+    """Killed before its state is written it leaves nothing that another fine-tune's held-out data could lie beside."""
+    folder = tmp_path / "registry"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("metier.iterate.registry.State", lambda **_: (_ for _ in ()).throw(KeyboardInterrupt))
+        Registry.create(folder, first)
+    assert not folder.exists()
+    (folder / "versions/v0001").mkdir(parents=True)  # what an earlier Metier left when it was killed
+    with pytest.raises(UsageError, match="there is something else already"):
+        Registry.create(folder, first)
+    assert [path.name for path in folder.iterdir()] == ["versions"]
+    (tmp_path / "empty").mkdir()
+    assert Registry.create(tmp_path / "empty", first).names() == ["v0001"]
+
+
 def test_a_fine_tune_that_no_turn_could_go_on_from_is_refused(first, tmp_path: Path) -> None:
     headed = first.card.recipe.model_copy(update={"way": "head"})
     other = first.model_copy(update={"card": first.card.model_copy(update={"recipe": headed})})

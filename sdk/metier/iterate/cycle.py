@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from filelock import FileLock, Timeout
 from pydantic import Field, ValidationError
@@ -28,7 +28,7 @@ from metier.iterate.judge import Comparison, Judge
 from metier.iterate.overruled import overrule
 from metier.iterate.registry import Registry
 from metier.iterate.store import FeedbackStore
-from metier.iterate.version import Version
+from metier.iterate.version import Stretch, Version, without
 from metier.iterate.whole import write_whole
 from metier.runtime.engine import Engine
 
@@ -81,6 +81,8 @@ class _Begun(Data):
     """Where the harvest began."""
     last: int
     """Newest event of the store at that moment, of whatever task."""
+    refused: tuple[Stretch, ...] = ()
+    """What was refused then."""
     settings: Settings
     harvest: Harvest
     taken_up: str | None = None
@@ -90,6 +92,8 @@ class _Judged(Data):
     comparison: Comparison
     verdict: Verdict
 
+
+_Kept = TypeVar("_Kept", _Begun, _Judged)
 
 SCHEDULE = ("epochs", "replay", "learning_rate", "seed")
 """Settings that the trained weights depend on; the others only decide what becomes of them."""
@@ -115,10 +119,10 @@ def turn(
     """Take one turn, or go on with the one that was interrupted.
 
     A challenger that passes becomes champion, or gets its share of the users. One that is worse for sure is kept but
-    refused, and what it learnt is never learnt again, but for what an earlier turn had judged harmless. One that is not
-    proved either way is given up, and its feedback waits for more. While a challenger is on trial no turn is taken: it
-    would go on from a champion that has not learnt what the challenger has. Where a trial is withdrawn, or a champion
-    rolled back, what they learnt counts as new again, and waits for more.
+    refused, and what it learnt is not learnt again unless it is pardoned, but for what an earlier turn judged harmless.
+    One that is not proved either way is given up, and its feedback waits for more. While a challenger is on trial no
+    turn is taken: it would go on from a champion that has not learnt what the challenger has. Where a trial is
+    withdrawn, or a champion rolled back, what they learnt counts as new again, and waits for more.
 
     Args:
         registry: of the task.
@@ -179,6 +183,9 @@ def _turn(
         return Turn(outcome="waiting", version=lost, champion=begun.parent, why=why, harvest=said)
     made = _adapted(champion, plan.train, begun.settings, base, work, say)
     found = _judged(registry, engine, champion, made, checks, base, begun, work, say)
+    parent = registry.version(begun.parent)
+    until = max(parent.until, said.until)
+    new = without(parent.unlearnt(until), begun.refused)
     result = Turn(
         outcome="waiting",
         version=None,
@@ -191,20 +198,27 @@ def _turn(
         taken_up=begun.taken_up,
     )
     if found.verdict.found == "unproved":
-        registry.clear(said.until)
+        registry.clear(until)
         return result  # the work stays: asked again without new feedback, the answer is there
     version = _kept(registry, made, begun, found.verdict) or registry.add(
         made,
         plan.pool,
         parent=begun.parent,
-        until=said.until,
+        until=until,
+        skipped=without(parent.unlearnt(until), new),
         learnt=len(said.samples),
         replayed=plan.replayed,
         verdict=found.verdict.model_dump(mode="json"),
     )
     outcome: Outcome = "refused"
     if found.verdict.found == "failed":
-        registry.refuse(version.name, found.verdict.why, until=said.until)
+        # What an earlier turn has judged harmless is not condemned with the rest.
+        bad = without(new, [(1, registry.state().cleared)])
+        registry.refuse(version.name, found.verdict.why, bad)
+        if not bad:
+            why = f"{found.verdict.why}; no feedback is blamed: an earlier turn found all of it harmless"
+            # The work stays here, too: nothing has changed by which another turn would come to something else.
+            return result.model_copy(update={"outcome": "refused", "version": version.name, "why": why})
     elif begun.settings.share:
         outcome = "canary"
         registry.canary(version.name, begun.settings.share, found.verdict.why)
@@ -227,7 +241,8 @@ def _kept(registry: Registry, made: FineTune, begun: _Begun, verdict: Verdict) -
 def _given_up(registry: Registry, champion: FineTune, begun: _Begun, plan: _Plan) -> str | None:
     """A version that users had and lost, where this turn would make the same again."""
     state, recipe = registry.state(), recipe_of(champion, begun.settings)
-    wanted = begun.parent, begun.harvest.until, len(begun.harvest.samples), plan.replayed
+    until = max(registry.version(begun.parent).until, begun.harvest.until)
+    wanted = begun.parent, until, len(begun.harvest.samples), plan.replayed
     had = {move.version for move in state.history if move.what in ("canary", "promoted")} - {state.champion}
     for name in sorted(name for name in had if name):
         known = registry.version(name)
@@ -240,8 +255,9 @@ def _given_up(registry: Registry, champion: FineTune, begun: _Begun, plan: _Plan
 def _begin(registry: Registry, store: FeedbackStore, settings: Settings, work: Path) -> _Begun:
     """The turn that was interrupted, where it still holds; else a new one."""
     state, taken_up = registry.state(), None
-    known = _read(work / BEGUN)
-    if known is not None and (known.parent, known.consumed) == (state.champion, state.consumed):
+    known = _read(work / BEGUN, _Begun)
+    then = None if known is None else (known.parent, known.consumed, known.refused)
+    if known is not None and then == (state.champion, state.consumed, state.refused):
         # A turn that came to nothing is not taken again until there is more to learn, or it is asked otherwise.
         waiting = (work / JUDGED).is_file() or len(known.harvest.samples) < known.settings.least
         other = [name for name in SCHEDULE if getattr(known.settings, name) != getattr(settings, name)]
@@ -250,17 +266,19 @@ def _begin(registry: Registry, store: FeedbackStore, settings: Settings, work: P
         if not waiting:
             taken_up = f"nothing: an interrupted turn had another schedule ({', '.join(other)})"
     shutil.rmtree(work, ignore_errors=True)
-    task = registry.task
+    task, last = registry.task, store.last()
+    new = without(registry.version(state.champion).unlearnt(last), state.refused)
     told = (
         item
-        for item in store.told(task.name, after=state.consumed)
-        if not any(first <= item.number <= last for first, last in state.refused)
+        for item in store.told(task.name, after=min((first for first, _ in new), default=last + 1) - 1)
+        if any(first <= item.number <= end for first, end in new)
     )
     said = harvest(task, told, registry.held_out())
     begun = _Begun(
         parent=state.champion,
         consumed=state.consumed,
-        last=store.last(),
+        last=last,
+        refused=state.refused,
         settings=settings,
         harvest=said,
         taken_up=taken_up,
@@ -279,9 +297,9 @@ def _taken_up(known: _Begun, settings: Settings, work: Path, *, told: bool) -> _
     return begun
 
 
-def _read(path: Path) -> _Begun | None:
+def _read(path: Path, of: type[_Kept]) -> _Kept | None:
     try:
-        return _Begun.model_validate_json(path.read_bytes())
+        return of.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None  # of an earlier Metier, or none: what it was about is in the store
 
@@ -335,8 +353,7 @@ def _judged(
     work: Path,
     say: Any,
 ) -> _Judged:
-    if (work / JUDGED).is_file():
-        known = _Judged.model_validate_json((work / JUDGED).read_bytes())
+    if (known := _read(work / JUDGED, _Judged)) is not None:
         return known.model_copy(update={"verdict": judge(known.comparison, begun.settings.gate)})
     bench = Judge(engine, registry.task, registry.held_out(), base, checks=checks, cache=registry.folder / "measured")
     adapters = registry.adapter(begun.parent), registry.adapter(CANDIDATE)
