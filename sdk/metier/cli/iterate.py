@@ -62,7 +62,7 @@ def run(
     store: StoreOption,
     bundle: Annotated[Path, typer.Option(help="Bundle with slots that the product serves.")],
     least: Annotated[int, typer.Option(min=1, help="New samples below which the turn waits.")] = 16,
-    epochs: Annotated[float, typer.Option(help="Over new and replayed samples.")] = 2,
+    epochs: Annotated[float, typer.Option(min=0.01, help="Over new and replayed samples.")] = 2,
     replay: Annotated[float, typer.Option(min=0, help="Old samples per new one.")] = 1.0,
     share: Annotated[
         float, typer.Option(min=0, max=0.99, help="Share of users that try what passes; 0 makes it champion at once.")
@@ -79,7 +79,8 @@ def run(
     from metier.runtime import Engine
 
     opened = Registry(registry)
-    settings = Settings(least=least, epochs=epochs, replay=replay, share=share, gate=Gate(**_bounds(gate or [])))
+    bounds = _made(Gate, "--gate {}={:g}", **_bounds(gate or []))
+    settings = _made(Settings, "--{} {:g}", least=least, epochs=epochs, replay=replay, share=share, gate=bounds)
     vertical = load_plugins().verticals.get(opened.task.vertical)
     checks = vertical.checks_for(opened.task.name) if vertical else ()
     with progress(json) as tick, FeedbackStore(store) as feedback, Engine(bundle, device=device) as engine:
@@ -104,7 +105,7 @@ def plan(
     opened = Registry(registry)
     name = opened.state().champion
     pool, held_out, recipe = opened.pool(name), opened.held_out(), opened.finetune("v0001").card.recipe
-    counts = [int(size) for size in sizes.split(",") if size.strip().isdigit()]
+    counts = _sizes(sizes)
     with progress(json) as tick, FeedbackStore(store) as feedback:
         points = measure(opened.task, pool, held_out, recipe, counts, seeds, opened.folder / "curve", progress=tick)
         told = feedback.told(opened.task.name)
@@ -149,6 +150,12 @@ def canary(
 def withdraw(registry: RegistryFolder, why: Why = "by hand", json: Json = False) -> None:
     """End the trial; the champion answers everybody."""
     _moved(registry, lambda opened: opened.withdraw(why), json)
+
+
+@app.command()
+def pardon(registry: RegistryFolder, why: Why = "by hand", json: Json = False) -> None:
+    """Lift every refusal: the feedback counts as new again, such as where a bad schedule was to blame."""
+    _moved(registry, lambda opened: opened.pardon(why), json)
 
 
 @app.command()
@@ -223,6 +230,30 @@ def _bounds(given: list[str]) -> dict[str, float]:
         except ValueError as error:
             raise UsageError(f"--gate: {value!r} is no number", remedy=f"write --gate {key}=1.5") from error
     return found
+
+
+def _made(of: Any, option: str, **given: Any) -> Any:
+    """A model of what the options gave; `option` writes one of them with its value.
+
+    Raises:
+        UsageError: a value is none that the field takes.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return of(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name, takes = str(first["loc"][0]), first["msg"].replace("Input", "it", 1)
+        raise UsageError(f"{option.format(name, first['input'])}: {takes}", remedy="give another value") from error
+
+
+def _sizes(given: str) -> list[int]:
+    sizes = [size.strip() for size in given.split(",")]
+    for size in sizes:
+        if not size.isdecimal() or int(size) == 0:
+            raise UsageError(f"--sizes: {size!r} is no number of samples", remedy="write --sizes 30,60,120")
+    return [int(size) for size in sizes]
 
 
 def _open(value: float | None) -> str:
