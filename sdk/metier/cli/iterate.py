@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,6 +96,9 @@ def plan(
     sizes: Annotated[str, typer.Option(help="Numbers of samples to train on, at least three.")] = "30,60,120",
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each size.")] = 3,
     gain: Annotated[float, typer.Option(min=0.0001, help="Nats per held-out token that are worth shipping.")] = 0.03,
+    now: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day that the rate is of; today unless told.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """How many samples, and days, to the next gain worth shipping; and whether search or feedback brings it."""
@@ -109,7 +113,8 @@ def plan(
     with progress(json) as tick, FeedbackStore(store) as feedback:
         points = measure(opened.task, pool, held_out, recipe, counts, seeds, opened.folder / "curve", progress=tick)
         told = feedback.told(opened.task.name)
-        made = planned(opened.task, fit(points), told, held_out, samples_now=len(pool), gain=gain)
+        known = {"pool": pool, "refused": opened.state().refused, "now": now.replace(tzinfo=UTC) if now else None}
+        made = planned(opened.task, fit(points), told, held_out, samples_now=len(pool), gain=gain, **known)
     if json:
         return emit_json(made)
     say(f"now: {made.samples_now} samples, {made.loss_now.value:.3f} nats per held-out token")
