@@ -106,10 +106,9 @@ def plan(
     from metier.iterate.curve import fit, measure
     from metier.iterate.plan import plan as planned
 
-    opened = Registry(registry)
+    counts, opened = _sizes(sizes), Registry(registry)
     name = opened.state().champion
     pool, held_out, recipe = opened.pool(name), opened.held_out(), opened.finetune("v0001").card.recipe
-    counts = _sizes(sizes)
     with progress(json) as tick, FeedbackStore(store) as feedback:
         points = measure(opened.task, pool, held_out, recipe, counts, seeds, opened.folder / "curve", progress=tick)
         told = feedback.told(opened.task.name)
