@@ -3,11 +3,12 @@
 python examples/iterate_week.py runs/week [--per-day=28] [--inputs=61] [--precision=int4] [base=./my-model …]
 
 Each simulated user reads an answer of the running engine and, knowing what a copywriter wrote for the same facts, lets
-it stand, mends it into that text, or rejects it. What passes the gate on the second day, else on the third, is tried by
-half of the users before it is champion. On the fifth day somebody mends every answer into the text of another product;
-what that makes is refused, somebody overrules the gate and puts it before half of the users all the same, and they
-judge it on the sixth. On the seventh day the champion is rolled back. A day that is done is not done again, an answer
-that is given is not asked again: run it once more and it goes on.
+it stand, mends it into that text, or rejects it. On the mornings of the second and the fourth day a plan says how many
+samples the next gain takes and when they are due. What passes the gate on the second day, else on the third, is tried
+by half of the users before it is champion. On the fifth day somebody mends every answer into the text of another
+product; what that makes is refused, somebody overrules the gate and puts it before half of the users all the same, and
+they judge it on the sixth. On the seventh day the champion is rolled back. A day that is done is not done again, an
+answer that is given is not asked again: run it once more and it goes on.
 """
 
 import argparse
@@ -26,12 +27,17 @@ from metier.data.split import select
 from metier.data.training import first_inputs, training_data
 from metier.export import export_slots
 from metier.iterate import Answer, FeedbackStore, Gate, Live, Registry, Settings, compare, turn
-from metier.iterate.plan import arrival
+from metier.iterate.curve import fit, measure
+from metier.iterate.plan import plan
 from metier.plugins import load_plugins
 from metier.runtime import Engine
 
 MONDAY = datetime(2026, 1, 5, 9, tzinfo=UTC)
 TRIED_DAYS, BAD_DAY, LAST_DAY = (2, 3), 5, 7
+PLANNED_DAYS, SIZES, SEEDS = (2, 4), "12,24,48", 1
+"""Mornings that ask for a plan, and the runs of its learning curve: small and few, since each takes its minutes."""
+GAIN = 0.03
+"""Nats per held-out token that are worth shipping: what the gate proves on 40 inputs."""
 SHARE = 0.5
 """Of the users, that a trial is given: a week is short."""
 
@@ -79,7 +85,21 @@ def asked_by(live: Live, id: str, sample: Sample, user: str) -> Answer | None:
         return None
 
 
-def evening(live: Live, day: int, settings: Settings, checks: Any, held_out: list[Sample]) -> dict[str, Any]:
+def morning(live: Live, day: int, sizes: list[int], base: Any) -> dict[str, Any]:
+    """The plan, by what users have said so far: the curve is of the first champion's samples, measured once."""
+    registry, state = live.registry, live.registry.state()
+    first, held_out = registry.finetune("v0001"), registry.held_out()
+    runs = registry.folder / "curve"
+    points = measure(registry.task, registry.pool("v0001"), held_out, first.card.recipe, sizes, SEEDS, runs, base=base)
+    pool, said = registry.pool(state.champion), live.store.told(registry.task.name)
+    made = plan(
+        registry.task, fit(points), said, held_out, samples_now=len(pool), gain=GAIN, pool=pool, refused=state.refused,
+        now=MONDAY + timedelta(days=day - 1),
+    )  # fmt: skip
+    return {"plan": made.model_dump(include={"samples_now", "more", "more_interval", "arrival", "days", "well", "why"})}
+
+
+def evening(live: Live, day: int, settings: Settings, checks: Any) -> dict[str, Any]:
     """What is done with the day's feedback: a trial ends, a turn is taken, or the champion goes back."""
     registry, store = live.registry, live.store
     notes: dict[str, Any] = trial_ends(live) if registry.state().challenger is not None else {}
@@ -88,13 +108,12 @@ def evening(live: Live, day: int, settings: Settings, checks: Any, held_out: lis
             return {**notes, "outcome": "nothing to roll back"}
         registry.rollback("the simulation asks for it")
         return {**notes, "outcome": "rolled back"}
-    came = arrival(registry.task, list(store.told(registry.task.name)), held_out)
     state = registry.state()
     tried = any(move.what == "canary" and registry.version(move.version).passed for move in state.history)
     share, parent = SHARE if day in TRIED_DAYS and not tried else 0.0, state.champion
     result = turn(registry, store, live.engine, settings=settings.model_copy(update={"share": share}), checks=checks)
     notes |= {"outcome": result.outcome, "parent": parent, "version": result.version, "why": result.why}
-    notes |= {"samples": len(result.harvest.samples), "per_day": round(came.per_day.value, 1)}
+    notes |= {"samples": len(result.harvest.samples)}
     if result.comparison:
         notes |= {"loss": result.comparison.loss, "loss_difference": result.comparison.loss_difference.model_dump()}
         metric = result.comparison.metrics[0]
@@ -126,6 +145,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--per-day", type=int, default=28)
     parser.add_argument("--inputs", type=int, default=61, help="measure on this many")
+    parser.add_argument("--sizes", default=SIZES, help="numbers of samples that the plan's curve goes through")
     parser.add_argument("--until", type=int, default=LAST_DAY, help="stop after this day")
     parser.add_argument("--precision", default="int4")
     parser.add_argument("--settings", type=json.loads, default={}, help="JSON, of metier.iterate.Settings")
@@ -152,10 +172,11 @@ def main() -> None:
         for day in range(len(done) + 1, asked.until + 1):
             start = FIRST + (day - 1) * asked.per_day
             samples = order[start : start + asked.per_day]
+            sizes = [int(size) for size in asked.sizes.split(",")]
+            planned = morning(live, day, sizes, base) if day in PLANNED_DAYS else {}
             said = simulated_day(live, samples, day, order[start + 1 : start + asked.per_day] + order[:1])
-            morning = live.registry.state().champion
-            notes = {"day": day, "said": said, "morning": morning}
-            notes |= evening(live, day, settings, checks, held_out)
+            notes = {"day": day, **planned, "said": said, "morning": live.registry.state().champion}
+            notes |= evening(live, day, settings, checks)
             notes["champion"] = live.registry.state().champion
             with (out / "days.jsonl").open("a") as file:
                 file.write(json.dumps(notes) + "\n")
@@ -170,7 +191,16 @@ def told(day: dict[str, Any]) -> str:
     shown = f", loss {loss['champion']:.3f} → {loss['challenger']:.3f}" if loss else ""
     tried = f"; trial of {trial['challenger']}: {trial['end']}" if trial else ""
     said = ", ".join(f"{count} {kind}" for kind, count in day["said"].items())
-    return f"day {day['day']}: {said}{tried}; {day['outcome']}{shown}; champion {day['champion']}"
+    due = f"{forecast(day['plan'])}; " if "plan" in day else ""
+    return f"day {day['day']}: {due}{said}{tried}; {day['outcome']}{shown}; champion {day['champion']}"
+
+
+def forecast(made: dict[str, Any]) -> str:
+    """A plan in a few words."""
+    more = "more samples than can be said" if made["more"] is None else f"{made['more']} more samples"
+    due = "no day can be told" if made["days"] is None else f"due in {made['days']:g} days"
+    per_day = made["arrival"]["per_day"]["value"]
+    return f"plan: {GAIN} nats less take {more}, {per_day:.1f} arrive a day, {due}, draw from {made['well']}"
 
 
 STYLE = """

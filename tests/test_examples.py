@@ -45,11 +45,18 @@ def test_ten_lines_embed_a_bundle(program: tuple[Path, str]) -> None:
 def test_a_simulated_week_goes_day_by_day_to_its_rollback(tiny_base: Path, tmp_path: Path) -> None:
     free = {"max_forgetting": 50, "max_metric_drop": 100, "max_check_drop": 100, "max_slowdown": 50}
     settings = json.dumps({"least": 4, "learning_rate": 0.01, "epochs": 3, "gate": free})
-    small = ("--per-day=8", "--inputs=3", "--precision=fp32", f"--settings={settings}")
+    small = ("--per-day=8", "--inputs=3", "--precision=fp32", "--sizes=4,8,12", f"--settings={settings}")
     recipe = (f"base={tiny_base}", "epochs=1", "evaluations=1", "precision=fp32")
     printed = run(EXAMPLES / "iterate_week.py", "week", *small, *recipe, folder=tmp_path)
     assert "THE USERS ARE SIMULATED." in printed and "day 7: " in printed and "rolled back" in printed
     days = [json.loads(line) for line in (tmp_path / "week/days.jsonl").read_text().splitlines()]
+    assert [day["day"] for day in days if "plan" in day] == [2, 4] and printed.count("plan: 0.03 nats less take") == 2
+    assert days[1]["plan"]["arrival"]["days"] == 2 and days[1]["plan"]["samples_now"] > 40
+    ask = ("plan", tmp_path / "week", tmp_path / "plan.json", "--sizes", "4,8,12", "--seeds", "1")
+    run(EXAMPLES.parent / "sdk/docs/iteration.py", *ask, folder=tmp_path)
+    kept = json.loads((tmp_path / "plan.json").read_text())
+    assert kept["plan"]["arrival"]["days"] == 7 and kept["output"].startswith("now: ")
+    assert kept["command"].endswith("--now 2026-01-11 --sizes 4,8,12 --seeds 1")
     assert [day["day"] for day in days] == [1, 2, 3, 4, 5, 6, 7] and (tmp_path / "week/week.svg").is_file()
 
 

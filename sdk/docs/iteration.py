@@ -1,7 +1,10 @@
 """The figures of the page on iteration, from committed results: how long a turn takes, the simulated week day by day, a
-plan as it was asked and answered, and what kills at random moments left. It measures nothing.
+plan as it was asked and answered, and what kills at random moments left. It measures nothing, but for `plan`.
 
     python sdk/docs/iteration.py week RUN     # keeps a run of examples/iterate_week.py as a result, and its plot
+    python sdk/docs/iteration.py plan RUN FILE [OPTIONS]     # asks `metier iterate plan` of a run, and keeps the answer
+
+The page's plan is of a run with `--until=3`, kept as tests/benchmarks/results/iterate_plan.json.
 """
 
 from __future__ import annotations
@@ -10,9 +13,10 @@ import importlib.util
 import json
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -179,27 +183,62 @@ def _origin(found: Result) -> str:
     return f"`{found['command']}`, {found['when'][:10]}, {found['machine']}."
 
 
+def keep_plan(run: Path, file: Path, options: list[str]) -> None:
+    """The answer of `metier iterate plan` to a simulated week as far as it went, in words and as data."""
+    days = len((run / "days.jsonl").read_text("utf-8").splitlines())
+    last = (_example().MONDAY + timedelta(days=days - 1)).date()
+    line = ["iterate", "plan", "registry", "--store", "feedback.db", "--now", str(last), *options]
+
+    def asked(*more: str) -> str:
+        command = [sys.executable, "-m", "metier.cli", *line, *more]
+        return subprocess.run(command, cwd=run, check=True, text=True, stdout=subprocess.PIPE).stdout
+
+    kept = {
+        "benchmark": PLAN,
+        "command": " ".join(["metier", *line]),
+        "users": f"simulated: {days} days of the week",
+        **_where(),
+        "output": asked(),
+        "plan": json.loads(asked("--json")),
+    }
+    file.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
+
+
 def keep_week(run: Path) -> None:
     """A finished week as a result, and its plot beside the page."""
-    spec = importlib.util.spec_from_file_location("iterate_week", ROOT / "examples/iterate_week.py")
-    assert spec is not None and spec.loader is not None
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
     days = [json.loads(line) for line in (run / "days.jsonl").read_text("utf-8").splitlines()]
-    PLOT.write_text(example.plot(days), "utf-8")
+    PLOT.write_text(_example().plot(days), "utf-8")
     kept = {
         "benchmark": WEEK,
         "users": "simulated",
         "command": "python examples/iterate_week.py runs/week --inputs=40",
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, one core of {os.cpu_count()}, {platform.system()}",
-        "versions": {name: version(name) for name in ("onnxruntime-gpu", "torch", "transformers", "peft")},
+        **_where(),
         "days": days,
     }
     (RESULTS / f"{WEEK}.json").write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
 
 
+def _example() -> Any:
+    spec = importlib.util.spec_from_file_location("iterate_week", ROOT / "examples/iterate_week.py")
+    assert spec is not None and spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    return example
+
+
+def _where() -> Result:
+    return {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.machine()}, one core of {os.cpu_count()}, {platform.system()}",
+        "versions": {name: version(name) for name in ("onnxruntime-gpu", "torch", "transformers", "peft")},
+    }
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or sys.argv[1] != "week":
-        sys.exit(__doc__)
-    keep_week(Path(sys.argv[2]))
+    match sys.argv[1:]:
+        case ["week", run]:
+            keep_week(Path(run))
+        case ["plan", run, file, *options]:
+            keep_plan(Path(run), Path(file), options)
+        case _:
+            sys.exit(__doc__)

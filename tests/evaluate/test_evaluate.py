@@ -166,6 +166,19 @@ def test_shots_come_from_training_samples_of_the_language_and_never_from_held_ou
     assert pick_shots(TASK, TRAIN, [], "zh", 3, seed=0) == []
 
 
+def test_the_general_text_is_told_passage_by_passage(base: LocalBase) -> None:
+    from metier.bases.torch_model import load_torch
+    from metier.evaluate.forgetting import likelihoods, passages
+    from metier.runtime.tokenizer import ChatTokenizer
+
+    tokenizer, model = ChatTokenizer.load(base.path), load_torch(base)
+    apart, whole = passages(model, tokenizer), likelihoods(model, tokenizer)
+    assert {language: len(told) for language, told in apart.items()} == {"en": 8, "zh": 4}
+    for language, told in apart.items():
+        assert sum(one.nats for one in told) == pytest.approx(whole[language].nats)
+        assert sum(one.tokens for one in told) == whole[language].tokens
+
+
 def test_forgetting_is_perplexity_before_and_after(evaluation: Evaluation, base: LocalBase) -> None:
     import torch
 

@@ -135,6 +135,129 @@ def test_a_challenger_gets_its_share_of_the_users_and_no_more(registry, store, e
     assert live.answer(samples[0].input).adapter == "shop.describe.v0001"
 
 
+def test_while_a_challenger_is_on_trial_no_turn_is_taken_and_its_feedback_is_lost_to_nobody(
+    registry, store, engine, samples
+) -> None:
+    tried = SETTINGS.model_copy(update={"share": 0.3})
+    teach(store, samples[16:48])
+    assert turn(registry, store, engine, settings=tried).outcome == "canary"
+    assert registry.state().consumed == 0, "the champion has learnt nothing yet"
+    teach(store, samples[48:64])
+    during = turn(registry, store, engine, settings=tried)
+    assert (during.outcome, registry.state().challenger) == ("on trial", "v0002") and "v0002" in during.why
+    registry.withdraw("users do not prefer it")
+    assert (registry.state().consumed, registry.state().refused) == (0, ())
+    after = turn(registry, store, engine, settings=SETTINGS)
+    assert (after.outcome, len(after.harvest.samples), registry.state().consumed) == ("promoted", 48, 48)
+
+
+def test_what_users_had_and_lost_is_not_made_again_of_the_same_feedback(registry, store, engine, samples) -> None:
+    teach(store, samples[16:48])
+    assert turn(registry, store, engine, settings=SETTINGS).outcome == "promoted"
+    registry.rollback("users complain")
+    assert registry.state().consumed == 0
+    again = turn(registry, store, engine, settings=SETTINGS)
+    assert (again.outcome, again.version, registry.names()) == ("waiting", "v0002", ["v0001", "v0002"])
+    assert "v0002 was made of the same" in again.why
+    other = turn(registry, store, engine, settings=SETTINGS.model_copy(update={"epochs": 5}))
+    assert (other.outcome, other.version) == ("promoted", "v0003")
+    registry.rollback()
+    teach(store, samples[48:64])
+    assert len(turn(registry, store, engine, settings=SETTINGS).harvest.samples) == 48
+
+
+def test_what_was_learnt_and_is_rejected_now_is_neither_reminded_of_nor_kept(registry, store, engine, samples) -> None:
+    teach(store, samples[16:64])
+    learnt = registry.pool("v0001")[3]
+    answer = Answer(task=learnt.task, input=learnt.input, output=learnt.output, user="ann", consent=True)
+    store.add(answer, Event(answer=answer.id, kind="rejected", user="ann"))
+    result = turn(registry, store, engine, settings=SETTINGS)
+    assert (result.outcome, result.replayed) == ("promoted", 15)
+    assert result.harvest.counts()["left out: overruled"] == 1
+    assert learnt.input not in [s.input for s in registry.pool("v0002")] and len(registry.pool("v0002")) == 63
+
+
+def test_an_interrupted_turn_keeps_what_it_trained_and_takes_the_gate_and_the_share_of_now(
+    registry, store, engine, samples, monkeypatch
+) -> None:
+    teach(store, samples[16:64])
+    strict = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"min_gain": 50.0})})
+    interrupt(registry, store, engine, strict, monkeypatch)
+    monkeypatch.setattr("metier.adapt.sft.adapt", None)  # whoever trains now, fails
+    said: list[str] = []
+    now = SETTINGS.model_copy(update={"share": 0.3})
+    result = turn(registry, store, engine, settings=now, progress=lambda what, *_, **__: said.append(what))
+    assert (result.outcome, registry.state().share) == ("canary", 0.3)
+    assert result.taken_up == "what an interrupted turn had trained, by the gate and the share of now"
+    assert f"taking up {result.taken_up}" in said
+
+
+def test_an_interrupted_turn_of_another_schedule_begins_anew(registry, store, engine, samples, monkeypatch) -> None:
+    teach(store, samples[16:64])
+    interrupt(registry, store, engine, SETTINGS.model_copy(update={"epochs": 1}), monkeypatch)
+    teach(store, samples[16:17])
+    result = turn(registry, store, engine, settings=SETTINGS)
+    assert result.outcome == "promoted" and result.harvest.events == 49
+    assert registry.finetune("v0002").card.recipe.epochs == 6
+    assert result.taken_up == "nothing: an interrupted turn had another schedule (epochs)"
+
+
+def test_what_waits_is_judged_by_another_gate_without_being_made_again(
+    registry, store, engine, samples, monkeypatch
+) -> None:
+    teach(store, samples[16:64])
+    strict = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"min_gain": 50.0})})
+    assert turn(registry, store, engine, settings=strict).outcome == "waiting"
+    monkeypatch.setattr("metier.adapt.sft.adapt", None)  # whoever trains now, fails
+    assert turn(registry, store, engine, settings=SETTINGS).outcome == "promoted"
+    assert registry.version("v0002").verdict["found"] == "passed"
+
+
+def test_refused_feedback_that_is_pardoned_is_new_again_though_later_feedback_was_learnt(
+    registry, store, engine, samples, monkeypatch
+) -> None:
+    with pytest.raises(UsageError, match="nothing is refused"):
+        registry.pardon()
+    teach(store, samples[16:60], well=False)
+    assert turn(registry, store, engine, settings=SETTINGS).outcome == "refused"
+    teach(store, samples[16:64])
+    assert turn(registry, store, engine, settings=SETTINGS).outcome == "promoted"
+    assert registry.version("v0003").skipped == ((1, 44),)
+    state = registry.pardon("the schedule was to blame")
+    assert (state.refused, state.consumed, state.history[-1].what) == ((), 92, "pardoned")
+    assert state.history[-1].why == "the schedule was to blame: events 1 to 44"
+    harmful = Verdict(found="failed", criteria=(Criterion(name="loss", found="failed", said="worse"),))
+    monkeypatch.setattr("metier.iterate.cycle.judge", lambda *_: harmful)
+    again = turn(registry, store, engine, settings=SETTINGS)
+    assert (again.outcome, again.harvest.events) == ("refused", 44)
+    assert registry.state().refused == ((1, 44),) and registry.state().consumed == 92
+    assert turn(registry, store, engine, settings=SETTINGS).harvest.events == 0
+
+
+def test_a_schedule_that_fails_on_feedback_found_harmless_condemns_nothing_and_is_not_computed_again(
+    registry, store, engine, samples, monkeypatch
+) -> None:
+    strict = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"min_gain": 50.0})})
+    teach(store, samples[16:40])
+    assert turn(registry, store, engine, settings=strict).outcome == "waiting"
+    harmful = Verdict(found="failed", criteria=(Criterion(name="loss", found="failed", said="worse"),))
+    monkeypatch.setattr("metier.iterate.cycle.judge", lambda *_: harmful)
+    bad = SETTINGS.model_copy(update={"epochs": 7})
+    result = turn(registry, store, engine, settings=bad)
+    assert (result.outcome, registry.state().refused) == ("refused", ()) and "no feedback is blamed" in result.why
+    monkeypatch.setattr("metier.adapt.sft.adapt", None)  # whoever trains now, fails
+    assert turn(registry, store, engine, settings=bad) == result
+    assert registry.names() == ["v0001", "v0002"]
+    assert [move.what for move in registry.state().history] == ["begun", "refused"]
+
+
+def interrupt(registry, store, engine, settings: Settings, monkeypatch) -> None:
+    """A turn that ends after it has trained."""
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("metier.iterate.cycle.Judge", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        turn(registry, store, engine, settings=settings)
+
+
 def test_two_turns_at_once_are_refused(registry, store, engine) -> None:
     from filelock import FileLock
 

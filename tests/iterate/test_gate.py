@@ -3,11 +3,12 @@
 import random
 from statistics import NormalDist
 
+import numpy as np
 import pytest
 
 from metier.evaluate.results import Difference, Interval, MetricReport
 from metier.iterate.gate import Gate, judge
-from metier.iterate.judge import Comparison
+from metier.iterate.judge import Comparison, growth
 
 GOOD = Interval(value=-0.10, low=-0.15, high=-0.05)
 UNSURE = Interval(value=-0.02, low=-0.05, high=0.01)
@@ -39,6 +40,7 @@ def compared(loss: Interval = GOOD, *metrics: MetricReport, **fields) -> Compari
             "loss": {"champion": 1.3, "challenger": 1.3 + loss.value},
             "loss_difference": loss,
             "general": {"champion": 30.0, "challenger": 31.0, "base": 28.0},
+            "general_growth": Interval(value=1 / 30, low=0.02, high=0.05),
             "milliseconds": {"champion": 300.0, "challenger": 310.0},
             "per_token": {"champion": 10.0, "challenger": 10.1},
             "bytes": 5_000_000,
@@ -62,7 +64,11 @@ def compared(loss: Interval = GOOD, *metrics: MetricReport, **fields) -> Compari
         (compared(GOOD, metric(-6, -20, 9, kind="check", better=0.2)), "passed"),
         (compared(GOOD, metric(5, 1, 9, higher=False)), "failed"),
         (compared(GOOD, metric(-5, -9, -1, higher=False)), "passed"),
-        (compared(GOOD, general={"champion": 30.0, "challenger": 34.0, "base": 28.0}), "failed"),
+        (compared(GOOD, general_growth=Interval(value=0.13, low=0.11, high=0.15)), "failed"),
+        (compared(GOOD, general_growth=Interval(value=0.13, low=0.09, high=0.17)), "unproved"),
+        (compared(GOOD, general_growth=Interval(value=0.08, low=0.04, high=0.12)), "unproved"),
+        (compared(GOOD, general_growth=Interval(value=0.08, low=0.07, high=0.09)), "passed"),
+        (compared(GOOD, general_growth=None), "passed"),
         (compared(GOOD, milliseconds={"champion": 300.0, "challenger": 500.0}), "passed"),
         (compared(GOOD, per_token={"champion": 10.0, "challenger": 16.0}), "unproved"),
         (compared(GOOD, bytes=80_000_000), "unproved"),
@@ -74,9 +80,11 @@ def test_each_criterion_decides_as_it_says(comparison, found) -> None:
 
 
 def test_the_verdict_names_what_decided_with_its_figures() -> None:
-    grown = {"champion": 30.0, "challenger": 36.0, "base": 28.0}
-    verdict = judge(compared(GOOD, metric(-5, -9, -1), general=grown, bytes=80_000_000), Gate())
-    assert verdict.why == ("M: -5.0 [-9.0, -1.0] points; forgetting: perplexity on general text +20.0%, at most +10.0%")
+    grown = Interval(value=0.2, low=0.15, high=0.25)
+    verdict = judge(compared(GOOD, metric(-5, -9, -1), general_growth=grown, bytes=80_000_000), Gate())
+    assert verdict.why == (
+        "M: -5.0 [-9.0, -1.0] points; forgetting: perplexity on general text +20.0% [+15.0%, +25.0%], at most +10.0%"
+    )
     assert judge(compared(GOOD, bytes=80_000_000), Gate()).why == "size: 80.00 MB, at most 64"
     assert "-0.1000 [-0.1500, -0.0500]" in judge(compared(), Gate()).why
 
@@ -84,6 +92,18 @@ def test_the_verdict_names_what_decided_with_its_figures() -> None:
 def test_a_latency_of_its_own_can_be_asked_for() -> None:
     assert judge(compared(), Gate(max_milliseconds=305)).found == "unproved"
     assert judge(compared(), Gate(min_gain=0.06)).found == "unproved"
+
+
+def test_what_a_dozen_passages_say_of_forgetting_holds_the_truth_as_often_as_it_should() -> None:
+    """Simulated: each passage's perplexity grows by about 3%, give or take 3%."""
+    rng, held = np.random.default_rng(0), 0
+    for _ in range(300):
+        tokens = rng.integers(40, 120, 12)
+        before = rng.normal(3.0, 0.5, 12) * tokens
+        after = before + rng.normal(0.03, 0.03, 12) * tokens
+        told = growth(before, after, tokens)
+        held += told.low <= np.exp(0.03) - 1 <= told.high
+    assert 0.91 < held / 300 < 0.98
 
 
 def test_of_equals_no_more_than_a_quarter_wait_and_what_falls_for_sure_does_not_pass() -> None:

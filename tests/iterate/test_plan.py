@@ -4,10 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from pydantic import BaseModel
 
-from metier.contracts import UsageError
+from metier.contracts import TaskContract, UsageError
 from metier.iterate import Answer, Event
 from metier.iterate.curve import Point, fit, measure
+from metier.iterate.harvest import harvest
 from metier.iterate.plan import arrival, new_facts, plan
 from metier.iterate.records import Told
 
@@ -49,6 +51,10 @@ def test_fewer_than_three_sizes_are_no_curve() -> None:
         fit(runs((10, 20), 3, 0.01))
 
 
+def day(number: int) -> datetime:
+    return datetime(2030, 1, 1, 18, tzinfo=UTC) + timedelta(days=number)
+
+
 def feedback(per_day: list[int]) -> list[Told]:
     told: list[Told] = []
     for day, count in enumerate(per_day):
@@ -63,16 +69,34 @@ def feedback(per_day: list[int]) -> list[Told]:
 
 
 def test_the_rate_counts_days_without_feedback_and_forgets_what_is_long_ago(task) -> None:
-    found = arrival(task, feedback([6, 0, 0, 6]), [])
+    found = arrival(task, feedback([6, 0, 0, 6]), [], now=day(3))
     assert (found.days, found.samples, found.per_day.value) == (4, 12, 3.0)
     assert found.per_day.low < 3 < found.per_day.high
-    assert arrival(task, feedback([30, *[0] * 39, 4]), []).samples == 4
+    assert arrival(task, feedback([30, *[0] * 39, 4]), [], now=day(40)).samples == 4
     assert arrival(task, [], []).per_day.value == 0
+
+
+def test_feedback_that_dried_up_promises_nothing(task) -> None:
+    told = feedback([5, 5, 5, 5])
+    assert arrival(task, told, [], now=day(7)).per_day.value == 20 / 8
+    months_later = arrival(task, told, [], now=day(120))
+    assert (months_later.days, months_later.samples, months_later.per_day.value) == (28, 0, 0.0)
+    curve = fit(runs((16, 32, 64, 128, 256), 2, 0.001))
+    assert plan(task, curve, told, [], samples_now=100, gain=0.1, now=day(120)).days is None
+    assert arrival(task, told, []).samples == 0, "now is now, unless it is said otherwise"
+
+
+def test_what_is_refused_or_was_there_already_does_not_arrive(task) -> None:
+    told = feedback([4, 4])
+    assert arrival(task, told, [], now=day(1), refused=[(1, 3)]).samples == 5
+    learnt = harvest(task, told[:4]).samples  # of the first day: they did arrive
+    given = [s.model_copy(update={"provenance": None}) for s in harvest(task, told[4:6]).samples]
+    assert arrival(task, told, [], now=day(1), pool=[*given, *learnt]).samples == 6
 
 
 def test_a_plan_says_samples_and_days_and_which_well(task) -> None:
     curve = fit(runs((16, 32, 64, 128, 256), 2, 0.001))
-    made = plan(task, curve, feedback([5, 5, 5, 5]), [], samples_now=100, gain=0.1)
+    made = plan(task, curve, feedback([5, 5, 5, 5]), [], samples_now=100, gain=0.1, now=day(3))
     assert made.days == pytest.approx(made.more / 5, abs=0.1) and 10 < made.days < 20
     assert made.days_interval[0] <= made.days <= made.days_interval[1] and made.well == "feedback"
     fresh = task.model_copy(update={"fresh_facts": True})
@@ -97,6 +121,44 @@ def edit(facts: str, answer: str, edited: str) -> Told:
 def test_a_new_fact_is_a_number_or_a_name_that_nobody_gave(edited: str, brings: bool) -> None:
     assert new_facts([edit("blue mug, Leeds", "Mug.", edited)]) == float(brings)
     assert new_facts([]) is None
+
+
+@pytest.mark.parametrize(
+    ("edited", "brings"),
+    [
+        ("蓝色马克杯，结实耐用。", False),
+        ("杭州市出品的马克杯，这座城市的骄傲。", False),
+        ("容量350毫升的蓝色马克杯。", True),
+        ("容量三百五十毫升的蓝色马克杯。", True),
+        ("景德镇出品的马克杯。", True),
+        ("由青山公司出品的马克杯。", True),
+        ("《红楼梦》纪念马克杯。", True),
+        ("由Harrow出品的马克杯。", True),
+        ("Mug出品的一个马克杯。", False),
+    ],
+)
+def test_chinese_names_and_numbers_are_facts_too(edited: str, brings: bool) -> None:
+    assert new_facts([edit("马克杯（mug），蓝色，杭州市", "马克杯。", edited)]) == float(brings)
+
+
+def test_a_task_that_is_answered_from_documents_draws_on_search(task) -> None:
+    class Asked(BaseModel):
+        facts: str
+        passages: list[str]
+
+    curve = fit(runs((16, 32, 64), 2, 0.001))
+    grounded = TaskContract(**{**task.model_dump(), "input": Asked})
+    assert grounded.takes_passages
+
+    def well(of, *edits) -> tuple[str, str]:
+        made = plan(of, curve, edits, [], samples_now=50, gain=0.1)
+        return made.well, made.why
+
+    fact, wording = edit("blue mug", "Mug.", "A mug of 350 ml."), edit("blue mug", "Mug.", "A blue mug.")
+    assert well(grounded)[0] == well(grounded, fact)[0] == "search" and well(grounded, wording)[0] == "both"
+    assert well(task, wording)[0] == "feedback"
+    assert well(task, fact)[0] == "search" and "field `passages`" in well(task, fact)[1]
+    assert "field `passages`" not in well(grounded, fact)[1]
 
 
 def test_a_curve_is_measured_and_an_interrupted_one_goes_on(task, samples, recipe, tmp_path, monkeypatch) -> None:

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,30 @@ def test_champions_come_and_go_and_the_history_says_why(registry, first, samples
     ]
 
 
+def test_what_is_used_up_is_what_the_champion_has_learnt(registry, first) -> None:
+    registry.add(first, [], parent="v0001", until=40)
+    registry.add(first, [], parent="v0002", until=70)
+    registry.add(first, [], parent="v0003")  # by hand: as much as its parent, for all that is known
+    used = [
+        registry.canary("v0002", 0.2),
+        registry.withdraw(),
+        registry.promote("v0002"),
+        registry.promote("v0004"),
+        registry.rollback(),
+        registry.rollback(),
+    ]
+    assert [state.consumed for state in used] == [0, 0, 40, 70, 40, 0]
+
+
+def test_a_trial_is_not_replaced_by_another(registry, first) -> None:
+    for _ in range(2):
+        registry.add(first, [], parent="v0001")
+    registry.canary("v0002", 0.2)
+    with pytest.raises(UsageError, match=r"v0002 is on trial\n.*withdraw"):
+        registry.canary("v0003", 0.2)
+    assert registry.state().challenger == "v0002"
+
+
 def test_what_makes_no_sense_is_refused_and_nothing_moves(registry) -> None:
     before = registry.state()
     for call, words in (
@@ -68,6 +93,21 @@ def test_what_makes_no_sense_is_refused_and_nothing_moves(registry) -> None:
         with pytest.raises(UsageError, match=words):
             call()
     assert registry.state() == before
+
+
+def test_a_registry_is_there_whole_or_not_at_all(first, samples, tmp_path: Path, monkeypatch) -> None:
+    """Killed before its state is written it leaves nothing that another fine-tune's held-out data could lie beside."""
+    folder = tmp_path / "registry"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("metier.iterate.registry.State", lambda **_: (_ for _ in ()).throw(KeyboardInterrupt))
+        Registry.create(folder, first)
+    assert not folder.exists()
+    (folder / "versions/v0001").mkdir(parents=True)  # what an earlier Metier left when it was killed
+    with pytest.raises(UsageError, match="there is something else already"):
+        Registry.create(folder, first)
+    assert [path.name for path in folder.iterdir()] == ["versions"]
+    (tmp_path / "empty").mkdir()
+    assert Registry.create(tmp_path / "empty", first).names() == ["v0001"]
 
 
 def test_a_fine_tune_that_no_turn_could_go_on_from_is_refused(first, tmp_path: Path) -> None:
@@ -111,7 +151,8 @@ def test_whoever_is_killed_leaves_a_registry_that_stands(registry, killed) -> No
         while True:
             version = mine.add(mine.finetune("v0001"), mine.pool("v0001"), parent="v0001")
             say(version.name)
-            mine.canary(version.name, 0.2)
+            with suppress(UsageError):  # the other's is on trial, or that of one who was killed
+                mine.canary(version.name, 0.2)
             mine.promote(version.name)
             if int(version.name[1:]) % 3 == 0:
                 mine.rollback()

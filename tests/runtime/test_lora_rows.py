@@ -1,5 +1,6 @@
 """Rows that wear different LoRA adapters in one batch say what each says alone, and what peft says in torch."""
 
+import asyncio
 import itertools
 import threading
 import time
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from metier.contracts import RequestError, UsageError
+from metier.contracts import Check, Finding, RequestError, UsageError
 from metier.runtime import Engine
 from metier.runtime.bundle import Bundle, open_bundle
 from metier.runtime.generation import Request
@@ -136,6 +137,41 @@ def test_live_weights_take_effect_at_once_and_running_requests_keep_theirs(slott
     slotted.adapters.drop("live")
     with pytest.raises(UsageError, match="no adapter live"):
         ask(slotted, "live", "7")
+
+
+def test_what_waits_and_what_is_asked_again_keeps_weights_that_are_replaced_or_removed_meanwhile(
+    tiny_slotted, tiny_loras, said
+):
+    import json
+
+    def weights(name):
+        folder = tiny_loras[name]
+        return load_file(folder / "adapter_model.safetensors"), json.loads((folder / "adapter_config.json").read_text())
+
+    with Engine(tiny_slotted, rows=1, max_len=300, adapter_bytes=1) as engine:
+        engine.set_adapter("live", *weights("plain"))
+        busy = ask(engine, None, TEXTS[0], 250)
+        next(iter(busy))
+        waiting = [(name, ask(engine, name, "7")) for name in ("live", "rslora", "some")]
+        engine.set_adapter("live", *weights("rslora"))
+        engine.set_adapter("some", *weights("plain"))  # covers one of the bundle's
+        engine.adapters.drop("live")
+        busy.cancel()
+        for name, generation in waiting:
+            generation.result(60)
+            assert generation.ids == said["plain" if name == "live" else name, "7"]
+        assert engine.adapters.loads == 2 and engine.adapters.evictions == 1, "what only waits takes no room"
+
+        def drops(given, made):
+            engine.adapters.drop("live")
+            return [Finding(message="again")]
+
+        engine.set_adapter("live", *weights("plain"))
+        facts = {"facts": "7"}
+        check = Check("drops", ("tiny.copy",), drops, (facts, {"text": "a"}), (facts, {"text": ""}))
+        assert engine.answer("tiny.copy", facts, [check], adapter="live").attempts == 3
+        engine.set_adapter("live", *weights("plain"))
+        assert asyncio.run(engine.aanswer("tiny.copy", facts, [check], adapter="live")).attempts == 3
 
 
 def test_a_model_in_training_is_usable_without_an_export(slotted, tiny_base, peft_greedy, tiny_loras, said):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,7 +71,9 @@ def run(
     store: StoreOption,
     bundle: Annotated[Path, typer.Option(help="Bundle that the product serves: with slots, or with heads.")],
     least: Annotated[int, typer.Option(min=1, help="New samples below which the turn waits.")] = 16,
-    epochs: Annotated[float, typer.Option(help="Over new and replayed samples; a head keeps its recipe's.")] = 2,
+    epochs: Annotated[
+        float, typer.Option(min=0.01, help="Over new and replayed samples; a head keeps its recipe's.")
+    ] = 2,
     replay: Annotated[float, typer.Option(min=0, help="Old samples per new one; a head learns all.")] = 1.0,
     share: Annotated[
         float, typer.Option(min=0, max=0.99, help="Share of users that try what passes; 0 makes it champion at once.")
@@ -87,7 +90,8 @@ def run(
     from metier.runtime import Engine
 
     opened = Registry(registry)
-    settings = Settings(least=least, epochs=epochs, replay=replay, share=share, gate=Gate(**_bounds(gate or [])))
+    bounds = _made(Gate, "--gate {}={:g}", **_bounds(gate or []))
+    settings = _made(Settings, "--{} {:g}", least=least, epochs=epochs, replay=replay, share=share, gate=bounds)
     vertical = load_plugins().verticals.get(opened.task.vertical)
     checks = vertical.checks_for(opened.task.name) if vertical else ()
     with progress(json) as tick, FeedbackStore(store) as feedback, Engine(bundle, device=device) as engine:
@@ -104,6 +108,9 @@ def plan(
     gain: Annotated[
         float, typer.Option(min=0.0001, help="Nats per held-out token, or label of a head, worth shipping.")
     ] = 0.03,
+    now: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day that the rate is of; today unless told.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """How many samples, and days, to the next gain worth shipping; and whether search or feedback brings it."""
@@ -111,14 +118,14 @@ def plan(
     from metier.iterate.curve import fit, measure
     from metier.iterate.plan import plan as planned
 
-    opened = Registry(registry)
+    counts, opened = _sizes(sizes), Registry(registry)
     name = opened.state().champion
     pool, held_out, recipe = opened.pool(name), opened.held_out(), opened.finetune("v0001").card.recipe
-    counts = [int(size) for size in sizes.split(",") if size.strip().isdigit()]
     with progress(json) as tick, FeedbackStore(store) as feedback:
         points = measure(opened.task, pool, held_out, recipe, counts, seeds, opened.folder / "curve", progress=tick)
         told = feedback.told(opened.task.name)
-        made = planned(opened.task, fit(points), told, held_out, samples_now=len(pool), gain=gain)
+        known = {"pool": pool, "refused": opened.state().refused, "now": now.replace(tzinfo=UTC) if now else None}
+        made = planned(opened.task, fit(points), told, held_out, samples_now=len(pool), gain=gain, **known)
     if json:
         return emit_json(made)
     per = "label" if recipe.way == "head" else "token"
@@ -163,6 +170,12 @@ def withdraw(registry: RegistryFolder, why: Why = "by hand", json: Json = False)
 
 
 @app.command()
+def pardon(registry: RegistryFolder, why: Why = "by hand", json: Json = False) -> None:
+    """Lift every refusal: the feedback counts as new again, such as where a bad schedule was to blame."""
+    _moved(registry, lambda opened: opened.pardon(why), json)
+
+
+@app.command()
 def compare(registry: RegistryFolder, store: StoreOption, json: Json = False) -> None:
     """Champion and challenger by what their users did with the answers."""
     from metier.iterate import FeedbackStore, Registry
@@ -198,6 +211,8 @@ def documents(
 
 
 def _told(result: Turn) -> None:
+    if result.taken_up is not None:
+        note(f"taken up: {result.taken_up}")
     for rule, count in result.harvest.counts().items():
         note(f"{rule}: {count}")
     for criterion in result.verdict.criteria if result.verdict else ():
@@ -232,6 +247,30 @@ def _bounds(given: list[str]) -> dict[str, float]:
         except ValueError as error:
             raise UsageError(f"--gate: {value!r} is no number", remedy=f"write --gate {key}=1.5") from error
     return found
+
+
+def _made(of: Any, option: str, **given: Any) -> Any:
+    """A model of what the options gave; `option` writes one of them with its value.
+
+    Raises:
+        UsageError: a value is none that the field takes.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return of(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name, takes = str(first["loc"][0]), first["msg"].replace("Input", "it", 1)
+        raise UsageError(f"{option.format(name, first['input'])}: {takes}", remedy="give another value") from error
+
+
+def _sizes(given: str) -> list[int]:
+    sizes = [size.strip() for size in given.split(",")]
+    for size in sizes:
+        if not size.isdecimal() or int(size) == 0:
+            raise UsageError(f"--sizes: {size!r} is no number of samples", remedy="write --sizes 30,60,120")
+    return [int(size) for size in sizes]
 
 
 def _open(value: float | None) -> str:

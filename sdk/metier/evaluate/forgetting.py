@@ -7,6 +7,7 @@ It is far too small to rank bases; before and after on the same base is what it 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from importlib.resources import files
 from math import exp
 from typing import Any, NamedTuple
@@ -35,19 +36,23 @@ def general_text(language: str) -> str:
 
 def likelihoods(model: Any, tokenizer: ChatTokenizer) -> dict[str, Likelihood]:
     """Language → likelihood of its general text, each passage on its own, its first token taken as given."""
+    return {language: _over_all(told) for language, told in passages(model, tokenizer).items()}
+
+
+def passages(model: Any, tokenizer: ChatTokenizer) -> dict[str, list[Likelihood]]:
+    """Language → likelihood of each passage of its general text, its first token taken as given."""
     import torch
 
     device = next(model.parameters()).device
-    told: dict[str, Likelihood] = {}
+    told: dict[str, list[Likelihood]] = {}
     for language in LANGUAGES:
-        nats, tokens = 0.0, 0
+        told[language] = []
         for passage in general_text(language).strip().split("\n\n"):
             ids = torch.tensor([tokenizer.encode(passage.strip())], device=device)
             with torch.inference_mode():
                 logits = model(input_ids=ids).logits[0, :-1].float()
-            nats += float(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum"))
-            tokens += ids.shape[1] - 1
-        told[language] = Likelihood(nats, tokens)
+            nats = float(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum"))
+            told[language].append(Likelihood(nats, ids.shape[1] - 1))
     return told
 
 
@@ -63,10 +68,11 @@ def forgetting(before: dict[str, Likelihood], after: dict[str, Likelihood] | Non
     return Forgetting(
         text_sha256=digest,
         texts=texts,
-        before=_over_all(before).perplexity,
-        after=_over_all(after).perplexity if after else None,
+        before=_over_all(before.values()).perplexity,
+        after=_over_all(after.values()).perplexity if after else None,
     )
 
 
-def _over_all(parts: dict[str, Likelihood]) -> Likelihood:
-    return Likelihood(sum(p.nats for p in parts.values()), sum(p.tokens for p in parts.values()))
+def _over_all(parts: Iterable[Likelihood]) -> Likelihood:
+    nats, tokens = zip(*parts, strict=True)
+    return Likelihood(sum(nats), sum(tokens))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from filelock import FileLock, Timeout
 from pydantic import Field, ValidationError
@@ -27,12 +27,13 @@ from metier.data.clean import deduplicate
 from metier.data.split import select
 from metier.iterate.erasure import take_out
 from metier.iterate.gate import Gate, Verdict, judge
-from metier.iterate.harvest import Harvest, harvest
+from metier.iterate.harvest import Harvest, LeftOut, harvest
 from metier.iterate.judge import Comparison, Judge
 from metier.iterate.live import doff
+from metier.iterate.overruled import overrule
 from metier.iterate.registry import BEGUN, TURN_LOCK, WORK, Registry
 from metier.iterate.store import FeedbackStore
-from metier.iterate.version import Version
+from metier.iterate.version import Stretch, Version, without
 from metier.iterate.whole import write_whole
 from metier.runtime.engine import Engine
 
@@ -74,6 +75,8 @@ class Turn(Data):
     replayed: int = 0
     comparison: Comparison | None = None
     verdict: Verdict | None = None
+    taken_up: str | None = None
+    """What was taken up of an interrupted turn whose settings were others; None where none was."""
 
 
 class _Begun(Data):
@@ -84,8 +87,11 @@ class _Begun(Data):
     """Where the harvest began."""
     last: int
     """Newest event of the store at that moment, of whatever task."""
+    refused: tuple[Stretch, ...] = ()
+    """What was refused then."""
     settings: Settings
     harvest: Harvest
+    taken_up: str | None = None
 
 
 class _Judged(Data):
@@ -93,10 +99,17 @@ class _Judged(Data):
     verdict: Verdict
 
 
+_Kept = TypeVar("_Kept", _Begun, _Judged)
+
+SCHEDULE = ("epochs", "replay", "learning_rate", "seed")
+"""Settings that the trained weights depend on; the others only decide what becomes of them."""
+
+
 class _Plan(NamedTuple):
     train: list[Sample]
     replayed: int
     pool: list[Sample]
+    overruled: tuple[LeftOut, ...]
 
 
 def turn(
@@ -112,10 +125,10 @@ def turn(
     """Take one turn, or go on with the one that was interrupted.
 
     A challenger that passes becomes champion, or gets its share of the users. One that is worse for sure is kept but
-    refused, and what it learnt is never learnt again, but for what an earlier turn had judged harmless. One that is not
-    proved either way is given up, and its feedback waits for more. While a challenger is on trial no turn is taken: it
-    would go on from a champion that has not learnt what the challenger has. Where a trial is withdrawn, or a champion
-    rolled back, what they learnt counts as new again, and waits for more.
+    refused, and what it learnt is not learnt again unless it is pardoned, but for what an earlier turn judged harmless.
+    One that is not proved either way is given up, and its feedback waits for more. While a challenger is on trial no
+    turn is taken: it would go on from a champion that has not learnt what the challenger has. Where a trial is
+    withdrawn, or a champion rolled back, what they learnt counts as new again, and waits for more.
 
     Args:
         registry: of the task.
@@ -156,18 +169,31 @@ def _turn(
         nothing = harvest(registry.task, ())
         return Turn(outcome="on trial", version=state.challenger, champion=state.champion, why=why, harvest=nothing)
     begun = _begin(registry, store, settings, work)
+    if begun.taken_up is not None:
+        say(f"taking up {begun.taken_up}")
     said, champion = begun.harvest, registry.finetune(begun.parent)
     if len(said.samples) < settings.least:
         why = f"{len(said.samples)} new samples, fewer than {settings.least}"
-        return Turn(outcome="too few", version=None, champion=begun.parent, why=why, harvest=said)
+        return Turn(
+            outcome="too few",
+            version=None,
+            champion=begun.parent,
+            why=why,
+            harvest=said,
+            taken_up=begun.taken_up,
+        )
     base = base or resolve(champion.card.base.id, revision=champion.card.base.revision)
     plan = _plan(registry, begun, champion)
+    said = said.model_copy(update={"left_out": (*said.left_out, *plan.overruled)})
     if (lost := _given_up(registry, champion, begun, plan)) is not None:
         shutil.rmtree(work, ignore_errors=True)
         why = f"{lost} was made of the same feedback, and taken from its users again"
         return Turn(outcome="waiting", version=lost, champion=begun.parent, why=why, harvest=said)
     made = _adapted(champion, plan.train, begun.settings, base, work, say)
     found = _judged(registry, engine, champion, made, checks, base, begun, work, say)
+    parent = registry.version(begun.parent)
+    until = max(parent.until, said.until)
+    new = without(parent.unlearnt(until), begun.refused)
     result = Turn(
         outcome="waiting",
         version=None,
@@ -177,22 +203,30 @@ def _turn(
         replayed=plan.replayed,
         comparison=found.comparison,
         verdict=found.verdict,
+        taken_up=begun.taken_up,
     )
     if found.verdict.found == "unproved":
-        registry.clear(said.until)
+        registry.clear(until)
         return result  # the work stays: asked again without new feedback, the answer is there
-    version = _kept(registry, made, begun) or registry.add(
+    version = _kept(registry, made, begun, found.verdict) or registry.add(
         made,
         plan.pool,
         parent=begun.parent,
-        until=said.until,
+        until=until,
+        skipped=without(parent.unlearnt(until), new),
         learnt=len(said.samples),
         replayed=plan.replayed,
         verdict=found.verdict.model_dump(mode="json"),
     )
     outcome: Outcome = "refused"
     if found.verdict.found == "failed":
-        registry.refuse(version.name, found.verdict.why, until=said.until)
+        # What an earlier turn has judged harmless is not condemned with the rest.
+        bad = without(new, [(1, registry.state().cleared)])
+        registry.refuse(version.name, found.verdict.why, bad)
+        if not bad:
+            why = f"{found.verdict.why}; no feedback is blamed: an earlier turn found all of it harmless"
+            # The work stays here, too: nothing has changed by which another turn would come to something else.
+            return result.model_copy(update={"outcome": "refused", "version": version.name, "why": why})
     elif begun.settings.share:
         outcome = "canary"
         registry.canary(version.name, begun.settings.share, found.verdict.why)
@@ -204,18 +238,19 @@ def _turn(
     return result.model_copy(update={"outcome": outcome, "version": version.name, "champion": now})
 
 
-def _kept(registry: Registry, made: FineTune, begun: _Begun) -> Version | None:
+def _kept(registry: Registry, made: FineTune, begun: _Begun, verdict: Verdict) -> Version | None:
     """The version that this very turn had added before it was interrupted."""
     last = registry.names()[-1]
     known = registry.version(last)
     same = (registry.path(last) / CARD).read_bytes() == (made.path / CARD).read_bytes()
-    return known if same and known.parent == begun.parent and known.verdict is not None else None
+    return known if same and (known.parent, known.verdict) == (begun.parent, verdict.model_dump(mode="json")) else None
 
 
 def _given_up(registry: Registry, champion: FineTune, begun: _Begun, plan: _Plan) -> str | None:
     """A version that users had and lost, where this turn would make the same again."""
     state, recipe = registry.state(), recipe_of(champion, begun.settings)
-    wanted = begun.parent, begun.harvest.until, len(begun.harvest.samples), plan.replayed
+    until = max(registry.version(begun.parent).until, begun.harvest.until)
+    wanted = begun.parent, until, len(begun.harvest.samples), plan.replayed
     had = {move.version for move in state.history if move.what in ("canary", "promoted")} - {state.champion}
     for name in sorted(name for name in had if name):
         known = registry.version(name)
@@ -227,42 +262,67 @@ def _given_up(registry: Registry, champion: FineTune, begun: _Begun, plan: _Plan
 
 def _begin(registry: Registry, store: FeedbackStore, settings: Settings, work: Path) -> _Begun:
     """The turn that was interrupted, where it still holds; else a new one."""
-    state = registry.state()
-    known = _read(work / BEGUN)
-    if known is not None and (known.parent, known.consumed) == (state.champion, state.consumed):
+    state, taken_up = registry.state(), None
+    known = _read(work / BEGUN, _Begun)
+    then = None if known is None else (known.parent, known.consumed, known.refused)
+    if known is not None and then == (state.champion, state.consumed, state.refused):
         # A turn that came to nothing is not taken again until there is more to learn, or it is asked otherwise.
         waiting = (work / JUDGED).is_file() or len(known.harvest.samples) < known.settings.least
-        if not waiting or (store.last() == known.last and settings == known.settings):
-            return known
+        other = [name for name in SCHEDULE if getattr(known.settings, name) != getattr(settings, name)]
+        if not other and (not waiting or store.last() == known.last):
+            return _taken_up(known, settings, work, told=not waiting)
+        if not waiting:
+            taken_up = f"nothing: an interrupted turn had another schedule ({', '.join(other)})"
     shutil.rmtree(work, ignore_errors=True)
-    task = registry.task
+    task, last = registry.task, store.last()
+    new = without(registry.version(state.champion).unlearnt(last), state.refused)
     told = (
         item
-        for item in store.told(task.name, after=state.consumed)
-        if not any(first <= item.number <= last for first, last in state.refused)
+        for item in store.told(task.name, after=min((first for first, _ in new), default=last + 1) - 1)
+        if any(first <= item.number <= end for first, end in new)
     )
     said = harvest(task, told, registry.held_out())
-    begun = _Begun(parent=state.champion, consumed=state.consumed, last=store.last(), settings=settings, harvest=said)
+    begun = _Begun(
+        parent=state.champion,
+        consumed=state.consumed,
+        last=last,
+        refused=state.refused,
+        settings=settings,
+        harvest=said,
+        taken_up=taken_up,
+    )
     write_whole(work / BEGUN, begun.model_dump_json())
     return begun
 
 
-def _read(path: Path) -> _Begun | None:
+def _taken_up(known: _Begun, settings: Settings, work: Path, *, told: bool) -> _Begun:
+    """An earlier turn, to be judged and put to work as it is asked now."""
+    if settings == known.settings:
+        return known
+    other = "what an interrupted turn had trained, by the gate and the share of now" if told else known.taken_up
+    begun = known.model_copy(update={"settings": settings, "taken_up": other})
+    write_whole(work / BEGUN, begun.model_dump_json())
+    return begun
+
+
+def _read(path: Path, of: type[_Kept]) -> _Kept | None:
     try:
-        return _Begun.model_validate_json(path.read_bytes())
+        return of.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None  # of an earlier Metier, or none: what it was about is in the store
 
 
 def _plan(registry: Registry, begun: _Begun, champion: FineTune) -> _Plan:
-    """New samples and replayed ones, in an order that depends on nothing but themselves and the seed."""
+    """New samples, and replayed ones that those do not overrule, in an order that depends on nothing but themselves and
+    the seed."""
     new = list(begun.harvest.samples)
-    pool = registry.pool(begun.parent)
-    whole = deduplicate([*new, *pool]).kept
+    pool, overruled = overrule(registry.task, registry.pool(begun.parent), begun.harvest)
     if champion.card.recipe.way == "head":
-        return _Plan(whole, len(whole) - len(new), whole)
+        whole = deduplicate([*new, *pool]).kept
+        return _Plan(whole, len(whole) - len(new), whole, overruled)
     replayed = select(pool, round(begun.settings.replay * len(new)), begun.settings.seed)
-    return _Plan(deduplicate([*new, *replayed]).kept, len(replayed), whole)
+    whole = deduplicate([*new, *pool]).kept
+    return _Plan(deduplicate([*new, *replayed]).kept, len(replayed), whole, overruled)
 
 
 def recipe_of(champion: FineTune, settings: Settings) -> Recipe:
@@ -315,8 +375,8 @@ def _judged(
     work: Path,
     say: Any,
 ) -> _Judged:
-    if (work / JUDGED).is_file():
-        return _Judged.model_validate_json((work / JUDGED).read_bytes())
+    if (known := _read(work / JUDGED, _Judged)) is not None:
+        return known.model_copy(update={"verdict": judge(known.comparison, begun.settings.gate)})
     bench = Judge(engine, registry.task, registry.held_out(), base, checks=checks, cache=registry.folder / "measured")
     adapters = registry.adapter(begun.parent), registry.adapter(CANDIDATE)
     before, after = bench.measure(champion, adapters[0], say), bench.measure(made, adapters[1], say)

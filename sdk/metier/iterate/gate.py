@@ -1,8 +1,9 @@
 """What a challenger must gain, and what it must keep, before it takes the champion's place.
 
 Two errors are possible: to promote what is worse, and to wait where one could be better. Each criterion says by an
-interval which of the two it is sure of: *worse for sure* refuses the challenger and the feedback it learnt, *not
-better for sure* lets both wait for more. A budget of speed or size that is missed waits too: no feedback is to blame.
+interval which of the two it is sure of: *worse for sure* refuses the challenger and the feedback it learnt, until that
+is pardoned; *not better for sure* lets both wait for more. A budget of speed or size that is missed waits too: no
+feedback is to blame.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Gate(Data):
     max_check_drop: float = Field(default=5.0, ge=0)
     """The same of the pass rate of a check of the trade."""
     max_forgetting: float = Field(default=0.1, ge=0)
-    """Growth of perplexity on general text over the champion's; 0.1 is ten percent."""
+    """Growth of perplexity on general text over the champion's; 0.1 is ten percent. Its interval over the passages must
+    lie below this to pass, and above to fail."""
     max_slowdown: float = Field(default=1.5, gt=0)
     """Times the champion's time per token."""
     max_milliseconds: float | None = Field(default=None, gt=0)
@@ -89,12 +91,15 @@ def _gain(comparison: Comparison, gate: Gate) -> Criterion:
 
 
 def _forgetting(comparison: Comparison, gate: Gate) -> Criterion:
-    if not comparison.general:
+    growth = comparison.general_growth
+    if growth is None:
         return Criterion(name="forgetting", found="passed", said="the base is frozen and forgets nothing")
-    growth = comparison.general[CHALLENGER] / comparison.general[CHAMPION] - 1
-    found: Found = "passed" if growth <= gate.max_forgetting else "failed"
-    said = f"perplexity on general text {growth:+.1%}, at most {gate.max_forgetting:+.1%}"
-    return Criterion(name="forgetting", found=found, said=said)
+    bound = gate.max_forgetting
+    found: Found = "passed" if growth.high <= bound else "failed" if growth.low > bound else "unproved"
+    measured = f"{growth.value:+.1%} [{growth.low:+.1%}, {growth.high:+.1%}]"
+    return Criterion(
+        name="forgetting", found=found, said=f"perplexity on general text {measured}, at most {bound:+.1%}"
+    )
 
 
 def _metric(metric: MetricReport, gate: Gate) -> Criterion:

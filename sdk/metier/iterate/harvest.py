@@ -40,15 +40,16 @@ from metier.iterate.records import Told
 ONE_RIGHT = frozenset({TaskKind.CLASSIFY, TaskKind.EXTRACT, TaskKind.RELATE, TaskKind.RANK})
 """Kinds of task where two different outputs for one input contradict each other; elsewhere both may be good."""
 
-Rule = Literal["consent", "superseded", "contract", "held_out", "conflict", "exact", "near"]
+Rule = Literal["consent", "superseded", "contract", "held_out", "conflict", "exact", "near", "overruled"]
 
 
 class LeftOut(Data):
     """An event that teaches nothing, and why."""
 
     number: int
-    """Of the event in the store."""
+    """Of the event in the store; 0 for an overruled sample that came from none."""
     answer: str
+    """Its id; empty for an overruled sample, which was learnt before."""
     rule: Rule
     reason: str
 

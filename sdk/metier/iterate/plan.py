@@ -6,18 +6,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import numpy as np
 
 from metier.contracts import Sample, TaskContract
 from metier.contracts.schema import Data
-from metier.data.clean import value_text
+from metier.data.clean import deduplicate, value_text
 from metier.evaluate.results import Interval
 from metier.iterate.curve import Curve
 from metier.iterate.harvest import harvest
 from metier.iterate.records import Told
+from metier.iterate.version import Stretch
 
 WINDOW = 28
 """Days that the rate is taken over: four of each weekday."""
@@ -33,10 +34,10 @@ class Arrival(Data):
     """How fast samples come in."""
 
     days: int
-    """Days of feedback that were looked at."""
+    """Days that were looked at, the last of them today."""
     samples: int
     per_day: Interval
-    """Samples that a harvest keeps, per day, with an interval over days."""
+    """Samples that a harvest keeps and that were not there before, per day, with an interval over days."""
 
 
 class IterationPlan(Data):
@@ -64,7 +65,16 @@ class IterationPlan(Data):
 
 
 def plan(
-    task: TaskContract, curve: Curve, told: Iterable[Told], held_out: Sequence[Sample], *, samples_now: int, gain: float
+    task: TaskContract,
+    curve: Curve,
+    told: Iterable[Told],
+    held_out: Sequence[Sample],
+    *,
+    samples_now: int,
+    gain: float,
+    now: datetime | None = None,
+    pool: Sequence[Sample] = (),
+    refused: Iterable[Stretch] = (),
 ) -> IterationPlan:
     """Samples and days to the next gain, and where to get them.
 
@@ -75,9 +85,10 @@ def plan(
         held_out: what is never learnt.
         samples_now: that the champion has learnt.
         gain: nats per reply token that are worth shipping; the gate proves some 0.03 on 40 held-out inputs.
+        now, pool, refused: as `arrival` says.
     """
     said = list(told)
-    came = arrival(task, said, held_out)
+    came = arrival(task, said, held_out, now=now, pool=pool, refused=refused)
     more, fewest, most = curve.more_for(samples_now, gain)
     facts = new_facts(said)
     well, why = _well(task, facts)
@@ -98,15 +109,39 @@ def plan(
     )
 
 
-def arrival(task: TaskContract, told: Sequence[Told], held_out: Sequence[Sample], seed: int = 0) -> Arrival:
-    """Samples a day over the last WINDOW days of feedback, those without any counted in; bootstrapped over days."""
-    kept = harvest(task, told, held_out).samples
-    day = {item.number: item.event.at.date() for item in told}
-    if not day:
+def arrival(
+    task: TaskContract,
+    told: Sequence[Told],
+    held_out: Sequence[Sample],
+    seed: int = 0,
+    *,
+    now: datetime | None = None,
+    pool: Sequence[Sample] = (),
+    refused: Iterable[Stretch] = (),
+) -> Arrival:
+    """Samples a day over the last WINDOW days, those without any counted in; bootstrapped over days.
+
+    Args:
+        task: the contract.
+        told: its feedback, all of it.
+        held_out: what is never learnt.
+        seed: of the bootstrap.
+        now: the moment the days end with; None is now.
+        pool: all that the champion learnt: what says the same once more does not arrive.
+        refused: events that are not learnt.
+    """
+    if not told:
         return Arrival(days=0, samples=0, per_day=Interval(value=0, low=0, high=0))
-    last = max(day.values())
-    first = max(min(day.values()), last - timedelta(days=WINDOW - 1))
-    counted = Counter(day[s.provenance.line] for s in kept if s.provenance and s.provenance.line in day)
+    away = tuple(refused)
+    day = {item.number: item.event.at.astimezone(UTC).date() for item in told}
+    said = [item for item in told if not any(first <= item.number <= end for first, end in away)]
+    numbers = {item.number for item in said}
+    # What the champion learnt from feedback arrived when it was said: the pool comes first, with its own events.
+    kept = deduplicate([*pool, *harvest(task, said, held_out).samples]).kept
+    lines = [s.provenance.line for s in kept if s.provenance and s.provenance.source == "feedback"]
+    last = (now or datetime.now(UTC)).astimezone(UTC).date()
+    first = min(last, max(min(day.values()), last - timedelta(days=WINDOW - 1)))
+    counted = Counter(day[line] for line in lines if line in numbers)
     days = [counted[first + timedelta(days=i)] for i in range((last - first).days + 1)]
     means = np.random.default_rng(seed).choice(days, (2000, len(days))).mean(1)
     low, high = np.quantile(means, [0.025, 0.975])
@@ -116,6 +151,20 @@ def arrival(task: TaskContract, told: Sequence[Told], held_out: Sequence[Sample]
 
 
 _FACT = re.compile(r"(?<![^\s\"'(\[])(?=\w*\d|\w*[A-Z])[\w.,:%€$£-]*\w|\d+")
+
+_HAN = r"\u3000-\u303f\u4e00-\u9fff\uff00-\uffef"
+_SEAM = re.compile(f"(?<=[{_HAN}])(?=[A-Za-z0-9])|(?<=[A-Za-z0-9])(?=[{_HAN}])")
+"""Where Chinese meets Latin letters without a space."""
+
+_FACT_ZH = re.compile(
+    r"《[^》]+》"
+    r"|(?!一[块年月日号天周成倍层])[零〇一二两三四五六七八九十百千万亿]+"
+    r"(?:毫升|升|公斤|千克|克|斤|毫米|厘米|公里|米|元|块|年|月|日|号|天|周|小时|分钟|折|成|倍|层|寸)"
+    r"|[\u4e00-\u9fff]{2}(?:(?<![城都超夜股])市|(?<![节外全])省|县|(?<![城乡小冰重古])镇"
+    r"|(?<![们我你他本贵该])公司|集团|(?<![上读])大学|医院|博物馆)"
+)
+"""Chinese writes names without capitals: titles in their marks, numbers in words with a unit, and names by what they
+end with, of which the two characters before it are looked at. Names of people are not told from other words."""
 
 
 def new_facts(told: Iterable[Told]) -> float | None:
@@ -128,9 +177,9 @@ def new_facts(told: Iterable[Told]) -> float | None:
 
 def _brings(told: Told) -> bool:
     known = value_text(told.answer.input).casefold() + value_text(told.answer.output).casefold()
-    made = " ".join(str(value) for value in (told.event.edited_to or {}).values())
-    words = (m for m in _FACT.finditer(made) if not _opens(made, m.start()) or any(c.isdigit() for c in m[0]))
-    return any(m[0].casefold() not in known for m in words)
+    made = _SEAM.sub(" ", " ".join(str(value) for value in (told.event.edited_to or {}).values()))
+    words = [m[0] for m in _FACT.finditer(made) if not _opens(made, m.start()) or any(c.isdigit() for c in m[0])]
+    return any(word.casefold() not in known for word in [*words, *_FACT_ZH.findall(made)])
 
 
 def _opens(text: str, start: int) -> bool:
@@ -141,12 +190,15 @@ def _opens(text: str, start: int) -> bool:
 
 def _well(task: TaskContract, facts: float | None) -> tuple[Well, str]:
     share = f"{facts:.0%} of the edits bring in facts that the input does not hold" if facts is not None else ""
-    if task.fresh_facts and (facts is None or facts >= LEARNABLE):
-        return "search", "the task needs facts newer than any base" + (f", and {share}" if share else "")
-    if task.fresh_facts:
-        return "both", f"the task needs facts newer than any base, but only {share}: the rest is wording"
+    reason = "needs facts newer than any base" if task.fresh_facts else "is answered from documents"
+    # Whoever knows the documents only by name needs to be told how they get before the model.
+    how = "" if task.takes_passages else "; give its input a field `passages`, which documents fill"
+    if (task.fresh_facts or task.takes_passages) and (facts is None or facts >= LEARNABLE):
+        return "search", f"the task {reason}" + (f", and {share}" if share else "") + how
+    if task.fresh_facts or task.takes_passages:
+        return "both", f"the task {reason}, but only {share}: the rest is wording{how}"
     if facts is not None and facts >= LEARNABLE:
-        return "search", f"{share}: they must be put before the model, it will not remember them"
+        return "search", f"{share}: they must be put before the model, it will not remember them{how}"
     return (
         "feedback",
         share + ": what users mend is wording, which samples teach" if share else "no edit says otherwise",

@@ -28,7 +28,7 @@ from metier.contracts.finetune import CARD, HEAD, PEFT_CONFIG, WEIGHTS
 from metier.contracts.heads import HEAD_FILE
 from metier.data.samples_file import read_samples, write_samples
 from metier.data.training import held_out_of, train_of
-from metier.iterate.version import NAME, Move, State, Version
+from metier.iterate.version import NAME, Move, State, Stretch, Version
 from metier.iterate.whole import new_folder, write_whole
 
 STATE, VERSIONS, HELD_OUT = "state.json", "versions", "held_out.jsonl"
@@ -64,24 +64,27 @@ class Registry:
             until: number of the last feedback event that it knows of already.
 
         Raises:
-            UsageError: there is a registry already, or the fine-tune has several tasks, no held-out data, or weights
-                of the base's own.
+            UsageError: there is a registry already, or something else, or the fine-tune has several tasks, no held-out
+                data, or weights of the base's own.
         """
         path = Path(folder).expanduser()
         if (path / STATE).is_file():
             raise UsageError("there is a registry already", where=str(path), remedy="use it, or give a new folder")
+        if path.is_dir() and any(path.iterdir()):
+            raise UsageError("there is something else already", where=str(path), remedy="give a new folder")
         if len(finetune.card.tasks) != 1:
             raise UsageError("a registry is of one task", where=str(finetune.path), remedy="adapt the tasks apart")
         _check_goes_on(finetune)
         held_out = held_out_of(finetune.path)
-        path.mkdir(parents=True, exist_ok=True)
-        write_samples(path / HELD_OUT, held_out)
         version = Version(name="v0001", created=datetime.now(UTC), until=until)
-        if not (path / VERSIONS / version.name).exists():
-            _write(path / VERSIONS / version.name, finetune, version, train_of(finetune.path))
-        begun = Move(what="begun", version=version.name, why=f"{finetune.card.name}, as it was given")
-        state = State(trail=(version.name,), consumed=until, history=(begun,))
-        write_whole(path / STATE, state.model_dump_json(indent=1))
+        if path.is_dir():
+            path.rmdir()  # empty
+        with new_folder(path) as part:  # whole or not at all: weights never lie beside another run's held-out data
+            write_samples(part / HELD_OUT, held_out)
+            _write(part / VERSIONS / version.name, finetune, version, train_of(finetune.path))
+            begun = Move(what="begun", version=version.name, why=f"{finetune.card.name}, as it was given")
+            state = State(trail=(version.name,), consumed=until, history=(begun,))
+            write_whole(part / STATE, state.model_dump_json(indent=1))
         return cls(path)
 
     def state(self) -> State:
@@ -146,15 +149,16 @@ class Registry:
         Args:
             finetune: from `adapt` or `adapt_head`.
             pool: all that it and its ancestors learnt.
-            **fields: of `Version`: parent, until, learnt, replayed, verdict. Of a version with a parent and no `until`
-                nothing is known but that it learnt what its parent had.
+            **fields: of `Version`: parent, until, skipped, learnt, replayed, verdict. Of a version
+                with a parent and no `until` nothing is known but that it learnt what its parent had.
 
         Raises:
             UsageError: its weights are the base's own, which no running engine takes up.
         """
         _check_goes_on(finetune)
-        if fields.get("parent"):
-            fields = {"until": self.version(fields["parent"]).until, **fields}
+        if fields.get("parent") and "until" not in fields:
+            parent = self.version(fields["parent"])
+            fields = {"until": parent.until, "skipped": parent.skipped, **fields}
         with self._lock:
             last = max((int(name[1:]) for name in self.names()), default=0)
             version = Version(name=f"v{last + 1:04d}", created=datetime.now(UTC), **fields)
@@ -222,17 +226,34 @@ class Registry:
 
         return self._move("withdrawn", self.state().challenger, why, change)
 
-    def refuse(self, name: str, why: str, *, until: int) -> State:
-        """Record that a version did not pass, and that what it learnt, up to event `until`, is not to be learnt again.
-
-        What an earlier turn has judged harmless is not condemned with the rest.
-        """
+    def refuse(self, name: str, why: str, events: Iterable[Stretch]) -> State:
+        """Note, once, that a version did not pass and that these events, which it learnt, are not learnt again."""
+        known = self.state()
+        if any((move.what, move.version) == ("refused", name) for move in known.history):
+            return known
 
         def change(state: State) -> State:
-            bad = max(state.consumed, state.cleared) + 1, until
-            return state.model_copy(update={"refused": (*state.refused, bad)})
+            return state.model_copy(update={"refused": (*state.refused, *events)})
 
         return self._move("refused", name, why, change)
+
+    def pardon(self, why: str = "") -> State:
+        """Lift every refusal: the feedback counts as new again, and may be refused again.
+
+        Raises:
+            UsageError: nothing is refused.
+        """
+        lifted = self.state().refused
+
+        def change(state: State) -> State:
+            if not state.refused:
+                raise UsageError("nothing is refused", where=str(self.folder))
+            # Whatever is pardoned has to stand its trial again, though later feedback has been found harmless.
+            cleared = min(state.cleared, *(first - 1 for first, _ in state.refused))
+            return state.model_copy(update={"refused": (), "cleared": cleared})
+
+        said = f"events {', '.join(f'{first} to {last}' for first, last in lifted)}"
+        return self._move("pardoned", None, f"{why}: {said}" if why else said, change)
 
     def clear(self, until: int) -> None:
         """Note that a turn has judged the feedback up to an event, and did not find it harmful."""

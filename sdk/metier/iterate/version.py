@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -10,6 +11,9 @@ from pydantic import AwareDatetime, Field, JsonValue
 from metier.contracts.schema import SCHEMA_VERSION, Data
 
 NAME = r"^v\d{4,}$"
+
+Stretch = tuple[int, int]
+"""Numbers of the first and the last of some feedback events."""
 
 
 class Version(Data):
@@ -22,6 +26,8 @@ class Version(Data):
     created: AwareDatetime
     until: int = 0
     """Number of the last feedback event that it knows of."""
+    skipped: tuple[Stretch, ...] = ()
+    """Those up to `until` that neither it nor its ancestors learnt, since they were refused when it was made."""
     learnt: int = 0
     """New samples."""
     replayed: int = 0
@@ -37,12 +43,16 @@ class Version(Data):
         """Whether the gate let it through."""
         return self.verdict is not None and self.verdict.get("found") == "passed"
 
+    def unlearnt(self, last: int) -> tuple[Stretch, ...]:
+        """Events up to a number that it has not learnt, refused ones included."""
+        return tuple((first, min(end, last)) for first, end in (*self.skipped, (self.until + 1, last)) if first <= last)
+
 
 class Move(Data):
     """One change of the state."""
 
     at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
-    what: Literal["begun", "promoted", "rolled back", "canary", "withdrawn", "refused"]
+    what: Literal["begun", "promoted", "rolled back", "canary", "withdrawn", "refused", "pardoned"]
     version: str | None
     before: str | None = None
     """Champion before it."""
@@ -64,8 +74,8 @@ class State(Data):
     has learnt is used up once it is promoted."""
     cleared: int = 0
     """Number of the last event that a turn has judged and not found harmful, though not proved useful yet."""
-    refused: tuple[tuple[int, int], ...] = ()
-    """Stretches of events, first and last, that made weights worse for sure: never learnt again."""
+    refused: tuple[Stretch, ...] = ()
+    """Events that made weights worse for sure: not learnt again unless they are pardoned."""
     history: tuple[Move, ...] = ()
 
     @property
@@ -82,3 +92,12 @@ class State(Data):
             elif move.what in ("withdrawn", "rolled back") or (move.what == "promoted" and move.version == tried):
                 tried, since = None, None
         return since
+
+
+def without(stretches: Iterable[Stretch], away: Iterable[Stretch]) -> tuple[Stretch, ...]:
+    """What is left of some stretches, none of them empty."""
+    left = list(stretches)
+    for first, last in away:
+        cut = [part for a, b in left for part in ((a, min(b, first - 1)), (max(a, last + 1), b))]
+        left = sorted({part for part in cut if part[0] <= part[1]})
+    return tuple(left)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ BUDGET = 256 << 20
 class AdapterStore:
     """Adapters by name. Safe to use from any thread.
 
-    A loaded adapter that a row wears stays alive with that row, whether or not the budget has let go of it.
+    A loaded adapter that a row wears stays alive with that row, whether or not the budget has let go of it; a live one
+    also with the requests that wait for it, whether or not it was replaced or dropped.
     """
 
     def __init__(self, path: Path, manifest: Manifest, budget: int = BUDGET) -> None:
@@ -50,16 +51,27 @@ class AdapterStore:
         with self._lock:
             return sum(lora.nbytes for lora in self._loaded.values())
 
-    def check(self, name: str) -> None:
-        """Raise UsageError where there is no such adapter."""
+    def held(self, name: str) -> Callable[[], LoraArrays]:
+        """What gives, at any later time, the weights that the name stands for now.
+
+        Of a live adapter it holds the arrays; of one of the bundle's only the place, so that what waits takes no room
+        of the budget.
+
+        Raises:
+            UsageError: there is none.
+        """
         with self._lock:
+            live = self._live.get(name)
             known = [*self._entries, *self._live]
-        if name not in known:
-            raise UsageError(
-                f"there is no adapter {name}{did_you_mean(name, known)}",
-                where=str(self._path),
-                remedy=f"{_listed(known)}; add one with `metier bundle add`",
-            )
+        if live is not None:
+            return lambda: live
+        if name in self._entries:
+            return lambda: self._stored(name)
+        raise UsageError(
+            f"there is no adapter {name}{did_you_mean(name, known)}",
+            where=str(self._path),
+            remedy=f"{_listed(known)}; add one with `metier bundle add`",
+        )
 
     def get(self, name: str) -> LoraArrays:
         """The adapter of that name, loaded if it has to be.
@@ -67,22 +79,7 @@ class AdapterStore:
         Raises:
             UsageError: there is none, or its folder is not what the bundle's slots hold.
         """
-        self.check(name)
-        with self._lock:
-            if name in self._live:
-                return self._live[name]
-            if name in self._loaded:
-                self._loaded.move_to_end(name)
-                return self._loaded[name]
-            folder = self._path / self._entries[name].path
-            found = lay_out(read_folder(folder), self._slots, str(folder))
-            self._loaded[name] = found
-            self.loads += 1
-            total = sum(lora.nbytes for lora in self._loaded.values())
-            while total > self._budget and len(self._loaded) > 1:
-                total -= self._loaded.popitem(last=False)[1].nbytes
-                self.evictions += 1
-            return found
+        return self.held(name)()
 
     def set(self, name: str, tensors: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         """Put a live adapter under `name`, in place of what was there. Requests under way keep what they have.
@@ -105,9 +102,25 @@ class AdapterStore:
             self._live[name] = laid
 
     def drop(self, name: str) -> None:
-        """Forget a live adapter; one of the bundle's of the same name is there again."""
+        """Forget a live adapter; one of the bundle's of the same name is there again. Requests that were submitted keep
+        what they have."""
         with self._lock:
             self._live.pop(name, None)
+
+    def _stored(self, name: str) -> LoraArrays:
+        with self._lock:
+            if name in self._loaded:
+                self._loaded.move_to_end(name)
+                return self._loaded[name]
+            folder = self._path / self._entries[name].path
+            found = lay_out(read_folder(folder), self._slots, str(folder))
+            self._loaded[name] = found
+            self.loads += 1
+            total = sum(lora.nbytes for lora in self._loaded.values())
+            while total > self._budget and len(self._loaded) > 1:
+                total -= self._loaded.popitem(last=False)[1].nbytes
+                self.evictions += 1
+            return found
 
 
 def _listed(names: list[str]) -> str:

@@ -267,9 +267,9 @@ class Engine:
         if readings(contract.input):
             input = await asyncio.to_thread(read_off, contract, input, self.bridges)
         input = self.whole(task, input)
-        tries = Tries(contract, input, checks, retries, options)
+        tries, generation = Tries(contract, input, checks, retries, options), None
         while not tries.ended:
-            generation = self.submit(self.request(task, input, **tries.options()))
+            generation = self.submit(self.request(task, input, **tries.options()), after=generation)
             with suppress(MetierError):  # judged with the rest
                 await generation.aresult()
             tries.take(generation)
@@ -365,7 +365,7 @@ class Engine:
     def set_adapter(self, name: str, tensors: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         """Make LoRA weights usable under `name` at once, such as those of a training step; no export in between.
 
-        Requests under way keep the weights they began with.
+        Requests that were submitted keep the weights they have.
 
         Args:
             name: what requests will say; one of the bundle's may be covered.
@@ -377,19 +377,21 @@ class Engine:
         """
         self.adapters.set(name, tensors, config)
 
-    def submit(self, request: Request, *, wait: float | None = 0) -> Generation:
-        """Queue a request; the answer grows in what is returned.
+    def submit(self, request: Request, *, wait: float | None = 0, after: Generation | None = None) -> Generation:
+        """Queue a request; the answer grows in what is returned. Its weights are those that its adapter's name stands
+        for now, whatever becomes of the name while it waits.
 
         Args:
             request: from `request`, or made of token ids.
             wait: seconds to wait for a place where the queue is full; None waits for ever.
+            after: an earlier try with the same adapter, whose weights it takes.
 
         Raises:
             RequestError: prompt and reply do not fit a row, the prompt is empty, the queue is full, or the engine is
                 closed.
             UsageError: there is no adapter of that name.
         """
-        return self._serving.submit(request, wait)
+        return self._serving.submit(request, wait, after)
 
     def close(self) -> None:
         """Stop the engine thread; requests under way end as cancelled."""

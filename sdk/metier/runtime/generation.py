@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from metier.contracts import MetierError, RequestError
+from metier.runtime.lora import LoraArrays
 from metier.runtime.sampling import Sampling
 
 FinishReason = Literal["stop", "length", "cancelled"]
@@ -41,8 +42,10 @@ class Request:
 class Generation:
     """An answer under way. Safe to use from any thread."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, weights: Callable[[], LoraArrays] | None = None) -> None:
         self.request = request
+        self.weights = weights
+        """Gives the LoRA weights that the request was submitted with; None is the base."""
         self.ids: list[int] = []
         """Tokens of the reply so far, the end token not included."""
         self.logprobs: list[float] = []

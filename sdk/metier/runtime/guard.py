@@ -143,7 +143,8 @@ def tried(
     most = (2 + retries) * engine.rows
 
     def ask(tries: Tries) -> None:
-        tries.generation = engine.submit(engine.request(task, tries.input, **tries.options()), wait=None)
+        request = engine.request(task, tries.input, **tries.options())
+        tries.generation = engine.submit(request, wait=None, after=tries.generation)
         tries.generation.when_done(lambda: ended.put(tries))
 
     try:

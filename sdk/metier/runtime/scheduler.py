@@ -14,7 +14,6 @@ import numpy as np
 
 from metier.contracts import MetierError, RequestError
 from metier.runtime.adapter_rows import FREE
-from metier.runtime.adapter_store import BASE, AdapterStore
 from metier.runtime.decoder import Decoder
 from metier.runtime.generation import Generation
 from metier.runtime.lora import LoraArrays
@@ -32,11 +31,9 @@ PADDING = 0.25
 class Scheduler:
     """A queue of generations and the one thread that serves them."""
 
-    def __init__(
-        self, decoder: Decoder, tokenizer: ChatTokenizer, adapters: AdapterStore, *, queue: int, tokens_total: int
-    ) -> None:
+    def __init__(self, decoder: Decoder, tokenizer: ChatTokenizer, *, queue: int, tokens_total: int) -> None:
         """`queue`: requests that may wait. `tokens_total`: prompt and reply tokens of all rows together."""
-        self._decoder, self._tokenizer, self._adapters = decoder, tokenizer, adapters
+        self._decoder, self._tokenizer = decoder, tokenizer
         self._queue, self._tokens_total = queue, tokens_total
         self.prefixes = Prefixes(decoder.rows)
         self._rows: list[Sequence | None] = [None] * decoder.rows
@@ -119,8 +116,7 @@ class Scheduler:
                 generation = self._waiting.popleft()
                 self._wake.notify_all()
             try:
-                name = generation.request.adapter
-                lora = None if name in (None, BASE) else self._adapters.get(name)
+                lora = None if generation.weights is None else generation.weights()
                 sequence = Sequence(generation, self._tokenizer, self._decoder.vocab_size)
             except MetierError as error:  # an adapter or a grammar that is none, a bound that cannot be kept
                 generation.advance("", error=error)

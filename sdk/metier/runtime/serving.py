@@ -57,9 +57,7 @@ class Serving:
                 prefer_cuda=manifest.target == "cuda", threads=threads, cuda_graphs=cuda_graphs,
             )  # fmt: skip
             self.device, self.reason = decoder.opened.device, decoder.opened.reason
-            self._scheduler = Scheduler(
-                decoder, bundle.tokenizer, self.adapters, queue=queue, tokens_total=self._tokens_total
-            )
+            self._scheduler = Scheduler(decoder, bundle.tokenizer, queue=queue, tokens_total=self._tokens_total)
 
     def reply_bound(self, most: int, prompt: Sequence[int], grammar: str | None) -> int:
         """A task's own bound of reply tokens, given way to what the row has left and to what a reply of its form takes
@@ -75,7 +73,7 @@ class Serving:
         )
         return max(least, min(most, self.max_len - len(prompt)))
 
-    def submit(self, request: Request, wait: float | None) -> Generation:
+    def submit(self, request: Request, wait: float | None, after: Generation | None = None) -> Generation:
         """Queue a request, as `Engine.submit` says."""
         if not request.ids:
             raise RequestError("the prompt is empty")
@@ -90,11 +88,12 @@ class Serving:
                 f"{request.tokens} tokens are more than max_tokens_total, {self._tokens_total}",
                 remedy="shorten the input, or open the engine with a larger max_tokens_total",
             )
-        if request.adapter not in (None, BASE):
-            self.adapters.check(request.adapter)
+        weights = None
+        if request.adapter not in (None, BASE):  # now, not when a row is free: the name may mean another by then
+            weights = after.weights if after is not None else self.adapters.held(request.adapter)
         if self._scheduler is None:
             raise UsageError(f"the bundle {self._bundle.manifest.name} only reads: its heads decode nothing")
-        generation = Generation(request)
+        generation = Generation(request, weights)
         self._scheduler.submit(generation, wait)
         return generation
 
