@@ -145,11 +145,14 @@ def test_a_share_of_the_users_tries_a_head_and_their_verdicts_are_compared(
     assert 12 < trial.users[sides[1]] < 36 and sum(trial.users.values()) == 60
     assert trial.stood[sides[1]].value == 1 > trial.stood[sides[0]].value
     registry.withdraw("enough seen")
-    assert live.answer(samples[0].input, user="u1").adapter == sides[0] and sides[1] not in engine.heads
+    assert live.answer(samples[0].input, user="u1").adapter == sides[0]
+    assert sides[1] in engine.heads, "whoever asked a moment ago is still answered by it"
     registry.promote("v0002")
     assert {live.whose(f"u{number}") for number in range(60)} == {"v0002"}
     registry.rollback()
     assert live.answer(samples[0].input).adapter == sides[0]
+    registry.refuse("v0002", "users were worse off", ())
+    assert live.answer(samples[0].input).adapter == sides[0] and sides[1] not in engine.heads
 
 
 def test_a_version_s_folder_is_a_fine_tune_that_a_bundle_takes(
