@@ -63,9 +63,14 @@ def table(found: dict[str, Any], task: str) -> str:
 def _row(base: str, way: str, rows: list[dict[str, Any]]) -> str:
     kind, method, *layers = way.split("/")
     cells = [f"`{base}`", kind, method, layers[0] if layers else "all", _interval([row["quality"] for row in rows])]
-    epoch = statistics.median(row["epoch_seconds"] for row in rows)
-    cells += [f"{epoch:.2f}" if epoch < 10 else f"{epoch:.0f}", f"{_mean(rows, 'training_seconds'):.0f}"]
-    cells += [f"{_mean(rows, 'answer_ms'):.0f}", f"{_mean(rows, 'megabytes'):.1f}", str(len(rows))]
+    timed = [row for row in rows if row.get("device", "cpu") == "cpu" and not row.get("busy")]
+    if timed:
+        epoch = statistics.median(row["epoch_seconds"] for row in timed)
+        cells += [f"{epoch:.2f}" if epoch < 10 else f"{epoch:.0f}", f"{_mean(timed, 'training_seconds'):.0f}"]
+        cells.append(f"{_mean(timed, 'answer_ms'):.0f}")
+    else:
+        cells += ["–"] * 3
+    cells += [f"{_mean(rows, 'megabytes'):.1f}", str(len(rows))]
     return f"| {' | '.join(cells)} |"
 
 

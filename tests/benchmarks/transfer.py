@@ -7,8 +7,8 @@ learn from and samples to measure on: of banking77 (77 intents, CC BY 4.0, arXiv
 rows of its training file, of a trade's task a split of all that is packaged, near-duplicates on one side. Every way
 runs by `metier.transfer.compare`, which lets nothing be chosen by held-out samples.
 
-Times are one CPU core's (`OMP_NUM_THREADS=1`). `--device cuda` is for more seeds of what takes minutes there: its rows
-say so, and the docs take quality from all rows and times from those of the CPU.
+Times are one CPU core's (`OMP_NUM_THREADS=1`) with nothing else on it. `--device cuda`, and `--busy` beside other work,
+are for more seeds of what takes minutes: their rows say so, and the docs take quality from all, times from the others.
 
 What is in --work is not trained again, and with --minutes the script ends before it begins what may not fit, so that a
 run may be done in pieces. `--only` names tasks, bases or ways, by any part of their names.
@@ -52,7 +52,7 @@ class Line(NamedTuple):
 
 
 HEADS = ("head/features", "head/features/mix", "head/features/embedding", "head/features/top:2", "head/lora")
-WHOLE = ("head/full", "head/full/top:2", "head/full/top:1")
+WHOLE = ("head/full", "head/full/top:2", "head/full/top:1", "head/lora/top:2")
 COPY = ("text/lora", "text/lora/top:10", "text/full", "text/full/top:10", "text/full/embedding")
 PLAN = (
     Line(BANKING, ENCODER, (*HEADS, *WHOLE), 5, 30),
@@ -168,6 +168,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--only", nargs="+", default=[])
     parser.add_argument("--seeds", type=int, default=5, help="of each way, at most")
+    parser.add_argument("--busy", action="store_true", help="the machine has other work: times are not to be shown")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     given = parser.parse_args()
     began, missing = time.monotonic(), 0
@@ -185,7 +186,7 @@ def main() -> None:
                 missing += 1
                 continue
             started = time.monotonic()
-            row = measured(case, given.work, given.device)
+            row = measured(case, given.work, given.device) | {"busy": given.busy}
             file.write_text(json.dumps({**row, "seconds": round(time.monotonic() - started, 1)}), "utf-8")
             print(file.read_text("utf-8"), file=sys.stderr, flush=True)
         rows.append(json.loads(file.read_text("utf-8")))
