@@ -41,7 +41,7 @@ def reinforce(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json: Json = False,
 ) -> None:
-    """Align a fine-tune with rewards on its own answers, to the inputs that it was trained on or those of --data.
+    """Align a fine-tune with rewards on its own answers. To inputs that it was trained on, or those of --data.
 
     Each answer is rewarded by its own task's checks. What the fine-tune is measured on is left out.
     """
