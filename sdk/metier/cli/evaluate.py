@@ -81,8 +81,8 @@ def evaluate(
         page = html or run / "report.html"
         if len(finetune.card.tasks) > 1:
             page = page.with_stem(f"{page.stem}-{contract.name.partition('.')[2]}")
+        write_html(evaluation, page)  # first: where its figures stand, the page does
         write_json(evaluation, page.with_suffix(".json"))
-        write_html(evaluation, page)
         if data is None and not limit:  # last: the card has no figures that the report has not
             finetune = record_metrics(finetune, evaluation)
         evaluations.append(evaluation)
