@@ -5,7 +5,7 @@ examples; how a batch is laid out is `trainee`'s business.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -40,22 +40,25 @@ class Frozen:
         number = self._numbers.get(example)
         return None if number is None else self._states.get(number)
 
-    @contextmanager
-    def alone(self) -> Iterator[list[Tensor]]:
-        """Inside, no layer above computes anything; the list takes what the last of these says at each forward."""
-        said: list[Tensor] = []
-        handle = self._below[-1].register_forward_hook(lambda module, given, out: said.append(out))
-        try:
-            with instead(self._above, lambda hidden: hidden):
-                yield said
-        finally:
-            handle.remove()
+    def alone(self) -> AbstractContextManager[list[Tensor]]:
+        """See `alone`."""
+        return alone(self._below, self._above)
 
-    @contextmanager
-    def saying(self, hidden: Tensor) -> Iterator[None]:
+    def saying(self, hidden: Tensor) -> AbstractContextManager[None]:
         """Inside, they say `hidden` and compute nothing."""
-        with instead(self._below, lambda _: hidden):
-            yield
+        return instead(self._below, lambda _: hidden)
+
+
+@contextmanager
+def alone(below: nn.ModuleList, above: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
+    """Inside, no layer above computes anything; the list takes what the last of those below says at each forward."""
+    said: list[Tensor] = []
+    handle = below[-1].register_forward_hook(lambda module, given, out: said.append(out))
+    try:
+        with instead(above, lambda hidden: hidden):
+            yield said
+    finally:
+        handle.remove()
 
 
 @contextmanager

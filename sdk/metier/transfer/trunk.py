@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from metier.adapt.frozen import instead
+from metier.adapt.frozen import alone, instead
 from metier.adapt.surgery import ADAPTER, layers_of, open_layers
 from metier.contracts import Recipe, RecipeError
 from metier.contracts.heads import layers_read
@@ -62,14 +62,9 @@ class Trunk:
 
     def below(self, batch: Padded) -> Tensor:
         """What comes out of the frozen layers, [rows, tokens, width], without gradient."""
-        caught: list[Tensor] = []
-        handle = self.layers[self.frozen - 1].register_forward_hook(lambda module, given, out: caught.append(out))
-        try:
-            with torch.no_grad(), instead(self.layers[self.frozen :], lambda hidden: hidden):
-                self._forward(batch)
-        finally:
-            handle.remove()
-        return caught[0].float()
+        with torch.no_grad(), alone(self.layers[: self.frozen], self.layers[self.frozen :]) as said:
+            self._forward(batch)
+        return said[0].float()
 
     def above(self, batch: Padded, below: Tensor) -> Tensor:
         """`states` of a batch whose frozen layers gave `below`."""
