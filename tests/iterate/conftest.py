@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from metier.contracts import Check, Finding, FineTune, Recipe, Sample, TaskContract, TaskKind, prompt
+from metier.iterate import FeedbackStore, Registry
 
 COLOURS = ("blue", "red", "green", "black", "white", "grey", "pink", "brown", "golden", "silver")
 THINGS = ("mug", "lamp", "desk", "chair", "plate", "kettle", "clock", "stool")
@@ -78,6 +79,17 @@ def first(task, samples, recipe, tmp_path_factory: pytest.TempPathFactory) -> Fi
     from metier.adapt import adapt
 
     return adapt(task, samples[:16], samples[64:], recipe, tmp_path_factory.mktemp("first") / "run")
+
+
+@pytest.fixture
+def registry(first: FineTune, tmp_path: Path) -> Registry:
+    return Registry.create(tmp_path / "registry", first)
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    with FeedbackStore(tmp_path / "feedback.db") as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

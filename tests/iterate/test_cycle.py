@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from metier.contracts import FineTune, Sample, UsageError
+from metier.contracts import Sample, UsageError
 from metier.iterate import Answer, FeedbackStore, Gate, Live, Registry, Settings, turn
 from metier.iterate.gate import Criterion, Verdict
 from metier.iterate.records import Event
@@ -28,17 +28,6 @@ def engine(opened: Engine):
     """Each test has a store of its own."""
     opened.recorder = None
     return opened
-
-
-@pytest.fixture
-def registry(first: FineTune, tmp_path: Path) -> Registry:
-    return Registry.create(tmp_path / "registry", first)
-
-
-@pytest.fixture
-def store(tmp_path: Path):
-    with FeedbackStore(tmp_path / "feedback.db") as opened:
-        yield opened
 
 
 def teach(store: FeedbackStore, samples: list[Sample], *, well: bool = True) -> None:

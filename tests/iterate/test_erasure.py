@@ -5,23 +5,12 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from metier.contracts import FineTune, Provenance, Sample, UsageError
+from metier.contracts import Provenance, Sample, UsageError
 from metier.data.clean import deduplicate
 from metier.iterate import Answer, Event, FeedbackStore, Registry, Settings, forget, turn
 from metier.iterate.erasure import learnt_erased
 from metier.iterate.harvest import harvest
 from metier.runtime import Engine
-
-
-@pytest.fixture
-def registry(first: FineTune, tmp_path: Path) -> Registry:
-    return Registry.create(tmp_path / "registry", first)
-
-
-@pytest.fixture
-def store(tmp_path: Path):
-    with FeedbackStore(tmp_path / "feedback.db") as opened:
-        yield opened
 
 
 def say(store: FeedbackStore, user: str, facts: str, made: str) -> None:
