@@ -44,9 +44,15 @@ def moved(live: Live) -> None:
         live.refresh()
 
 
-def test_requests_that_wait_are_answered_by_the_weights_of_when_they_were_asked(live: Live) -> None:
+def test_requests_that_wait_are_answered_by_the_weights_of_when_they_were_asked(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The engine is full while the champion changes three times; the last change leaves another than the first."""
     engine = live.engine
+    decoder = engine._serving._scheduler._decoder
+    step = decoder.step
+    # So slow that the row stays taken until all have asked, on a busy machine too.
+    monkeypatch.setattr(decoder, "step", lambda tokens: (time.sleep(0.05), step(tokens)))
     busy = engine.submit(engine.request("shop.describe", FACTS, adapter="base", max_tokens=200, stop=()))
     next(iter(busy))
     with ThreadPoolExecutor(4) as users:
