@@ -28,8 +28,8 @@ from metier.data.training import first_inputs, training_data
 from metier.evaluate.bootstrap import interval, resample_weights
 from metier.evaluate.results import Interval
 from metier.iterate import Answer, Event, FeedbackStore, Live, Registry, Settings, turn
-from metier.iterate.cycle import recipe_of
 from metier.iterate.judge import Measured
+from metier.iterate.lesson import recipe_of
 from metier.plugins import load_plugins
 from metier.runtime import Engine
 

@@ -8,10 +8,11 @@ from typing import Any
 
 _HOME = {
     "canary": "Trial compare",
-    "cycle": "Settings Turn turn",
+    "cycle": "Turn turn",
     "erasure": "Forgotten forget",
     "gate": "Gate Verdict",
     "harvest": "Harvest",
+    "lesson": "Settings",
     "live": "Live",
     "plan": "IterationPlan",
     "recorder": "StoreRecorder",
