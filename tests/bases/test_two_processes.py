@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from metier.bases import verify_base
+from metier.disk import PART
 
 HERE = Path(__file__).parent
 PULL = f"""
@@ -62,7 +63,7 @@ def test_a_pull_killed_half_way_leaves_no_base_and_the_next_one_cleans_up(tmp_pa
     victim.wait()
     parent = home / "bases" / "slow-base"
     left = [p.name for p in parent.iterdir()]
-    assert len(left) == 1 and left[0].startswith(".part-")
+    assert len(left) == 1 and left[0].startswith(PART)
     began = time.monotonic()
     assert start(log).wait(timeout=60) == 0
     assert time.monotonic() - began < 30, "the dead process's lock must not be waited for"

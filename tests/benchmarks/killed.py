@@ -230,7 +230,9 @@ ADAPT = ["--base", "BASE", "--out", "OUT", *LEARN]
 COMMANDS = {
     "adapt": Command(["adapt", "adcopy.describe", "--samples", "32", *ADAPT], _fine_tune),
     "head": Command(
-        ["adapt", "support.intent", "--samples", "64", "--set", "way=head", "--set", "method=lora", *ADAPT], _head
+        ["adapt", "support.intent", "--samples", "64", "--set", "way=head", "--set", "method=lora", *ADAPT]
+        + ["--set", "epochs=30"],  # a tiny base's four would be over before there is a checkpoint
+        _head,
     ),
     "dpo": Command(PREFER, _fine_tune),
     "kto": Command([*PREFER, "--method", "kto"], _fine_tune),

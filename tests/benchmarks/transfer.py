@@ -53,7 +53,7 @@ class Line(NamedTuple):
 
 HEADS = ("head/features", "head/features/mix", "head/features/embedding", "head/features/top:2", "head/lora")
 WHOLE = ("head/full", "head/full/top:2", "head/full/top:1", "head/lora/top:2")
-COPY = ("text/lora", "text/lora/top:10", "text/full", "text/full/top:10", "text/full/embedding")
+COPY = ("text/lora", "text/lora/top:10", "text/lora/top:4", "text/full", "text/full/top:10", "text/full/embedding")
 PLAN = (
     Line(BANKING, ENCODER, (*HEADS, *WHOLE), 5, 30),
     Line(BANKING, DECODER, ("head/features", "head/lora", "text/lora"), 5, 10),

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from metier.contracts import ExportError, Sample, UsageError
-from metier.contracts.bundle import Parity
+from metier.contracts.bundle import MANIFEST, Parity
+from metier.disk import PART, whole_folder
 from metier.export import export, parity
-from metier.export.folder import PART, whole_folder
 from metier.export.graph import precision_for
 from metier.runtime.bundle import open_bundle
 
@@ -88,30 +88,6 @@ def test_a_folder_that_is_no_bundle_is_never_replaced(tiny_finetune, tmp_path):
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
-def test_an_export_replaces_an_older_bundle(tiny_bundle, tmp_path):
-    shutil.copytree(tiny_bundle, tmp_path / "b")
-    with whole_folder(tmp_path / "b") as part:
-        (part / "bundle.json").write_text("new")
-    assert [f.name for f in (tmp_path / "b").iterdir()] == ["bundle.json"]
-    assert [f.name for f in tmp_path.iterdir()] == ["b"]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
-def test_other_users_may_read_a_bundle(tmp_path):
-    with whole_folder(tmp_path / "b") as part:
-        (part / "bundle.json").write_text("{}")
-    assert (tmp_path / "b").stat().st_mode & 0o777 == 0o755
-
-
-def test_a_failure_inside_leaves_the_old_bundle_and_nothing_beside_it(tiny_bundle, tmp_path):
-    shutil.copytree(tiny_bundle, tmp_path / "b")
-    with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "b") as part:
-        (part / "model.onnx").write_text("half")
-        raise ZeroDivisionError
-    assert [f.name for f in tmp_path.iterdir()] == ["b"]
-    open_bundle(tmp_path / "b")
-
-
 KILLED = """
 import sys
 from pathlib import Path
@@ -139,18 +115,9 @@ def test_kill_9_leaves_the_old_bundle_or_none(tiny_finetune, tiny_bundle, tmp_pa
     process.wait()
     if older or out.exists():  # the last stage may win the race against the signal: then the bundle is whole
         open_bundle(out)
-    with whole_folder(out) as part:  # the next export clears what the dead one left
+    with whole_folder(out, "a bundle", MANIFEST) as part:  # the next export clears what the dead one left
         (part / "bundle.json").write_text("{}")
     assert not list(tmp_path.glob(f"{PART}*"))
-
-
-def test_a_bundle_moved_away_by_a_killed_export_is_put_back(tiny_bundle, tmp_path):
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    shutil.copytree(tiny_bundle, tmp_path / f"{PART}b-{gone.pid}-old")
-    with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "b"):
-        raise ZeroDivisionError
-    open_bundle(tmp_path / "b")
 
 
 def test_onnxruntime_genai_opens_the_folder_and_says_the_same(tiny_bundle):

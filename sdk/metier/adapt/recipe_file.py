@@ -1,6 +1,5 @@
 """Recipes as YAML files, with single values overridden from a command line; the model itself checks them."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import yaml
 
 from metier.contracts import Recipe, RecipeError, Vertical
+from metier.disk import write_whole
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -66,9 +66,7 @@ def recipe_for(vertical: Vertical, name: str, path: Path | None = None, override
 
 def write_recipe(path: Path, recipe: Recipe) -> None:
     """Write `recipe` as YAML, every key spelt out, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True), "utf-8")
-    os.replace(part, path)
+    write_whole(path, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
 
 def _overridden(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The fine-tune folder: weights as PEFT writes them, and the card that says how they came to be."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -23,6 +22,8 @@ from metier.contracts import (
     samples_sha256,
 )
 from metier.contracts.finetune import OWN_WEIGHTS, PEFT_CONFIG, WEIGHTS
+from metier.data.samples_file import write_samples
+from metier.disk import put
 
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors")
 _PART = ".part"
@@ -53,7 +54,7 @@ def write(
     _halve(part / weights)
     for name in (weights,) if whole else (weights, PEFT_CONFIG):
         (part / name).chmod(0o644)  # safetensors writes 0600, which nobody else could ship or serve
-        os.replace(part / name, out / name)
+        put(part / name, out / name)
     shutil.rmtree(part)
     write_recipe(out / "recipe.yaml", recipe)
     write_samples(out / "train.jsonl", train)
@@ -123,11 +124,3 @@ def _figures(state: State) -> dict[str, float]:
     if state.best_loss is not None and state.best_step is not None:
         figures |= {"held_out_loss": state.best_loss, "best_step": state.best_step}
     return figures
-
-
-def write_samples(path: Path, samples: Sequence[Sample]) -> None:
-    """Samples as JSON lines, whole or not at all."""
-    part = path.with_name(path.name + _PART)
-    with part.open("w", encoding="utf-8") as handle:
-        handle.writelines(sample.model_dump_json() + "\n" for sample in samples)
-    os.replace(part, path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from metier.bases.torch_model import check_fits
 from metier.contracts import DataError, FineTune, Preference, RewardModelling, TaskContract, UsageError
 from metier.contracts.alignment import RewardCard
 from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
+from metier.disk import put, write_whole
 from metier.runtime.tokenizer import ChatTokenizer
 
 CARD = "reward.json"
@@ -130,9 +130,7 @@ def train_reward(
             run=run,
             training={"seconds": round(state.seconds, 2), "steps": state.step},
         )
-        part = out / f".{CARD}.{os.getpid()}"
-        part.write_text(card.model_dump_json(indent=1), "utf-8")
-        part.replace(out / CARD)  # last: a folder with a card is whole
+        write_whole(out / CARD, card.model_dump_json(indent=1))  # last: a folder with a card is whole
         shutil.rmtree(out / CHECKPOINT, ignore_errors=True)
         return card
 
@@ -265,5 +263,5 @@ def _save(adapted: Any, out: Path) -> None:
     adapted.save_pretrained(part, safe_serialization=True)
     for name in (WEIGHTS, PEFT_CONFIG):
         (part / name).chmod(0o644)
-        os.replace(part / name, out / name)
+        put(part / name, out / name)
     shutil.rmtree(part)

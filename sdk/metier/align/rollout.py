@@ -6,7 +6,6 @@ torch differ by is measured on every answer, and taken out of the gradient: see 
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,8 +22,8 @@ from metier.bases.resolve import LocalBase
 from metier.bases.torch_model import load_torch
 from metier.contracts import BundleError, Manifest, TaskContract, Value
 from metier.contracts.bundle import MANIFEST, Precision
+from metier.disk import scratch_beside, whole_folder
 from metier.export.bundling import copy_tokenizer, library_versions, save_model
-from metier.export.folder import whole_folder
 from metier.export.graph import build_graph
 from metier.export.parity import TOLERANCE, prove
 from metier.export.slots import add_slots, linear_shapes
@@ -212,10 +211,13 @@ def _export(base: LocalBase, folder: Path, precision: Precision) -> None:
     tokenizer = ChatTokenizer.load(base.path)
     prompt = tokenizer.encode(_PROOF)
     model = load_torch(base)
-    with whole_folder(folder) as part, tempfile.TemporaryDirectory(prefix=f"{part.name}-", dir=part.parent) as whole:
-        save_model(model, base, Path(whole))
-        graph = build_graph(Path(whole), part, precision, "cpu")
-        slots = add_slots(part / graph.file, linear_shapes(Path(whole)))
+    with (
+        whole_folder(folder, "a rollout bundle", MANIFEST) as part,
+        scratch_beside(folder) as whole,
+    ):
+        save_model(model, base, whole)
+        graph = build_graph(whole, part, precision, "cpu")
+        slots = add_slots(part / graph.file, linear_shapes(whole))
         copy_tokenizer(base.path, part)
         graph = graph.model_copy(update={"eos_token_ids": tokenizer.eos_ids})
         half = len(prompt) // 2

@@ -24,6 +24,7 @@ from metier.contracts.base import Base
 from metier.contracts.bundle import FileEntry
 from metier.contracts.errors import BaseError, ResourceError
 from metier.contracts.schema import Data
+from metier.disk import PART, exchange, sync
 
 RECORD = "metier_base.json"
 
@@ -86,9 +87,9 @@ def workspace(name: str) -> Iterator[Path]:
     """
     parent = folder_of(name)
     parent.mkdir(parents=True, exist_ok=True)
-    for stale in parent.glob(".part-*"):
+    for stale in parent.glob(f"{PART}*"):
         shutil.rmtree(stale, ignore_errors=True)
-    part = Path(tempfile.mkdtemp(prefix=".part-", dir=parent))
+    part = Path(tempfile.mkdtemp(prefix=PART, dir=parent))
     try:
         yield part
     except OSError as error:
@@ -113,17 +114,11 @@ def install(part: Path, record: Record, name: str) -> Path:
     for path in [*part.rglob("*"), part]:
         if path.is_file() and path.stat().st_nlink == 1:
             path.chmod(0o644)  # safetensors writes 0600, which a shared METIER_HOME could not use
-        _sync(path)
+        sync(path)
     revision = slug(record.card.revision or (record.card.sha256 or "0" * 16)[:16])
     final = folder_of(name) / revision
-    if final.exists():
-        old = final.with_name(f".part-old-{os.getpid()}")
-        final.rename(old)
-        part.rename(final)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        part.rename(final)
-    _sync(final.parent)
+    exchange(part, final)
+    sync(final.parent)
     return final
 
 
@@ -175,15 +170,3 @@ def check(folder: Path, record: Record, *, hashes: bool = False) -> None:
 def entries(folder: Path) -> dict[str, FileEntry]:
     """Manifest entries of a folder that is about to be installed."""
     return entries_of(folder, without=frozenset({RECORD}))
-
-
-def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
-        return  # Windows cannot open a folder
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass  # some network file systems refuse fsync on folders
-    finally:
-        os.close(handle)

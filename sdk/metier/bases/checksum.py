@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from metier.contracts.bundle import FileEntry
+from metier.disk import write_whole
 
 BLOCK = 4 << 20
 """Bytes read at a time: large enough that sha256, not the read call, is the cost."""
@@ -65,8 +65,5 @@ def remembered_hashes(folder: Path, memory: Path) -> dict[str, str]:
         sha = old["sha256"] if same else sha256_of(path)
         found[path.name] = {"sha256": sha, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     if found != known:
-        memory.mkdir(parents=True, exist_ok=True)
-        part = note.with_suffix(f".{os.getpid()}")
-        part.write_text(json.dumps(found), "utf-8")
-        part.replace(note)
+        write_whole(note, json.dumps(found))
     return {name: str(entry["sha256"]) for name, entry in found.items()}

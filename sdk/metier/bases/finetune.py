@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from metier.bases.checksum import sha256_of
 from metier.contracts.errors import DataError, MetierError, UsageError
 from metier.contracts.finetune import CARD, PEFT_CONFIG, WEIGHTS, FineTune, FineTuneCard
+from metier.disk import write_whole
 
 
 def load_finetune(path: str | Path, *, way: Literal["text", "head"] | None = "text") -> FineTune:
@@ -72,12 +72,7 @@ def check_is_lora(finetune: FineTune) -> None:
 
 def write_card(folder: Path, card: FineTuneCard) -> None:
     """Write or replace card.json, whole or not at all."""
-    part = folder / f".{CARD}.{os.getpid()}"
-    with part.open("w", encoding="utf-8") as file:
-        file.write(card.model_dump_json(indent=1))
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(folder / CARD)
+    write_whole(folder / CARD, card.model_dump_json(indent=1))
 
 
 def _damaged(path: Path, what: str) -> MetierError:

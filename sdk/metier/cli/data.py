@@ -10,6 +10,7 @@ import typer
 from metier.cli.options import Columns, Json, pairs
 from metier.cli.progress import progress
 from metier.cli.screen import emit_json, note, say, table
+from metier.disk import write_whole
 
 SHOWN = 20
 """Bad rows printed one by one."""
@@ -39,7 +40,7 @@ def report(
     with progress(json) as tick:
         found = data_report(contract, file, adapters=adapters, columns=pairs(columns, "--columns"), progress=tick)
     if out is not None:
-        out.write_text(found.model_dump_json(indent=2), "utf-8")
+        write_whole(out, found.model_dump_json(indent=2))
     if json:
         return emit_json(found)
     facts = found.model_dump(mode="json", exclude={"schema_version", "columns", "bad"}, exclude_none=True)

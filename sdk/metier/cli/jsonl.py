@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 from metier.contracts import ContractError, DataError, TaskContract, UsageError, Value
+from metier.disk import whole_file
 
 STANDARD = Path("-")
 """Stands for stdin or stdout."""
@@ -107,21 +106,9 @@ def input_of(task: TaskContract, text: str) -> Value:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[TextIO]:
-    """A text file that appears under its name only when the block ends well: temporary file, fsync, rename."""
+    """A text file that appears under its name only when the block ends well, or standard output."""
     if path == STANDARD:
         yield sys.stdout
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)  # mkstemp's files are private; an output is an ordinary file
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file:
+        yield file

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,25 +12,19 @@ from metier.contracts.errors import DataError
 from metier.contracts.sample import BadRow, Provenance, Sample
 from metier.data.json_lines import read_json_lines
 from metier.data.load import as_error
+from metier.disk import whole_file
 
 
 def write_samples(path: str | Path, samples: Iterable[Sample]) -> int:
     """Write samples, whole or not at all; gives their number."""
-    file, count = Path(path), 0
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with part.open("w", encoding="utf-8", newline="\n") as out:
-            for sample in samples:
-                values = sample.model_dump(mode="json", exclude_none=True, exclude={"input", "output"})
-                # None inside input and output is data, not absence.
-                values |= {"input": sample.input, "output": sample.output}
-                out.write(json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n")
-                count += 1
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+    count = 0
+    with whole_file(Path(path)) as file:
+        for sample in samples:
+            values = sample.model_dump(mode="json", exclude_none=True, exclude={"input", "output"})
+            # None inside input and output is data, not absence.
+            values |= {"input": sample.input, "output": sample.output}
+            file.write(json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n")
+            count += 1
     return count
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from metier.contracts import Value
+from metier.disk import write_whole
 from metier.evaluate.plots import loss_svg, metrics_svg
 from metier.evaluate.results import (
     BASE_ZERO_SHOT,
@@ -140,8 +140,5 @@ def readable(value: Value) -> list[tuple[str, str]]:
 
 
 def _write(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    write_whole(path, text)
     return path

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -20,7 +19,7 @@ from metier.contracts import ExportError, FineTune, Manifest, Sample, TaskContra
 from metier.contracts.bundle import MANIFEST, Golden, Precision, Target
 from metier.data.samples_file import read_samples
 from metier.data.training import packaged
-from metier.export.folder import whole_folder
+from metier.disk import scratch_beside, whole_folder
 from metier.export.graph import build_graph, precision_for, silence
 from metier.export.parity import SAME_WEIGHTS, TOLERANCE, Texts, prove
 from metier.export.quantise import quantise
@@ -84,14 +83,13 @@ def export(
     tasks = {task.name: task for task in finetune.card.tasks}
     texts = texts_of(tokenizer, tasks, proof)
     model = load_adapted(base, finetune, merge=True)
-    # The merged weights lie beside the bundle, under its prefix: a killed export's are cleared with the rest.
     with (
-        whole_folder(Path(out)) as part,
-        tempfile.TemporaryDirectory(prefix=f"{part.name}-", dir=part.parent) as merged,
+        whole_folder(Path(out), "a bundle", MANIFEST) as part,
+        scratch_beside(Path(out)) as merged,
     ):
-        save_model(model, base, Path(merged))
+        save_model(model, base, merged)
         say(f"build the {precision} graph", 1, STAGES)
-        graph = build_graph(Path(merged), part, precision, target)
+        graph = build_graph(merged, part, precision, target)
         if precision == "int4":
             say("choose 4-bit codes (GPTQ)", 2, STAGES)
             rounded = quantise_graph(

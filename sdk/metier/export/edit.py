@@ -21,7 +21,7 @@ from metier.bases.finetune import load_finetune
 from metier.contracts import BundleError, FineTuneCard, Manifest, Sample, UsageError
 from metier.contracts.bundle import MANIFEST, AdapterEntry, Golden, Parity
 from metier.contracts.finetune import CARD, PEFT_CONFIG, WEIGHTS
-from metier.export.folder import whole_folder
+from metier.disk import whole_folder
 from metier.runtime.adapter_store import check_name
 from metier.runtime.bundle import open_bundle, read_manifest
 from metier.runtime.lora import LoraArrays, fold_error, lay_out, read_folder
@@ -241,7 +241,7 @@ def edited(bundle: Path) -> Iterator[tuple[Path, Manifest]]:
     manifest = read_manifest(bundle)
     with FileLock(bundle.with_name(f".{bundle.name}.lock")):
         manifest = read_manifest(bundle)
-        with whole_folder(bundle) as part:
+        with whole_folder(bundle, "a bundle", MANIFEST) as part:
             for name in manifest.files:
                 (part / name).parent.mkdir(parents=True, exist_ok=True)
                 _link(bundle / name, part / name)

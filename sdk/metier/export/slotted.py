@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,8 @@ from metier.bases.finetune import check_is_lora, load_finetune
 from metier.bases.resolve import LocalBase, resolve
 from metier.bases.torch_model import check_fits, load_adapted, load_torch
 from metier.contracts import ExportError, FineTune, Manifest, TaskContract, UsageError
-from metier.contracts.bundle import Parity, Precision, Target
+from metier.contracts.bundle import MANIFEST, Parity, Precision, Target
+from metier.disk import scratch_beside, whole_folder
 from metier.export.bundling import (
     Progress,
     calibration_of,
@@ -26,7 +26,6 @@ from metier.export.bundling import (
     texts_of,
 )
 from metier.export.edit import edited, install, write_manifest
-from metier.export.folder import whole_folder
 from metier.export.graph import build_graph, precision_for
 from metier.export.parity import SAME_WEIGHTS, TOLERANCE, prove
 from metier.export.slots import add_slots, linear_shapes, write_inputs_variant
@@ -84,12 +83,12 @@ def export_slots(
     texts = texts_of(tokenizer, tasks, first)
     model = load_torch(base)
     with (
-        whole_folder(Path(out)) as part,
-        tempfile.TemporaryDirectory(prefix=f"{part.name}-", dir=part.parent) as whole,
+        whole_folder(Path(out), "a bundle", MANIFEST) as part,
+        scratch_beside(Path(out)) as whole,
     ):
-        save_model(model, base, Path(whole))
+        save_model(model, base, whole)
         say(f"build the {precision} graph", 1, STAGES)
-        graph = build_graph(Path(whole), part, precision, target)
+        graph = build_graph(whole, part, precision, target)
         if precision == "int4":
             say("choose 4-bit codes (GPTQ)", 2, STAGES)
             samples = [s for f, proof in zip(finetunes, proofs, strict=True) for s in calibration_of(f, proof)]
@@ -97,7 +96,7 @@ def export_slots(
             prove(rounded, part, graph, texts, SAME_WEIGHTS)
             del rounded
         say("place the slots", 3, STAGES)
-        slots = add_slots(part / graph.file, linear_shapes(Path(whole)))
+        slots = add_slots(part / graph.file, linear_shapes(whole))
         if inputs_variant:
             write_inputs_variant(part / graph.file, slots)
         copy_tokenizer(base.path, part)

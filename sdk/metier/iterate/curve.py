@@ -19,8 +19,8 @@ from pydantic import Field
 from metier.contracts import Recipe, Sample, TaskContract, UsageError
 from metier.contracts.schema import Data
 from metier.data.split import select
+from metier.disk import write_whole
 from metier.evaluate.results import Interval
-from metier.iterate.whole import write_whole
 
 Array = NDArray[np.float64]
 

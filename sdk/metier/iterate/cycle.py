@@ -18,6 +18,7 @@ from metier.bases.resolve import LocalBase, resolve
 from metier.contracts import Check, FineTune, Sample, UsageError
 from metier.contracts.finetune import CARD
 from metier.contracts.schema import Data
+from metier.disk import write_whole
 from metier.iterate.erasure import take_out
 from metier.iterate.gate import Verdict, judge
 from metier.iterate.harvest import Harvest, harvest
@@ -27,7 +28,6 @@ from metier.iterate.live import doff
 from metier.iterate.registry import TURN_LOCK, WORK, Registry
 from metier.iterate.store import FeedbackStore
 from metier.iterate.version import Version, without
-from metier.iterate.whole import write_whole
 from metier.runtime.engine import Engine
 
 CANDIDATE = "candidate"

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from metier.contracts import Sample, UsageError
 from metier.data.samples_file import read_samples, write_samples
+from metier.disk import PART, write_whole
 from metier.iterate.harvest import Harvest
 from metier.iterate.registry import BEGUN, HELD_OUT, TURN_LOCK, VERSIONS, WORK, Registry
-from metier.iterate.whole import PART, write_whole
 
 _LEARNT = ("pool.jsonl", "train.jsonl")
 

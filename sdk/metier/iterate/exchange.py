@@ -12,11 +12,10 @@ from metier.contracts.schema import Data
 from metier.data.json_lines import read_json_lines
 from metier.data.load import as_error
 from metier.data.samples_file import write_samples
-from metier.export.folder import whole_folder
+from metier.disk import whole_file, whole_folder
 from metier.iterate.harvest import Harvest
 from metier.iterate.records import Answer, Event
 from metier.iterate.store import FeedbackStore
-from metier.iterate.whole import whole_file
 
 
 class Line(Data):

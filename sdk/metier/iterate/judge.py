@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from metier.bases.resolve import LocalBase
 from metier.contracts import Check, FineTune, Sample, TaskContract, samples_sha256
 from metier.contracts.schema import Data
+from metier.disk import write_whole
 from metier.evaluate.bootstrap import Array, interval, resample_weights
 from metier.evaluate.cases import Case, cases_of
 from metier.evaluate.choose import choose_measures
@@ -27,7 +28,6 @@ from metier.evaluate.results import Answer, Interval, MetricReport, SystemReport
 from metier.evaluate.systems import Answers, answers_of, choices, read_answer
 from metier.iterate.labels import label_losses, milliseconds, trunk_file
 from metier.iterate.live import wear
-from metier.iterate.whole import write_whole
 from metier.runtime.engine import Engine
 
 CHAMPION, CHALLENGER = "champion", "challenger"

@@ -18,10 +18,10 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from pydantic import ValidationError
 
 from metier.contracts import DataError, Value
+from metier.disk import whole_file
 from metier.iterate.exchange import Line, lines_of
 from metier.iterate.records import Answer, Event
 from metier.iterate.store import FeedbackStore
-from metier.iterate.whole import whole_file
 
 LABELING_CONFIG = """<View>
   <Header value="$task"/>

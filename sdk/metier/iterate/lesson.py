@@ -19,13 +19,13 @@ from metier.contracts import FineTune, Recipe, Sample
 from metier.contracts.schema import Data
 from metier.data.clean import deduplicate
 from metier.data.split import select
+from metier.disk import write_whole
 from metier.iterate.gate import Gate
 from metier.iterate.harvest import Harvest, LeftOut, harvest
 from metier.iterate.overruled import overrule
 from metier.iterate.registry import BEGUN, Registry
 from metier.iterate.store import FeedbackStore
 from metier.iterate.version import Stretch, without
-from metier.iterate.whole import write_whole
 
 JUDGED = "verdict.json"
 

@@ -28,8 +28,8 @@ from metier.contracts.finetune import CARD, HEAD, PEFT_CONFIG, WEIGHTS
 from metier.contracts.heads import HEAD_FILE
 from metier.data.samples_file import read_samples, write_samples
 from metier.data.training import held_out_of, train_of
+from metier.disk import whole_folder, write_whole
 from metier.iterate.version import NAME, Move, State, Stretch, Version
-from metier.iterate.whole import new_folder, write_whole
 
 STATE, VERSIONS, HELD_OUT = "state.json", "versions", "held_out.jsonl"
 WORK, BEGUN, TURN_LOCK = "work", "turn.json", ".turn.lock"
@@ -77,9 +77,7 @@ class Registry:
         _check_goes_on(finetune)
         held_out = held_out_of(finetune.path)
         version = Version(name="v0001", created=datetime.now(UTC), until=until)
-        if path.is_dir():
-            path.rmdir()  # empty
-        with new_folder(path) as part:  # whole or not at all: weights never lie beside another run's held-out data
+        with whole_folder(path, "a registry") as part:  # weights never lie beside another run's held-out data
             write_samples(part / HELD_OUT, held_out)
             _write(part / VERSIONS / version.name, finetune, version, train_of(finetune.path))
             begun = Move(what="begun", version=version.name, why=f"{finetune.card.name}, as it was given")
@@ -301,7 +299,7 @@ def _check_goes_on(finetune: FineTune) -> None:
 
 
 def _write(folder: Path, finetune: FineTune, version: Version, pool: Iterable[Sample]) -> None:
-    with new_folder(folder) as part:
+    with whole_folder(folder, "a version") as part:
         for name in _FILES:
             if (finetune.path / name).is_file():
                 shutil.copyfile(finetune.path / name, part / name)

@@ -4,13 +4,12 @@ name. It knows nothing of any trade.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from pathlib import Path
 
 from metier.contracts.errors import UsageError
 from metier.contracts.schema import Data
+from metier.disk import whole_folder
 from metier.plugins.registry import load_plugins
 
 TEMPLATE = Path(__file__).parent / "template"
@@ -49,14 +48,8 @@ def new_plugin(name: str, folder: Path) -> NewPlugin:
             where=str(folder),
             remedy="choose another folder with --out, or remove this one",
         )
-    part = folder.with_name(f".{folder.name}.{os.getpid()}")
-    try:
+    with whole_folder(folder, "an empty folder") as part:
         files = tuple(sorted(_copy(name, part)))
-        if folder.exists():
-            folder.rmdir()
-        part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return NewPlugin(folder=folder, files=files, task=f"{name}.title")
 
 

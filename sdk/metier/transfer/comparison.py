@@ -13,6 +13,7 @@ from metier.bases.resolve import LocalBase
 from metier.bases.torch_model import load_adapted
 from metier.contracts import FineTune, Recipe, Sample, TaskContract, UsageError
 from metier.contracts.schema import Data
+from metier.disk import write_whole
 from metier.evaluate.bootstrap import resample_weights
 from metier.evaluate.cases import Case, cases_of
 from metier.evaluate.choose import choose_measures
@@ -133,9 +134,7 @@ def compare(
         ways=tuple(figures),
         metrics=tuple(measured(m, cases, systems, [], weights, 0.95) for m in choose_measures(task)),
     )
-    part = out / f".{RESULT}"
-    part.write_text(made.model_dump_json(indent=1) + "\n", "utf-8")
-    part.replace(out / RESULT)  # whole, or the one of the time before
+    write_whole(out / RESULT, made.model_dump_json(indent=1) + "\n")
     return made
 
 

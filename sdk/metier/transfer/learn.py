@@ -8,7 +8,6 @@ learnt the samples by heart, so that something is left to tell the base. A head 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -24,7 +23,7 @@ from metier.adapt import checkpoint
 from metier.adapt.failures import said_clearly
 from metier.adapt.loop import Progress
 from metier.adapt.recipe_file import write_recipe
-from metier.adapt.result import summary, write_samples
+from metier.adapt.result import summary
 from metier.adapt.sft import fingerprint
 from metier.adapt.states import LIMIT, States
 from metier.adapt.surgery import training_kernels
@@ -34,6 +33,8 @@ from metier.bases.resolve import LocalBase, resolve
 from metier.contracts import FineTune, FineTuneCard, Recipe, RecipeError, Sample, TaskContract, UsageError
 from metier.contracts.finetune import CARD, HEAD
 from metier.contracts.heads import HEAD_FILE
+from metier.data.samples_file import write_samples
+from metier.disk import whole_path
 from metier.runtime.asked import Shape
 from metier.transfer.both import FitBoth
 from metier.transfer.fitting import Figures, Told, alike, begin, fit_head
@@ -149,8 +150,8 @@ def _adapt(
             for event in training:
                 if progress:
                     progress(event)
-    headed.save(out / f".{HEAD}")
-    os.replace(out / f".{HEAD}", out / HEAD)
+    with whole_path(out / HEAD) as part:
+        headed.save(part)
     write_head(headed.head, out / HEAD_FILE)
     write_recipe(out / "recipe.yaml", recipe)
     write_samples(out / "train.jsonl", train)

@@ -16,12 +16,12 @@ import numpy as np
 from metier.bases.checksum import entries_of
 from metier.bases.resolve import LocalBase
 from metier.contracts import ExportError, FineTune, Manifest, Sample, UsageError
-from metier.contracts.bundle import Precision, Target
+from metier.contracts.bundle import MANIFEST, Precision, Target
 from metier.contracts.finetune import HEAD
 from metier.contracts.heads import HEAD_FILE, TRUNK_FILE, HeadEntry, HeadParity, TrunkEntry
+from metier.disk import whole_folder
 from metier.export.bundling import Progress, library_versions, samples_of
 from metier.export.edit import edited, write_manifest
-from metier.export.folder import whole_folder
 from metier.export.heads import FOLDER, TRUNKS, golden_of, write_head_files
 from metier.runtime.adapter_store import check_name
 from metier.runtime.bundle import Bundle, open_bundle, rows_of
@@ -77,7 +77,7 @@ def export_heads(
         raise UsageError("there is no fine-tune", remedy="give at least one whose way is head")
     say = progress or (lambda stage, done, total: None)
     stages = 2 * len(finetunes) + 1
-    with whole_folder(Path(out)) as part:
+    with whole_folder(Path(out), "a bundle", MANIFEST) as part:
         headed = [load_head(finetune.path, base=base) for finetune in finetunes]
         entries = [_entry(*each) for each in zip(headed, finetunes, names or names_of(finetunes), strict=True)]
         trunks: dict[str, TrunkEntry] = {}

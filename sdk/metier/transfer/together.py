@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from metier.contracts import FineTune
 from metier.contracts.bundle import Precision, Target
+from metier.disk import scratch_beside
 from metier.export.bundling import Progress, check_form, export
-from metier.export.folder import PART
 from metier.export.graph import precision_for
 from metier.export.heads import join_heads
 from metier.export.slotted import export_slots
@@ -51,10 +49,8 @@ def export_together(
     wanted: Precision = precision or precision_for(writing[0].card.base, target)
     check_form(wanted, target)
     path = Path(out).expanduser().absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Named as the export's own temporary folder: what a killed process leaves is cleared by the next export.
-    with tempfile.TemporaryDirectory(prefix=f"{PART}{path.name}-{os.getpid()}-", dir=path.parent) as scratch:
-        beside = Path(scratch) / "heads"
+    with scratch_beside(path) as scratch:
+        beside = scratch / "heads"
         if heads:  # first, so that a head that cannot be proved leaves what was there before
             export_heads(
                 heads, beside, precision="fp32" if wanted == "fp32" else "fp16", target=target, progress=progress

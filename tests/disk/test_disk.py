@@ -1,0 +1,131 @@
+"""Whatever Metier writes is there whole or as it was before, whoever is killed meanwhile."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from metier.contracts import ResourceError, UsageError
+from metier.disk import PART, exchange, folders, scratch_beside, whole_file, whole_folder, whole_path, write_whole
+
+KIND = ("a box", "box.json")
+
+
+@pytest.fixture(scope="module")
+def gone() -> int:
+    """Number of a process that is no more."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def box(folder: Path, says: str) -> Path:
+    folder.mkdir()
+    (folder / "box.json").write_text(says)
+    return folder
+
+
+def test_a_file_is_written_with_its_folder_and_replaced_whole(tmp_path):
+    path = tmp_path / "new" / "notes.txt"
+    write_whole(path, "一\n")
+    assert path.read_bytes() == "一\n".encode()
+    with pytest.raises(ZeroDivisionError), whole_file(path) as file:
+        file.write("half")
+        file.flush()
+        raise ZeroDivisionError
+    assert path.read_bytes() == "一\n".encode()
+    assert [p.name for p in path.parent.iterdir()] == ["notes.txt"]
+
+
+def test_a_library_writes_to_a_path_that_then_takes_its_name(tmp_path):
+    with whole_path(tmp_path / "model.bin") as part:
+        part.write_bytes(b"\x00\x01")
+        assert part.parent == tmp_path and not (tmp_path / "model.bin").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["model.bin"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_other_users_may_read_what_the_umask_allows(tmp_path):
+    before = os.umask(0o022)
+    try:
+        write_whole(tmp_path / "a", "a")
+        with whole_folder(tmp_path / "b", *KIND) as part:
+            box(part / "inner", "new")
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("a", "b")] == [0o644, 0o755]
+
+
+def test_a_folder_replaces_an_older_one_of_its_kind(tmp_path):
+    (box(tmp_path / "b", "old") / "more").write_text("old")
+    with whole_folder(tmp_path / "b", *KIND) as part:
+        (part / "box.json").write_text("new")
+        assert (tmp_path / "b/more").exists()
+    assert [f.name for f in (tmp_path / "b").iterdir()] == ["box.json"]
+    assert [f.name for f in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_folder_is_exchanged_where_the_system_cannot_do_it_in_one_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "_swap", lambda *_: False)
+    exchange(box(tmp_path / "new", "new"), box(tmp_path / "b", "old"))
+    assert (tmp_path / "b/box.json").read_text() == "new"
+    assert [f.name for f in tmp_path.iterdir()] == ["b"]
+
+
+@pytest.mark.parametrize("known_by", ["box.json", None])
+def test_a_folder_of_another_kind_is_never_replaced(tmp_path, known_by):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/thesis.txt").write_text("years of work")
+    with pytest.raises(UsageError, match="not a box"), whole_folder(tmp_path / "b", "a box", known_by):
+        pass
+    assert (tmp_path / "b/thesis.txt").read_text() == "years of work"
+
+
+def test_a_failure_inside_leaves_the_old_folder_and_nothing_beside_it(tmp_path):
+    box(tmp_path / "b", "old")
+    with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "b", *KIND) as part:
+        (part / "box.json").write_text("half")
+        raise ZeroDivisionError
+    assert (tmp_path / "b/box.json").read_text() == "old"
+    assert [f.name for f in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_full_disk_is_told_from_one_that_cannot_be_written(tmp_path):
+    with pytest.raises(ResourceError, match="the disk is full"), whole_folder(tmp_path / "b", *KIND):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResourceError, match="a box cannot be written"), whole_folder(tmp_path / "file/b", *KIND):
+        pass
+    assert [f.name for f in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_and_that_of_a_living_one_is_not(tmp_path, gone):
+    box(tmp_path / f"{PART}b-{gone}-0a1b", "half")
+    (tmp_path / f"{PART}f-{gone}-0a1b").write_text("half")
+    others = [f"{PART}b-{os.getpid()}-0a1b", f"{PART}b-c-{gone}-0a1b", f"{PART}b-{gone}-1-0a1b"]
+    for name in others:
+        box(tmp_path / name, "another's")
+    with whole_folder(tmp_path / "b", *KIND):
+        pass
+    write_whole(tmp_path / "f", "whole")
+    assert {p.name for p in tmp_path.iterdir()} == {"b", "f", *others}
+
+
+def test_a_folder_that_was_moved_away_by_a_killed_process_is_put_back(tmp_path, gone):
+    box(tmp_path / f"{PART}b-{gone}-0a1b-old", "old")
+    with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "b", *KIND):
+        raise ZeroDivisionError
+    assert (tmp_path / "b/box.json").read_text() == "old"
+
+
+def test_a_scratch_folder_is_gone_at_the_end_and_cleared_after_a_kill(tmp_path, gone):
+    with scratch_beside(tmp_path / "b") as scratch:
+        box(scratch / "merged", "on the way")
+    assert not list(tmp_path.iterdir())
+    scratch.with_name(scratch.name.replace(str(os.getpid()), str(gone))).mkdir()
+    with whole_folder(tmp_path / "b", *KIND):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["b"]
