@@ -223,6 +223,8 @@ class Command(NamedTuple):
 OUTS = ("OUT", "REGISTRY")
 FAST = ["--set", "precision=fp32", "--set", "checkpoint_seconds=0.1"]
 LEARN = [*FAST, "--set", "epochs=4"]
+LONG = ["--set", "epochs=30"]
+"""Four epochs of a tiny head would be over before there is a checkpoint."""
 DRAW = [*FAST, "--samples", "16", "--set", "updates=8", "--set", "rollouts=16", "--set", "max_tokens=8"]
 PREFER = ["prefer", "RUN", "--data", "PAIRS", "--out", "OUT", *LEARN]
 REINFORCE = ["reinforce", "RUN", "--out", "OUT", *DRAW]
@@ -230,8 +232,7 @@ ADAPT = ["--base", "BASE", "--out", "OUT", *LEARN]
 COMMANDS = {
     "adapt": Command(["adapt", "adcopy.describe", "--samples", "32", *ADAPT], _fine_tune),
     "head": Command(
-        ["adapt", "support.intent", "--samples", "64", "--set", "way=head", "--set", "method=lora", *ADAPT]
-        + ["--set", "epochs=30"],  # a tiny base's four would be over before there is a checkpoint
+        ["adapt", "support.intent", "--samples", "64", "--set", "way=head", "--set", "method=lora", *ADAPT, *LONG],
         _head,
     ),
     "dpo": Command(PREFER, _fine_tune),
