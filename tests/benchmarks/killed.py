@@ -250,7 +250,7 @@ COMMANDS = {
         _answering, last="bundle/bundle.json",
         kept="run/checkpoint/**/*",
     ),
-    "merged": Command(["export", "RUN", "--precision", "int4", "--out", "OUT"], _bundle, last="bundle.json"),
+    "merged": Command(["export", "RUN", "--precision", "int8", "--out", "OUT"], _bundle, last="bundle.json"),
     "export": Command(["export", "RUN", "--slots", "--precision", "int8", "--out", "OUT"], _bundle, last="bundle.json"),
     "iterate": Command(
         ["iterate", "run", "REGISTRY", "--store", "STORE", "--bundle", "BUNDLE", "--epochs", "4"], _registry,
