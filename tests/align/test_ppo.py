@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
+from transformers import GraniteConfig, GraniteForCausalLM
 
 from metier.adapt.examples import Example
 from metier.align.policy import Policy
@@ -184,3 +186,23 @@ def test_looking_back_does_not_move_the_policy_and_finds_no_kl_at_the_start(loca
     assert kl == 0 and all(torch.equal(a, b) for a, b in zip(before, policy.weights, strict=True))
     assert experience.mask.tolist() == [[1, 1, 1], [1, 0, 0]]
     assert experience.returns[0].tolist() == pytest.approx([0.95**2, 0.95, 1.0])
+
+
+def test_a_base_that_scales_its_logits_is_judged_by_the_logits_that_it_has() -> None:
+    torch.manual_seed(0)
+    config = GraniteConfig(
+        vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, logits_scaling=8.0,
+    )  # fmt: skip
+    model = GraniteForCausalLM(config)
+    adapted = get_peft_model(model, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
+    policy = Policy(adapted, pad_id=0, reference="base")
+    examples = [Example((5, 6), (7, 8, 9)), Example((5, 6, 7), (10,))]
+    logprobs, values, mask = policy.look(examples, 2)
+    with torch.no_grad():
+        for row, example in enumerate(examples):
+            ids = [*example.prompt, *example.reply]
+            logits = adapted(input_ids=torch.tensor([ids])).logits[0, len(example.prompt) - 1 : -1]
+            expected = logits.log_softmax(-1)[range(len(example.reply)), list(example.reply)]
+            torch.testing.assert_close(logprobs[row][: len(expected)], expected, atol=1e-5, rtol=1e-4)
+    assert values.shape == mask.shape == (2, 3)

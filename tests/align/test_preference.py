@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from metier.adapt.examples import encode_samples
 from metier.align import judge, prefer
 from metier.align.pairs import chosen_of, encode_pairs, read_judged, read_preferences, rejected_of, split_pairs
-from metier.align.preference import kto_rows, kto_weights
+from metier.align.preference import conservative, kto_rows, kto_weights
 from metier.align.start import Reference, lora_weights, trainable
 from metier.bases.finetune import load_finetune
 from metier.bases.resolve import LocalBase
@@ -243,3 +243,30 @@ def test_all_pairs_of_one_input_are_held_out_together(preferences: list[Preferen
     learnt, apart = split_pairs(doubled, 0.3, seed=1)
     assert len(learnt) + len(apart) == 48 and 4 <= len(apart) <= 26
     assert not {str(p.input) for p in learnt} & {str(p.input) for p in apart}
+
+
+def test_smoothed_labels_make_dpo_s_loss_conservative(start, preferences, samples, local_base, tmp_path: Path) -> None:
+    """With the wrong label one time in three a pair is pulled apart less, and what is learnt is another policy."""
+    learnt = {}
+    for smoothing in (0.0, 0.33):
+        settings = Dpo(precision="fp32", epochs=2, label_smoothing=smoothing)
+        tuned = prefer(start, preferences[:8], tmp_path / str(smoothing), settings, base=local_base)
+        learnt[smoothing] = load_file(tuned.path / "adapter_model.safetensors")
+    assert any(not torch.equal(value, learnt[0.33][name]) for name, value in learnt[0.0].items())
+
+
+@pytest.mark.parametrize("wrong", [0.1, 0.33])
+def test_conservative_dpo_is_the_sum_that_trl_is_asked_for(wrong: float) -> None:
+    score = torch.linspace(-3, 3, 7, dtype=torch.float64)
+    plain, flipped = -torch.nn.functional.logsigmoid(score), -torch.nn.functional.logsigmoid(-score)
+    robust = ((1 - wrong) * plain - wrong * flipped) / (1 - 2 * wrong)  # arXiv 2403.00409, as TRL has it
+    asked = conservative(wrong)
+    assert asked["loss_type"] == ["sigmoid", "robust"] and asked["label_smoothing"] == wrong
+    first, second = asked["loss_weights"]
+    torch.testing.assert_close(first * plain + second * robust, (1 - wrong) * plain + wrong * flipped)
+
+
+def test_a_file_is_cut_at_line_feeds_and_at_nothing_else(preferences, tmp_path: Path) -> None:
+    odd = preferences[0].model_copy(update={"chosen": {"text": "oak\u2028and\u0085beech"}})
+    (tmp_path / "pairs.jsonl").write_text(odd.model_dump_json() + "\n", "utf-8")
+    assert [p.chosen for p in read_preferences(tmp_path / "pairs.jsonl")] == [odd.chosen]

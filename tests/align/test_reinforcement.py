@@ -10,10 +10,10 @@ from safetensors.torch import load_file
 
 from metier.align import reinforce, rollout_bundle
 from metier.align.reinforcement import Desk
-from metier.align.rewards import Answer, Reward
+from metier.align.rewards import Answer, Reward, weighted
 from metier.align.rollout import Rollouts
 from metier.align.start import lora_weights
-from metier.align.updates import LOG, Update, figures_of, keep_until, read
+from metier.align.updates import LOG, Update, figures_of, keep_until, read, record
 from metier.bases import cache
 from metier.bases.finetune import load_finetune
 from metier.bases.resolve import LocalBase
@@ -183,3 +183,27 @@ def test_a_log_is_cut_back_to_a_checkpoint(tmp_path: Path) -> None:
     flat = [Update(update=n, score=n / 10, kl=1.0, beta=0.1, length=5, drift=0.01) for n in range(20)]
     assert figures_of(flat)["score_first"] == pytest.approx(0.05)
     assert figures_of(flat)["score_last"] == pytest.approx(1.85)
+
+
+def test_an_answer_with_a_line_s_end_of_unicode_is_one_line_of_the_log(task, tmp_path: Path) -> None:
+    update = Update(update=1, score=0.0, kl=0.0, beta=0.1, length=1.0, drift=0.0)
+    odd = Answer(task=task, input={"facts": "a\u2028b"}, prompt=(1,), reply=(2,), text="c\u0085d", ended=True)
+    log = tmp_path / LOG
+    for number in (1, 2):
+        record(log, replace(update, update=number), [odd], [0.0])
+    with log.open("a") as file:
+        file.write('{"half')
+    keep_until(log, 2)
+    assert [one.update for one in read(log)] == [1, 2]
+    keep_until(log, 1)
+    assert [one.update for one in read(log)] == [1]
+
+
+def test_a_reward_model_of_another_base_is_refused_before_anything_is_drawn(
+    start, samples, local_base, tmp_path: Path
+) -> None:
+    other = local_base.card.model_copy(update={"id": "another", "sha256": "0" * 64})
+    reward = weighted([(1.0, LINES), (0.2, Reward("model", _lines, (other,)))])
+    with pytest.raises(UsageError, match="the reward model stands on another"):
+        reinforce(start, samples[:4], reward, tmp_path / "run", Ppo(**QUICK), base=local_base)
+    assert not (tmp_path / "run").exists()

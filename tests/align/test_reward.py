@@ -1,15 +1,18 @@
 """Reward models learn pairs and say how sure they are; rewards by rule come from the trade's own checks."""
 
 import math
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from metier.align import load_reward, train_reward
+from metier.adapt import adapt
+from metier.align import load_reward, prefer, train_reward
 from metier.align.calibration import pair_figures
 from metier.align.pairs import encode_pairs
 from metier.align.rewards import Answer, model_reward, rule_reward, weighted
+from metier.bases.finetune import load_finetune
 from metier.bases.resolve import LocalBase
 from metier.contracts import (
     Check,
@@ -122,7 +125,7 @@ def test_every_finding_less_pays_and_an_answer_that_cannot_be_shipped_is_worth_n
 
 def test_rule_and_model_are_weighed_together(task: TaskContract) -> None:
     class Constant:
-        card = SimpleNamespace(weights_sha256="1f")
+        card = SimpleNamespace(weights_sha256="1f", base=None)
 
         def standard(self, answers):
             return [float(len(ids)) for ids in answers]
@@ -130,3 +133,25 @@ def test_rule_and_model_are_weighed_together(task: TaskContract) -> None:
     both = weighted([(1.0, rule_reward(checks(task))), (0.5, model_reward(Constant()))])  # type: ignore[arg-type]
     assert both([answer(task, "A mug."), answer(task, "A mug, oak.")]) == [1.0 + 2.0, 0.75 + 2.0]
     assert both.name == "1 checks(no_oak,is_short) + 0.5 model(1f)"
+
+
+def test_a_reward_model_takes_no_fine_tune_s_place_nor_the_other_way_round(
+    start, preferences, local_base, tmp_path: Path
+) -> None:
+    kept, settings = tmp_path / "kept", RewardModelling(precision="fp32", epochs=1)
+    shutil.copytree(start.path, kept)
+    for resume in (True, False):
+        with pytest.raises(UsageError, match="the folder holds a fine-tune"):
+            train_reward(start, preferences[:4], preferences[4:8], kept, settings, base=local_base, resume=resume)
+    assert load_finetune(kept).card == start.card
+    (tmp_path / "reward").mkdir()
+    (tmp_path / "reward/reward.json").write_text("{}")
+    with pytest.raises(UsageError, match="the folder holds a reward model"):
+        prefer(start, preferences[:4], tmp_path / "reward", base=local_base)
+
+
+def test_a_reward_model_goes_on_from_a_lora_alone(task, samples, preferences, local_base, tmp_path: Path) -> None:
+    recipe = Recipe(method="full", layers="top:1", precision="fp32", epochs=1)
+    whole = adapt(task, samples[:4], [], recipe, tmp_path / "whole", base=local_base)
+    with pytest.raises(UsageError, match="is no LoRA"):
+        train_reward(whole, preferences[:4], preferences[4:8], tmp_path / "reward", base=local_base)

@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 from metier.contracts import ResourceError, UsageError
-from metier.disk import PART, exchange, folders, scratch_beside, whole_file, whole_folder, whole_path, write_whole
+from metier.disk import (
+    PART,
+    exchange,
+    folders,
+    parts,
+    scratch_beside,
+    whole_file,
+    whole_folder,
+    whole_path,
+    write_whole,
+)
 
 KIND = ("a box", "box.json")
 
@@ -103,22 +113,68 @@ def test_a_full_disk_is_told_from_one_that_cannot_be_written(tmp_path):
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next_and_that_of_a_living_one_is_not(tmp_path, gone):
-    box(tmp_path / f"{PART}b-{gone}-0a1b", "half")
-    (tmp_path / f"{PART}f-{gone}-0a1b").write_text("half")
-    others = [f"{PART}b-{os.getpid()}-0a1b", f"{PART}b-c-{gone}-0a1b", f"{PART}b-{gone}-1-0a1b"]
+    here, living = parts.machine(), os.getppid()
+    box(tmp_path / f"{PART}b-{here}-{gone}-0a1b", "half")
+    box(tmp_path / f"{PART}b-{here}-{os.getpid()}-0a1b", "of this process's number, in a container that was killed")
+    (tmp_path / f"{PART}f-{here}-{gone}-0a1b").write_text("half")
+    others = [f"{PART}b-{here}-{living}-0a1b", f"{PART}b-c-{here}-{gone}-0a1b", f"{PART}b-{here}-{gone}-1-0a1b"]
     for name in others:
         box(tmp_path / name, "another's")
-    with whole_folder(tmp_path / "b", *KIND):
+    with whole_folder(tmp_path / "b", *KIND), whole_folder(tmp_path / "b", *KIND):  # nor its own, at work
         pass
     write_whole(tmp_path / "f", "whole")
     assert {p.name for p in tmp_path.iterdir()} == {"b", "f", *others}
 
 
+def test_what_another_machine_left_is_removed_once_nobody_has_touched_it_for_a_day(tmp_path, gone):
+    other = next(name for name in ("0000", "ffff") if name != parts.machine())
+    fresh, stale = (box(tmp_path / f"{PART}b-{other}-{gone}-{word}", "half") for word in ("new", "old"))
+    os.utime(stale, (0, 0))
+    with whole_folder(tmp_path / "b", *KIND):
+        pass
+    assert {p.name for p in tmp_path.iterdir()} == {"b", fresh.name}
+
+
 def test_a_folder_that_was_moved_away_by_a_killed_process_is_put_back(tmp_path, gone):
-    box(tmp_path / f"{PART}b-{gone}-0a1b-old", "old")
+    box(tmp_path / f"{PART}b-{parts.machine()}-{gone}-0a1b-old", "old")
     with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "b", *KIND):
         raise ZeroDivisionError
     assert (tmp_path / "b/box.json").read_text() == "old"
+
+
+def test_a_folder_is_put_back_at_once_where_the_new_one_cannot_take_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "_swap", lambda *_: False)
+    box(tmp_path / "b", "old")
+    with pytest.raises(ResourceError), whole_folder(tmp_path / "b", *KIND) as part:
+        monkeypatch.setattr(type(part), "rename", refusing(part, type(part).rename))
+    assert (tmp_path / "b/box.json").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["b"]
+
+
+def refusing(part: Path, rename):
+    def renamed(path: Path, target: Path) -> Path:
+        if path == part:
+            raise PermissionError("another process reads it")
+        return rename(path, target)
+
+    return renamed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX links and pipes")
+def test_links_are_followed_and_what_is_no_file_is_written_to(tmp_path):
+    (tmp_path / "file").write_text("old")
+    box(tmp_path / "release", "old")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "current").symlink_to("release")
+    write_whole(tmp_path / "link", "new")
+    with whole_folder(tmp_path / "current", *KIND) as part:
+        (part / "box.json").write_text("new")
+    assert ((tmp_path / "file").read_text(), (tmp_path / "release/box.json").read_text()) == ("new", "new")
+    os.mkfifo(tmp_path / "pipe")
+    reading = subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE)
+    write_whole(tmp_path / "pipe", "told")
+    assert reading.communicate(timeout=30)[0] == b"told" and (tmp_path / "pipe").is_fifo()
+    assert {p.name for p in tmp_path.iterdir()} == {"file", "link", "release", "current", "pipe"}
 
 
 def test_a_scratch_folder_is_gone_at_the_end_and_cleared_after_a_kill(tmp_path, gone):

@@ -74,3 +74,16 @@ def test_the_last_word_counts_and_an_unchanged_edit_lets_it_stand() -> None:
     told = [Told(number=i, answer=answer, event=event) for i, event in enumerate(events, 1)]
     trial = compare(told, "v1", "v2")
     assert trial.answers["v1"] == 2 and trial.stood["v1"].value == 0.5
+
+
+def test_a_few_users_who_agree_prove_nothing() -> None:
+    """Of both the same share is let stand: whatever is claimed is an error, of which 5% are expected."""
+    for users in (1, 2, 3, 5):
+        claimed = 0
+        for seed in range(100):
+            old = feedback({"v1": 0.6}, 30, 1, seed)
+            new = feedback({"v2": 0.6}, users, 1, 1000 + seed)
+            claimed += compare([*old, *new], "v1", "v2", resamples=500).enough
+        assert claimed <= 10, users
+    one = compare([*feedback({"v1": 1.0}, 1, 1), *feedback({"v2": 0.0}, 1, 1)], "v1", "v2")
+    assert one.difference.value == -1 and one.difference.high > 0 and not one.enough

@@ -9,7 +9,7 @@ import pytest
 
 from metier.contracts import Sample, UsageError
 from metier.iterate import Answer, FeedbackStore, Gate, Live, Registry, Settings, turn
-from metier.iterate.gate import Criterion, Verdict
+from metier.iterate.gate import Criterion, Verdict, judge
 from metier.iterate.records import Event
 from metier.runtime import Engine
 
@@ -292,3 +292,65 @@ def test_a_turn_interrupted_at_random_moments_leaves_what_was_there_and_ends_as_
     with opened() as engine:
         turn(registry, store, engine, settings=SETTINGS)
     assert registry.finetune("v0002").card.weights_sha256 == expected and registry.names() == ["v0001", "v0002"]
+
+
+def test_what_was_taken_from_the_users_is_not_promoted_again_because_somebody_commented(
+    registry, store, engine, samples
+) -> None:
+    teach(store, samples[16:64])
+    assert turn(registry, store, engine, settings=SETTINGS).outcome == "promoted"
+    registry.rollback("users complain")
+    (told,) = list(store.told())[:1]
+    store.tell(told.answer.id, "comment", comment="this is worse than before")
+    result = turn(registry, store, engine, settings=SETTINGS)
+    assert (result.outcome, result.champion, result.harvest.until) == ("waiting", "v0001", 49)
+    assert "taken from its users again" in result.why and registry.names() == ["v0001", "v0002"]
+
+
+def test_a_champion_that_changed_during_a_turn_is_not_replaced_by_what_was_held_against_another(
+    registry, store, engine, samples, monkeypatch
+) -> None:
+    teach(store, samples[16:40])
+    assert turn(registry, store, engine, settings=SETTINGS).champion == "v0002"
+    teach(store, samples[40:64])
+
+    def rolled_back_meanwhile(comparison, gate):
+        registry.rollback("users complain")
+        return judge(comparison, gate)
+
+    monkeypatch.setattr("metier.iterate.cycle.judge", rolled_back_meanwhile)
+    result = turn(registry, store, engine, settings=SETTINGS)
+    assert (result.outcome, result.champion) == ("waiting", "v0001") and "v0001 became champion meanwhile" in result.why
+    assert registry.state().trail == ("v0001",) and registry.names() == ["v0001", "v0002"]
+    with pytest.raises(UsageError, match="in place of v0002"):
+        registry.promote("v0002", over="v0002")
+
+
+def test_a_turn_that_was_killed_while_it_threw_an_older_one_away_is_taken_from_the_start(
+    registry, store, engine, samples, monkeypatch
+) -> None:
+    strict = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"min_gain": 50.0})})
+    teach(store, samples[16:40])
+    assert turn(registry, store, engine, settings=strict).outcome == "waiting"
+    teach(store, samples[40:64])
+
+    def killed(folder: Path, **_: object) -> None:
+        (folder / "verdict.json").unlink()
+        (folder / "run/adapter_model.safetensors").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("metier.iterate.lesson.shutil.rmtree", killed)
+        turn(registry, store, engine, settings=strict)
+    assert len(turn(registry, store, engine, settings=SETTINGS).harvest.samples) == 48
+
+
+def test_a_registry_learns_from_one_store_alone(registry, store, engine, samples, tmp_path: Path) -> None:
+    teach(store, samples[16:20])
+    assert turn(registry, store, engine, settings=SETTINGS).outcome == "too few"
+    with FeedbackStore(tmp_path / "another.db") as another:
+        teach(another, samples[16:64])
+        with pytest.raises(UsageError, match="not the store that this registry learns from"):
+            turn(registry, another, engine, settings=SETTINGS)
+    with FeedbackStore(store.path) as again:
+        assert again.id == store.id and turn(registry, again, engine, settings=SETTINGS).outcome == "too few"

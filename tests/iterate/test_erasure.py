@@ -38,7 +38,7 @@ def test_what_was_erased_is_in_no_file_and_every_version_that_learnt_it_is_marke
     with_ann = learnt(registry, store, before)
     heir = registry.add(registry.finetune("v0001"), [], parent=with_ann).name  # by twins, or by hand: no trace of her
     (registry.path(with_ann) / "train.jsonl").write_bytes((registry.path(with_ann) / "pool.jsonl").read_bytes())
-    leftover = registry.folder / f"versions/{PART}v0009-1-x"
+    leftover = registry.folder / f"versions/{PART}v0009-0000-1-x"
     leftover.mkdir()
     (leftover / "pool.jsonl").write_text("wedding")
     assert len(holding(registry.folder, b"wedding")) == 3

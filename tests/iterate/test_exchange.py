@@ -179,3 +179,31 @@ def test_a_bad_line_is_named_and_nothing_is_added(store, tmp_path: Path) -> None
     with pytest.raises(DataError, match=r"in.jsonl:2: answer.output"):
         import_jsonl(store, file)
     assert store.counts() == {"answers": 0}
+
+
+@pytest.mark.parametrize(
+    ("export", "load"), [(export_jsonl, import_jsonl), (export_label_studio, import_label_studio)], ids=["jsonl", "ls"]
+)
+def test_what_was_erased_does_not_come_back_with_an_older_export(store, tmp_path: Path, export, load) -> None:
+    for user in ("ann", "bob"):
+        answer = Answer(task="shop.a", input={"facts": user}, output={"text": "x"}, user=user, consent=True)
+        store.add(answer, Event(answer=answer.id, kind="accepted", user=user))
+    shown = Answer(task="shop.a", input={"facts": "shared"}, output={"text": "x"}, consent=True)
+    store.add(shown, Event(answer=shown.id, kind="rejected", user="ann"))
+    export(store, tmp_path / "monday.json")
+    store.erase("ann")
+    load(store, tmp_path / "monday.json")
+    assert {answer.input["facts"] for answer in store.answers()} == {"bob", "shared"}
+    assert [told.event.user for told in store.told()] == ["bob"]
+
+
+def test_a_line_of_the_form_that_is_asked_for_is_taken(store, tmp_path: Path) -> None:
+    file = tmp_path / "lines.jsonl"
+    file.write_text('{"answer": {"id": "a1"}}\n')
+    with pytest.raises(DataError) as refused:
+        import_jsonl(store, file)
+    form = str(refused.value.remedy).removeprefix("a line is ")
+    for place, value in (('"kind": …', '"kind": "accepted"'), ('"task": …', '"task": "shop.a"')):
+        form = form.replace(place, value)
+    file.write_text(form.replace("}, …]", "}]").replace("…", "{}") + "\n")
+    assert import_jsonl(store, file) == 1 and [told.event.kind for told in store.told()] == ["accepted"]

@@ -212,3 +212,12 @@ def test_a_newer_store_and_a_stranger_s_file_are_refused_untouched(tmp_path: Pat
         with pytest.raises(DataError, match=words):
             FeedbackStore(path)
     assert text.read_text().startswith("not a database")
+
+
+def test_a_full_disk_is_told_as_one_and_what_was_there_stays(store) -> None:
+    store.add(kept := answer())
+    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+    store._db.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        store.add(answer(output={"text": "x" * 100_000}))
+    assert [row.id for row in store.answers()] == [kept.id]

@@ -5,10 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
+from metier.bases.finetune import load_finetune
 from metier.bases.resolve import resolve
-from metier.contracts import Recipe, RecipeError, Sample, TaskContract, UsageError
-from metier.transfer import compare, way_of
+from metier.contracts import Recipe, RecipeError, Sample, TaskContract, TaskKind, UsageError, prompt
+from metier.data.onward import held_out_data
+from metier.transfer import compare, export_together, way_of
+
+
+class Words(BaseModel):
+    text: str
+
 
 Kinds = dict[str, tuple[TaskContract, list[Sample]]]
 
@@ -54,3 +62,28 @@ def test_text_needs_a_base_that_writes_and_ways_are_named_once(
         compare(task, samples, samples, ["text/lora"], Recipe(base=str(tiny_encoder)), tmp_path, base=local)
     with pytest.raises(UsageError, match="each way once"):
         compare(task, samples, samples, ["head/full"] * 2, Recipe(base=str(tiny_encoder)), tmp_path, base=local)
+
+
+def test_a_task_that_no_head_does_is_refused_before_any_way_is_trained(tiny_base: Path, tmp_path: Path) -> None:
+    task = TaskContract(
+        name="tiny.write", kind=TaskKind.GENERATE, input=Words, output=Words, prompts={"en": prompt("{{ text }}")}
+    )
+    given = [Sample(task="tiny.write", input={"text": str(n)}, output={"text": "a"}) for n in range(8)]
+    with pytest.raises(UsageError, match="no head"):
+        compare(task, given, given, ["text/lora", "head/features"], Recipe(), tmp_path, base=resolve(tiny_base))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_way_of_a_comparison_is_a_fine_tune_that_can_be_exported(
+    kinds: Kinds, tiny_base: Path, tmp_path: Path
+) -> None:
+    """It holds nothing apart: whatever an export is proved on, it finds among what was learnt."""
+    task, samples = kinds["sort"]
+    recipe = Recipe(base=str(tiny_base), epochs=1, head={"epochs": 5}, lora={"rank": 2}, precision="fp32")
+    ways, local = ["text/lora", "head/features"], resolve(tiny_base)
+    compare(task, samples[:16], samples[40:], ways, recipe, tmp_path, base=local, resamples=50)
+    for way in ways:
+        tuned = load_finetune(tmp_path / way.replace("/", "-"), way=None)
+        assert held_out_data(tuned, None) == []
+        made = export_together([tuned], tmp_path / "bundle", precision="fp32")
+        assert len(made.manifest.heads or made.manifest.golden) > 0

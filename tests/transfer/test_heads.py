@@ -8,15 +8,21 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
+from transformers import MPNetConfig, MPNetModel
 
 from metier.bases.finetune import load_finetune
 from metier.bases.resolve import resolve
 from metier.bases.torch_model import load_torch
 from metier.contracts import BaseError, ContractError, DataError, Recipe, RecipeError, Sample, TaskContract, UsageError
 from metier.contracts.finetune import HEAD
+from metier.runtime.asked import Asked
+from metier.runtime.rows import Row, RowTokenizer
 from metier.transfer import adapt_head, load_head
 from metier.transfer.headed import Headed
 from metier.transfer.tokens import padded
+from metier.transfer.trunk import Trunk
 
 Kinds = dict[str, tuple[TaskContract, list[Sample]]]
 
@@ -243,3 +249,23 @@ def test_a_head_s_folder_is_no_lora_fine_tune_and_damage_is_seen(
     (tuned.path / HEAD).write_bytes((tuned.path / HEAD).read_bytes()[:-8] + bytes(8))
     with pytest.raises(DataError, match="its sha256 is not the one in the card"):
         load_head(tuned.path)
+
+
+@pytest.mark.parametrize("layers", ["top:1", "2-3"])
+def test_an_architecture_whose_layers_answer_in_another_way_is_computed_whole(layers: str) -> None:
+    torch.manual_seed(0)
+    config = MPNetConfig(
+        vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2
+    )
+    trunk = Trunk(MPNetModel(config).eval(), recipe(Path("b"), method="full", layers=layers), "b")
+    assert trunk.frozen == 0
+    batch = padded([Row((5, 6, 7), ((0, 1, 2),)), Row((8, 9), ((0, 1),))])
+    assert trunk.states(batch).shape == (2, 1, 3, 16)
+
+
+def test_an_empty_text_is_read_once_where_the_tokenizer_adds_a_first_token(tiny_base: Path, tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(tiny_base / "tokenizer.json"))
+    tokenizer.post_processor = TemplateProcessing(single="[B] $A", special_tokens=[("[B]", 1)])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    (row,) = RowTokenizer(tmp_path, 32, "echo").rows(Asked(("",), (((0, 0),),)))
+    assert row.ids == (1,) and row.groups == ((0,),)

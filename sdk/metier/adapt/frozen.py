@@ -49,6 +49,10 @@ class Frozen:
         return instead(self._below, lambda _: hidden)
 
 
+UNABLE = (TypeError, ValueError, RuntimeError, AttributeError, LookupError)
+"""What an architecture raises that calls its layers, or its attention function, in another way, or takes none."""
+
+
 @contextmanager
 def alone(below: nn.ModuleList, above: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
     """Inside, no layer above computes anything; the list takes what the last of those below says at each forward."""

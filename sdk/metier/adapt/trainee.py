@@ -9,15 +9,13 @@ from torch import Tensor
 
 from metier.adapt import packed_attention
 from metier.adapt.examples import Example
-from metier.adapt.frozen import Frozen
+from metier.adapt.frozen import UNABLE, Frozen
 from metier.adapt.packing import Packed, Padded, micro_batches, pack, pad
 from metier.adapt.reply_loss import reply_loss
 
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 """Largest relative difference of logits that counts as the same computation: a few roundings of the dtype.
 Attention that leaks across rows or ignores a window differs by tens of per cent."""
-_UNABLE = (TypeError, ValueError, RuntimeError, AttributeError, LookupError)
-"""What an architecture raises that takes no attention function, or calls it or its layers in another way."""
 _FROZEN_TOKENS = 1024
 """Tokens at once through frozen layers before the first step; products of 560 rows are at full speed already. A fixed
 number, since what is kept must not depend on the memory that was free: a resumed run computes it anew."""
@@ -59,7 +57,7 @@ class Trainee:
             self.packed = True
             try:
                 self.packed = self._same(self._logits(probe), expected)
-            except _UNABLE:
+            except UNABLE:
                 self.packed = False
             finally:
                 self._attend_with(self._attention)
@@ -71,7 +69,7 @@ class Trainee:
             self.frozen = frozen
             try:
                 same = self._same(self._logits(probe), expected)
-            except _UNABLE:
+            except UNABLE:
                 same = False
         if not same:
             self.frozen = None

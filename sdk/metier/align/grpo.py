@@ -87,6 +87,7 @@ def group_relative(
             num_generations=settings.group, steps_per_generation=rounds, num_iterations=settings.epochs,
             max_steps=settings.updates * steps, max_completion_length=settings.max_length,
             beta=settings.kl_weight, epsilon=settings.clip, temperature=1.0, shuffle_dataset=False,
+            disable_dropout=True,
             loss_type=settings.loss_type, scale_rewards="none" if settings.loss_type == "dr_grpo" else "group",
         )  # fmt: skip
         rows = Dataset.from_dict({"prompt": [str(i) for i in range(inputs)]})

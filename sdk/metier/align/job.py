@@ -24,8 +24,12 @@ from metier.bases.resolve import LocalBase
 from metier.contracts import AlignmentStep, FineTune, Sample, TaskContract, UsageError
 from metier.contracts.alignment import Alignment
 from metier.contracts.finetune import CARD
+from metier.data.samples_file import read_samples
 
 CHECKPOINT = "checkpoint"
+REWARD_CARD = "reward.json"
+_RESULTS = {CARD: "a fine-tune", REWARD_CARD: "a reward model"}
+"""What a folder holds, by its card: their weights have the same names, so that one would take the other's place."""
 _LOCK = ".lock"
 _RUN = "run"
 
@@ -123,23 +127,28 @@ class Job:
 
 
 @contextmanager
-def claimed(out: Path, run: str, *, resume: bool) -> Iterator[Path]:
+def claimed(out: Path, run: str, *, resume: bool, card: str = CARD) -> Iterator[Path]:
     """The checkpoint folder below `out`, this process's alone inside the block.
 
     Args:
         out: folder of the result; made if missing.
         run: fingerprint of the run.
         resume: False throws away what an earlier run left.
+        card: that the result will have.
 
     Raises:
-        UsageError: another process works there, or the checkpoints are another run's.
+        UsageError: another process works there, the checkpoints are another run's, or it holds a result of another
+            kind.
         ResourceError: memory or disk ran out inside the block.
     """
+    for name, what in _RESULTS.items():
+        if name != card and (out / name).is_file():
+            raise UsageError(f"the folder holds {what}", where=str(out), remedy="choose another output folder")
     with said_clearly(out):
         out.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(out / _LOCK, timeout=0):
-                yield _opened(out / CHECKPOINT, run, resume=resume)
+                yield _opened(out / CHECKPOINT, run, card, resume=resume)
                 with suppress(OSError):  # Windows deletes no open file; a lock file left behind does no harm
                     (out / _LOCK).unlink()
         except Timeout as error:
@@ -148,10 +157,10 @@ def claimed(out: Path, run: str, *, resume: bool) -> Iterator[Path]:
             ) from error
 
 
-def _opened(folder: Path, run: str, *, resume: bool) -> Path:
+def _opened(folder: Path, run: str, card: str, *, resume: bool) -> Path:
     mark = folder / _RUN
     if not resume:
-        (folder.parent / CARD).unlink(missing_ok=True)
+        (folder.parent / card).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
     elif mark.is_file() and mark.read_text("utf-8") not in ("", run):
         raise UsageError(
@@ -166,5 +175,4 @@ def _opened(folder: Path, run: str, *, resume: bool) -> Path:
 
 def _kept(begin: Begin) -> list[Sample]:
     file = begin.path / "held_out.jsonl" if isinstance(begin, FineTune) else None
-    lines = file.read_text("utf-8").splitlines() if file and file.is_file() else []
-    return [Sample.model_validate_json(line) for line in lines if line.strip()]
+    return list(read_samples(file)) if file and file.is_file() else []

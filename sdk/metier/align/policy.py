@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from metier.adapt.examples import Example
-from metier.adapt.packing import pad
+from metier.adapt.packing import Padded, pad
 from metier.align.start import Reference, lora_weights
 
 
@@ -31,6 +31,7 @@ class Policy:
         self.value = nn.Linear(width, 1, device=self._model.device)
         nn.init.zeros_(self.value.weight)  # every state is worth nothing before the first reward
         nn.init.zeros_(self.value.bias)
+        self._plain = self._is_plain()
 
     @property
     def weights(self) -> list[nn.Parameter]:
@@ -56,14 +57,28 @@ class Policy:
 
     def _look(self, examples: Sequence[Example]) -> tuple[list[Tensor], list[Tensor]]:
         batch = pad(examples, self._model.device, self._pad)
-        decoder = self._model.get_decoder()
-        out = decoder(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)
-        hidden = out.last_hidden_state.flatten(0, 1)[batch.at]  # [reply tokens, width]
-        logits = self._model.get_output_embeddings()(hidden).float()
-        logprobs = logits.log_softmax(-1).gather(1, batch.targets[:, None])[:, 0]
-        values = self.value(hidden.float())[:, 0]
+        hidden, logits = self._replies(batch) if self._plain else self._everything(batch)
+        logprobs: Tensor = logits.log_softmax(-1).gather(1, batch.targets[:, None])[:, 0]
+        values: Tensor = self.value(hidden.float())[:, 0]
         lengths = [len(e.reply) for e in examples]
-        return list(logprobs.split(lengths)), list(values.split(lengths))
+        return list(torch.split(logprobs, lengths)), list(torch.split(values, lengths))
+
+    def _replies(self, batch: Padded) -> tuple[Tensor, Tensor]:
+        """Last hidden states, [reply tokens, width], and logits, [reply tokens, vocabulary], of replies alone."""
+        out = self._model.get_decoder()(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)
+        hidden = out.last_hidden_state.flatten(0, 1)[batch.at]
+        return hidden, self._model.get_output_embeddings()(hidden).float()
+
+    def _everything(self, batch: Padded) -> tuple[Tensor, Tensor]:
+        """The same, as the model computes logits: some scale them, or cap them (Granite, arXiv 2408.00118)."""
+        out = self._model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False, output_hidden_states=True)
+        return out.hidden_states[-1].flatten(0, 1)[batch.at], out.logits.flatten(0, 1)[batch.at].float()
+
+    def _is_plain(self) -> bool:
+        probe = pad([Example(prompt=(1, 2), reply=(3, 4, 5))], self._model.device, self._pad)
+        with torch.no_grad():
+            given, expected = self._replies(probe)[1], self._everything(probe)[1]
+        return bool((given - expected).norm() < 0.01 * expected.norm())
 
 
 def padded(rows: Sequence[Sequence[float]], mask: Tensor) -> Tensor:

@@ -166,6 +166,19 @@ def kto_rows(examples: Sequence[Example], good: int, settings: Kto) -> dict[str,
     }
 
 
+def conservative(wrong: float) -> dict[str, Any]:
+    """How TRL is asked for conservative DPO (Mitchell 2023), where a share `wrong` of the labels is taken to be.
+
+    The loss is (1 − ε) L(δ) + ε L(−δ) with L(δ) = −ln σ(βδ). TRL's `sigmoid` is L(δ) whatever the smoothing, and its
+    `robust` (arXiv 2403.00409) is ((1 − ε) L(δ) − ε L(−δ)) / (1 − 2ε): a sum of both is what is wanted.
+    """
+    return {
+        "label_smoothing": wrong,
+        "loss_type": ["sigmoid", "robust"],
+        "loss_weights": [2 * (1 - wrong), -(1 - 2 * wrong)],
+    }
+
+
 def _dpo(adapted: Any, settings: Dpo, pairs: Sequence[Pair], base: LocalBase, folder: Path) -> Any:
     from datasets import Dataset
     from trl.trainer.dpo_config import DPOConfig
@@ -177,7 +190,9 @@ def _dpo(adapted: Any, settings: Dpo, pairs: Sequence[Pair], base: LocalBase, fo
         def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
             return dataset
 
-    own = {"beta": settings.beta, "label_smoothing": settings.label_smoothing, "precompute_ref_log_probs": True}
+    own: dict[str, Any] = {"beta": settings.beta, "precompute_ref_log_probs": True}
+    if settings.label_smoothing:
+        own |= conservative(settings.label_smoothing)
     rows = {
         "prompt_ids": [list(p.prompt) for p in pairs],
         "chosen_ids": [list(p.chosen) for p in pairs],

@@ -61,12 +61,18 @@ def reinforce(
         watch: such as `Watch`: asked four times, evenly spaced; its figures stand in updates.jsonl, and choose nothing.
 
     Raises:
-        UsageError: no samples, another task's, or `out` belongs to another run or a running one.
+        UsageError: no samples, another task's, a reward model of another base, or `out` belongs to another run or a
+            running one.
         DataError: a prompt leaves no room for a reply.
         BaseError, DeviceError, ExportError, ResourceError: as `adapt` and `export`.
     """
     settings = settings or Ppo()
     base, contracts = base or base_of(begin), contracts_of(begin, tasks)
+    if strange := [read.id for read in reward.bases if read.sha256 and read.sha256 != base.sha256]:
+        raise UsageError(
+            f"the reward model stands on {strange[0]}, and reads its token ids: not those of {base.card.id}",
+            remedy="train the reward model on the base of the fine-tune",
+        )
     data = digest(*(s.model_dump_json(include={"task", "input", "language"}) for s in samples), reward.name)
     job = Job(Path(out), begin, base, contracts, settings, data, len(samples))
     if resume and (done := job.finished()):

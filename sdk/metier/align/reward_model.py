@@ -15,10 +15,12 @@ from pydantic import ValidationError
 from metier.adapt.surgery import ADAPTER, training_kernels
 from metier.align.calibration import pair_figures
 from metier.align.job import CHECKPOINT, claimed, digest
+from metier.align.job import REWARD_CARD as CARD
 from metier.align.pairs import Pair, encode_pairs, preferences_sha256
 from metier.align.start import Begin, base_of, contracts_of, weights_of
 from metier.align.trainer import Tell, arguments, quiet, tokenizer_of, train
 from metier.bases.checksum import sha256_of
+from metier.bases.finetune import check_is_lora
 from metier.bases.hardware import Precision, choose_device, choose_dtype
 from metier.bases.quiet import quiet as no_bars
 from metier.bases.resolve import LocalBase, resolve
@@ -29,7 +31,6 @@ from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
 from metier.disk import put, write_whole
 from metier.runtime.tokenizer import ChatTokenizer
 
-CARD = "reward.json"
 _ROWS = 16
 """Answers scored at once: rewards of a rollout's batch without a noticeable peak of memory."""
 
@@ -103,7 +104,7 @@ def train_reward(
         if (card := _card(out)).run == run:
             return card
         raise UsageError("the folder already holds another reward model", where=str(out), remedy="choose another")
-    with claimed(out, run, resume=resume) as folder:
+    with claimed(out, run, resume=resume, card=CARD) as folder:
         (out / CARD).unlink(missing_ok=True)
         tokenizer = ChatTokenizer.load(base.path)
         learnt = encode_pairs(tokenizer, contracts, preferences, settings.max_length)
@@ -187,6 +188,7 @@ def _trainable(base: LocalBase, begin: Begin, settings: RewardModelling, tokeniz
     own: dict[str, Any] = {"task_type": "SEQ_CLS", "modules_to_save": ["score"]}
     if isinstance(begin, FineTune):
         check_fits(base, begin)
+        check_is_lora(begin)
         kept = LoraConfig.from_pretrained(str(begin.path)).to_dict()
         config = LoraConfig(**{**kept, **own, "inference_mode": False})
     else:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metier.align.reward_model import RewardModel
-from metier.contracts import Check, ContractError, TaskContract, Value
+from metier.contracts import Base, Check, ContractError, TaskContract, Value
 from metier.contracts.check import run_checks
 from metier.runtime.reply import decode_reply
 
@@ -41,6 +41,8 @@ class Reward:
     name: str
     """What it is, for a run's fingerprint: another reward is another run."""
     score: Callable[[Sequence[Answer]], list[float]]
+    bases: tuple[Base, ...] = ()
+    """Whose token ids it reads, where it reads token ids."""
 
     def __call__(self, answers: Sequence[Answer]) -> list[float]:
         return self.score(answers)
@@ -65,7 +67,7 @@ def model_reward(model: RewardModel) -> Reward:
     def reward(answers: Sequence[Answer]) -> list[float]:
         return model.standard([[*answer.prompt, *answer.reply] for answer in answers])
 
-    return Reward(f"model({model.card.weights_sha256})", reward)
+    return Reward(f"model({model.card.weights_sha256})", reward, (model.card.base,))
 
 
 def weighted(parts: Sequence[tuple[float, Reward]]) -> Reward:
@@ -75,7 +77,8 @@ def weighted(parts: Sequence[tuple[float, Reward]]) -> Reward:
         scored: list[Any] = [[weight * value for value in part(answers)] for weight, part in parts]
         return [float(sum(values)) for values in zip(*scored, strict=True)]
 
-    return Reward(" + ".join(f"{weight:g} {part.name}" for weight, part in parts), reward)
+    bases = tuple(base for _, part in parts for base in part.bases)
+    return Reward(" + ".join(f"{weight:g} {part.name}" for weight, part in parts), reward, bases)
 
 
 def _by_rule(checks: Sequence[Check], answer: Answer) -> float:

@@ -51,14 +51,14 @@ def record(log: Path, update: Update, answers: Sequence[Answer], scores: Sequenc
 
 def keep_until(log: Path, update: int) -> None:
     """Drop what a killed run wrote after its last checkpoint, a half-written line included."""
-    lines = log.read_text("utf-8").splitlines(keepends=True) if log.is_file() else []
-    log.write_text("".join(lines[:update]), "utf-8")
+    lines = log.read_text("utf-8").split("\n")[:-1] if log.is_file() else []
+    log.write_text("".join(f"{line}\n" for line in lines[:update]), "utf-8")
 
 
 def read(log: Path) -> list[Update]:
     """The updates of a log."""
     names = {field.name for field in fields(Update)}
-    told = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    told = [json.loads(line) for line in log.read_text("utf-8").split("\n") if line]
     return [Update(**{name: value for name, value in one.items() if name in names}) for one in told]
 
 

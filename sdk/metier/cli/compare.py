@@ -34,6 +34,7 @@ def compare(
     """Compare ways to solve a task on the same split. A head or text, frozen, LoRA or whole, over which layers."""
     from metier.adapt import recipe_for
     from metier.bases import resolve
+    from metier.contracts.task import HEADED
     from metier.data.training import training_data
     from metier.plugins import load_plugins
     from metier.transfer import compare as put_side_by_side
@@ -59,8 +60,8 @@ def compare(
         for line in found.remarks:
             note(line)
         local = resolve(recipe.base, sources=tuple(registry.base_sources.values()), progress=tick)
-        wanted = ways.split(",") if ways else [way for way in WAYS if local.card.generative or way[:4] == "head"]
-        wanted = _joined(wanted)
+        kinds = {"text": local.card.generative, "head": contract.kind in HEADED or not local.card.generative}
+        wanted = _joined(ways.split(",")) if ways else [way for way in WAYS if kinds[way.partition("/")[0]]]
         made = put_side_by_side(contract, found.train, found.held_out, wanted, recipe, out, base=local, progress=tick)
     if json:
         return emit_json(made)

@@ -30,7 +30,7 @@ RegistryOption = Annotated[
 @app.command()
 def show(store: StoreFile, task: OneTask = None, json: Json = False) -> None:
     """How many answers the store holds, and how many events of each kind."""
-    with _opened(store) as opened:
+    with open_store(store) as opened:
         counts = opened.counts(task)
     if json:
         return emit_json(counts)
@@ -49,7 +49,7 @@ def export_(
     from metier.iterate.exchange import export_jsonl
     from metier.iterate.label_studio import LABELING_CONFIG, export_label_studio
 
-    with _opened(store) as opened:
+    with open_store(store) as opened:
         count = (export_jsonl if to == "jsonl" else export_label_studio)(opened, file, task)
     if json:
         return emit_json({"answers": count, "labeling_config": LABELING_CONFIG if to == "label-studio" else None})
@@ -94,7 +94,7 @@ def harvest(
 
     _, contract = load_plugins().task(task)
     apart = list(read_samples(held_out, task=task)) if held_out else []
-    with _opened(store) as opened:
+    with open_store(store) as opened:
         found = made_of(contract, opened.told(task, after=after), apart)
     write_harvest(found, out)
     if json:
@@ -114,7 +114,9 @@ def erase(
 ) -> None:
     """Delete all that a user was told and did; the store's bytes are overwritten."""
     learner = _registry(registry)
-    with _opened(store) as opened:
+    with open_store(store) as opened:
+        if learner is not None:
+            learner.check_store(opened)
         _gone(opened, opened.erase(user), learner, json)
 
 
@@ -122,7 +124,9 @@ def erase(
 def sweep(store: StoreFile, registry: RegistryOption = None, json: Json = False) -> None:
     """Delete what is past the time it was to be kept."""
     learner = _registry(registry)
-    with _opened(store) as opened:
+    with open_store(store) as opened:
+        if learner is not None:
+            learner.check_store(opened)
         _gone(opened, opened.sweep(), learner, json)
 
 
@@ -159,7 +163,8 @@ def _registry(path: Path | None) -> Registry | None:
     return Registry(path) if path else None
 
 
-def _opened(path: Path) -> FeedbackStore:
+def open_store(path: Path) -> FeedbackStore:
+    """A store that is there: a name that is mistyped makes no new one."""
     from metier.iterate import FeedbackStore
 
     if not path.is_file():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from metier.cli.feedback import open_store
 from metier.cli.options import Json
 from metier.cli.progress import progress
 from metier.cli.screen import emit_json, note, say, table
@@ -85,7 +86,7 @@ def run(
     json: Json = False,
 ) -> None:
     """Take one turn: harvest, adapt from the champion, judge, and promote what passes. Interrupted, it goes on."""
-    from metier.iterate import FeedbackStore, Gate, Registry, Settings, turn
+    from metier.iterate import Gate, Registry, Settings, turn
     from metier.plugins import load_plugins
     from metier.runtime import Engine
 
@@ -94,7 +95,7 @@ def run(
     settings = _made(Settings, "--{} {:g}", least=least, epochs=epochs, replay=replay, share=share, gate=bounds)
     vertical = load_plugins().verticals.get(opened.task.vertical)
     checks = vertical.checks_for(opened.task.name) if vertical else ()
-    with progress(json) as tick, FeedbackStore(store) as feedback, Engine(bundle, device=device) as engine:
+    with progress(json) as tick, open_store(store) as feedback, Engine(bundle, device=device) as engine:
         result = turn(opened, feedback, engine, settings=settings, checks=checks, progress=tick)
     return emit_json(result) if json else _told(result)
 
@@ -114,14 +115,15 @@ def plan(
     json: Json = False,
 ) -> None:
     """How many samples, and days, to the next gain worth shipping; and whether search or feedback brings it."""
-    from metier.iterate import FeedbackStore, Registry
+    from metier.iterate import Registry
     from metier.iterate.curve import fit, measure
     from metier.iterate.plan import plan as planned
 
     counts, opened = _sizes(sizes), Registry(registry)
     name = opened.state().champion
     pool, held_out, recipe = opened.pool(name), opened.held_out(), opened.finetune("v0001").card.recipe
-    with progress(json) as tick, FeedbackStore(store) as feedback:
+    with progress(json) as tick, open_store(store) as feedback:
+        opened.check_store(feedback)
         points = measure(opened.task, pool, held_out, recipe, counts, seeds, opened.folder / "curve", progress=tick)
         told = feedback.told(opened.task.name)
         known = {"pool": pool, "refused": opened.state().refused, "now": now.replace(tzinfo=UTC) if now else None}
@@ -178,7 +180,7 @@ def pardon(registry: RegistryFolder, why: Why = "by hand", json: Json = False) -
 @app.command()
 def compare(registry: RegistryFolder, store: StoreOption, json: Json = False) -> None:
     """Champion and challenger by what their users did with the answers."""
-    from metier.iterate import FeedbackStore, Registry
+    from metier.iterate import Registry
     from metier.iterate import compare as compared
 
     opened = Registry(registry)
@@ -186,7 +188,8 @@ def compare(registry: RegistryFolder, store: StoreOption, json: Json = False) ->
     if state.challenger is None:
         raise UsageError("there is no challenger", where=str(registry), remedy="begin a trial: metier iterate canary")
     sides = opened.adapter(state.champion), opened.adapter(state.challenger)
-    with FeedbackStore(store) as feedback:
+    with open_store(store) as feedback:
+        opened.check_store(feedback)
         trial = compared(feedback.told(opened.task.name), *sides, since=state.tried_since)
     if json:
         return emit_json(trial)

@@ -173,4 +173,4 @@ def _run_without_torch(out: Path, inputs: list[Value]) -> list[Value]:
     done = subprocess.run([sys.executable, "-c", _WITHOUT_TORCH, *command], capture_output=True, text=True, check=False)
     if done.returncode:
         raise UsageError(f"running the bundle failed: {done.stderr.strip()}", where=str(out / "bundle"))
-    return [jsonlib.loads(line) for line in made.read_text("utf-8").splitlines()]
+    return [jsonlib.loads(line) for line in made.read_text("utf-8").split("\n") if line]

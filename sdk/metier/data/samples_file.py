@@ -29,7 +29,7 @@ def write_samples(path: str | Path, samples: Iterable[Sample]) -> int:
 
 
 def read_samples(path: str | Path, *, task: str | None = None, licence: str | None = None) -> Iterator[Sample]:
-    """Samples of a file, one at a time.
+    """Samples of a file, one at a time; none where it is empty.
 
     Args:
         path: JSON Lines.
@@ -40,6 +40,8 @@ def read_samples(path: str | Path, *, task: str | None = None, licence: str | No
         DataError: with file, line and field of the first row that is no sample.
     """
     file = Path(path)
+    if file.is_file() and not file.stat().st_size:
+        return
     for row in read_json_lines(file, encoding="utf-8"):
         if isinstance(row, BadRow):
             raise as_error(row)

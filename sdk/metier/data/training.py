@@ -160,9 +160,9 @@ def held_out_of(run: Path) -> list[Sample]:
         UsageError: the folder has none.
     """
     path = run / "held_out.jsonl"
-    if not path.is_file():
-        raise UsageError("the run has no held-out samples", where=str(path), remedy="give a file with --data")
-    return list(read_samples(path))
+    if found := list(read_samples(path)) if path.is_file() else []:
+        return found
+    raise UsageError("the run has no held-out samples", where=str(path), remedy="give a file with --data")
 
 
 def first_inputs(samples: Sequence[Sample], count: int) -> list[Sample]:

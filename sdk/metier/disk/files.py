@@ -13,15 +13,19 @@ from metier.disk.parts import clear_leftovers, part_of
 
 @contextmanager
 def whole_path(path: Path) -> Iterator[Path]:
-    """Where to write a file, which takes the name `path` only when the block ends well. Its folder is made."""
+    """Where to write a file, which takes the name `path` only when the block ends well. Its folder is made.
+
+    A link is followed, and what is no file, such as /dev/null or a pipe, is written to as it is.
+    """
+    path = path.resolve()
+    if path.exists() and not path.is_file() and not path.is_dir():
+        yield path
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     clear_leftovers(path)
-    part = part_of(path)
-    try:
+    with part_of(path) as part:
         yield part
         put(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextmanager

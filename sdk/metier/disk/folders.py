@@ -22,7 +22,7 @@ def whole_folder(out: Path, what: str, known_by: str | None = None) -> Iterator[
     first (a folder cannot replace a full one in one step), it is put back by whoever writes there next.
 
     Args:
-        out: the folder.
+        out: the folder; a link is followed.
         what: kind of folder, in words.
         known_by: the file that a folder of this kind has: no other one is replaced. None replaces none.
 
@@ -30,27 +30,25 @@ def whole_folder(out: Path, what: str, known_by: str | None = None) -> Iterator[
         UsageError: `out` is something else.
         ResourceError: the disk is full, or cannot be written.
     """
-    out = out.expanduser().absolute()
+    out = out.expanduser().resolve()
     known = known_by is not None and (out / known_by).is_file()
     if out.exists() and not known and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"this is not {what}, and will not be replaced", where=str(out), remedy="give a new folder")
-    part = part_of(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         clear_leftovers(out)
-        part.mkdir()
-        yield part
-        for inner in part.rglob("*"):
-            sync(inner)
-        sync(part)
-        exchange(part, out)
+        with part_of(out) as part:
+            part.mkdir()
+            yield part
+            for inner in part.rglob("*"):
+                sync(inner)
+            sync(part)
+            exchange(part, out)
         sync(out.parent)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ResourceError("the disk is full", where=str(out.parent), remedy="free some space") from error
         raise ResourceError(f"{what} cannot be written there: {error}", where=str(out)) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager
@@ -59,26 +57,28 @@ def scratch_beside(out: Path) -> Iterator[Path]:
 
     What a killed process leaves there is removed by whoever writes to `out` next.
     """
-    scratch = part_of(out.expanduser().absolute())
-    scratch.mkdir(parents=True)
-    try:
+    with part_of(out.expanduser().resolve()) as scratch:
+        scratch.mkdir(parents=True)
         yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def exchange(part: Path, out: Path) -> None:
     """Give a folder that is done its name, and remove what had that name: in one step, where the system can."""
     if not out.exists() or not any(out.iterdir()):
-        part.replace(out)  # an empty folder is replaced in one step
+        if os.name == "nt" and out.exists():
+            out.rmdir()
+        part.replace(out)  # an empty folder is replaced in one step, but on Windows
         return
     if _swap(part, out):
         shutil.rmtree(part, ignore_errors=True)
         return
-    old = part_of(out, OLD)
-    out.rename(old)
-    part.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
+    with part_of(out, OLD) as old:
+        out.rename(old)
+        try:
+            part.rename(out)
+        except BaseException:
+            old.rename(out)
+            raise
 
 
 def _swap(a: Path, b: Path) -> bool:

@@ -138,8 +138,9 @@ def check_form(precision: str | None, target: str) -> None:
 
 
 def proof_of(finetune: FineTune, samples: Sequence[Sample] | None) -> list[Sample]:
-    """The samples to package: those given, else held-out ones, the tasks taking turns."""
-    found = list(samples) if samples is not None else samples_of(finetune, "held_out")
+    """The samples to package: those given, else held-out ones, or those that were learnt where none were held out; the
+    tasks taking turns."""
+    found = list(samples) if samples is not None else samples_of(finetune, "held_out") or samples_of(finetune, "train")
     of_task = [[sample for sample in found if sample.task == task.name] for task in finetune.card.tasks]
     found = [sample for turn in zip_longest(*of_task) for sample in turn if sample][:PROOF]
     if not found:
@@ -161,8 +162,8 @@ def calibration_of(finetune: FineTune, proof: list[Sample]) -> list[Sample]:
 def samples_of(finetune: FineTune, part: Literal["train", "held_out"]) -> list[Sample]:
     """What the fine-tune's folder kept of its samples; one that a plugin ships keeps none, and its trade has them."""
     file = finetune.path / f"{part}.jsonl"
-    if file.is_file():
-        return list(read_samples(file))
+    if found := list(read_samples(file)) if file.is_file() else []:
+        return found
     verticals = load_plugins().verticals
     return [
         sample

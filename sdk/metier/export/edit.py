@@ -18,9 +18,10 @@ from filelock import FileLock
 
 from metier.bases.checksum import entries_of
 from metier.bases.finetune import load_finetune
-from metier.contracts import BundleError, FineTuneCard, Manifest, Sample, UsageError
+from metier.contracts import BundleError, FineTuneCard, Manifest, UsageError
 from metier.contracts.bundle import MANIFEST, AdapterEntry, Golden, Parity
 from metier.contracts.finetune import CARD, PEFT_CONFIG, WEIGHTS
+from metier.data.samples_file import read_samples
 from metier.disk import whole_folder
 from metier.runtime.adapter_store import check_name
 from metier.runtime.bundle import open_bundle, read_manifest
@@ -206,8 +207,7 @@ def _golden(part: Path, manifest: Manifest, card: FineTuneCard | None, source: P
         return []
     frozen = {golden.task for golden in manifest.golden}
     tasks = {task.name: task for task in card.tasks if task.name not in frozen}
-    lines = [line for line in file.read_text("utf-8").splitlines() if line.strip()]
-    samples = [s for s in map(Sample.model_validate_json, lines) if s.task in tasks][:PROMPTS]
+    samples = [s for s in read_samples(file) if s.task in tasks][:PROMPTS]
     tokenizer = ChatTokenizer.load(part)
     return [
         Golden(

@@ -14,6 +14,9 @@ from metier.evaluate.results import Interval
 from metier.iterate.last_word import last_words
 from metier.iterate.records import Told
 
+Verdicts = tuple[float, float]
+"""How many answers a user let stand, and of how many."""
+
 
 def chosen(key: str, challenger: str, share: float) -> bool:
     """Whether a user, or a request where nobody is named, gets the challenger.
@@ -37,7 +40,8 @@ class Trial(Data):
     stood: dict[str, Interval]
     """Version → share of them that were let stand, 0 to 1."""
     difference: Interval | None
-    """The challenger's share less the champion's; None while either has no answer."""
+    """The challenger's share less the champion's; None while either has no answer. Its interval is as wide as few users
+    make it, see `compare`."""
     enough: bool
     """Whether the interval leaves out zero."""
 
@@ -58,7 +62,9 @@ def compare(
 
     Accepted, chosen, or rated four stars and more counts as let stand; edited, rejected, or rated two stars and less
     does not (`Feedback.stood`). A user's last word on an answer counts. Intervals are bootstrapped over users: one
-    user's answers are no independent witnesses.
+    user's answers are no independent witnesses. A few who agree have no spread to draw from, so that for the
+    difference's interval each side gets two users more, one who lets everything stand and one who lets nothing, after
+    Agresti and Caffo (The American Statistician 54, 2000).
     """
     counted = (
         item
@@ -72,10 +78,15 @@ def compare(
     sides: dict[str, dict[str, list[bool]]] = {champion: {}, challenger: {}}
     for adapter, who, stood in last.values():
         sides[adapter].setdefault(who, []).append(stood)
-    scores = {name: _shares(list(users.values()), resamples, seed + i) for i, (name, users) in enumerate(sides.items())}
+    verdicts: dict[str, list[Verdicts]] = {
+        name: [(sum(said), len(said)) for said in users.values()] for name, users in sides.items()
+    }
+    scores = {name: _shares(users, resamples, seed + i) for i, (name, users) in enumerate(verdicts.items())}
     difference = None
-    if all(len(users) for users in sides.values()):
-        difference = interval(scores[challenger] - scores[champion])
+    if all(verdicts.values()):
+        wide = {name: _shares(_doubted(users), resamples, seed + i) for i, (name, users) in enumerate(verdicts.items())}
+        value, around = scores[challenger][0] - scores[champion][0], interval(wide[challenger] - wide[champion])
+        difference = Interval(value=value, low=min(around.low, value), high=max(around.high, value))
     return Trial(
         champion=champion,
         challenger=challenger,
@@ -87,11 +98,15 @@ def compare(
     )
 
 
-def _shares(users: list[list[bool]], resamples: int, seed: int) -> np.ndarray:
+def _doubted(users: list[Verdicts]) -> list[Verdicts]:
+    each = sum(given for _, given in users) / len(users)
+    return [*users, (each, each), (0.0, each)]
+
+
+def _shares(users: list[Verdicts], resamples: int, seed: int) -> np.ndarray:
     """Share of answers let stand, `[1 + resamples]`, as they are first."""
     if not users:
         return np.zeros(1 + resamples)
-    stood = np.array([sum(answers) for answers in users], dtype=np.float64)
-    given = np.array([len(answers) for answers in users], dtype=np.float64)
+    stood, given = np.array(users, dtype=np.float64).T
     weights = resample_weights(len(users), resamples, seed)
     return np.asarray((weights @ stood) / (weights @ given))

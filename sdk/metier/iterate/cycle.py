@@ -6,7 +6,6 @@ registry changes once, at the end, in one rename.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from metier.bases.finetune import load_finetune
 from metier.bases.resolve import LocalBase, resolve
-from metier.contracts import Check, FineTune, Sample, UsageError
+from metier.contracts import Check, FineTune, Sample, UsageError, samples_sha256
 from metier.contracts.finetune import CARD
 from metier.contracts.schema import Data
 from metier.disk import write_whole
@@ -23,7 +22,7 @@ from metier.iterate.erasure import take_out
 from metier.iterate.gate import Verdict, judge
 from metier.iterate.harvest import Harvest, harvest
 from metier.iterate.judge import Comparison, Judge
-from metier.iterate.lesson import JUDGED, Begun, Lesson, Settings, begin, lesson_of, noted, recipe_of
+from metier.iterate.lesson import JUDGED, Begun, Lesson, Settings, begin, lesson_of, noted, recipe_of, throw_away
 from metier.iterate.live import doff
 from metier.iterate.registry import TURN_LOCK, WORK, Registry
 from metier.iterate.store import FeedbackStore
@@ -87,11 +86,13 @@ def turn(
         progress: called as `progress(what, done, total)`.
 
     Raises:
-        UsageError: another process takes a turn, or the engine's bundle has no slots, or no trunk for a head.
+        UsageError: another process takes a turn, the registry learns from another store, or the engine's bundle has no
+            slots, or no trunk for a head.
     """
     say = progress or (lambda *_, **__: None)
     try:
         with FileLock(registry.folder / TURN_LOCK, timeout=0):
+            registry.learn_from(store)
             take_out(registry, store.erased())
             return _turn(registry, store, engine, settings or Settings(), tuple(checks), base, say)
     except Timeout as error:
@@ -132,7 +133,7 @@ def _turn(
     plan = lesson_of(registry, begun, champion)
     said = said.model_copy(update={"left_out": (*said.left_out, *plan.overruled)})
     if (lost := _given_up(registry, champion, begun, plan)) is not None:
-        shutil.rmtree(work, ignore_errors=True)
+        throw_away(work)
         why = f"{lost} was made of the same feedback, and taken from its users again"
         return Turn(outcome="waiting", version=lost, champion=begun.parent, why=why, harvest=said)
     made = _adapted(champion, plan.train, begun.settings, base, work, say)
@@ -154,6 +155,9 @@ def _turn(
     if found.verdict.found == "unproved":
         registry.clear(until)
         return result  # the work stays: asked again without new feedback, the answer is there
+    if (now := registry.state().champion) != begun.parent:
+        why = f"{now} became champion meanwhile, in place of {begun.parent}: the next turn goes on from there"
+        return result.model_copy(update={"champion": now, "why": why})
     version = _kept(registry, made, begun, found.verdict) or registry.add(
         made,
         plan.pool,
@@ -175,11 +179,11 @@ def _turn(
             return result.model_copy(update={"outcome": "refused", "version": version.name, "why": why})
     elif begun.settings.share:
         outcome = "canary"
-        registry.canary(version.name, begun.settings.share, found.verdict.why)
+        registry.canary(version.name, begun.settings.share, found.verdict.why, over=begun.parent)
     else:
         outcome = "promoted"
-        registry.promote(version.name, found.verdict.why)
-    shutil.rmtree(work, ignore_errors=True)
+        registry.promote(version.name, found.verdict.why, over=begun.parent)
+    throw_away(work)
     now = registry.state().champion
     return result.model_copy(update={"outcome": outcome, "version": version.name, "champion": now})
 
@@ -194,14 +198,12 @@ def _kept(registry: Registry, made: FineTune, begun: Begun, verdict: Verdict) ->
 
 def _given_up(registry: Registry, champion: FineTune, begun: Begun, plan: Lesson) -> str | None:
     """A version that users had and lost, where this turn would make the same again."""
-    state, recipe = registry.state(), recipe_of(champion, begun.settings)
-    until = max(registry.version(begun.parent).until, begun.harvest.until)
-    wanted = begun.parent, until, len(begun.harvest.samples), plan.replayed
+    state, learnt = registry.state(), samples_sha256(plan.train)
+    wanted = begun.parent, recipe_of(champion, begun.settings), learnt
     had = {move.version for move in state.history if move.what in ("canary", "promoted")} - {state.champion}
     for name in sorted(name for name in had if name):
-        known = registry.version(name)
-        made = known.parent, known.until, known.learnt, known.replayed
-        if made == wanted and FineTune.packaged(registry.path(name)).card.recipe == recipe:
+        card = FineTune.packaged(registry.path(name)).card
+        if (registry.version(name).parent, card.recipe, card.data.sha256) == wanted:
             return name
     return None
 
@@ -210,7 +212,7 @@ def _adapted(
     champion: FineTune, train: list[Sample], settings: Settings, base: LocalBase, work: Path, say: Callable[..., None]
 ) -> FineTune:
     out = work / "run"
-    if (out / CARD).is_file():
+    if (out / CARD).is_file() and FineTune.packaged(out).card.data.sha256 == samples_sha256(train):
         return load_finetune(out, way=None)
     say("loading the base")
 

@@ -81,6 +81,7 @@ def _take_out(registry: Registry, wanted: frozenset[int]) -> Forgotten:
     # First what could bring it back, then the marks, then the files that say what is to be marked.
     dropped = work.is_dir() and (bool(apart) or any(learnt.values()) or _began_with(work / BEGUN, wanted))
     if dropped:
+        (work / BEGUN).unlink(missing_ok=True)
         shutil.rmtree(work)
     for leftover in [*(registry.folder / VERSIONS).glob(f"{PART}*"), *_runs(registry.folder / "curve", wanted)]:
         shutil.rmtree(leftover, ignore_errors=True)
@@ -103,8 +104,7 @@ def _number(sample: Sample) -> int:
 
 
 def _samples(file: Path) -> list[Sample]:
-    """Empty for a file that is empty, too: an earlier call may have left nothing."""
-    return list(read_samples(file)) if file.is_file() and file.stat().st_size else []
+    return list(read_samples(file)) if file.is_file() else []
 
 
 def _of(folder: Path, names: Iterable[str]) -> set[int]:

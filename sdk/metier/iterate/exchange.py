@@ -3,6 +3,7 @@ and what a harvest made of it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -42,7 +43,8 @@ def export_jsonl(store: FeedbackStore, path: str | Path, task: str | None = None
 
 
 def import_jsonl(store: FeedbackStore, path: str | Path) -> int:
-    """Add every line of a file, all or none; rows that are there already are passed over. The number of lines.
+    """Add every line of a file, all or none; rows that are there already, or were erased, are passed over. The number
+    of lines that were not erased.
 
     Raises:
         DataError: naming file, line and field of the first that does not fit.
@@ -59,16 +61,25 @@ def import_jsonl(store: FeedbackStore, path: str | Path) -> int:
             raise DataError(
                 f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
                 where=str(row.provenance),
-                remedy='a line is {"answer": {"task": …, "input": …, "output": …}, "events": [{"kind": …}, …]}',
+                remedy='a line is {"answer": {"id": "a1", "task": …, "input": …, "output": …},'
+                ' "events": [{"answer": "a1", "kind": …}, …]}',
             ) from error
         if stray := next((event for event in line.events if event.answer != line.answer.id), None):
             raise DataError(
                 f"events: {stray.id} is about the answer {stray.answer}, not the line's own", where=str(row.provenance)
             )
-        rows += [line.answer, *line.events]
-        count += 1
+        kept = unerased(store, line.answer, line.events)
+        rows += kept
+        count += bool(kept)
     store.add(*rows)
     return count
+
+
+def unerased(store: FeedbackStore, answer: Answer, events: Iterable[Event]) -> list[Answer | Event]:
+    """What of an answer and its events may be added: an older export still has what was erased since."""
+    if store.was_erased(answer):
+        return []
+    return [answer, *(event for event in events if not store.was_erased(event))]
 
 
 def write_harvest(found: Harvest, out: Path) -> None:

@@ -23,6 +23,9 @@ CHANCE = 0.05
 difference of a check had a standard error of some 6 points, and that of BLEU 1.4: were each fall beyond its bound taken
 as it is measured, a challenger equal in all figures would wait every other time; so it waits at most every fourth."""
 
+LEAST = 6
+"""Held-out inputs below which nothing is sure: five all lean to one side by chance 2 · ½⁵, six times in a hundred."""
+
 
 class Gate(Data):
     """Bounds. Points are those of a metric from 0 to 100."""
@@ -78,6 +81,10 @@ def judge(comparison: Comparison, gate: Gate) -> Verdict:
         criteria.append(_budget("speed", slower, gate.max_slowdown, "times the champion's time per token"))
     if gate.max_milliseconds is not None:
         criteria.append(_budget("latency", comparison.milliseconds[CHALLENGER], gate.max_milliseconds, "ms an answer"))
+    if comparison.inputs < LEAST:
+        said = f"{comparison.inputs}, of at least {LEAST} that a verdict takes"
+        criteria.insert(0, Criterion(name="held-out inputs", found="unproved", said=said))
+        criteria = [c.model_copy(update={"found": "unproved"}) if c.found == "failed" else c for c in criteria]
     found = {criterion.found for criterion in criteria}
     whole: Found = "failed" if "failed" in found else "unproved" if "unproved" in found else "passed"
     return Verdict(found=whole, criteria=tuple(criteria))

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from metier.contracts import DataError, Value
 from metier.disk import whole_file
-from metier.iterate.exchange import Line, lines_of
+from metier.iterate.exchange import Line, lines_of, unerased
 from metier.iterate.records import Answer, Event
 from metier.iterate.store import FeedbackStore
 
@@ -53,7 +53,7 @@ def import_label_studio(store: FeedbackStore, path: str | Path) -> int:
 
     A correction becomes `edited`, an answer left as it is with no verdict `accepted`, stars a rating. Annotations that
     were skipped, or that this store wrote itself and nobody changed, add nothing. Tasks whose answer the store does
-    not hold bring it along.
+    not hold bring it along, but for what was erased.
 
     Raises:
         DataError: the file is no such export, or a task of it was not made by `export_label_studio`.
@@ -63,7 +63,7 @@ def import_label_studio(store: FeedbackStore, path: str | Path) -> int:
         where = f"{path}: task {found.get('id', number)}"
         try:
             line = Line.model_validate(found["data"]["metier"])
-            rows += [line.answer, *_events(line, found.get("annotations") or (), where)]
+            rows += unerased(store, line.answer, _events(line, found.get("annotations") or (), where))
         except (KeyError, TypeError, AttributeError, ValidationError) as error:
             raise DataError(
                 "it does not carry the answer that it is about",

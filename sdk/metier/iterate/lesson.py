@@ -93,7 +93,7 @@ def begin(registry: Registry, store: FeedbackStore, settings: Settings, work: Pa
             return _taken_up(known, settings, work, told=not waiting)
         if not waiting:
             taken_up = f"nothing: an interrupted turn had another schedule ({', '.join(other)})"
-    shutil.rmtree(work, ignore_errors=True)
+    throw_away(work)
     task, last = registry.task, store.last()
     new = without(registry.version(state.champion).unlearnt(last), state.refused)
     told = (
@@ -123,6 +123,12 @@ def _taken_up(known: Begun, settings: Settings, work: Path, *, told: bool) -> Be
     begun = known.model_copy(update={"settings": settings, "taken_up": other})
     write_whole(work / BEGUN, begun.model_dump_json())
     return begun
+
+
+def throw_away(work: Path) -> None:
+    """Remove what a turn has made: first the note by which another would take it up."""
+    (work / BEGUN).unlink(missing_ok=True)
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def noted(path: Path, of: type[_Noted]) -> _Noted | None:

@@ -119,7 +119,8 @@ def arrival(
     pool: Sequence[Sample] = (),
     refused: Iterable[Stretch] = (),
 ) -> Arrival:
-    """Samples a day over the last WINDOW days, those without any counted in; bootstrapped over days.
+    """Samples a day over the last WINDOW days, those without any counted in; bootstrapped over days, and on the first
+    one as wide as a Poisson count is.
 
     Args:
         task: the contract.
@@ -146,6 +147,8 @@ def arrival(
     means = np.random.default_rng(seed).choice(days, (2000, len(days))).mean(1)
     low, high = np.quantile(means, [0.025, 0.975])
     rate = sum(days) / len(days)
+    if len(days) == 1:
+        low, high = max(0.0, rate - 1.96 * rate**0.5), rate + 1.96 * rate**0.5
     per_day = Interval(value=rate, low=min(float(low), rate), high=max(float(high), rate))
     return Arrival(days=len(days), samples=sum(days), per_day=per_day)
 

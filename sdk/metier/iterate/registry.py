@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock
 from pydantic import ValidationError
@@ -30,6 +30,9 @@ from metier.data.samples_file import read_samples, write_samples
 from metier.data.training import held_out_of, train_of
 from metier.disk import whole_folder, write_whole
 from metier.iterate.version import NAME, Move, State, Stretch, Version
+
+if TYPE_CHECKING:
+    from metier.iterate.store import FeedbackStore
 
 STATE, VERSIONS, HELD_OUT = "state.json", "versions", "held_out.jsonl"
 WORK, BEGUN, TURN_LOCK = "work", "turn.json", ".turn.lock"
@@ -135,7 +138,7 @@ class Registry:
     def pool(self, name: str) -> list[Sample]:
         """All that a version and its ancestors learnt, less what was erased since."""
         file = self.path(name) / "pool.jsonl"
-        return list(read_samples(file)) if file.stat().st_size else []  # nothing may be left
+        return list(read_samples(file))
 
     def held_out(self) -> list[Sample]:
         """What every version is measured on; none of it is ever learnt."""
@@ -163,11 +166,16 @@ class Registry:
             _write(self.folder / VERSIONS / version.name, finetune, version, pool)
             return version
 
-    def promote(self, name: str, why: str = "") -> State:
-        """Make a version the champion: what it learnt is used up now. A challenger of that name ends its trial."""
+    def promote(self, name: str, why: str = "", *, over: str | None = None) -> State:
+        """Make a version the champion: what it learnt is used up now. A challenger of that name ends its trial.
+
+        Raises:
+            UsageError: it is champion already, or `over`, the champion that it was held against, no longer is.
+        """
         self.path(name)
 
         def change(state: State) -> State:
+            self._check_over(state, over)
             if state.champion == name:
                 raise UsageError(f"{name} is the champion already", where=str(self.folder))
             ends = {"challenger": None, "share": 0.0} if state.challenger == name else {}
@@ -191,17 +199,19 @@ class Registry:
 
         return self._move("rolled back", None, why, change)
 
-    def canary(self, name: str, share: float, why: str = "") -> State:
+    def canary(self, name: str, share: float, why: str = "", *, over: str | None = None) -> State:
         """Let a share of the users, 0 to 1, have a version that is not the champion.
 
         Raises:
-            UsageError: it is the champion, or another is on trial.
+            UsageError: it is the champion, another is on trial, or `over`, the champion that it was held against, no
+                longer is.
         """
         self.path(name)
         if not 0 < share < 1:
             raise UsageError(f"a share of {share} is no trial", remedy="give one between 0 and 1, such as 0.1")
 
         def change(state: State) -> State:
+            self._check_over(state, over)
             if state.champion == name:
                 raise UsageError(f"{name} is the champion", where=str(self.folder), remedy="try another version")
             if state.challenger not in (None, name):
@@ -253,6 +263,33 @@ class Registry:
         said = f"events {', '.join(f'{first} to {last}' for first, last in lifted)}"
         return self._move("pardoned", None, f"{why}: {said}" if why else said, change)
 
+    def check_store(self, store: FeedbackStore) -> None:
+        """See that a store is the one that the registry learns from: numbers of events mean nothing in another.
+
+        Raises:
+            UsageError: it is another.
+        """
+        known = self.state().store
+        if known not in (None, store.id):
+            raise UsageError(
+                f"{store.path} is not the store that this registry learns from",
+                where=str(self.folder),
+                remedy="name that one; where it is lost, begin a new registry from the champion: metier iterate start"
+                f" NEW --from {self.path(self.state().champion)}",
+            )
+
+    def learn_from(self, store: FeedbackStore) -> None:
+        """`check_store`, and from now on no other.
+
+        Raises:
+            UsageError: as `check_store`.
+        """
+        with self._lock:
+            self.check_store(store)
+            if (state := self.state()).store is None:
+                bound = state.model_copy(update={"store": store.id})
+                write_whole(self.folder / STATE, bound.model_dump_json(indent=1))
+
     def clear(self, until: int) -> None:
         """Note that a turn has judged the feedback up to an event, and did not find it harmful."""
         with self._lock:
@@ -281,6 +318,14 @@ class Registry:
             changed = changed.model_copy(update={"history": (*state.history, move), "consumed": used})
             write_whole(self.folder / STATE, changed.model_dump_json(indent=1))
             return changed
+
+    def _check_over(self, state: State, over: str | None) -> None:
+        if over is not None and state.champion != over:
+            raise UsageError(
+                f"{state.champion} became champion meanwhile, in place of {over}",
+                where=str(self.folder),
+                remedy="take the turn again: it goes on from there",
+            )
 
     def alone(self) -> FileLock:
         """A lock: while it is held nobody adds a version or moves the state."""

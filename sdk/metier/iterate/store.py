@@ -7,6 +7,7 @@ was acknowledged. It knows answers and events; what they teach is `harvest`'s bu
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 import threading
@@ -194,6 +195,18 @@ class FeedbackStore:
             ).fetchall()
         return {"answers": int(answers[0]), **{str(kind): int(count) for kind, count in kinds}}
 
+    @property
+    def id(self) -> str:
+        """Tells this file from every other store, whose events have the same numbers."""
+        with self._lock:
+            return str(self._db.execute("SELECT id FROM identity").fetchone()[0])
+
+    def was_erased(self, row: Answer | Event) -> bool:
+        """Whether an answer or event of that id was here and was erased or swept: it must not come back."""
+        with self._lock:
+            found = self._db.execute("SELECT 1 FROM erased_rows WHERE sha256 = ?", (_sha256(row.id),)).fetchone()
+        return found is not None
+
     def erased(self) -> tuple[int, ...]:
         """Numbers of all events that were ever erased or swept: no event gets one of them again.
 
@@ -237,6 +250,9 @@ class FeedbackStore:
     def _delete(self, answers: str, events: str, it: Any) -> Erased:
         with self._writing() as db:
             numbers = db.execute(f"SELECT number FROM events WHERE {events} ORDER BY number", {"it": it}).fetchall()
+            for table, which in (("events", events), ("answers", answers)):
+                ids = db.execute(f"SELECT id FROM {table} WHERE {which}", {"it": it}).fetchall()
+                db.executemany("INSERT OR IGNORE INTO erased_rows VALUES (?)", [(_sha256(id),) for (id,) in ids])
             db.execute(f"DELETE FROM events WHERE {events}", {"it": it})
             gone = db.execute(f"DELETE FROM answers WHERE {answers}", {"it": it}).rowcount
             if gone or numbers:
@@ -293,5 +309,10 @@ class FeedbackStore:
                 yield self._db
                 self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # on a full disk SQLite has rolled back by itself
+                    self._db.execute("ROLLBACK")
                 raise
+
+
+def _sha256(id: str) -> str:
+    return hashlib.sha256(id.encode()).hexdigest()

@@ -47,6 +47,15 @@ MIGRATIONS = (
         settled INTEGER NOT NULL DEFAULT 0  -- 1 once the log was emptied and the caller was told
     ) STRICT;
     """,
+    """
+    CREATE TABLE erased_rows (
+        sha256 TEXT PRIMARY KEY      -- of the id of an answer or event that went: no import brings it back
+    ) STRICT;
+    CREATE TABLE identity (
+        id TEXT NOT NULL             -- random: what numbers of events are good for this file alone
+    ) STRICT;
+    INSERT INTO identity VALUES (lower(hex(randomblob(8))));
+    """,
 )
 """Each brings a database from the version of its place to the next. Never change one that was shipped: add another."""
 
@@ -79,7 +88,8 @@ def migrate(db: sqlite3.Connection, path: str) -> None:
         db.execute(f"PRAGMA user_version = {VERSION}")
         db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        if db.in_transaction:  # on a full disk SQLite has rolled back by itself
+            db.execute("ROLLBACK")
         raise
 
 

@@ -77,6 +77,8 @@ class State(Data):
     refused: tuple[Stretch, ...] = ()
     """Events that made weights worse for sure: not learnt again unless they are pardoned."""
     history: tuple[Move, ...] = ()
+    store: str | None = None
+    """`FeedbackStore.id` of the store whose events have these numbers; None before the first turn."""
 
     @property
     def champion(self) -> str:

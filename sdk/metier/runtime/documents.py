@@ -36,7 +36,7 @@ def open_documents(bundle: str | Path) -> PassageIndex | None:
     file = Path(bundle) / FILE
     if not file.is_file():
         return None
-    rows = (json.loads(line) for line in file.read_text("utf-8").splitlines())
+    rows = (json.loads(line) for line in file.read_text("utf-8").split("\n") if line)
     return PassageIndex(
         Passage(row["id"], tuple(row["headings"]), row["text"], Provenance(source=row["source"], line=row["line"]))
         for row in rows

@@ -51,9 +51,9 @@ class RowTokenizer:
     def _row(self, text: str, places: Sequence[Place], where: str | None) -> Row:
         found = self._tokenizer.encode(text)
         before: tuple[int, ...] = ()
-        if self._pooling == "echo" and found.ids:
+        if self._pooling == "echo" and (again := self._bare(text)).ids:
             before = (*found.ids, *self._bare(_BETWEEN).ids)
-            found = self._bare(text)
+            found = again
         ids = (*before, *found.ids) or (0,)
         if len(ids) > self._longest:
             twice = ", read twice," if before else ""

@@ -21,6 +21,7 @@ from metier.evaluate.figures import measured
 from metier.evaluate.prompts import zero_shot_prompts
 from metier.evaluate.results import MetricReport
 from metier.evaluate.systems import Answers, ask_head, ask_torch
+from metier.runtime.asked import shape_of
 from metier.runtime.tokenizer import ChatTokenizer
 from metier.transfer.headed import load_head
 from metier.transfer.learn import adapt_head
@@ -102,6 +103,8 @@ def compare(
             f"{base.card.id} does not write, so that it cannot go {', '.join(writes)}",
             remedy="compare ways of a head, or take a decoder with --base",
         )
+    if any(one.way == "head" for one in recipes.values()):
+        shape_of(task)
     told: Progress = progress or (lambda *_, **__: None)
     cases = cases_of(task, held_out)
     systems, figures = [], []

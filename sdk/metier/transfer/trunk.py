@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from metier.adapt.frozen import alone, instead
+from metier.adapt.frozen import UNABLE, alone, instead
 from metier.adapt.surgery import ADAPTER, layers_of, open_layers
 from metier.contracts import Recipe, RecipeError
 from metier.contracts.heads import layers_read
@@ -41,6 +41,8 @@ class Trunk:
             open_layers(model, recipe, base_id)
         if recipe.method != "features" and recipe.layers not in {"all", "mix", "embedding"}:
             self.frozen = min(layers_named(recipe.layers, self.count)) - 1
+            if self.frozen and not self._goes_on():
+                self.frozen = 0
 
     @property
     def device(self) -> torch.device:
@@ -71,6 +73,18 @@ class Trunk:
         below = below.to(self.model.dtype)
         with instead(self.layers[: self.frozen], lambda hidden: below):
             return self.states(batch)
+
+    def _goes_on(self) -> bool:
+        """Whether this architecture, gone on with from its frozen layers, says what it says as a whole."""
+        ids = torch.arange(2, 10, device=self.device).view(2, 4)
+        batch = Padded(ids, torch.ones_like(ids), torch.empty(0))
+        with torch.no_grad():
+            expected = self.states(batch)
+            try:
+                given = self.above(batch, self.below(batch))
+            except UNABLE:
+                return False
+        return given.shape == expected.shape and bool((given - expected).norm() < 0.01 * expected.norm())
 
     def _forward(self, batch: Padded, **more: Any) -> Any:
         if "use_cache" in signature(self.model.forward).parameters:
