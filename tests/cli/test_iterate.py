@@ -74,7 +74,7 @@ def test_what_is_erased_or_swept_is_taken_out_of_a_registry_and_its_versions_are
     assert status["learnt_erased"] == {"v0002": [1], "v0003": [2]}
 
 
-def test_a_registry_is_begun_moved_and_shown(metier: Runner, tiny_player) -> None:
+def test_a_registry_is_begun_moved_and_shown(metier: Runner, feedback: Path, tiny_player) -> None:
     begun = metier("iterate", "start", "REG", "--from", tiny_player.path)
     assert begun.returncode == 0 and "champion v0001" in begun.stdout, begun.stderr
     assert json.loads(metier("iterate", "status", "REG", "--json").stdout)["state"]["trail"] == ["v0001"]
@@ -82,7 +82,9 @@ def test_a_registry_is_begun_moved_and_shown(metier: Runner, tiny_player) -> Non
         ("iterate rollback REG", 2, "no earlier champion"),
         ("iterate promote REG v0007", 2, "versions: v0001"),
         ("iterate run REG --store f.db --bundle B --gate max_metric_dro=1", 2, "did you mean max_metric_drop?"),
-        ("iterate run REG --store f.db --bundle B", errors.BundleError.exit_code, "bundle.json"),
+        ("iterate run REG --store feedback.db --bundle B", errors.BundleError.exit_code, "bundle.json"),
+        ("iterate run REG --store f.db --bundle B", 2, "no feedback store"),
+        ("iterate plan REG --store f.db --sizes 2,3,4", 2, "no feedback store"),
         ("iterate run REG --store f.db --bundle B --gate max_slowdown=-1", 2, "--gate max_slowdown=-1: "),
         ("iterate run REG --store f.db --bundle B --gate max_metric_drop=nan", 2, "--gate max_metric_drop=nan: "),
         ("iterate run REG --store f.db --bundle B --epochs 0", 2, "--epochs"),
