@@ -17,6 +17,11 @@ SETTINGS = Settings(epochs=6, learning_rate=1e-2, gate=Gate(max_forgetting=5, ma
 """A random base has nothing to forget, and answers of two tokens have no time to speak of."""
 
 
+UNSURE = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"min_gain": 50.0})})
+"""What nothing gains enough for: a turn waits."""
+HARMFUL = Verdict(found="failed", criteria=(Criterion(name="loss", found="failed", said="worse"),))
+
+
 @pytest.fixture(scope="module")
 def opened(bundle: Path):
     with Engine(bundle, device="cpu", threads=1, rows=4, max_len=256) as engine:
@@ -79,26 +84,23 @@ def test_a_day_of_nonsense_is_refused_and_never_learnt_again(registry, store, en
 def test_what_is_not_proved_waits_for_more_and_is_not_computed_again(
     registry, store, engine, samples, monkeypatch
 ) -> None:
-    strict = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"min_gain": 50.0})})
     teach(store, samples[16:40])
-    first = turn(registry, store, engine, settings=strict)
+    first = turn(registry, store, engine, settings=UNSURE)
     assert first.outcome == "waiting" and registry.names() == ["v0001"]
     monkeypatch.setattr("metier.adapt.sft.adapt", None)  # whoever trains now, fails
-    assert turn(registry, store, engine, settings=strict) == first
+    assert turn(registry, store, engine, settings=UNSURE) == first
     monkeypatch.undo()
     teach(store, samples[40:64])
-    assert len(turn(registry, store, engine, settings=strict).harvest.samples) == 48
+    assert len(turn(registry, store, engine, settings=UNSURE).harvest.samples) == 48
 
 
 def test_what_waited_and_did_no_harm_is_not_condemned_with_a_bad_day(
     registry, store, engine, samples, monkeypatch
 ) -> None:
-    unsure = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"min_gain": 50.0})})
     teach(store, samples[16:40])
-    assert turn(registry, store, engine, settings=unsure).outcome == "waiting"
+    assert turn(registry, store, engine, settings=UNSURE).outcome == "waiting"
     teach(store, samples[16:64], well=False)
-    harmful = Verdict(found="failed", criteria=(Criterion(name="loss", found="failed", said="worse"),))
-    monkeypatch.setattr("metier.iterate.cycle.judge", lambda *_: harmful)
+    monkeypatch.setattr("metier.iterate.cycle.judge", lambda *_: HARMFUL)
     assert turn(registry, store, engine, settings=SETTINGS).outcome == "refused"
     monkeypatch.undo()
     assert registry.state().refused == ((25, 72),)
@@ -170,8 +172,7 @@ def test_an_interrupted_turn_keeps_what_it_trained_and_takes_the_gate_and_the_sh
     registry, store, engine, samples, monkeypatch
 ) -> None:
     teach(store, samples[16:64])
-    strict = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"min_gain": 50.0})})
-    interrupt(registry, store, engine, strict, monkeypatch)
+    interrupt(registry, store, engine, UNSURE, monkeypatch)
     monkeypatch.setattr("metier.adapt.sft.adapt", None)  # whoever trains now, fails
     said: list[str] = []
     now = SETTINGS.model_copy(update={"share": 0.3})
@@ -195,8 +196,7 @@ def test_what_waits_is_judged_by_another_gate_without_being_made_again(
     registry, store, engine, samples, monkeypatch
 ) -> None:
     teach(store, samples[16:64])
-    strict = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"min_gain": 50.0})})
-    assert turn(registry, store, engine, settings=strict).outcome == "waiting"
+    assert turn(registry, store, engine, settings=UNSURE).outcome == "waiting"
     monkeypatch.setattr("metier.adapt.sft.adapt", None)  # whoever trains now, fails
     assert turn(registry, store, engine, settings=SETTINGS).outcome == "promoted"
     assert registry.version("v0002").verdict["found"] == "passed"
@@ -215,8 +215,7 @@ def test_refused_feedback_that_is_pardoned_is_new_again_though_later_feedback_wa
     state = registry.pardon("the schedule was to blame")
     assert (state.refused, state.consumed, state.history[-1].what) == ((), 92, "pardoned")
     assert state.history[-1].why == "the schedule was to blame: events 1 to 44"
-    harmful = Verdict(found="failed", criteria=(Criterion(name="loss", found="failed", said="worse"),))
-    monkeypatch.setattr("metier.iterate.cycle.judge", lambda *_: harmful)
+    monkeypatch.setattr("metier.iterate.cycle.judge", lambda *_: HARMFUL)
     again = turn(registry, store, engine, settings=SETTINGS)
     assert (again.outcome, again.harvest.events) == ("refused", 44)
     assert registry.state().refused == ((1, 44),) and registry.state().consumed == 92
@@ -226,11 +225,9 @@ def test_refused_feedback_that_is_pardoned_is_new_again_though_later_feedback_wa
 def test_a_schedule_that_fails_on_feedback_found_harmless_condemns_nothing_and_is_not_computed_again(
     registry, store, engine, samples, monkeypatch
 ) -> None:
-    strict = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"min_gain": 50.0})})
     teach(store, samples[16:40])
-    assert turn(registry, store, engine, settings=strict).outcome == "waiting"
-    harmful = Verdict(found="failed", criteria=(Criterion(name="loss", found="failed", said="worse"),))
-    monkeypatch.setattr("metier.iterate.cycle.judge", lambda *_: harmful)
+    assert turn(registry, store, engine, settings=UNSURE).outcome == "waiting"
+    monkeypatch.setattr("metier.iterate.cycle.judge", lambda *_: HARMFUL)
     bad = SETTINGS.model_copy(update={"epochs": 7})
     result = turn(registry, store, engine, settings=bad)
     assert (result.outcome, registry.state().refused) == ("refused", ()) and "no feedback is blamed" in result.why
@@ -329,9 +326,8 @@ def test_a_champion_that_changed_during_a_turn_is_not_replaced_by_what_was_held_
 def test_a_turn_that_was_killed_while_it_threw_an_older_one_away_is_taken_from_the_start(
     registry, store, engine, samples, monkeypatch
 ) -> None:
-    strict = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"min_gain": 50.0})})
     teach(store, samples[16:40])
-    assert turn(registry, store, engine, settings=strict).outcome == "waiting"
+    assert turn(registry, store, engine, settings=UNSURE).outcome == "waiting"
     teach(store, samples[40:64])
 
     def killed(folder: Path, **_: object) -> None:
@@ -341,7 +337,7 @@ def test_a_turn_that_was_killed_while_it_threw_an_older_one_away_is_taken_from_t
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("metier.iterate.lesson.shutil.rmtree", killed)
-        turn(registry, store, engine, settings=strict)
+        turn(registry, store, engine, settings=UNSURE)
     assert len(turn(registry, store, engine, settings=SETTINGS).harvest.samples) == 48
 
 

@@ -24,7 +24,7 @@ from metier.bases.resolve import LocalBase
 from metier.contracts import AlignmentStep, FineTune, Sample, TaskContract, UsageError
 from metier.contracts.alignment import Alignment
 from metier.contracts.finetune import CARD
-from metier.data.samples_file import read_samples
+from metier.data.samples_file import samples_in
 
 CHECKPOINT = "checkpoint"
 REWARD_CARD = "reward.json"
@@ -174,5 +174,4 @@ def _opened(folder: Path, run: str, card: str, *, resume: bool) -> Path:
 
 
 def _kept(begin: Begin) -> list[Sample]:
-    file = begin.path / "held_out.jsonl" if isinstance(begin, FineTune) else None
-    return list(read_samples(file)) if file and file.is_file() else []
+    return samples_in(begin.path / "held_out.jsonl") if isinstance(begin, FineTune) else []

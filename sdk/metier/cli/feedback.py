@@ -113,20 +113,16 @@ def erase(
     json: Json = False,
 ) -> None:
     """Delete all that a user was told and did; the store's bytes are overwritten."""
-    learner = _registry(registry)
     with open_store(store) as opened:
-        if learner is not None:
-            learner.check_store(opened)
+        learner = _learner(registry, opened)
         _gone(opened, opened.erase(user), learner, json)
 
 
 @app.command()
 def sweep(store: StoreFile, registry: RegistryOption = None, json: Json = False) -> None:
     """Delete what is past the time it was to be kept."""
-    learner = _registry(registry)
     with open_store(store) as opened:
-        if learner is not None:
-            learner.check_store(opened)
+        learner = _learner(registry, opened)
         _gone(opened, opened.sweep(), learner, json)
 
 
@@ -156,11 +152,15 @@ def _gone(store: FeedbackStore, erased: Erased, registry: Registry | None, json:
     return say(f"to let one without it answer: metier iterate promote {registry.folder} {clean[-1]}")
 
 
-def _registry(path: Path | None) -> Registry | None:
-    """Opened before anything is erased: a name that is mistyped stops all of it."""
+def _learner(path: Path | None, store: FeedbackStore) -> Registry | None:
+    """Opened before anything is erased: a name that is mistyped, or another store's registry, stops all of it."""
     from metier.iterate import Registry
 
-    return Registry(path) if path else None
+    if path is None:
+        return None
+    registry = Registry(path)
+    registry.check_store(store)
+    return registry
 
 
 def open_store(path: Path) -> FeedbackStore:

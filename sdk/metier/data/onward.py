@@ -11,7 +11,7 @@ from typing import Literal
 
 from metier.contracts import FineTune, Sample, TaskContract, UsageError, Vertical
 from metier.data.leakage import without_leaks
-from metier.data.samples_file import read_samples
+from metier.data.samples_file import samples_in
 from metier.data.split import select
 from metier.data.training import TrainingData, packaged, train_of, training_data
 
@@ -72,8 +72,7 @@ def held_out_data(finetune: FineTune, vertical: Vertical | None) -> list[Sample]
             a one by alignment.
         vertical: of its tasks; None where its plugin is not installed.
     """
-    path = finetune.path / "held_out.jsonl"
-    found = list(read_samples(path)) if path.is_file() else []
+    found = samples_in(finetune.path / "held_out.jsonl")
     if found or vertical is None or not _is_packaged(finetune, vertical):
         return found
     return [

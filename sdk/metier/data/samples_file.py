@@ -28,6 +28,15 @@ def write_samples(path: str | Path, samples: Iterable[Sample]) -> int:
     return count
 
 
+def samples_in(path: Path) -> list[Sample]:
+    """Samples of a file that need not be there.
+
+    Raises:
+        DataError: as `read_samples`.
+    """
+    return list(read_samples(path)) if path.is_file() else []
+
+
 def read_samples(path: str | Path, *, task: str | None = None, licence: str | None = None) -> Iterator[Sample]:
     """Samples of a file, one at a time; none where it is empty.
 

@@ -10,7 +10,7 @@ from metier.contracts import BadRow, Sample, TaskContract, UsageError, Vertical
 from metier.contracts.schema import Data
 from metier.data.clean import deduplicate
 from metier.data.load import load_samples
-from metier.data.samples_file import read_samples
+from metier.data.samples_file import read_samples, samples_in
 from metier.data.split import select, split
 
 HELD_OUT = 60
@@ -150,7 +150,7 @@ def samples_of(
 
 def train_of(run: Path) -> list[Sample]:
     """What a fine-tune was trained on, from its folder; empty where it did not travel with it."""
-    return list(read_samples(run / "train.jsonl")) if (run / "train.jsonl").is_file() else []
+    return samples_in(run / "train.jsonl")
 
 
 def held_out_of(run: Path) -> list[Sample]:
@@ -160,7 +160,7 @@ def held_out_of(run: Path) -> list[Sample]:
         UsageError: the folder has none.
     """
     path = run / "held_out.jsonl"
-    if found := list(read_samples(path)) if path.is_file() else []:
+    if found := samples_in(path):
         return found
     raise UsageError("the run has no held-out samples", where=str(path), remedy="give a file with --data")
 

@@ -5,13 +5,12 @@ Killed at any moment, or without power, a process leaves what was there before o
 
 from metier.disk.files import put, sync, whole_file, whole_path, write_whole
 from metier.disk.folders import exchange, scratch_beside, whole_folder
-from metier.disk.parts import PART, clear_leftovers, part_of
+from metier.disk.parts import PART, clear_leftovers
 
 __all__ = [
     "PART",
     "clear_leftovers",
     "exchange",
-    "part_of",
     "put",
     "scratch_beside",
     "sync",

@@ -17,7 +17,7 @@ from metier.bases.resolve import LocalBase, resolve
 from metier.bases.torch_model import load_adapted
 from metier.contracts import ExportError, FineTune, Manifest, Sample, TaskContract, UsageError
 from metier.contracts.bundle import MANIFEST, Golden, Precision, Target
-from metier.data.samples_file import read_samples
+from metier.data.samples_file import samples_in
 from metier.data.training import packaged
 from metier.disk import scratch_beside, whole_folder
 from metier.export.graph import build_graph, precision_for, silence
@@ -161,8 +161,7 @@ def calibration_of(finetune: FineTune, proof: list[Sample]) -> list[Sample]:
 
 def samples_of(finetune: FineTune, part: Literal["train", "held_out"]) -> list[Sample]:
     """What the fine-tune's folder kept of its samples; one that a plugin ships keeps none, and its trade has them."""
-    file = finetune.path / f"{part}.jsonl"
-    if found := list(read_samples(file)) if file.is_file() else []:
+    if found := samples_in(finetune.path / f"{part}.jsonl"):
         return found
     verticals = load_plugins().verticals
     return [

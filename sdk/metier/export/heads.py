@@ -15,7 +15,7 @@ from metier.bases.finetune import load_finetune
 from metier.contracts import BundleError, DataError, FineTune, Manifest, Sample, UsageError
 from metier.contracts.finetune import CARD, HEAD
 from metier.contracts.heads import HEAD_FILE, HeadEntry, HeadGolden, TrunkEntry, layers_read
-from metier.data.samples_file import read_samples
+from metier.data.samples_file import samples_in
 from metier.export.edit import edited, write_manifest
 from metier.runtime.adapter_store import check_name
 from metier.runtime.bundle import Bundle, open_bundle, rows_of
@@ -46,8 +46,7 @@ def add_head(bundle: str | Path, source: str | Path, name: str) -> HeadEntry:
         entry = entry_for(manifest, finetune, name)
         manifest = without_head(part, manifest, name)
         manifest = put_head(part, manifest, entry, graph, finetune)
-        kept = finetune.path / "held_out.jsonl"
-        frozen = freeze(part, manifest, entry, list(read_samples(kept))[:GOLDEN] if kept.is_file() else [])
+        frozen = freeze(part, manifest, entry, samples_in(finetune.path / "held_out.jsonl")[:GOLDEN])
         heads = tuple(frozen if head.name == name else head for head in manifest.heads)
         write_manifest(part, manifest.model_copy(update={"heads": heads}))
         open_bundle(part)

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from metier.contracts import Sample, UsageError
-from metier.data.samples_file import read_samples, write_samples
+from metier.data.samples_file import samples_in, write_samples
 from metier.disk import PART, write_whole
 from metier.iterate.harvest import Harvest
 from metier.iterate.registry import BEGUN, HELD_OUT, TURN_LOCK, VERSIONS, WORK, Registry
@@ -103,17 +103,13 @@ def _number(sample: Sample) -> int:
     return place.line or 0 if place is not None and place.source == "feedback" else 0
 
 
-def _samples(file: Path) -> list[Sample]:
-    return list(read_samples(file)) if file.is_file() else []
-
-
 def _of(folder: Path, names: Iterable[str]) -> set[int]:
-    return {_number(sample) for name in names for sample in _samples(folder / name)}
+    return {_number(sample) for name in names for sample in samples_in(folder / name)}
 
 
 def _without(file: Path, wanted: frozenset[int]) -> set[int]:
     """Rewrite a file of samples, where it holds any of them; the numbers of those that it held."""
-    samples = _samples(file)
+    samples = samples_in(file)
     if found := wanted.intersection(map(_number, samples)):
         write_samples(file, (sample for sample in samples if _number(sample) not in wanted))
     return set(found)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import cached_property
 from inspect import signature
 from typing import Any
 
@@ -32,17 +33,20 @@ class Trunk:
         self.count = len(self.layers)
         self.width = int(model.config.get_text_config().hidden_size)
         self.read = layers_read(recipe, self.count)
-        self.frozen = 0
-        """How many layers from the input never change, so that what comes out of them need not be computed again."""
+        self._below = 0
         model.requires_grad_(False)
         if recipe.method == "lora":
             _add_lora(model, self.layers, recipe)
         elif recipe.method == "full":
             open_layers(model, recipe, base_id)
         if recipe.method != "features" and recipe.layers not in {"all", "mix", "embedding"}:
-            self.frozen = min(layers_named(recipe.layers, self.count)) - 1
-            if self.frozen and not self._goes_on():
-                self.frozen = 0
+            self._below = min(layers_named(recipe.layers, self.count)) - 1
+
+    @cached_property
+    def frozen(self) -> int:
+        """How many layers from the input never change, so that what comes out of them need not be computed again; 0 too
+        where the architecture cannot go on from them. Tried when training first asks: who only answers never does."""
+        return self._below if self._below and self._goes_on() else 0
 
     @property
     def device(self) -> torch.device:
@@ -64,14 +68,14 @@ class Trunk:
 
     def below(self, batch: Padded) -> Tensor:
         """What comes out of the frozen layers, [rows, tokens, width], without gradient."""
-        with torch.no_grad(), alone(self.layers[: self.frozen], self.layers[self.frozen :]) as said:
+        with torch.no_grad(), alone(self.layers[: self._below], self.layers[self._below :]) as said:
             self._forward(batch)
         return said[0].float()
 
     def above(self, batch: Padded, below: Tensor) -> Tensor:
         """`states` of a batch whose frozen layers gave `below`."""
         below = below.to(self.model.dtype)
-        with instead(self.layers[: self.frozen], lambda hidden: below):
+        with instead(self.layers[: self._below], lambda hidden: below):
             return self.states(batch)
 
     def _goes_on(self) -> bool:
