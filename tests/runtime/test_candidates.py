@@ -107,3 +107,18 @@ def test_equals_at_the_border_are_left_open():
     assert few_of(np.zeros(1000, np.float32), Sampling()) is None
     few = Candidates(np.array([7, 3, 9]), np.array([2, 2, 1], np.float32), 10.0)
     assert Sampler(Sampling(), [], 1000).pick_among(few) == 3, "the lower id first, in whatever order they came"
+
+
+@pytest.mark.parametrize("size", [40, 500, 513, 49152])
+def test_the_best_of_a_row_are_those_that_sorting_all_of_it_gives(size: int) -> None:
+    random = np.random.default_rng(size)
+    rows = {
+        "spread": random.normal(size=size),
+        "ties": random.integers(0, 4, size).astype(float),
+        "masked": np.where(np.arange(size) % 97, -np.inf, random.normal(size=size)),
+        "in one place": np.where(np.arange(size) < 70, 9.0, 0.0) + random.normal(size=size),
+    }
+    for name, row in rows.items():
+        logits = row.astype(np.float32)
+        expected = np.argsort(-logits, kind="stable")[:64]
+        assert best_of(logits, 64, 1.0).ids.tolist() == expected.tolist(), name

@@ -19,6 +19,9 @@ Weights = npt.NDArray[np.float64]
 FEW = 64
 """Candidates of a row: what greedy, a usual top-k, and nearly every top-p of a sure model need."""
 
+GROUPS = 4
+"""Groups of tokens for each candidate that is looked for."""
+
 MARGIN = 1e-5
 """Relative error that the sum over a row, of float32 exponentials, may have: 20 times float32's own."""
 
@@ -85,7 +88,19 @@ def weights_of(values: Logits, top: float, temperature: float) -> Weights:
 def best_of(logits: Logits, count: int, temperature: float) -> Candidates:
     """The candidates of a row that is at hand, [vocab_size]."""
     count = min(count, len(logits))
-    kept = np.flatnonzero(logits >= np.partition(logits, -count)[-count])
+    kept = np.flatnonzero(logits >= _reached(logits, count))
+    if len(kept) > GROUPS * count:
+        kept = kept[logits[kept] >= np.partition(logits[kept], -count)[-count]]
     ids = kept[np.argsort(-logits[kept], kind="stable")][:count]
     mass = float(np.exp((logits - logits[ids[0]]) / temperature).sum(dtype=np.float64))
     return Candidates(ids, logits[ids], mass, temperature, every=count == len(logits))
+
+
+def _reached(logits: Logits, count: int) -> np.float32:
+    """A logit that `count` tokens reach at least, and rarely many more: the best of as many groups do. To look for the
+    count-th best of all takes three times as long as drawing a token otherwise does."""
+    groups = GROUPS * count
+    if len(logits) < 2 * groups:
+        return np.float32(np.partition(logits, -count)[-count])
+    best = logits[: len(logits) - len(logits) % groups].reshape(-1, groups).max(0)
+    return np.float32(np.partition(best, -count)[-count])
