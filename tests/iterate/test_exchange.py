@@ -109,15 +109,15 @@ def test_what_annotators_did_becomes_events(store, tmp_path: Path) -> None:
         [control("verdict", "choices", choices=["rejected"]), control("rating", "rating", rating=2)],
         [control("correction", "textarea", text=['{"name": "lamp", "tags": []}'])],
     )
-    assert import_label_studio(store, file) == 5
-    assert import_label_studio(store, file) == 0
+    assert import_label_studio(store, file).events == 5
+    assert import_label_studio(store, file).events == 0
     whole = [
         task
         | {"annotations": [a | {"completed_by": {"id": 7, "email": "ann@example.org"}} for a in task["annotations"]]}
         for task in json.loads(file.read_text())
     ]
     (tmp_path / "whole.json").write_text(json.dumps(whole))
-    assert import_label_studio(store, tmp_path / "whole.json") == 0, (
+    assert import_label_studio(store, tmp_path / "whole.json").events == 0, (
         "another form of export tells of the same annotator"
     )
     told = [(t.event.kind, t.event.edited_to, t.event.rating, t.event.user) for t in store.told()]
@@ -139,10 +139,10 @@ def test_a_skipped_annotation_adds_nothing_and_a_changed_one_of_ours_is_new(stor
     tasks = json.loads(skipped.read_text())
     tasks[0]["annotations"][1]["was_cancelled"] = True
     skipped.write_text(json.dumps(tasks))
-    assert import_label_studio(store, skipped) == 0
+    assert import_label_studio(store, skipped).events == 0
     tasks[0]["annotations"][0]["result"][0]["value"] = {"choices": ["rejected"]}
     skipped.write_text(json.dumps(tasks))
-    assert import_label_studio(store, skipped) == 1
+    assert import_label_studio(store, skipped).events == 1
     assert [t.event.kind for t in store.told()] == ["accepted", "rejected"]
 
 
@@ -192,7 +192,7 @@ def test_what_was_erased_does_not_come_back_with_an_older_export(store, tmp_path
     store.add(shown, Event(answer=shown.id, kind="rejected", user="ann"))
     export(store, tmp_path / "monday.json")
     store.erase("ann")
-    load(store, tmp_path / "monday.json")
+    assert load(store, tmp_path / "monday.json") == (0, 0, 3, 3), "bob's two rows and the shared answer; ann's three"
     assert {answer.input["facts"] for answer in store.answers()} == {"bob", "shared"}
     assert [told.event.user for told in store.told()] == ["bob"]
 
@@ -206,4 +206,4 @@ def test_a_line_of_the_form_that_is_asked_for_is_taken(store, tmp_path: Path) ->
     for place, value in (('"kind": …', '"kind": "accepted"'), ('"task": …', '"task": "shop.a"')):
         form = form.replace(place, value)
     file.write_text(form.replace("}, …]", "}]").replace("…", "{}") + "\n")
-    assert import_jsonl(store, file) == 1 and [told.event.kind for told in store.told()] == ["accepted"]
+    assert import_jsonl(store, file) == (1, 1, 0, 0) and [told.event.kind for told in store.told()] == ["accepted"]

@@ -64,15 +64,18 @@ def import_(
     form: Annotated[Form, typer.Option("--from", help="JSON lines, or Label Studio's JSON export.")] = "jsonl",
     json: Json = False,
 ) -> None:
-    """Add a file's answers and events, all or none; what is there already is passed over."""
+    """Add a file's answers and events, all or none; what is there already, or was erased, is passed over."""
     from metier.iterate import FeedbackStore
     from metier.iterate.exchange import import_jsonl
     from metier.iterate.label_studio import import_label_studio
 
     with FeedbackStore(store) as opened:
-        count = (import_jsonl if form == "jsonl" else import_label_studio)(opened, file)
-    what = "answers read" if form == "jsonl" else "new events"
-    return emit_json({what.replace(" ", "_"): count}) if json else say(f"{store}: {count} {what}")
+        found = (import_jsonl if form == "jsonl" else import_label_studio)(opened, file)
+    if json:
+        return emit_json(found._asdict())
+    passed = f"; {found.known} rows were there already" if found.known else ""
+    passed += f"; {found.erased} were erased here, and stay so" if found.erased else ""
+    return say(f"{store}: {found.answers} new answers, {found.events} new events{passed}")
 
 
 @app.command()

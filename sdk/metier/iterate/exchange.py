@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -42,15 +43,26 @@ def export_jsonl(store: FeedbackStore, path: str | Path, task: str | None = None
     return len(lines)
 
 
-def import_jsonl(store: FeedbackStore, path: str | Path) -> int:
-    """Add every line of a file, all or none; rows that are there already, or were erased, are passed over. The number
-    of lines that were not erased.
+class Imported(NamedTuple):
+    """What a file came to, in answers and events."""
+
+    answers: int
+    """New."""
+    events: int
+    """New."""
+    known: int
+    """Of both, there already."""
+    erased: int
+    """Of both, erased from this store since they were exported: they do not come back."""
+
+
+def import_jsonl(store: FeedbackStore, path: str | Path) -> Imported:
+    """Add every line of a file, all or none; what is there already, or was erased, is passed over.
 
     Raises:
         DataError: naming file, line and field of the first that does not fit.
     """
-    rows: list[Answer | Event] = []
-    count = 0
+    lines = []
     for row in read_json_lines(Path(path), encoding="utf-8"):
         if isinstance(row, BadRow):
             raise as_error(row)
@@ -68,18 +80,21 @@ def import_jsonl(store: FeedbackStore, path: str | Path) -> int:
             raise DataError(
                 f"events: {stray.id} is about the answer {stray.answer}, not the line's own", where=str(row.provenance)
             )
-        kept = unerased(store, line.answer, line.events)
-        rows += kept
-        count += bool(kept)
-    store.add(*rows)
-    return count
+        lines.append(line)
+    return bring_in(store, lines)
 
 
-def unerased(store: FeedbackStore, answer: Answer, events: Iterable[Event]) -> list[Answer | Event]:
-    """What of an answer and its events may be added: an older export still has what was erased since."""
-    if store.was_erased(answer):
-        return []
-    return [answer, *(event for event in events if not store.was_erased(event))]
+def bring_in(store: FeedbackStore, lines: Iterable[Line]) -> Imported:
+    """Add answers and events, all or none, but for what was erased: an older export still has it."""
+    kept: list[Answer | Event] = []
+    rows = 0
+    for line in lines:
+        rows += 1 + len(line.events)
+        if not store.was_erased(line.answer):
+            kept += [line.answer, *(event for event in line.events if not store.was_erased(event))]
+    new = store.add(*kept)
+    answers = sum(isinstance(row, Answer) for row in new)
+    return Imported(answers, len(new) - answers, known=len(kept) - len(new), erased=rows - len(kept))
 
 
 def write_harvest(found: Harvest, out: Path) -> None:

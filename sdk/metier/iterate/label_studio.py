@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from metier.contracts import DataError, Value
 from metier.disk import whole_file
-from metier.iterate.exchange import Line, lines_of, unerased
+from metier.iterate.exchange import Imported, Line, bring_in, lines_of
 from metier.iterate.records import Answer, Event
 from metier.iterate.store import FeedbackStore
 
@@ -48,8 +48,8 @@ def export_label_studio(store: FeedbackStore, path: str | Path, task: str | None
     return len(tasks)
 
 
-def import_label_studio(store: FeedbackStore, path: str | Path) -> int:
-    """Add what annotators did in a file that Label Studio exported (JSON, not JSON-MIN); the number of new events.
+def import_label_studio(store: FeedbackStore, path: str | Path) -> Imported:
+    """Add what annotators did in a file that Label Studio exported (JSON, not JSON-MIN).
 
     A correction becomes `edited`, an answer left as it is with no verdict `accepted`, stars a rating. Annotations that
     were skipped, or that this store wrote itself and nobody changed, add nothing. Tasks whose answer the store does
@@ -58,21 +58,20 @@ def import_label_studio(store: FeedbackStore, path: str | Path) -> int:
     Raises:
         DataError: the file is no such export, or a task of it was not made by `export_label_studio`.
     """
-    rows: list[Answer | Event] = []
+    lines = []
     for number, found in enumerate(_read(Path(path)), 1):
         where = f"{path}: task {found.get('id', number)}"
         try:
             line = Line.model_validate(found["data"]["metier"])
-            rows += unerased(store, line.answer, _events(line, found.get("annotations") or (), where))
+            events = tuple(_events(line, found.get("annotations") or (), where))
+            lines.append(Line(answer=line.answer, events=events))
         except (KeyError, TypeError, AttributeError, ValidationError) as error:
             raise DataError(
                 "it does not carry the answer that it is about",
                 where=where,
                 remedy="import into the project what `metier feedback export --to label-studio` wrote",
             ) from error
-    before = sum(store.counts().values()) - store.counts()["answers"]
-    store.add(*rows)
-    return sum(store.counts().values()) - store.counts()["answers"] - before
+    return bring_in(store, lines)
 
 
 def _task(line: Line) -> dict[str, Any]:

@@ -64,8 +64,8 @@ class FeedbackStore:
                 f"the feedback store cannot be opened: {error}", where=str(self.path), remedy="name another file"
             ) from error
 
-    def add(self, *rows: Answer | Event) -> None:
-        """Write answers and events, all or none; on the disk when this returns.
+    def add(self, *rows: Answer | Event) -> list[Answer | Event]:
+        """Write answers and events, all or none; on the disk when this returns. Those that were not there before.
 
         A row that is there already is passed over, so that a call can be repeated: its moment, and the time it is to
         be kept, stay those of the first.
@@ -74,6 +74,7 @@ class FeedbackStore:
             UsageError: an event is about an answer that the store does not hold, or an id is there already and stands
                 for something else.
         """
+        new = []
         with self._writing() as db:
             for row in rows:
                 if isinstance(row, Answer):
@@ -92,8 +93,11 @@ class FeedbackStore:
                         "INSERT OR IGNORE INTO events (id, answer, at, kind, user, body) VALUES (?, ?, ?, ?, ?, ?)",
                         (row.id, row.answer, row.at.timestamp(), row.kind, row.user, row.model_dump_json()),
                     )
-                if not done.rowcount:
+                if done.rowcount:
+                    new.append(row)
+                else:
                     self._check_same(row)
+        return new
 
     def tell(self, answer: str, kind: EventKind, **fields: Any) -> Event:
         """Write what a user did with an answer: `store.tell(id, "edited", edited_to={…}, user="u7")`.
