@@ -11,7 +11,7 @@ import torch
 
 from metier.adapt import Progress, adapt
 from metier.adapt.trainee import Trainee
-from metier.contracts import FineTune
+from metier.contracts import FineTune, RecipeError
 
 TOP = {"layers": "top:1"}
 
@@ -105,3 +105,30 @@ def test_a_run_broken_in_the_middle_ends_with_the_weights_of_an_unbroken_one(
 def test_where_every_layer_learns_nothing_is_kept(task, samples, recipe, local_base, tmp_path: Path) -> None:
     tuned = adapt(task, samples[:8], [], recipe, tmp_path / "run", base=local_base)
     assert "cached_bytes" not in tuned.card.training
+
+
+def test_a_start_goes_on_learning_in_some_of_its_layers_over_kept_states_of_its_others(
+    task, samples, recipe, local_base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = adapt(task, samples[:16], (), recipe, tmp_path / "start", base=local_base)
+    made = recipe.model_copy(update={**TOP, "epochs": 3})
+    with calls() as seen:
+        kept = adapt(task, samples[8:24], (), made, tmp_path / "kept", base=local_base, start=start)
+    assert seen[0] < seen[2] / 2 and kept.card.training["cached_bytes"] > 0
+    monkeypatch.setattr(Trainee, "compute_once", lambda *_: None)
+    whole = adapt(task, samples[8:24], (), made, tmp_path / "whole", base=local_base, start=start)
+    assert kept.card.training["train_loss"] == pytest.approx(whole.card.training["train_loss"], rel=1e-3)
+    before, after = weights(start), weights(kept)
+    assert before.keys() == after.keys()
+    for name, learnt in after.items():
+        assert torch.equal(before[name], learnt) == (".layers.2." not in name), name
+    again = adapt(task, samples[:16], (), recipe, tmp_path / "again", base=local_base, start=kept)
+    assert all(not torch.equal(weights(again)[name], learnt) for name, learnt in after.items()), "all can go on again"
+
+
+def test_a_start_cannot_go_on_in_layers_where_it_has_nothing(task, samples, recipe, local_base, tmp_path: Path) -> None:
+    top = recipe.model_copy(update=TOP)
+    start = adapt(task, samples[:8], (), top, tmp_path / "start", base=local_base)
+    for other in (recipe, recipe.model_copy(update={"layers": "top:2"})):
+        with pytest.raises(RecipeError, match=f"in layers {other.layers}, and start has .* in top:1"):
+            adapt(task, samples[:8], (), other, tmp_path / "on", base=local_base, start=start)

@@ -83,6 +83,19 @@ def test_packed_and_padded_give_the_same_loss_and_gradients(trainee: Trainee, ba
         assert (mine - theirs).norm() <= 1e-3 * theirs.norm() + 1e-5 * size
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_nats_of_each_reply_are_those_that_it_costs_alone(
+    trainee: Trainee, packed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainee.packed = False
+    alone = [float(trainee.loss([row]).detach()) for row in ROWS]
+    trainee.packed = packed
+    for at_once in (1024, 8):
+        monkeypatch.setattr("metier.adapt.trainee._FULL_SPEED", at_once)
+        assert trainee.nats(ROWS) == pytest.approx(alone, rel=1e-4)
+    trainee.finish()
+
+
 def test_rows_too_long_to_keep_their_attention_give_the_same_gradients(
     trainee: Trainee, monkeypatch: pytest.MonkeyPatch
 ) -> None:

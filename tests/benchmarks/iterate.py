@@ -209,7 +209,7 @@ def main() -> None:
         again = [sys.executable, __file__, "--prepare", "--work", str(work), "--precision", asked.precision]
         again += [*asked.recipe, *([] if asked.full else ["--no-full"])]
         subprocess.run(again, check=True, stdout=sys.stderr)
-        settings = Settings(**{key: float(value) for key, value in (pair.split("=") for pair in asked.set)})
+        settings = Settings.model_validate(dict(pair.split("=") for pair in asked.set))
         found = {
             "benchmark": "iterate",
             **machine("onnxruntime-gpu", "onnxruntime", "torch", "transformers", "peft", "numpy"),

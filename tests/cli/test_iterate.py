@@ -89,6 +89,7 @@ def test_a_registry_is_begun_moved_and_shown(metier: Runner, feedback: Path, tin
         ("iterate run REG --store f.db --bundle B --gate max_metric_drop=nan", 2, "--gate max_metric_drop=nan: "),
         ("iterate run REG --store f.db --bundle B --epochs 0", 2, "--epochs"),
         ("iterate run REG --store f.db --bundle B --epochs nan", 2, "--epochs"),
+        ("iterate run REG --store f.db --bundle B --layers bottom:3", 2, "--layers bottom:3: "),
         ("iterate run REG --store f.db --bundle B --replay inf", 2, "--replay inf: "),
         ("iterate plan REG --store f.db --sizes 30,x,120", 2, "--sizes: 'x' is no number of samples"),
         ("iterate plan REG --store f.db --sizes 30,0,120", 2, "--sizes: '0' is no number of samples"),

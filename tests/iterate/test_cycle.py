@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from metier.contracts import Sample, UsageError
+from metier.contracts import RecipeError, Sample, UsageError
 from metier.iterate import Answer, FeedbackStore, Gate, Live, Registry, Settings, turn
 from metier.iterate.gate import Criterion, Verdict, judge
 from metier.iterate.records import Event
@@ -66,6 +66,26 @@ def test_good_feedback_makes_a_better_champion_that_answers_at_once(
     )
     again = turn(registry, store, engine, settings=SETTINGS)
     assert again.outcome == "too few" and registry.names() == ["v0001", "v0002"]
+
+
+def test_a_turn_in_some_layers_leaves_the_champions_others_as_they_are(registry, store, engine, samples) -> None:
+    from safetensors.torch import load_file
+
+    teach(store, samples[16:64])
+    result = turn(registry, store, engine, settings=SETTINGS.model_copy(update={"layers": "top:1"}))
+    assert result.outcome == "promoted", result.why
+    before, after = (load_file(registry.finetune(name).path / "adapter_model.safetensors") for name in ("v0001", "v0002"))
+    assert before.keys() == after.keys()
+    changed = {name for name, weight in after.items() if not weight.equal(before[name])}
+    assert changed and changed == {name for name in after if ".layers.2." in name}
+
+
+def test_layers_that_no_lora_learns_in_are_refused_by_name(registry, store, engine, samples) -> None:
+    teach(store, samples[16:64])
+    for layers, said in (("mix", "say way: head"), ("top:9", "the base has 3 layers")):
+        with pytest.raises(RecipeError, match=said):
+            turn(registry, store, engine, settings=SETTINGS.model_copy(update={"layers": layers}))
+    assert turn(registry, store, engine, settings=SETTINGS).outcome == "promoted", "nothing is lost"
 
 
 def test_a_day_of_nonsense_is_refused_and_never_learnt_again(registry, store, engine, samples) -> None:

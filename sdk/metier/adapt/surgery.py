@@ -52,16 +52,20 @@ def add_lora(model: Any, recipe: Recipe, base_id: str) -> Any:
 def take_up(model: Any, recipe: Recipe, start: FineTune) -> Any:
     """A `peft.PeftModel` around `model` that goes on from a fine-tune's LoRA weights, in fp32.
 
-    Raises:
-        RecipeError: the recipe asks for other layers or another LoRA than the fine-tune has.
-    """
-    from peft import PeftModel
+    Those in the recipe's layers learn; the fine-tune's others stay as they are.
 
-    known = start.card.recipe
-    if (known.layers, known.lora) != (recipe.layers, recipe.lora):
+    Raises:
+        RecipeError: the recipe asks for another LoRA than the fine-tune has, or for layers where it has none.
+    """
+    from peft import PeftConfig, PeftModel
+
+    layers = chosen_layers(recipe.layers, int(model.config.get_text_config().num_hidden_layers))
+    has = PeftConfig.from_pretrained(str(start.path)).layers_to_transform  # type: ignore[attr-defined]
+    without = has is not None and (layers is None or not set(layers) <= set(has))
+    if without or start.card.recipe.lora != recipe.lora:
         raise RecipeError(
-            f"the recipe asks for {recipe.lora} in layers {recipe.layers}, and {start.card.name} has {known.lora} in "
-            f"{known.layers}",
+            f"the recipe asks for {recipe.lora} in layers {recipe.layers}, and {start.card.name} has"
+            f" {start.card.recipe.lora} in {start.card.recipe.layers}",
             where=str(start.path),
             remedy="take layers and lora of its recipe.yaml, or train from the base",
         )
@@ -69,6 +73,10 @@ def take_up(model: Any, recipe: Recipe, start: FineTune) -> Any:
         warnings.simplefilter("ignore", FutureWarning)
         adapted = PeftModel.from_pretrained(model, str(start.path), is_trainable=True)
     adapted.peft_config[ADAPTER].base_model_name_or_path = start.card.base.id
+    if layers is not None:
+        for number, layer in enumerate(layers_of(model, start.card.base.id)):
+            if number not in layers:
+                layer.requires_grad_(False)
     return adapted
 
 

@@ -16,9 +16,9 @@ from metier.adapt.reply_loss import reply_loss
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 """Largest relative difference of logits that counts as the same computation: a few roundings of the dtype.
 Attention that leaks across rows or ignores a window differs by tens of per cent."""
-_FROZEN_TOKENS = 1024
-"""Tokens at once through frozen layers before the first step; products of 560 rows are at full speed already. A fixed
-number, since what is kept must not depend on the memory that was free: a resumed run computes it anew."""
+_FULL_SPEED = 1024
+"""Tokens at once where nothing learns; products of 560 rows are at full speed already. A fixed number, since what is
+kept of frozen layers must not depend on the memory that was free: a resumed run computes it anew."""
 
 
 class Trainee:
@@ -79,7 +79,7 @@ class Trainee:
         if self.frozen is None:
             return
         for task in dict.fromkeys(e.task for e in examples):
-            for group in micro_batches(_alike(examples, task), _FROZEN_TOKENS):
+            for group in micro_batches(_alike(examples, task), _FULL_SPEED):
                 for example, said in zip(group, self._frozen_states(group), strict=True):
                     if not self.frozen.keep(example, said):
                         return
@@ -93,6 +93,18 @@ class Trainee:
         logits, targets = self._padded_logits(examples)
         return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
 
+    def nats(self, examples: Sequence[Example]) -> list[float]:
+        """Negative log-likelihood of each reply, in nats, without gradient."""
+        found: list[float] = []
+        with self._resting():
+            for group in micro_batches(examples, _FULL_SPEED):
+                hidden, targets = self._packed_hidden(group) if self.packed else self._padded_logits(group)
+                sizes = [len(example.reply) for example in group]
+                for part, wanted in zip(hidden.split(sizes), targets.split(sizes), strict=True):
+                    logits = self._headed(part) if self.packed else part
+                    found.append(float(torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="sum")))
+        return found
+
     def finish(self) -> None:
         """Give the model back with the attention it came with."""
         self._attend_with(self._attention)
@@ -100,8 +112,11 @@ class Trainee:
     def _logits(self, examples: Sequence[Example]) -> Tensor:  # [reply tokens, vocabulary]
         if not self.packed:
             return self._padded_logits(examples)[0]
+        return self._headed(self._packed_hidden(examples)[0])
+
+    def _headed(self, hidden: Tensor) -> Tensor:
         with self._cast():
-            logits: Tensor = self.head(self._packed_hidden(examples)[0])
+            logits: Tensor = self.head(hidden)
         return logits
 
     def _packed_hidden(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:

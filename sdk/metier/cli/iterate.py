@@ -75,6 +75,9 @@ def run(
     epochs: Annotated[
         float, typer.Option(min=0.01, help="Over new and replayed samples; a head keeps its recipe's.")
     ] = 2,
+    layers: Annotated[
+        str | None, typer.Option(help="Layers that go on learning, such as top:10; a head keeps its recipe's.")
+    ] = None,
     replay: Annotated[float, typer.Option(min=0, help="Old samples per new one; a head learns all.")] = 1.0,
     share: Annotated[
         float, typer.Option(min=0, max=0.99, help="Share of users that try what passes; 0 makes it champion at once.")
@@ -91,8 +94,10 @@ def run(
     from metier.runtime import Engine
 
     opened = Registry(registry)
-    bounds = _made(Gate, "--gate {}={:g}", **_bounds(gate or []))
-    settings = _made(Settings, "--{} {:g}", least=least, epochs=epochs, replay=replay, share=share, gate=bounds)
+    bounds = _made(Gate, "--gate {}={}", **_bounds(gate or []))
+    settings = _made(
+        Settings, "--{} {}", least=least, epochs=epochs, layers=layers, replay=replay, share=share, gate=bounds
+    )
     vertical = load_plugins().verticals.get(opened.task.vertical)
     checks = vertical.checks_for(opened.task.name) if vertical else ()
     with progress(json) as tick, open_store(store) as feedback, Engine(bundle, device=device) as engine:
@@ -264,8 +269,9 @@ def _made(of: Any, option: str, **given: Any) -> Any:
         return of(**given)
     except ValidationError as error:
         first = error.errors()[0]
-        name, takes = str(first["loc"][0]), first["msg"].replace("Input", "it", 1)
-        raise UsageError(f"{option.format(name, first['input'])}: {takes}", remedy="give another value") from error
+        name, takes, value = str(first["loc"][0]), first["msg"].replace("Input", "it", 1), first["input"]
+        shown = f"{value:g}" if isinstance(value, float) else value
+        raise UsageError(f"{option.format(name, shown)}: {takes}", remedy="give another value") from error
 
 
 def _sizes(given: str) -> list[int]:

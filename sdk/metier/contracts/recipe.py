@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from metier.contracts.errors import RecipeError
 from metier.contracts.nearest import did_you_mean
 from metier.contracts.schema import SCHEMA_VERSION, Data
 
 _SPAN = r"[1-9]\d*(-[1-9]\d*)?"
+
+
+def _named(layers: str) -> str:
+    if not re.fullmatch(rf"all|embedding|mix|top:[1-9]\d*|{_SPAN}(,{_SPAN})*", layers):
+        raise ValueError("must be 'all' or 'top:N' with N of at least 1, ranges such as '1-3,12', 'embedding' or 'mix'")
+    return layers
+
+
+Layers = Annotated[str, AfterValidator(_named)]
+"""Which layers of a base, in words; `Recipe.layers` says which words there are."""
 
 
 class Lora(Data):
@@ -50,7 +60,7 @@ class Recipe(Data):
     it; for tasks that classify, extract, relate or rank, and the only way with an encoder."""
     method: Literal["lora", "full", "features"] = "lora"
     """What of the base learns: LoRA weights beside its own, its own weights, or nothing (frozen features)."""
-    layers: str = "all"
+    layers: Layers = "all"
     """`all`; `top:N`, the N nearest the output; ranges counted from the input, such as `1-3,12`; `embedding`, the
     static one; `mix`, a learned weighting of them all (ELMo, arXiv 1802.05365). They are the layers that learn; with
     `features`, those that the head reads, and `all` is the base's own output."""
@@ -73,15 +83,6 @@ class Recipe(Data):
     """Stop after this many evaluations without a better held-out loss."""
     checkpoint_seconds: float = Field(default=30, gt=0)
     seed: int = 0
-
-    @field_validator("layers")
-    @classmethod
-    def _layers(cls, value: str) -> str:
-        if not re.fullmatch(rf"all|embedding|mix|top:[1-9]\d*|{_SPAN}(,{_SPAN})*", value):
-            raise ValueError(
-                "must be 'all' or 'top:N' with N of at least 1, ranges such as '1-3,12', 'embedding' or 'mix'"
-            )
-        return value
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:

@@ -249,6 +249,8 @@ def likelihoods_of(
 
     from metier.adapt.examples import encode_samples
     from metier.adapt.sft import distinct_first
+    from metier.adapt.surgery import training_kernels
+    from metier.adapt.trainee import Trainee
     from metier.bases.hardware import choose_dtype
     from metier.bases.torch_model import load_adapted
     from metier.evaluate.forgetting import forgetting, likelihoods, passages
@@ -257,13 +259,12 @@ def likelihoods_of(
     tokenizer = ChatTokenizer.load(base.path)
     model = load_adapted(base, finetune, choose_dtype("auto", torch.device("cpu")))
     examples = encode_samples(tokenizer, {task.name: task}, distinct_first(held_out)[:JUDGED], base.card.context_length)
-    nats: list[float] = []
+    reader = Trainee(model, tokenizer.pad_id)
+    with training_kernels(model):
+        reader.choose_way(examples[:2])
+        nats = reader.nats(examples)
+    reader.finish()
     with torch.inference_mode():
-        for example in examples:
-            ids = torch.tensor([[*example.prompt, *example.reply]])
-            logits = model(input_ids=ids[:, :-1], logits_to_keep=len(example.reply)).logits[0].float()
-            loss = torch.nn.functional.cross_entropy(logits, ids[0, len(example.prompt) :], reduction="sum")
-            nats.append(float(loss))
         general = [passage for told in passages(model, tokenizer).values() for passage in told]
         if base_general is None:
             with model.disable_adapter():

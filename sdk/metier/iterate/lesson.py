@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeVar
 from pydantic import Field, ValidationError
 
 from metier.contracts import FineTune, Recipe, Sample
+from metier.contracts.recipe import Layers
 from metier.contracts.schema import Data
 from metier.data.clean import deduplicate
 from metier.data.split import select
@@ -29,7 +30,7 @@ from metier.iterate.version import Stretch, without
 
 JUDGED = "verdict.json"
 
-SCHEDULE = ("epochs", "replay", "learning_rate", "seed")
+SCHEDULE = ("layers", "epochs", "replay", "learning_rate", "seed")
 """Settings that the trained weights depend on; the others only decide what becomes of them."""
 
 
@@ -45,6 +46,8 @@ class Settings(Data):
     """Over new and replayed samples together. With 64 new ones, one was told from the run on all samples by 0.027 nats
     a token, two by 0.015 (`tests/benchmarks/iterate.py`). Of LoRA, as the learning rate: a head keeps its recipe's."""
     learning_rate: float = Field(default=5e-4, gt=0)
+    layers: Layers | None = None
+    """In which of its layers the champion's LoRA goes on learning, as a recipe says it; None: in all that it has."""
     share: float = Field(default=0.0, ge=0, lt=1)
     """Users that get what passes the gate as a challenger; 0 makes it champion at once."""
     gate: Gate = Gate()
@@ -153,8 +156,13 @@ def lesson_of(registry: Registry, begun: Begun, champion: FineTune) -> Lesson:
 
 
 def recipe_of(champion: FineTune, settings: Settings) -> Recipe:
-    """The champion's recipe, with a turn's own schedule; of a head, with a turn's seed."""
+    """The champion's recipe, with a turn's own schedule; of a head, with a turn's seed.
+
+    Raises:
+        RecipeError: `layers` are no layers that LoRA learns in.
+    """
     if champion.card.recipe.way == "head":
         return champion.card.recipe.model_copy(update={"seed": settings.seed})
-    update = {"epochs": settings.epochs, "learning_rate": settings.learning_rate, "seed": settings.seed}
-    return champion.card.recipe.model_copy(update=update)
+    named = {"layers": settings.layers} if settings.layers else {}
+    schedule = {"epochs": settings.epochs, "learning_rate": settings.learning_rate, "seed": settings.seed}
+    return Recipe.parse({**champion.card.recipe.model_dump(), **schedule, **named})
