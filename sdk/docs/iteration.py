@@ -46,9 +46,10 @@ def speed(found: Result) -> str:
             f"| {step} | {seconds:.1f} | {seconds / run['seconds']:.0%} |" for step, seconds in run["steps"].items()
         ]
         epochs = f"{settings['epochs']:g} epoch{'s' if settings['epochs'] > 1 else ''}"
+        layers = "all layers" if recipe["layers"] == "all" else f"layers {recipe['layers']}"
         how = (
             f"{run['new_samples']} new samples and {run['replayed']} replayed ones, {epochs}, LoRA of rank"
-            f" {recipe['lora']['rank']}, learning rate {settings['learning_rate']:g}"
+            f" {recipe['lora']['rank']} in {layers}, learning rate {settings['learning_rate']:g}"
         )
         reached = "reaches" if run["seconds"] <= found["goal_seconds"] and inside(run) and run["version"] else "misses"
         parts += [
