@@ -74,7 +74,9 @@ def test_a_turn_in_some_layers_leaves_the_champions_others_as_they_are(registry,
     teach(store, samples[16:64])
     result = turn(registry, store, engine, settings=SETTINGS.model_copy(update={"layers": "top:1"}))
     assert result.outcome == "promoted", result.why
-    before, after = (load_file(registry.finetune(name).path / "adapter_model.safetensors") for name in ("v0001", "v0002"))
+    before, after = (
+        load_file(registry.finetune(name).path / "adapter_model.safetensors") for name in ("v0001", "v0002")
+    )
     assert before.keys() == after.keys()
     changed = {name for name, weight in after.items() if not weight.equal(before[name])}
     assert changed and changed == {name for name in after if ".layers.2." in name}

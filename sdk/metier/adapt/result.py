@@ -1,7 +1,8 @@
 """The fine-tune folder: weights as PEFT writes them, and the card that says how they came to be."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -43,19 +44,14 @@ def write(
     start: str | None = None,
 ) -> FineTuneCard:
     """Write weights, then the recipe and samples, and the card last: a folder with a card is whole."""
-    part = out / _PART
-    shutil.rmtree(part, ignore_errors=True)
     whole = recipe.method == "full"
     weights = OWN_WEIGHTS if whole else WEIGHTS
-    if whole:
-        _save_own(adapted, part / weights)
-    else:
-        adapted.save_pretrained(part, safe_serialization=True)
-    _halve(part / weights)
-    for name in (weights,) if whole else (weights, PEFT_CONFIG):
-        (part / name).chmod(0o644)  # safetensors writes 0600, which nobody else could ship or serve
-        put(part / name, out / name)
-    shutil.rmtree(part)
+    with put_into(out, *((weights,) if whole else (weights, PEFT_CONFIG))) as part:
+        if whole:
+            _save_own(adapted, part / weights)
+        else:
+            adapted.save_pretrained(part, safe_serialization=True)
+        _halve(part / weights)
     write_recipe(out / "recipe.yaml", recipe)
     write_samples(out / "train.jsonl", train)
     write_samples(out / "held_out.jsonl", held_out)
@@ -76,11 +72,23 @@ def write(
     return card
 
 
+@contextmanager
+def put_into(out: Path, *names: str) -> Iterator[Path]:
+    """A folder to save weights in; when the block ends, the files `names` of it stand in `out`, each of them whole."""
+    part = out / _PART
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    yield part
+    for name in names:
+        (part / name).chmod(0o644)  # safetensors writes 0600, which nobody else could ship or serve
+        put(part / name, out / name)
+    shutil.rmtree(part)
+
+
 def _save_own(model: Any, path: Path) -> None:
     """The base's own weights that learnt, by its names; of tied ones the first."""
     from safetensors.torch import save_file
 
-    path.parent.mkdir(parents=True)
     learnt = {name: weight.detach().cpu() for name, weight in model.named_parameters() if weight.requires_grad}
     save_file(learnt, path, metadata={"format": "pt"})
 

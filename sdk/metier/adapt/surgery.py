@@ -60,7 +60,7 @@ def take_up(model: Any, recipe: Recipe, start: FineTune) -> Any:
     from peft import PeftConfig, PeftModel
 
     layers = chosen_layers(recipe.layers, int(model.config.get_text_config().num_hidden_layers))
-    has = PeftConfig.from_pretrained(str(start.path)).layers_to_transform  # type: ignore[attr-defined]
+    has = PeftConfig.from_pretrained(str(start.path)).layers_to_transform
     without = has is not None and (layers is None or not set(layers) <= set(has))
     if without or start.card.recipe.lora != recipe.lora:
         raise RecipeError(

@@ -100,7 +100,7 @@ class Trainee:
             for group in micro_batches(examples, _FULL_SPEED):
                 hidden, targets = self._packed_hidden(group) if self.packed else self._padded_logits(group)
                 sizes = [len(example.reply) for example in group]
-                for part, wanted in zip(hidden.split(sizes), targets.split(sizes), strict=True):
+                for part, wanted in zip(torch.split(hidden, sizes), torch.split(targets, sizes), strict=True):
                     logits = self._headed(part) if self.packed else part
                     found.append(float(torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="sum")))
         return found

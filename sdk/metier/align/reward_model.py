@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
+from metier.adapt.result import put_into
 from metier.adapt.surgery import ADAPTER, training_kernels
 from metier.align.calibration import pair_figures
 from metier.align.job import CHECKPOINT, claimed, digest
@@ -28,7 +29,7 @@ from metier.bases.torch_model import check_fits
 from metier.contracts import DataError, FineTune, Preference, RewardModelling, TaskContract, UsageError
 from metier.contracts.alignment import RewardCard
 from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
-from metier.disk import put, write_whole
+from metier.disk import write_whole
 from metier.runtime.tokenizer import ChatTokenizer
 
 _ROWS = 16
@@ -116,7 +117,8 @@ def train_reward(
             state = train(trainer, folder, settings.checkpoint_seconds, progress)
         adapted.eval()
         chosen, rejected = (_all(adapted, judges, side, tokenizer.pad_id) for side in ("chosen", "rejected"))
-        _save(adapted, out)
+        with put_into(out, WEIGHTS, PEFT_CONFIG) as part:
+            adapted.save_pretrained(part, safe_serialization=True)
         card = RewardCard(
             tasks=tuple(contracts.values()),
             base=base.card,
@@ -257,13 +259,3 @@ def _rewards(model: Any, answers: Sequence[Sequence[int]], pad: int) -> list[flo
 def _all(model: Any, pairs: Sequence[Pair], side: str, pad: int) -> list[float]:
     answers = [[*p.prompt, *getattr(p, side)] for p in pairs]
     return [v for i in range(0, len(answers), _ROWS) for v in _rewards(model, answers[i : i + _ROWS], pad)]
-
-
-def _save(adapted: Any, out: Path) -> None:
-    part = out / ".part"
-    shutil.rmtree(part, ignore_errors=True)
-    adapted.save_pretrained(part, safe_serialization=True)
-    for name in (WEIGHTS, PEFT_CONFIG):
-        (part / name).chmod(0o644)
-        put(part / name, out / name)
-    shutil.rmtree(part)

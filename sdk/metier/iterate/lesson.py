@@ -47,8 +47,8 @@ class Settings(Data):
     a token, two by 0.015 (`tests/benchmarks/iterate.py`). Of LoRA, as the learning rate: a head keeps its recipe's."""
     learning_rate: float = Field(default=5e-4, gt=0)
     layers: Layers | None = None
-    """In which of its layers the champion's LoRA goes on learning, as a recipe says it; None: as its recipe has it. With
-    `top:10` of 30, training took half of the time and gained half as much. Of LoRA, too."""
+    """In which of its layers the champion's LoRA goes on learning, as a recipe says it; None is as its recipe has it.
+    With `top:10` of 30, training took half of the time and gained half as much. Of LoRA, too."""
     share: float = Field(default=0.0, ge=0, lt=1)
     """Users that get what passes the gate as a challenger; 0 makes it champion at once."""
     gate: Gate = Gate()
