@@ -76,9 +76,15 @@ def test_the_rate_counts_days_without_feedback_and_forgets_what_is_long_ago(task
     assert arrival(task, [], []).per_day.value == 0
 
 
+def test_a_day_that_has_only_begun_is_no_day_without_feedback(task) -> None:
+    morning = day(2) - timedelta(hours=10)
+    assert arrival(task, feedback([6, 4]), [], now=morning).per_day.value == 5.0
+    assert arrival(task, feedback([6, 4, 0, 0]), [], now=morning + timedelta(days=1)).per_day.value == 10 / 3
+
+
 def test_feedback_that_dried_up_promises_nothing(task) -> None:
     told = feedback([5, 5, 5, 5])
-    assert arrival(task, told, [], now=day(7)).per_day.value == 20 / 8
+    assert arrival(task, told, [], now=day(7)).per_day.value == 20 / 7
     months_later = arrival(task, told, [], now=day(120))
     assert (months_later.days, months_later.samples, months_later.per_day.value) == (28, 0, 0.0)
     curve = fit(runs((16, 32, 64, 128, 256), 2, 0.001))

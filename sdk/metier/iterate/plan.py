@@ -119,8 +119,9 @@ def arrival(
     pool: Sequence[Sample] = (),
     refused: Iterable[Stretch] = (),
 ) -> Arrival:
-    """Samples a day over the last WINDOW days, those without any counted in; bootstrapped over days, and on the first
-    one as wide as a Poisson count is.
+    """Samples a day over the last WINDOW days, those without any counted in, today from its first event on.
+
+    Bootstrapped over days; on the first one the interval is as wide as a Poisson count is.
 
     Args:
         task: the contract.
@@ -141,6 +142,8 @@ def arrival(
     kept = deduplicate([*pool, *harvest(task, said, held_out).samples]).kept
     lines = [s.provenance.line for s in kept if s.provenance and s.provenance.source == "feedback"]
     last = (now or datetime.now(UTC)).astimezone(UTC).date()
+    if last not in day.values():  # in the morning nothing has come in yet, which is not to say that nothing will
+        last -= timedelta(days=1)
     first = min(last, max(min(day.values()), last - timedelta(days=WINDOW - 1)))
     counted = Counter(day[line] for line in lines if line in numbers)
     days = [counted[first + timedelta(days=i)] for i in range((last - first).days + 1)]
