@@ -11,6 +11,8 @@ import torch
 
 from metier.adapt import Progress, adapt
 from metier.adapt.trainee import Trainee
+from metier.align.start import recipe_of
+from metier.bases.finetune import lora_recipe
 from metier.contracts import FineTune, RecipeError
 
 TOP = {"layers": "top:1"}
@@ -107,16 +109,19 @@ def test_where_every_layer_learns_nothing_is_kept(task, samples, recipe, local_b
     assert "cached_bytes" not in tuned.card.training
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
 def test_a_start_goes_on_learning_in_some_of_its_layers_over_kept_states_of_its_others(
-    task, samples, recipe, local_base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dropout: float, task, samples, recipe, local_base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    recipe = recipe.model_copy(update={"lora": recipe.lora.model_copy(update={"dropout": dropout})})
     start = adapt(task, samples[:16], (), recipe, tmp_path / "start", base=local_base)
     made = recipe.model_copy(update={**TOP, "epochs": 3})
     with calls() as seen:
         kept = adapt(task, samples[8:24], (), made, tmp_path / "kept", base=local_base, start=start)
     assert seen[0] < seen[2] / 2 and kept.card.training["cached_bytes"] > 0
-    monkeypatch.setattr(Trainee, "compute_once", lambda *_: None)
-    whole = adapt(task, samples[8:24], (), made, tmp_path / "whole", base=local_base, start=start)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainee, "compute_once", lambda *_: None)
+        whole = adapt(task, samples[8:24], (), made, tmp_path / "whole", base=local_base, start=start)
     assert kept.card.training["train_loss"] == pytest.approx(whole.card.training["train_loss"], rel=1e-3)
     before, after = weights(start), weights(kept)
     assert before.keys() == after.keys()
@@ -124,11 +129,23 @@ def test_a_start_goes_on_learning_in_some_of_its_layers_over_kept_states_of_its_
         assert torch.equal(before[name], learnt) == (".layers.2." not in name), name
     again = adapt(task, samples[:16], (), recipe, tmp_path / "again", base=local_base, start=kept)
     assert all(not torch.equal(weights(again)[name], learnt) for name, learnt in after.items()), "all can go on again"
+    assert (kept.card.recipe.layers, lora_recipe(kept).layers, recipe_of(kept).layers) == ("top:1", "all", "all")
 
 
 def test_a_start_cannot_go_on_in_layers_where_it_has_nothing(task, samples, recipe, local_base, tmp_path: Path) -> None:
-    top = recipe.model_copy(update=TOP)
-    start = adapt(task, samples[:8], (), top, tmp_path / "start", base=local_base)
-    for other in (recipe, recipe.model_copy(update={"layers": "top:2"})):
-        with pytest.raises(RecipeError, match=f"in layers {other.layers}, and start has .* in top:1"):
-            adapt(task, samples[:8], (), other, tmp_path / "on", base=local_base, start=start)
+    starts = {
+        layers: adapt(
+            task, samples[:8], (), recipe.model_copy(update={"layers": layers}), tmp_path / layers, base=local_base
+        )
+        for layers in ("top:1", "1,3", "top:3")
+    }
+    assert {layers: lora_recipe(start).layers for layers, start in starts.items()} == {key: key for key in starts}
+
+    def go_on(start: str, layers: str) -> FineTune:
+        other = recipe.model_copy(update={"layers": layers})
+        return adapt(task, samples[:8], (), other, tmp_path / "on" / layers, base=local_base, start=starts[start])
+
+    for start, layers in (("top:1", "all"), ("top:1", "top:2"), ("1,3", "1-2")):
+        with pytest.raises(RecipeError, match=f"in layers {layers}, and {start} has .* in {start}"):
+            go_on(start, layers)
+    assert go_on("top:3", "all").card.recipe.layers == "all", "it stands in all three"

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from metier.contracts import (
@@ -29,6 +31,7 @@ from metier.contracts import (
     samples_sha256,
     schema_of,
 )
+from metier.contracts.recipe import layers_named, layers_said
 
 
 class Facts(BaseModel):
@@ -251,3 +254,8 @@ def test_what_a_user_did_says_whether_the_answer_stood_and_which_text_is_good(sa
     feedback = Feedback(task="shop.describe", input={}, answer={"text": "A."}, **said)
     assert feedback.stood is stood
     assert feedback.judged == (None if judged is None else ({"text": judged[0]}, judged[1]))
+
+
+@given(st.sets(st.integers(1, 40), min_size=1))
+def test_layers_that_are_said_are_read_again(numbers: set[int]) -> None:
+    assert set(layers_named(layers_said(numbers), 40)) == numbers

@@ -10,6 +10,7 @@ import pytest
 from metier.contracts import RecipeError, Sample, UsageError
 from metier.iterate import Answer, FeedbackStore, Gate, Live, Registry, Settings, turn
 from metier.iterate.gate import Criterion, Verdict, judge
+from metier.iterate.lesson import recipe_of
 from metier.iterate.records import Event
 from metier.runtime import Engine
 
@@ -80,14 +81,21 @@ def test_a_turn_in_some_layers_leaves_the_champions_others_as_they_are(registry,
     assert before.keys() == after.keys()
     changed = {name for name, weight in after.items() if not weight.equal(before[name])}
     assert changed and changed == {name for name in after if ".layers.2." in name}
+    champion = registry.finetune("v0002")
+    assert recipe_of(champion, SETTINGS.model_copy(update={"layers": "1-2"})).layers == "1-2"
+    assert recipe_of(champion, SETTINGS).layers == "all", "the next turn is not bound to what this one was asked for"
 
 
-def test_layers_that_no_lora_learns_in_are_refused_by_name(registry, store, engine, samples) -> None:
+def test_layers_that_no_lora_learns_in_are_refused_by_name_and_nothing_is_lost(
+    registry, store, engine, samples, monkeypatch
+) -> None:
     teach(store, samples[16:64])
+    interrupt(registry, store, engine, SETTINGS, monkeypatch)
     for layers, said in (("mix", "say way: head"), ("top:9", "the base has 3 layers")):
         with pytest.raises(RecipeError, match=said):
             turn(registry, store, engine, settings=SETTINGS.model_copy(update={"layers": layers}))
-    assert turn(registry, store, engine, settings=SETTINGS).outcome == "promoted", "nothing is lost"
+    monkeypatch.setattr("metier.adapt.sft.adapt", None)  # whoever trains now, fails
+    assert turn(registry, store, engine, settings=SETTINGS).outcome == "promoted"
 
 
 def test_a_day_of_nonsense_is_refused_and_never_learnt_again(registry, store, engine, samples) -> None:

@@ -61,7 +61,7 @@ def adapt(
         out: folder of the fine-tune; made if missing.
         base: a base at hand; None resolves the recipe's.
         start: go on from this fine-tune's weights instead of fresh ones. Its LoRA must be the recipe's, and stands in
-            the recipe's layers at least: in others it stays as it is.
+            the recipe's layers at least: in others it stays as it is. Of `full`, the layers are the recipe's.
         resume: False throws away what `out` holds of an earlier run.
         progress: called after every step.
         device: auto, cpu or cuda.

@@ -14,6 +14,7 @@ from torch import nn
 
 from metier.adapt.lora_linear import lora_forward
 from metier.adapt.rms_norm import norm_forward
+from metier.bases.finetune import lora_recipe
 from metier.contracts import BaseError, FineTune, Recipe, RecipeError
 from metier.contracts.recipe import layers_named
 
@@ -57,15 +58,14 @@ def take_up(model: Any, recipe: Recipe, start: FineTune) -> Any:
     Raises:
         RecipeError: the recipe asks for another LoRA than the fine-tune has, or for layers where it has none.
     """
-    from peft import PeftConfig, PeftModel
+    from peft import PeftModel
 
-    layers = chosen_layers(recipe.layers, int(model.config.get_text_config().num_hidden_layers))
-    has = PeftConfig.from_pretrained(str(start.path)).layers_to_transform
-    without = has is not None and (layers is None or not set(layers) <= set(has))
-    if without or start.card.recipe.lora != recipe.lora:
+    count, known = int(model.config.get_text_config().num_hidden_layers), lora_recipe(start)
+    learning = layers_named(recipe.layers, count)
+    if known.lora != recipe.lora or not set(learning) <= set(layers_named(known.layers, count)):
         raise RecipeError(
-            f"the recipe asks for {recipe.lora} in layers {recipe.layers}, and {start.card.name} has"
-            f" {start.card.recipe.lora} in {start.card.recipe.layers}",
+            f"the recipe asks for {recipe.lora} in layers {recipe.layers}, and {start.card.name} has {known.lora} in"
+            f" {known.layers}",
             where=str(start.path),
             remedy="take layers and lora of its recipe.yaml, or train from the base",
         )
@@ -73,11 +73,21 @@ def take_up(model: Any, recipe: Recipe, start: FineTune) -> Any:
         warnings.simplefilter("ignore", FutureWarning)
         adapted = PeftModel.from_pretrained(model, str(start.path), is_trainable=True)
     adapted.peft_config[ADAPTER].base_model_name_or_path = start.card.base.id
-    if layers is not None:
-        for number, layer in enumerate(layers_of(model, start.card.base.id)):
-            if number not in layers:
-                layer.requires_grad_(False)
+    if len(learning) < count:
+        for number, layer in enumerate(layers_of(model, start.card.base.id), 1):
+            if number not in learning:
+                _rest(layer)
+    if not any(weight.requires_grad for weight in adapted.parameters()):
+        raise RecipeError(f"{start.card.name} has no LoRA in layers {recipe.layers}", remedy="name others, or say all")
     return adapted
+
+
+def _rest(layer: nn.Module) -> None:
+    """Nothing of it learns, and nothing of it is dropped, so that it says the same each time."""
+    layer.requires_grad_(False)
+    for module in layer.modules():
+        if isinstance(dropouts := getattr(module, "lora_dropout", None), nn.ModuleDict):
+            dropouts[ADAPTER] = nn.Identity()
 
 
 def open_layers(model: Any, recipe: Recipe, base_id: str) -> Any:

@@ -52,7 +52,7 @@ class Trainee:
 
     def choose_way(self, probe: Sequence[Example]) -> None:
         """Pack from now on if packed and plain computation agree on `probe`, else pad."""
-        with torch.no_grad():
+        with self._resting():
             expected = self._logits(probe)
             self.packed = True
             try:
@@ -64,7 +64,7 @@ class Trainee:
 
     def compute_once(self, frozen: Frozen, probe: Sequence[Example]) -> None:
         """Go on from what `frozen` says from now on, if that agrees with the whole model on `probe`."""
-        with torch.no_grad():
+        with self._resting():
             expected = self._logits(probe)
             self.frozen = frozen
             try:
@@ -94,16 +94,24 @@ class Trainee:
         return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
 
     def nats(self, examples: Sequence[Example]) -> list[float]:
-        """Negative log-likelihood of each reply, in nats, without gradient."""
+        """Negative log-likelihood of each reply, in nats, without gradient. Logits are held of one reply at a time."""
         found: list[float] = []
         with self._resting():
-            for group in micro_batches(examples, _FULL_SPEED):
-                hidden, targets = self._packed_hidden(group) if self.packed else self._padded_logits(group)
-                sizes = [len(example.reply) for example in group]
-                for part, wanted in zip(torch.split(hidden, sizes), torch.split(targets, sizes), strict=True):
-                    logits = self._headed(part) if self.packed else part
-                    found.append(float(torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="sum")))
+            for group in micro_batches(examples, _FULL_SPEED if self.packed else 1):
+                for logits, example in zip(self._logits_of_each(group), group, strict=True):
+                    targets = torch.tensor(example.reply, device=self.device)
+                    found.append(float(torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")))
         return found
+
+    def _logits_of_each(self, examples: Sequence[Example]) -> Iterator[Tensor]:  # [reply tokens, vocabulary] each
+        if self.packed:
+            hidden, _ = self._packed_hidden(examples)
+            yield from (self._headed(part) for part in torch.split(hidden, [len(e.reply) for e in examples]))
+            return
+        for example in examples:
+            ids = torch.tensor([[*example.prompt, *example.reply[:-1]]], device=self.device)
+            with self._cast():
+                yield self.model(input_ids=ids, use_cache=False, logits_to_keep=len(example.reply)).logits[0]
 
     def finish(self) -> None:
         """Give the model back with the attention it came with."""

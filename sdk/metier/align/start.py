@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from metier.adapt.surgery import ADAPTER, add_lora
-from metier.bases.finetune import check_is_lora
+from metier.bases.finetune import check_is_lora, lora_recipe
 from metier.bases.hardware import choose_device, choose_dtype
 from metier.bases.resolve import LocalBase, resolve
 from metier.bases.torch_model import check_fits, load_torch
@@ -35,7 +35,7 @@ def base_of(begin: Begin) -> LocalBase:
 
 def recipe_of(begin: Begin) -> Recipe:
     """The recipe of the LoRA weights."""
-    return begin if isinstance(begin, Recipe) else begin.card.recipe
+    return begin if isinstance(begin, Recipe) else lora_recipe(begin)
 
 
 def weights_of(begin: Begin) -> str | None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from metier.bases.checksum import sha256_of
 from metier.contracts.errors import DataError, MetierError, UsageError
 from metier.contracts.finetune import CARD, PEFT_CONFIG, WEIGHTS, FineTune, FineTuneCard
+from metier.contracts.recipe import Recipe, layers_said
 from metier.disk import write_whole
 
 
@@ -58,6 +59,20 @@ def load_finetune(path: str | Path, *, way: Literal["text", "head"] | None = "te
     if sha256_of(folder / weights) != card.weights_sha256:
         raise _damaged(folder / weights, "its sha256 is not the one in the card")
     return FineTune(path=folder, card=card)
+
+
+def lora_recipe(finetune: FineTune) -> Recipe:
+    """The card's recipe with all layers that its LoRA stands in: the last run may have taught some of them alone."""
+    recipe = finetune.card.recipe
+    if finetune.card.weights != WEIGHTS:
+        return recipe
+    has = json.loads((finetune.path / PEFT_CONFIG).read_text("utf-8")).get("layers_to_transform")
+    if has is None:
+        return recipe.model_copy(update={"layers": "all"})
+    numbers = [index + 1 for index in ([has] if isinstance(has, int) else has)]
+    if recipe.layers == f"top:{len(numbers)}":
+        return recipe
+    return recipe.model_copy(update={"layers": layers_said(numbers)})
 
 
 def check_is_lora(finetune: FineTune) -> None:

@@ -74,7 +74,7 @@ def import_(
     if json:
         return emit_json(found._asdict())
     passed = f"; {found.known} rows were there already" if found.known else ""
-    passed += f"; {found.erased} were erased here, and stay so" if found.erased else ""
+    passed += f"; {found.erased} rows are erased here, and stay away" if found.erased else ""
     return say(f"{store}: {found.answers} new answers, {found.events} new events{passed}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
@@ -171,3 +172,14 @@ def layers_named(layers: str, count: int) -> tuple[int, ...]:
         nearest = f"top:{count} or less" if layers.startswith("top:") else f"numbers from 1 to {count}"
         raise RecipeError(f"layers: {layers}, but the base has {count} layers", remedy=f"say {nearest}, or all")
     return tuple(sorted(found))
+
+
+def layers_said(numbers: Iterable[int]) -> str:
+    """Ranges that name these layers, counted from 1: what `layers_named` reads."""
+    spans: list[list[int]] = []
+    for number in sorted(numbers):
+        if spans and number == spans[-1][-1] + 1:
+            spans[-1] = [spans[-1][0], number]
+        else:
+            spans.append([number])
+    return ",".join("-".join(map(str, span)) for span in spans)

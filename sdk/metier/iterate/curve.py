@@ -214,6 +214,8 @@ def _key(
     import hashlib
 
     from metier.contracts import samples_sha256
+    from metier.iterate.judge import MEASURING
 
-    parts = [task.model_dump_json(), samples_sha256(train), samples_sha256(held_out), recipe.model_dump_json()]
-    return hashlib.sha256("|".join([*parts, str(size), str(base.sha256)]).encode()).hexdigest()[:24]
+    about = task.model_dump_json(), recipe.model_dump_json(), str(base.sha256)
+    parts = [MEASURING, *about, samples_sha256(train), samples_sha256(held_out), str(size)]
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:24]

@@ -22,7 +22,18 @@ from metier.iterate.erasure import take_out
 from metier.iterate.gate import Verdict, judge
 from metier.iterate.harvest import Harvest, harvest
 from metier.iterate.judge import Comparison, Judge
-from metier.iterate.lesson import JUDGED, Begun, Lesson, Settings, begin, lesson_of, noted, recipe_of, throw_away
+from metier.iterate.lesson import (
+    JUDGED,
+    Begun,
+    Lesson,
+    Settings,
+    begin,
+    check_layers,
+    lesson_of,
+    noted,
+    recipe_of,
+    throw_away,
+)
 from metier.iterate.live import doff
 from metier.iterate.registry import TURN_LOCK, WORK, Registry
 from metier.iterate.store import FeedbackStore
@@ -115,6 +126,8 @@ def _turn(
         why = f"{state.challenger} is on trial: promote or withdraw it, then take the turn"
         nothing = harvest(registry.task, ())
         return Turn(outcome="on trial", version=state.challenger, champion=state.champion, why=why, harvest=nothing)
+    if (graph := engine.bundle.manifest.graph) is not None:  # before an earlier turn is thrown away for it
+        check_layers(registry.finetune(state.champion), settings, graph.layers)
     begun = begin(registry, store, settings, work)
     if begun.taken_up is not None:
         say(f"taking up {begun.taken_up}")

@@ -51,9 +51,9 @@ class Imported(NamedTuple):
     events: int
     """New."""
     known: int
-    """Of both, there already."""
+    """Of both, there already, or twice in the file."""
     erased: int
-    """Of both, erased from this store since they were exported: they do not come back."""
+    """Of both, erased from this store, or about an answer that was: they stay away."""
 
 
 def import_jsonl(store: FeedbackStore, path: str | Path) -> Imported:
@@ -86,15 +86,12 @@ def import_jsonl(store: FeedbackStore, path: str | Path) -> Imported:
 
 def bring_in(store: FeedbackStore, lines: Iterable[Line]) -> Imported:
     """Add answers and events, all or none, but for what was erased: an older export still has it."""
-    kept: list[Answer | Event] = []
-    rows = 0
+    rows: list[Answer | Event] = []
     for line in lines:
-        rows += 1 + len(line.events)
-        if not store.was_erased(line.answer):
-            kept += [line.answer, *(event for event in line.events if not store.was_erased(event))]
-    new = store.add(*kept)
+        rows += [line.answer, *line.events]
+    new, away = store.add_exported(rows)
     answers = sum(isinstance(row, Answer) for row in new)
-    return Imported(answers, len(new) - answers, known=len(kept) - len(new), erased=rows - len(kept))
+    return Imported(answers, len(new) - answers, known=len(rows) - len(new) - len(away), erased=len(away))
 
 
 def write_harvest(found: Harvest, out: Path) -> None:

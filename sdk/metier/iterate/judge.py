@@ -32,6 +32,9 @@ from metier.runtime.engine import Engine
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
+MEASURING = "2"
+"""Of which kind a measurement is that is kept: one of another kind is not compared with. 2 reads replies packed."""
+
 JUDGED = 64
 """Held-out samples whose likelihood is taken, distinct inputs first: 40 told versions apart by 0.03 nats a token."""
 
@@ -224,6 +227,7 @@ class Judge:
         headed = adapter in self.engine.heads
         graph = trunk_file(self.engine, adapter) if headed else manifest.decoder.file
         parts = [
+            MEASURING,
             finetune.card.weights_sha256,
             samples_sha256(self.held_out),
             manifest.files[graph].sha256,
@@ -261,7 +265,7 @@ def likelihoods_of(
     examples = encode_samples(tokenizer, {task.name: task}, distinct_first(held_out)[:JUDGED], base.card.context_length)
     reader = Trainee(model, tokenizer.pad_id)
     with training_kernels(model):
-        reader.choose_way(examples[:2])
+        reader.choose_way(sorted(examples, key=len)[:2])
         nats = reader.nats(examples)
     reader.finish()
     with torch.inference_mode():

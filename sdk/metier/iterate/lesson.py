@@ -15,8 +15,9 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import Field, ValidationError
 
-from metier.contracts import FineTune, Recipe, Sample
-from metier.contracts.recipe import Layers
+from metier.bases.finetune import lora_recipe
+from metier.contracts import FineTune, Recipe, RecipeError, Sample
+from metier.contracts.recipe import Layers, layers_named
 from metier.contracts.schema import Data
 from metier.data.clean import deduplicate
 from metier.data.split import select
@@ -47,8 +48,8 @@ class Settings(Data):
     a token, two by 0.015 (`tests/benchmarks/iterate.py`). Of LoRA, as the learning rate: a head keeps its recipe's."""
     learning_rate: float = Field(default=5e-4, gt=0)
     layers: Layers | None = None
-    """In which of its layers the champion's LoRA goes on learning, as a recipe says it; None is as its recipe has it.
-    With `top:10` of 30, training took half of the time and gained half as much. Of LoRA, too."""
+    """In which of its layers the champion's LoRA goes on learning, as a recipe says it; None is in all that it has.
+    With `top:10` of 30, training took half of the time and gained half as much. Of LoRA alone."""
     share: float = Field(default=0.0, ge=0, lt=1)
     """Users that get what passes the gate as a challenger; 0 makes it champion at once."""
     gate: Gate = Gate()
@@ -157,7 +158,7 @@ def lesson_of(registry: Registry, begun: Begun, champion: FineTune) -> Lesson:
 
 
 def recipe_of(champion: FineTune, settings: Settings) -> Recipe:
-    """The champion's recipe, with a turn's own schedule; of a head, with a turn's seed.
+    """The champion's recipe, with a turn's own layers and schedule; of a head, with a turn's seed.
 
     Raises:
         RecipeError: `layers` are no layers that LoRA learns in.
@@ -166,4 +167,14 @@ def recipe_of(champion: FineTune, settings: Settings) -> Recipe:
         return champion.card.recipe.model_copy(update={"seed": settings.seed})
     named = {"layers": settings.layers} if settings.layers else {}
     schedule = {"epochs": settings.epochs, "learning_rate": settings.learning_rate, "seed": settings.seed}
-    return Recipe.parse({**champion.card.recipe.model_dump(), **schedule, **named})
+    return Recipe.parse({**lora_recipe(champion).model_dump(), **schedule, **named})
+
+
+def check_layers(champion: FineTune, settings: Settings, count: int) -> None:
+    """Raise RecipeError where a turn's layers are none of the champion's LoRA, on a base of `count` layers."""
+    if champion.card.recipe.way == "text":
+        asked, has = recipe_of(champion, settings).layers, lora_recipe(champion).layers
+        if not set(layers_named(asked, count)) <= set(layers_named(has, count)):
+            raise RecipeError(
+                f"layers {asked}: the champion's LoRA stands in {has}", remedy="name layers among these, or none"
+            )

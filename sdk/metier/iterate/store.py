@@ -74,30 +74,25 @@ class FeedbackStore:
             UsageError: an event is about an answer that the store does not hold, or an id is there already and stands
                 for something else.
         """
-        new = []
+        with self._writing() as db:
+            return [row for row in rows if self._put(db, row)]
+
+    def add_exported(self, rows: Iterable[Answer | Event]) -> tuple[list[Answer | Event], list[Answer | Event]]:
+        """Add what an export holds, less what was erased or swept here since, and all about such an answer: it must not
+        come back. What of it is new, and what stays away.
+
+        Raises:
+            UsageError: as `add`.
+        """
+        new, away = [], []
         with self._writing() as db:
             for row in rows:
-                if isinstance(row, Answer):
-                    until = row.keep_until.timestamp() if row.keep_until else None
-                    done = db.execute(
-                        "INSERT OR IGNORE INTO answers (id, at, task, user, adapter, body, keep_until)"
-                        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                        (row.id, row.at.timestamp(), row.task, row.user, row.adapter, row.model_dump_json(), until),
-                    )
-                elif db.execute("SELECT 1 FROM answers WHERE id = ?", (row.answer,)).fetchone() is None:
-                    raise UsageError(
-                        f"there is no answer {row.answer}", where=str(self.path), remedy="record the answer first"
-                    )
-                else:
-                    done = db.execute(
-                        "INSERT OR IGNORE INTO events (id, answer, at, kind, user, body) VALUES (?, ?, ?, ?, ?, ?)",
-                        (row.id, row.answer, row.at.timestamp(), row.kind, row.user, row.model_dump_json()),
-                    )
-                if done.rowcount:
+                ids = [row.id] if isinstance(row, Answer) else [row.id, row.answer]
+                if any(_was_erased(db, id) for id in ids):
+                    away.append(row)
+                elif self._put(db, row):
                     new.append(row)
-                else:
-                    self._check_same(row)
-        return new
+        return new, away
 
     def tell(self, answer: str, kind: EventKind, **fields: Any) -> Event:
         """Write what a user did with an answer: `store.tell(id, "edited", edited_to={…}, user="u7")`.
@@ -205,12 +200,6 @@ class FeedbackStore:
         with self._lock:
             return str(self._db.execute("SELECT id FROM identity").fetchone()[0])
 
-    def was_erased(self, row: Answer | Event) -> bool:
-        """Whether an answer or event of that id was here and was erased or swept: it must not come back."""
-        with self._lock:
-            found = self._db.execute("SELECT 1 FROM erased_rows WHERE sha256 = ?", (_sha256(row.id),)).fetchone()
-        return found is not None
-
     def erased(self) -> tuple[int, ...]:
         """Numbers of all events that were ever erased or swept: no event gets one of them again.
 
@@ -281,6 +270,26 @@ class FeedbackStore:
         numbers = sorted(number for _, events in rows for number in json.loads(events))
         return Erased(sum(answers for answers, _ in rows), len(numbers), tuple(numbers))
 
+    def _put(self, db: sqlite3.Connection, row: Answer | Event) -> bool:
+        """Write one row; False where it is there already."""
+        if isinstance(row, Answer):
+            until = row.keep_until.timestamp() if row.keep_until else None
+            done = db.execute(
+                "INSERT OR IGNORE INTO answers (id, at, task, user, adapter, body, keep_until)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (row.id, row.at.timestamp(), row.task, row.user, row.adapter, row.model_dump_json(), until),
+            )
+        elif db.execute("SELECT 1 FROM answers WHERE id = ?", (row.answer,)).fetchone() is None:
+            raise UsageError(f"there is no answer {row.answer}", where=str(self.path), remedy="record the answer first")
+        else:
+            done = db.execute(
+                "INSERT OR IGNORE INTO events (id, answer, at, kind, user, body) VALUES (?, ?, ?, ?, ?, ?)",
+                (row.id, row.answer, row.at.timestamp(), row.kind, row.user, row.model_dump_json()),
+            )
+        if not done.rowcount:
+            self._check_same(row)
+        return bool(done.rowcount)
+
     def _check_same(self, row: Answer | Event) -> None:
         """Raise UsageError where the row of that id says something else."""
         kind = type(row)
@@ -320,3 +329,7 @@ class FeedbackStore:
 
 def _sha256(id: str) -> str:
     return hashlib.sha256(id.encode()).hexdigest()
+
+
+def _was_erased(db: sqlite3.Connection, id: str) -> bool:
+    return db.execute("SELECT 1 FROM erased_rows WHERE sha256 = ?", (_sha256(id),)).fetchone() is not None
