@@ -194,7 +194,7 @@ def keep_plan(run: Path, file: Path, options: list[str]) -> None:
         command = [sys.executable, "-m", "metier.cli", *line, *more]
         return subprocess.run(command, cwd=run, check=True, text=True, stdout=subprocess.PIPE).stdout
 
-    kept = {
+    kept: Result = {
         "benchmark": PLAN,
         "command": " ".join(["metier", *line]),
         "users": f"simulated: {days} days of the week",
@@ -202,6 +202,7 @@ def keep_plan(run: Path, file: Path, options: list[str]) -> None:
         "output": asked(),
         "plan": json.loads(asked("--json")),
     }
+    del kept["plan"]["curve"]["resampled"]  # what the intervals were read off
     file.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
 
 
@@ -209,7 +210,7 @@ def keep_week(run: Path) -> None:
     """A finished week as a result, and its plot beside the page."""
     days = [json.loads(line) for line in (run / "days.jsonl").read_text("utf-8").splitlines()]
     PLOT.write_text(_example().plot(days), "utf-8")
-    kept = {
+    kept: Result = {
         "benchmark": WEEK,
         "users": "simulated",
         "command": "python examples/iterate_week.py runs/week --inputs=40",
@@ -230,7 +231,7 @@ def _example() -> Any:
 def _where() -> Result:
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, one core of {os.cpu_count()}, {platform.system()}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "versions": {name: version(name) for name in ("onnxruntime-gpu", "torch", "transformers", "peft")},
     }
 
