@@ -38,7 +38,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def speed(found: Result) -> str:
-    """A row for every measured recipe; of the best that reaches the goal, and of the default, the share of each step."""
+    """A row for every measured recipe; of the best that reaches the goal and of the default the share of each step."""
     runs, goal = found["runs"], found["goal_seconds"]
     rows = []
     for run in runs:
