@@ -93,6 +93,7 @@ def test_a_registry_is_begun_moved_and_shown(metier: Runner, feedback: Path, tin
         ("iterate run REG --store f.db --bundle B --replay inf", 2, "--replay inf: "),
         ("iterate plan REG --store f.db --sizes 30,x,120", 2, "--sizes: 'x' is no number of samples"),
         ("iterate plan REG --store f.db --sizes 30,0,120", 2, "--sizes: '0' is no number of samples"),
+        ("iterate refuse REG --store feedback.db --from 2001-01-01", 2, "no feedback from 2001-01-01 to 2001-01-01"),
         ("iterate pardon REG", 2, "nothing is refused"),
         ("iterate status B", 2, "not a registry"),
         ("feedback show nowhere.db", 2, "no feedback store"),

@@ -3,6 +3,7 @@ moment leaves what was there before."""
 
 import random
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -36,13 +37,15 @@ def engine(opened: Engine):
     return opened
 
 
-def teach(store: FeedbackStore, samples: list[Sample], *, well: bool = True) -> None:
+def teach(store: FeedbackStore, samples: list[Sample], *, well: bool = True, at: datetime | None = None) -> None:
     """Users correct answers: into what the samples say, or into nonsense."""
     for number, sample in enumerate(samples):
         right = sample.output["text"]
         wrong = "".join(random.Random(number).sample(right, len(right)))
         answer = Answer(task=sample.task, input=sample.input, output={"text": "x"}, user=f"u{number}", consent=True)
-        event = Event(answer=answer.id, kind="edited", edited_to={"text": right if well else wrong}, user=f"u{number}")
+        when = {"at": at} if at else {}
+        edited = {"text": right if well else wrong}
+        event = Event(answer=answer.id, kind="edited", edited_to=edited, user=f"u{number}", **when)
         store.add(answer, event)
 
 
@@ -136,6 +139,22 @@ def test_what_waited_and_did_no_harm_is_not_condemned_with_a_bad_day(
     assert registry.state().refused == ((25, 72),)
     result = turn(registry, store, engine, settings=SETTINGS)
     assert result.outcome == "promoted" and result.harvest.events == 24
+
+
+def test_a_bad_day_that_waits_with_good_ones_can_be_refused_by_hand(registry, store, engine, samples) -> None:
+    monday, tuesday = (datetime(2026, 3, day, 12, tzinfo=UTC) for day in (2, 3))
+    teach(store, samples[16:40], at=monday)
+    teach(store, samples[40:60], well=False, at=tuesday)
+    assert turn(registry, store, engine, settings=UNSURE).outcome == "waiting"
+    assert registry.refuse_days(store, tuesday.date(), tuesday.date(), "a rogue desk") == ((25, 44),)
+    move = registry.state().history[-1]
+    assert (move.what, move.why) == ("days refused", "a rogue desk: 2026-03-03 to 2026-03-03")
+    result = turn(registry, store, engine, settings=SETTINGS)
+    assert result.outcome == "promoted" and len(result.harvest.samples) == 24
+    with pytest.raises(UsageError, match="not refused already"):
+        registry.refuse_days(store, tuesday.date(), tuesday.date())
+    registry.pardon()
+    assert turn(registry, store, engine, settings=SETTINGS.model_copy(update={"least": 99})).harvest.events == 20
 
 
 def test_a_challenger_gets_its_share_of_the_users_and_no_more(registry, store, engine, samples) -> None:

@@ -177,6 +177,28 @@ def withdraw(registry: RegistryFolder, why: Why = "by hand", json: Json = False)
 
 
 @app.command()
+def refuse(
+    registry: RegistryFolder,
+    store: StoreOption,
+    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day, in UTC.")],
+    last: Annotated[
+        datetime | None, typer.Option("--until", formats=["%Y-%m-%d"], help="The last day; the first where not given.")
+    ] = None,
+    why: Why = "by hand",
+    json: Json = False,
+) -> None:
+    """Learn nothing from some days' feedback, such as a bad day's that waits with that of others."""
+    from metier.iterate import Registry
+
+    opened = Registry(registry)
+    with open_store(store) as feedback:
+        events = opened.refuse_days(feedback, first.date(), (last or first).date(), why)
+    if json:
+        return emit_json({"refused": events})
+    return say(f"not learnt from now on: events {', '.join(f'{a} to {b}' for a, b in events)}")
+
+
+@app.command()
 def pardon(registry: RegistryFolder, why: Why = "by hand", json: Json = False) -> None:
     """Lift every refusal: the feedback counts as new again, such as where a bad schedule was to blame."""
     _moved(registry, lambda opened: opened.pardon(why), json)

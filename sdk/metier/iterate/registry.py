@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -29,7 +29,7 @@ from metier.contracts.heads import HEAD_FILE
 from metier.data.samples_file import read_samples, write_samples
 from metier.data.training import held_out_of, train_of
 from metier.disk import whole_folder, write_whole
-from metier.iterate.version import NAME, Move, State, Stretch, Version
+from metier.iterate.version import NAME, Move, State, Stretch, Version, stretches_of, without
 
 if TYPE_CHECKING:
     from metier.iterate.store import FeedbackStore
@@ -244,6 +244,27 @@ class Registry:
             return state.model_copy(update={"refused": (*state.refused, *events)})
 
         return self._move("refused", name, why, change)
+
+    def refuse_days(self, store: FeedbackStore, first: date, last: date, why: str = "") -> tuple[Stretch, ...]:
+        """Learn nothing from the feedback of some days (UTC), such as a bad one's that waits with that of others. Which
+        events those are. What a champion has learnt already, it knows; `rollback` is for that.
+
+        Raises:
+            UsageError: there is none on those days that is not refused already, or the store is another's.
+        """
+        self.check_store(store)
+        told = ((item.number, item.event.at.astimezone(UTC).date()) for item in store.told(self.task.name))
+        events = without(stretches_of(number for number, day in told if first <= day <= last), self.state().refused)
+        if not events:
+            raise UsageError(
+                f"there is no feedback from {first} to {last} that is not refused already", where=str(store.path)
+            )
+
+        def change(state: State) -> State:
+            return state.model_copy(update={"refused": (*state.refused, *events)})
+
+        self._move("days refused", None, f"{why}: {first} to {last}" if why else f"{first} to {last}", change)
+        return events
 
     def pardon(self, why: str = "") -> State:
         """Lift every refusal: the feedback counts as new again, and may be refused again.

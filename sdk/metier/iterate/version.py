@@ -52,7 +52,7 @@ class Move(Data):
     """One change of the state."""
 
     at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
-    what: Literal["begun", "promoted", "rolled back", "canary", "withdrawn", "refused", "pardoned"]
+    what: Literal["begun", "promoted", "rolled back", "canary", "withdrawn", "refused", "days refused", "pardoned"]
     version: str | None
     before: str | None = None
     """Champion before it."""
@@ -94,6 +94,17 @@ class State(Data):
             elif move.what in ("withdrawn", "rolled back") or (move.what == "promoted" and move.version == tried):
                 tried, since = None, None
         return since
+
+
+def stretches_of(numbers: Iterable[int]) -> tuple[Stretch, ...]:
+    """Numbers as stretches, as few as hold them and nothing else."""
+    found: list[Stretch] = []
+    for number in sorted(numbers):
+        if found and number <= found[-1][1] + 1:
+            found[-1] = found[-1][0], number
+        else:
+            found.append((number, number))
+    return tuple(found)
 
 
 def without(stretches: Iterable[Stretch], away: Iterable[Stretch]) -> tuple[Stretch, ...]:
