@@ -6,9 +6,10 @@ Each simulated user reads an answer of the running engine and, knowing what a co
 it stand, mends it into that text, or rejects it. On the mornings of the second and the fourth day a plan says how many
 samples the next gain takes and when they are due. What passes the gate on the second day, else on the third, is tried
 by half of the users before it is champion. On the fifth day somebody mends every answer into the text of another
-product; what that makes is refused, somebody overrules the gate and puts it before half of the users all the same, and
-they judge it on the sixth. On the seventh day the champion is rolled back. A day that is done is not done again, an
-answer that is given is not asked again: run it once more and it goes on.
+product. Where the gate refuses what that makes, somebody overrules it and puts it before half of the users all the
+same, and they judge it on the sixth; where that day waits with good feedback of others, an editor reads it and refuses
+the day by hand. On the seventh day the champion is rolled back. A day that is done is not done again, an answer that is
+given is not asked again: run it once more and it goes on.
 """
 
 import argparse
@@ -99,6 +100,14 @@ def morning(live: Live, day: int, sizes: list[int], base: Any) -> dict[str, Any]
     return {"plan": made.model_dump(include={"samples_now", "more", "more_interval", "arrival", "days", "well", "why"})}
 
 
+def editor(live: Live) -> dict[str, Any]:
+    """The bad day waits with good ones: somebody reads what was mended on it, and has nothing learnt of it."""
+    bad = (MONDAY + timedelta(days=BAD_DAY - 1)).date()
+    if not any(move.what == "days refused" for move in live.registry.state().history):
+        live.registry.refuse_days(live.store, bad, bad, "an editor read what was mended")
+    return {"refused_by_hand": BAD_DAY}
+
+
 def evening(live: Live, day: int, settings: Settings, checks: Any) -> dict[str, Any]:
     """What is done with the day's feedback: a trial ends, a turn is taken, or the champion goes back."""
     registry, store = live.registry, live.store
@@ -176,6 +185,8 @@ def main() -> None:
             planned = morning(live, day, sizes, base) if day in PLANNED_DAYS else {}
             said = simulated_day(live, samples, day, order[start + 1 : start + asked.per_day] + order[:1])
             notes = {"day": day, **planned, "said": said, "morning": live.registry.state().champion}
+            if day == BAD_DAY + 1 and done[-1]["outcome"] == "waiting":
+                notes |= editor(live)
             notes |= evening(live, day, settings, checks)
             notes["champion"] = live.registry.state().champion
             with (out / "days.jsonl").open("a") as file:
@@ -192,7 +203,8 @@ def told(day: dict[str, Any]) -> str:
     tried = f"; trial of {trial['challenger']}: {trial['end']}" if trial else ""
     said = ", ".join(f"{count} {kind}" for kind, count in day["said"].items())
     due = f"{forecast(day['plan'])}; " if "plan" in day else ""
-    return f"day {day['day']}: {due}{said}{tried}; {day['outcome']}{shown}; champion {day['champion']}"
+    refused = f"; day {day['refused_by_hand']} refused by hand" if "refused_by_hand" in day else ""
+    return f"day {day['day']}: {due}{said}{tried}{refused}; {day['outcome']}{shown}; champion {day['champion']}"
 
 
 def forecast(made: dict[str, Any]) -> str:

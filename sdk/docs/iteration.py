@@ -132,6 +132,8 @@ def _outcome(day: Result) -> str:
             if name in trial["stood"]
         ]
         said.append(f"trial over: let stand {', '.join(shares)}; {trial['challenger']} {trial['end']}")
+    if "refused_by_hand" in day:
+        said.append(f"an editor refuses day {day['refused_by_hand']} by hand")
     words = {"canary": f"{day.get('version')} passes, on trial with half of the users", "waiting": "waits for more"}
     said.append(words.get(day["outcome"], f"{day['outcome']} {day.get('version') or ''}".strip()))
     if day["outcome"] in ("waiting", "refused"):
