@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from metier.contracts import RecipeError, Sample, UsageError
 from metier.iterate import Answer, FeedbackStore, Gate, Live, Registry, Settings, turn
@@ -146,13 +147,16 @@ def test_a_bad_day_that_waits_with_good_ones_can_be_refused_by_hand(registry, st
     teach(store, samples[16:40], at=monday)
     teach(store, samples[40:60], well=False, at=tuesday)
     assert turn(registry, store, engine, settings=UNSURE).outcome == "waiting"
+    with FileLock(registry.folder / ".turn.lock"), pytest.raises(UsageError, match="another process takes a turn"):
+        registry.refuse_days(store, tuesday.date(), tuesday.date())
     assert registry.refuse_days(store, tuesday.date(), tuesday.date(), "a rogue desk") == ((25, 44),)
     move = registry.state().history[-1]
     assert (move.what, move.why) == ("days refused", "a rogue desk: 2026-03-03 to 2026-03-03")
     result = turn(registry, store, engine, settings=SETTINGS)
     assert result.outcome == "promoted" and len(result.harvest.samples) == 24
-    with pytest.raises(UsageError, match="not refused already"):
-        registry.refuse_days(store, tuesday.date(), tuesday.date())
+    for day in (monday, tuesday):  # learnt, refused
+        with pytest.raises(UsageError, match="waits to be learnt"):
+            registry.refuse_days(store, day.date(), day.date())
     registry.pardon()
     assert turn(registry, store, engine, settings=SETTINGS.model_copy(update={"least": 99})).harvest.events == 20
 
@@ -294,8 +298,6 @@ def interrupt(registry, store, engine, settings: Settings, monkeypatch) -> None:
 
 
 def test_two_turns_at_once_are_refused(registry, store, engine) -> None:
-    from filelock import FileLock
-
     with FileLock(registry.folder / ".turn.lock"), pytest.raises(UsageError, match="another process"):
         turn(registry, store, engine)
 

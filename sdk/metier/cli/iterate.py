@@ -120,13 +120,14 @@ def plan(
     json: Json = False,
 ) -> None:
     """How many samples, and days, to the next gain worth shipping; and whether search or feedback brings it."""
+    from metier.bases.finetune import lora_recipe
     from metier.iterate import Registry
     from metier.iterate.curve import fit, measure
     from metier.iterate.plan import plan as planned
 
     counts, opened = _sizes(sizes), Registry(registry)
     name = opened.state().champion
-    pool, held_out, recipe = opened.pool(name), opened.held_out(), opened.finetune("v0001").card.recipe
+    pool, held_out, recipe = opened.pool(name), opened.held_out(), lora_recipe(opened.finetune("v0001"))
     with progress(json) as tick, open_store(store) as feedback:
         opened.check_store(feedback)
         points = measure(opened.task, pool, held_out, recipe, counts, seeds, opened.folder / "curve", progress=tick)
@@ -187,7 +188,7 @@ def refuse(
     why: Why = "by hand",
     json: Json = False,
 ) -> None:
-    """Learn nothing from some days' feedback, such as a bad day's that waits with that of others."""
+    """Learn nothing from feedback of some days that waits, such as a bad day's among that of others."""
     from metier.iterate import Registry
 
     opened = Registry(registry)

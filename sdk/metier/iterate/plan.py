@@ -34,7 +34,7 @@ class Arrival(Data):
     """How fast samples come in."""
 
     days: int
-    """Days that were looked at, the last of them today."""
+    """Days that were looked at, the last of them today, or yesterday while nothing has come in."""
     samples: int
     per_day: Interval
     """Samples that a harvest keeps and that were not there before, per day, with an interval over days."""
@@ -142,7 +142,7 @@ def arrival(
     kept = deduplicate([*pool, *harvest(task, said, held_out).samples]).kept
     lines = [s.provenance.line for s in kept if s.provenance and s.provenance.source == "feedback"]
     last = (now or datetime.now(UTC)).astimezone(UTC).date()
-    if last not in day.values():  # in the morning nothing has come in yet, which is not to say that nothing will
+    if max(day.values()) < last:  # in the morning nothing has come in yet, which is not to say that nothing will
         last -= timedelta(days=1)
     first = min(last, max(min(day.values()), last - timedelta(days=WINDOW - 1)))
     counted = Counter(day[line] for line in lines if line in numbers)

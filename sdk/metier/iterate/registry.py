@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from metier.bases.finetune import load_finetune
@@ -246,19 +246,39 @@ class Registry:
         return self._move("refused", name, why, change)
 
     def refuse_days(self, store: FeedbackStore, first: date, last: date, why: str = "") -> tuple[Stretch, ...]:
-        """Learn nothing from the feedback of some days (UTC), such as a bad one's that waits with that of others. Which
-        events those are. What a champion has learnt already, it knows; `rollback` is for that.
+        """Learn nothing from feedback of some days (UTC) that waits, such as a bad one's among that of others.
+
+        Returns:
+            Which events those are.
 
         Raises:
-            UsageError: there is none on those days that is not refused already, or the store is another's.
+            UsageError: none of those days waits to be learnt, the store is another's, or a turn is under way, which may
+                be learning from it.
         """
+        try:
+            with FileLock(self.folder / TURN_LOCK, timeout=0):
+                return self._refuse_days(store, first, last, why)
+        except Timeout as error:
+            raise UsageError(
+                "another process takes a turn, which may be learning from what is refused",
+                where=str(self.folder),
+                remedy="do the same again when it has ended; what it promotes, rollback takes back",
+            ) from error
+
+    def _refuse_days(self, store: FeedbackStore, first: date, last: date, why: str) -> tuple[Stretch, ...]:
         self.check_store(store)
+        state, newest = self.state(), store.last()
+        waiting = without(self.version(state.champion).unlearnt(newest), state.refused)
         told = ((item.number, item.event.at.astimezone(UTC).date()) for item in store.told(self.task.name))
-        events = without(stretches_of(number for number, day in told if first <= day <= last), self.state().refused)
+        asked = stretches_of(number for number, day in told if first <= day <= last)
+        events = without(asked, without([(1, newest)], waiting))
         if not events:
             raise UsageError(
-                f"there is no feedback from {first} to {last} that is not refused already", where=str(store.path)
+                f"no feedback from {first} to {last} waits to be learnt",
+                where=str(store.path),
+                remedy="what the champion has learnt waits again after `metier iterate rollback`",
             )
+        self.learn_from(store)
 
         def change(state: State) -> State:
             return state.model_copy(update={"refused": (*state.refused, *events)})

@@ -75,7 +75,7 @@ class State(Data):
     cleared: int = 0
     """Number of the last event that a turn has judged and not found harmful, though not proved useful yet."""
     refused: tuple[Stretch, ...] = ()
-    """Events that made weights worse for sure: not learnt again unless they are pardoned."""
+    """Events that made weights worse for sure, or that somebody refused: not learnt unless they are pardoned."""
     history: tuple[Move, ...] = ()
     store: str | None = None
     """`FeedbackStore.id` of the store whose events have these numbers; None before the first turn."""
