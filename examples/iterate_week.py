@@ -185,8 +185,7 @@ def main() -> None:
             planned = morning(live, day, sizes, base) if day in PLANNED_DAYS else {}
             said = simulated_day(live, samples, day, order[start + 1 : start + asked.per_day] + order[:1])
             notes = {"day": day, **planned, "said": said, "morning": live.registry.state().champion}
-            waits = bool(done) and done[-1]["outcome"] in ("waiting", "too few") and "edited" in done[-1]["said"]
-            if day == BAD_DAY + 1 and waits:
+            if day == BAD_DAY + 1 and done[-1]["outcome"] in ("waiting", "too few") and "edited" in done[-1]["said"]:
                 notes |= editor(live)
             notes |= evening(live, day, settings, checks)
             notes["champion"] = live.registry.state().champion

@@ -14,7 +14,7 @@ from torch import nn
 
 from metier.adapt.lora_linear import lora_forward
 from metier.adapt.rms_norm import norm_forward
-from metier.bases.finetune import lora_recipe
+from metier.bases.finetune import check_goes_on
 from metier.contracts import BaseError, FineTune, Recipe, RecipeError
 from metier.contracts.recipe import layers_named
 
@@ -60,15 +60,9 @@ def take_up(model: Any, recipe: Recipe, start: FineTune) -> Any:
     """
     from peft import PeftModel
 
-    count, known = int(model.config.get_text_config().num_hidden_layers), lora_recipe(start)
+    count = int(model.config.get_text_config().num_hidden_layers)
+    check_goes_on(start, recipe, count)
     learning = layers_named(recipe.layers, count)
-    if known.lora != recipe.lora or not set(learning) <= set(layers_named(known.layers, count)):
-        raise RecipeError(
-            f"the recipe asks for {recipe.lora} in layers {recipe.layers}, and {start.card.name} has {known.lora} in"
-            f" {known.layers}",
-            where=str(start.path),
-            remedy="take layers and lora of its recipe.yaml, or train from the base",
-        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         adapted = PeftModel.from_pretrained(model, str(start.path), is_trainable=True)

@@ -9,9 +9,9 @@ from typing import Literal
 from pydantic import ValidationError
 
 from metier.bases.checksum import sha256_of
-from metier.contracts.errors import DataError, MetierError, UsageError
+from metier.contracts.errors import DataError, MetierError, RecipeError, UsageError
 from metier.contracts.finetune import CARD, PEFT_CONFIG, WEIGHTS, FineTune, FineTuneCard
-from metier.contracts.recipe import Recipe, layers_said
+from metier.contracts.recipe import Recipe, layers_named, layers_said
 from metier.disk import write_whole
 
 
@@ -73,6 +73,19 @@ def lora_recipe(finetune: FineTune) -> Recipe:
     if recipe.layers == f"top:{len(numbers)}":
         return recipe
     return recipe.model_copy(update={"layers": layers_said(numbers)})
+
+
+def check_goes_on(start: FineTune, recipe: Recipe, count: int) -> None:
+    """Raise RecipeError unless a recipe's LoRA is that of a fine-tune, in layers that it has; the base has `count`."""
+    known = lora_recipe(start)
+    asked, has = set(layers_named(recipe.layers, count)), set(layers_named(known.layers, count))
+    if known.lora != recipe.lora or not asked <= has:
+        raise RecipeError(
+            f"the recipe asks for {recipe.lora} in layers {recipe.layers}, and {start.card.name} has {known.lora} in"
+            f" {known.layers}",
+            where=str(start.path),
+            remedy="take layers and lora of its recipe.yaml, or train from the base",
+        )
 
 
 def check_is_lora(finetune: FineTune) -> None:

@@ -176,10 +176,15 @@ def layers_named(layers: str, count: int) -> tuple[int, ...]:
 
 def layers_said(numbers: Iterable[int]) -> str:
     """Ranges that name these layers, counted from 1: what `layers_named` reads."""
-    spans: list[list[int]] = []
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans_of(numbers))
+
+
+def spans_of(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """First and last of each run of consecutive numbers."""
+    found: list[tuple[int, int]] = []
     for number in sorted(numbers):
-        if spans and number == spans[-1][-1] + 1:
-            spans[-1] = [spans[-1][0], number]
+        if found and number <= found[-1][1] + 1:
+            found[-1] = found[-1][0], number
         else:
-            spans.append([number])
-    return ",".join("-".join(map(str, span)) for span in spans)
+            found.append((number, number))
+    return tuple(found)

@@ -10,11 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
-
-from metier.bases.finetune import load_finetune
+from metier.bases.finetune import check_goes_on, load_finetune
 from metier.bases.resolve import LocalBase, resolve
-from metier.contracts import Check, FineTune, Sample, UsageError, samples_sha256
+from metier.contracts import Check, FineTune, Sample, samples_sha256
 from metier.contracts.finetune import CARD
 from metier.contracts.schema import Data
 from metier.disk import write_whole
@@ -28,14 +26,13 @@ from metier.iterate.lesson import (
     Lesson,
     Settings,
     begin,
-    check_layers,
     lesson_of,
     noted,
     recipe_of,
     throw_away,
 )
 from metier.iterate.live import doff
-from metier.iterate.registry import TURN_LOCK, WORK, Registry
+from metier.iterate.registry import WORK, Registry
 from metier.iterate.store import FeedbackStore
 from metier.iterate.version import Version, without
 from metier.runtime.engine import Engine
@@ -101,15 +98,10 @@ def turn(
             slots, or no trunk for a head.
     """
     say = progress or (lambda *_, **__: None)
-    try:
-        with FileLock(registry.folder / TURN_LOCK, timeout=0):
-            registry.learn_from(store)
-            take_out(registry, store.erased())
-            return _turn(registry, store, engine, settings or Settings(), tuple(checks), base, say)
-    except Timeout as error:
-        raise UsageError(
-            "another process takes a turn", where=str(registry.folder), remedy="wait for it to end"
-        ) from error
+    with registry.between_turns():
+        registry.learn_from(store)
+        take_out(registry, store.erased())
+        return _turn(registry, store, engine, settings or Settings(), tuple(checks), base, say)
 
 
 def _turn(
@@ -126,8 +118,9 @@ def _turn(
         why = f"{state.challenger} is on trial: promote or withdraw it, then take the turn"
         nothing = harvest(registry.task, ())
         return Turn(outcome="on trial", version=state.challenger, champion=state.champion, why=why, harvest=nothing)
-    if (graph := engine.bundle.manifest.graph) is not None:  # before an earlier turn is thrown away for it
-        check_layers(registry.finetune(state.champion), settings, graph.layers)
+    going_on, graph = registry.finetune(state.champion), engine.bundle.manifest.graph
+    if graph is not None and going_on.card.recipe.way == "text":  # before an earlier turn is thrown away for it
+        check_goes_on(going_on, recipe_of(going_on, settings), graph.layers)
     begun = begin(registry, store, settings, work)
     if begun.taken_up is not None:
         say(f"taking up {begun.taken_up}")

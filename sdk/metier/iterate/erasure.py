@@ -9,14 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from metier.contracts import Sample, UsageError
+from metier.contracts import Sample
 from metier.data.samples_file import samples_in, write_samples
 from metier.disk import PART, write_whole
 from metier.iterate.harvest import Harvest
-from metier.iterate.registry import BEGUN, HELD_OUT, TURN_LOCK, VERSIONS, WORK, Registry
+from metier.iterate.registry import BEGUN, HELD_OUT, VERSIONS, WORK, Registry
 
 _LEARNT = ("pool.jsonl", "train.jsonl")
 
@@ -42,15 +41,10 @@ def forget(registry: Registry, events: Iterable[int]) -> Forgotten:
     Raises:
         UsageError: a turn is being taken, which may hold it in memory.
     """
-    try:
-        with FileLock(registry.folder / TURN_LOCK, timeout=0):
-            return take_out(registry, events)
-    except Timeout as error:
-        raise UsageError(
-            "another process takes a turn, which may be learning from what is erased",
-            where=str(registry.folder),
-            remedy="do the same again when it has ended: the store knows what it was",
-        ) from error
+    with registry.between_turns(
+        "which may be learning from what is erased", "do the same again when it has ended: the store knows what it was"
+    ):
+        return take_out(registry, events)
 
 
 def take_out(registry: Registry, events: Iterable[int]) -> Forgotten:

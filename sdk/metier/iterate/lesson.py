@@ -16,8 +16,8 @@ from typing import NamedTuple, TypeVar
 from pydantic import Field, ValidationError
 
 from metier.bases.finetune import lora_recipe
-from metier.contracts import FineTune, Recipe, RecipeError, Sample
-from metier.contracts.recipe import Layers, layers_named
+from metier.contracts import FineTune, Recipe, Sample
+from metier.contracts.recipe import Layers
 from metier.contracts.schema import Data
 from metier.data.clean import deduplicate
 from metier.data.split import select
@@ -168,13 +168,3 @@ def recipe_of(champion: FineTune, settings: Settings) -> Recipe:
     named = {"layers": settings.layers} if settings.layers else {}
     schedule = {"epochs": settings.epochs, "learning_rate": settings.learning_rate, "seed": settings.seed}
     return Recipe.parse({**lora_recipe(champion).model_dump(), **schedule, **named})
-
-
-def check_layers(champion: FineTune, settings: Settings, count: int) -> None:
-    """Raise RecipeError where a turn's layers are none of the champion's LoRA, on a base of `count` layers."""
-    if champion.card.recipe.way == "text":
-        asked, has = recipe_of(champion, settings).layers, lora_recipe(champion).layers
-        if not set(layers_named(asked, count)) <= set(layers_named(has, count)):
-            raise RecipeError(
-                f"layers {asked}: the champion's LoRA stands in {has}", remedy="name layers among these, or none"
-            )

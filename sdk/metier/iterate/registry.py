@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -26,10 +27,11 @@ from metier.bases.finetune import load_finetune
 from metier.contracts import DataError, FineTune, Sample, TaskContract, UsageError
 from metier.contracts.finetune import CARD, HEAD, PEFT_CONFIG, WEIGHTS
 from metier.contracts.heads import HEAD_FILE
+from metier.contracts.recipe import spans_of
 from metier.data.samples_file import read_samples, write_samples
 from metier.data.training import held_out_of, train_of
 from metier.disk import whole_folder, write_whole
-from metier.iterate.version import NAME, Move, State, Stretch, Version, stretches_of, without
+from metier.iterate.version import NAME, Move, State, Stretch, Version, without
 
 if TYPE_CHECKING:
     from metier.iterate.store import FeedbackStore
@@ -255,22 +257,18 @@ class Registry:
             UsageError: none of those days waits to be learnt, the store is another's, or a turn is under way, which may
                 be learning from it.
         """
-        try:
-            with FileLock(self.folder / TURN_LOCK, timeout=0):
-                return self._refuse_days(store, first, last, why)
-        except Timeout as error:
-            raise UsageError(
-                "another process takes a turn, which may be learning from what is refused",
-                where=str(self.folder),
-                remedy="do the same again when it has ended; what it promotes, rollback takes back",
-            ) from error
+        with self.between_turns(
+            "which may be learning from what is refused",
+            "do the same again when it has ended; what it promotes, rollback takes back",
+        ):
+            return self._refuse_days(store, first, last, why)
 
     def _refuse_days(self, store: FeedbackStore, first: date, last: date, why: str) -> tuple[Stretch, ...]:
         self.check_store(store)
         state, newest = self.state(), store.last()
         waiting = without(self.version(state.champion).unlearnt(newest), state.refused)
         told = ((item.number, item.event.at.astimezone(UTC).date()) for item in store.told(self.task.name))
-        asked = stretches_of(number for number, day in told if first <= day <= last)
+        asked = spans_of(number for number, day in told if first <= day <= last)
         events = without(asked, without([(1, newest)], waiting))
         if not events:
             raise UsageError(
@@ -367,6 +365,28 @@ class Registry:
                 where=str(self.folder),
                 remedy="take the turn again: it goes on from there",
             )
+
+    @contextmanager
+    def between_turns(self, why: str = "", remedy: str = "wait for it to end") -> Iterator[None]:
+        """Inside, nobody takes a turn.
+
+        Args:
+            why: a turn of another process is in the way, in words.
+            remedy: what to do then.
+
+        Raises:
+            UsageError: another process takes one.
+        """
+        lock = FileLock(self.folder / TURN_LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            said = ", ".join(filter(None, ["another process takes a turn", why]))
+            raise UsageError(said, where=str(self.folder), remedy=remedy) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def alone(self) -> FileLock:
         """A lock: while it is held nobody adds a version or moves the state."""

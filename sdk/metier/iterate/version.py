@@ -96,17 +96,6 @@ class State(Data):
         return since
 
 
-def stretches_of(numbers: Iterable[int]) -> tuple[Stretch, ...]:
-    """Numbers as stretches, as few as hold them and nothing else."""
-    found: list[Stretch] = []
-    for number in sorted(numbers):
-        if found and number <= found[-1][1] + 1:
-            found[-1] = found[-1][0], number
-        else:
-            found.append((number, number))
-    return tuple(found)
-
-
 def without(stretches: Iterable[Stretch], away: Iterable[Stretch]) -> tuple[Stretch, ...]:
     """What is left of some stretches, none of them empty."""
     left = list(stretches)
