@@ -7,12 +7,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from metier.adapt import adapt, recipe_for
+from metier.adapt import adapt
 from metier.bases import resolve
 from metier.data.training import first_inputs, training_data
 from metier.evaluate import evaluate, record_metrics, write_html
 from metier.export import export
 from metier.plugins import load_plugins
+from metier.training import recipe_for
 
 parser = argparse.ArgumentParser()
 parser.add_argument("out", type=Path)

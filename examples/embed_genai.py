@@ -10,8 +10,8 @@ from pathlib import Path
 
 import onnxruntime_genai as genai
 
+from metier.prompting.prompt import prompt_ids
 from metier.runtime import open_bundle
-from metier.runtime.prompt import prompt_ids
 
 bundle = open_bundle(Path(sys.argv[1]))
 tasks = bundle.manifest.every_task

@@ -20,18 +20,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from metier.adapt import adapt, recipe_for
+from metier.adapt import adapt
 from metier.bases import resolve
 from metier.contracts import ContractError, Sample
-from metier.data.likeness import jaccard, shingles
+from metier.data.near_duplicates import jaccard, shingles
 from metier.data.split import select
 from metier.data.training import first_inputs, training_data
 from metier.export import export_slots
-from metier.iterate import Answer, FeedbackStore, Gate, Live, Registry, Settings, compare, turn
+from metier.feedback import Answer, FeedbackStore
+from metier.iterate import Gate, Live, Registry, Settings, compare, turn
 from metier.iterate.curve import fit, measure
 from metier.iterate.plan import plan
 from metier.plugins import load_plugins
 from metier.runtime import Engine
+from metier.training import recipe_for
 
 MONDAY = datetime(2026, 1, 5, 9, tzinfo=UTC)
 TRIED_DAYS, BAD_DAY, LAST_DAY = (2, 3), 5, 7

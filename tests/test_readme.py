@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from metier.cli.failure import EXIT_CODES
+from metier.terminal.error_output import EXIT_CODES
 
 ROOT = Path(__file__).parent.parent
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"

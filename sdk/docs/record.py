@@ -23,7 +23,7 @@ from metier.data.training import packaged
 from metier.export import export_slots
 from metier.plugins import load_plugins
 from metier.runtime import Engine
-from metier.runtime.reading import read_off
+from metier.runtime.input_bridges import read_off
 
 
 def answers(engine: Engine, vertical: Vertical) -> list[dict[str, Any]]:

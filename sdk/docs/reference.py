@@ -25,7 +25,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def hooks() -> str:
     """The five hooks, and what each one's list holds."""
     from metier.plugins import hookspecs
-    from metier.plugins._offer import KINDS
+    from metier.plugins._validation import KINDS
 
     table = [f"| [`{hook}`](#{hookspecs.__name__}.{hook}) | `{kind.__name__}` |" for hook, kind in KINDS.items()]
     held = [f"{kind.__module__}.{kind.__name__}" for kind in KINDS.values()]
@@ -59,7 +59,7 @@ def names() -> str:
 
 def checks() -> str:
     """What the conformance kit asks of a plugin, what each trade asks of an answer, and what `evaluate` can measure."""
-    from metier.evaluate.choose import BUILT_IN
+    from metier.metrics.selection import BUILT_IN
     from metier.testing.kit import vertical_checks
 
     found = trades()

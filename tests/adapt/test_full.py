@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from metier.adapt import Progress, adapt
+from metier.adapt import adapt
 from metier.bases import load_finetune
 from metier.bases.resolve import LocalBase
 from metier.bases.torch_model import load_adapted, load_torch
 from metier.contracts import DataError, FineTune, Recipe, RecipeError, Sample, TaskContract, UsageError
 from metier.contracts.finetune import OWN_WEIGHTS
+from metier.training import Progress
 
 
 @pytest.fixture

@@ -12,16 +12,18 @@ from typing import Any
 import pytest
 import torch
 
-from metier.adapt import Progress, adapt, checkpoint, journal
+from metier.adapt import adapt
 from metier.bases.resolve import LocalBase
 from metier.contracts import Recipe, ResourceError, Sample, TaskContract, UsageError
+from metier.training import Progress, checkpoint, journal
 
 TRAIN = """
 import sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from metier.adapt import adapt, read_recipe
+from metier.adapt import adapt
+from metier.training import read_recipe
 from metier.bases.resolve import resolve
 from metier.contracts import Sample, TaskContract
 work = Path(sys.argv[1])
@@ -50,7 +52,7 @@ def test_a_run_killed_twice_ends_with_the_weights_and_losses_of_the_unbroken_one
     tiny_base: Path,
     tmp_path: Path,
 ) -> None:
-    from metier.adapt import write_recipe
+    from metier.training import write_recipe
 
     recipe = recipe.model_copy(
         update={
@@ -141,7 +143,8 @@ import resource, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from metier.adapt import adapt, read_recipe
+from metier.adapt import adapt
+from metier.training import read_recipe
 from metier.bases.resolve import resolve
 from metier.contracts import MetierError, Sample, TaskContract
 work, out, megabytes = Path(sys.argv[1]), Path(sys.argv[3]), int(sys.argv[4])
@@ -194,7 +197,7 @@ def test_a_full_disk_says_so_and_leaves_no_fine_tune(
 def run_full(
     task: TaskContract, samples: list[Sample], recipe: Recipe, base: Path, work: Path, out: Path, megabytes: int
 ) -> str:
-    from metier.adapt import write_recipe
+    from metier.training import write_recipe
 
     (work / "task.json").write_text(task.model_dump_json())
     (work / "samples.jsonl").write_text("".join(s.model_dump_json() + "\n" for s in samples))
@@ -207,7 +210,7 @@ def run_full(
 def test_more_tokens_than_memory_holds_are_refused_before_training(tiny_base: Path, recipe: Recipe) -> None:
     from transformers import AutoModelForCausalLM
 
-    from metier.adapt.memory import tokens_at_once
+    from metier.training.memory_estimate import tokens_at_once
 
     model = AutoModelForCausalLM.from_pretrained(tiny_base)
     assert tokens_at_once(model, 1000, recipe, longest=50, free=1 << 30) == 4096

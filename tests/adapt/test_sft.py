@@ -10,13 +10,14 @@ import pytest
 import torch
 from filelock import FileLock
 
-from metier.adapt import Progress, adapt
+from metier.adapt import adapt
 from metier.adapt.sft import distinct_first
 from metier.bases.finetune import load_finetune
 from metier.bases.resolve import LocalBase
 from metier.bases.torch_model import load_torch
 from metier.contracts import DataError, DeviceError, Recipe, Sample, TaskContract, UsageError
-from metier.runtime.tokenizer import ChatTokenizer
+from metier.decoding.tokenizer import ChatTokenizer
+from metier.training import Progress
 
 
 def test_a_tiny_set_is_learnt_by_heart(
@@ -31,7 +32,7 @@ def test_a_tiny_set_is_learnt_by_heart(
 
     model = PeftModel.from_pretrained(load_torch(local_base), str(tuned.path)).eval()
     tokenizer = ChatTokenizer.load(local_base.path)
-    from metier.runtime.prompt import prompt_ids
+    from metier.prompting.prompt import prompt_ids
 
     for sample in few:
         ids = torch.tensor([prompt_ids(tokenizer, task, sample.input)])
@@ -63,7 +64,7 @@ def test_the_folder_holds_what_its_card_says_and_plain_peft_gives_the_loss_on_th
 
     from peft import PeftModel
 
-    from metier.adapt.examples import encode_samples
+    from metier.training.examples import encode_samples
 
     model = PeftModel.from_pretrained(load_torch(local_base), str(tuned.path)).eval()
     examples = encode_samples(ChatTokenizer.load(local_base.path), {task.name: task}, held_out, 512)

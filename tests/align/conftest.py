@@ -44,11 +44,11 @@ def margin(local_base) -> Callable[[FineTune, TaskContract, list[Preference]], f
     """Mean log-probability of the chosen over the rejected answers under a fine-tune, by plain PEFT."""
     import torch
 
-    from metier.adapt.examples import encode_samples
-    from metier.adapt.trainee import Trainee
     from metier.align.pairs import chosen_of, rejected_of
     from metier.bases.torch_model import load_adapted
-    from metier.runtime.tokenizer import ChatTokenizer
+    from metier.decoding.tokenizer import ChatTokenizer
+    from metier.training.examples import encode_samples
+    from metier.training.training_model import Trainee
 
     def found(tuned: FineTune, task: TaskContract, preferences: list[Preference]) -> float:
         tokenizer = ChatTokenizer.load(local_base.path)

@@ -11,7 +11,7 @@ from metier.align import read_judged, read_preferences
 from metier.bases.finetune import load_finetune
 from metier.cli.app import app
 from metier.contracts import FineTune, Preference, TaskContract
-from metier.iterate import Answer, FeedbackStore
+from metier.feedback import Answer, FeedbackStore
 from metier.plugins import load_plugins
 
 Margin = Callable[[FineTune, TaskContract, list[Preference]], float]

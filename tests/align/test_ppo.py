@@ -7,8 +7,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import GraniteConfig, GraniteForCausalLM
 
-from metier.adapt.examples import Example
 from metier.align.policy import Policy
+from metier.align.policy_init import trainable
 from metier.align.ppo import (
     Drawn,
     KlController,
@@ -21,8 +21,8 @@ from metier.align.ppo import (
     whiten,
 )
 from metier.align.rollout import Rollouts, rollout_bundle
-from metier.align.start import trainable
 from metier.contracts import Ppo
+from metier.training.examples import Example
 
 ONES = torch.ones(1, 3)
 

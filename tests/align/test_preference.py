@@ -7,11 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from metier.adapt.examples import encode_samples
 from metier.align import judge, prefer
 from metier.align.pairs import chosen_of, encode_pairs, read_judged, read_preferences, rejected_of, split_pairs
+from metier.align.policy_init import Reference, lora_weights, trainable
 from metier.align.preference import conservative, kto_rows, kto_weights
-from metier.align.start import Reference, lora_weights, trainable
 from metier.bases.finetune import load_finetune
 from metier.bases.resolve import LocalBase
 from metier.contracts import (
@@ -27,7 +26,8 @@ from metier.contracts import (
     TaskContract,
     UsageError,
 )
-from metier.runtime.tokenizer import ChatTokenizer
+from metier.decoding.tokenizer import ChatTokenizer
+from metier.training.examples import encode_samples
 
 Margin = Callable[[FineTune, TaskContract, list[Preference]], float]
 QUICK = {"epochs": 3, "learning_rate": 5e-3, "precision": "fp32"}

@@ -9,17 +9,17 @@ import pytest
 from safetensors.torch import load_file
 
 from metier.align import reinforce, rollout_bundle
+from metier.align.policy_init import lora_weights
 from metier.align.reinforcement import Desk
 from metier.align.rewards import Answer, Reward, weighted
 from metier.align.rollout import Rollouts
-from metier.align.start import lora_weights
 from metier.align.updates import LOG, Update, figures_of, keep_until, read, record
 from metier.bases import cache
 from metier.bases.finetune import load_finetune
 from metier.bases.resolve import LocalBase
 from metier.contracts import DataError, FineTune, Grpo, Ppo, RecipeError, Sample, TaskContract, UsageError
-from metier.runtime.prompt import prompt_ids
-from metier.runtime.tokenizer import ChatTokenizer
+from metier.decoding.tokenizer import ChatTokenizer
+from metier.prompting.prompt import prompt_ids
 
 QUICK = {"rollouts": 32, "batch_size": 16, "max_tokens": 6, "precision": "fp32"}
 

@@ -25,7 +25,7 @@ from metier.contracts import (
     TaskContract,
     UsageError,
 )
-from metier.runtime.tokenizer import ChatTokenizer
+from metier.decoding.tokenizer import ChatTokenizer
 
 QUICK = {"epochs": 3, "learning_rate": 5e-3, "precision": "fp32"}
 

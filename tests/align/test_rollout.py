@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from metier.align.policy_init import lora_weights, trainable
 from metier.align.rollout import Rollouts, mismatch, rollout_bundle
-from metier.align.start import lora_weights, trainable
 from metier.bases.resolve import LocalBase
 from metier.contracts import Dpo, FineTune, TaskContract
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from metier.bases import resolve
-from metier.runtime.tokenizer import ChatTokenizer
+from metier.decoding.tokenizer import ChatTokenizer
 
 pytestmark = pytest.mark.slow
 

@@ -24,16 +24,16 @@ import torch
 from peft.tuners.lora import Linear as LoraLinear
 from pydantic import BaseModel
 
-from metier.adapt import packed_attention
-from metier.adapt.examples import Example, encode_samples
-from metier.adapt.loop import Training
-from metier.adapt.surgery import add_lora, training_kernels
-from metier.adapt.trainee import Trainee, mean_loss
 from metier.bases.hardware import choose_device, choose_dtype
 from metier.bases.resolve import LocalBase, resolve
 from metier.bases.torch_model import load_torch
 from metier.contracts import Recipe, Sample, TaskContract, TaskKind, prompt
-from metier.runtime.tokenizer import ChatTokenizer
+from metier.decoding.tokenizer import ChatTokenizer
+from metier.training import packed_attention
+from metier.training.examples import Example, encode_samples
+from metier.training.loop import Training
+from metier.training.lora_setup import add_lora, training_kernels
+from metier.training.training_model import Trainee, mean_loss
 
 HELD_OUT = 60
 CHECKS = 8
@@ -211,7 +211,7 @@ Off = tuple[dict[str, Any], Callable[[Trainee], None] | None, Callable[[], Abstr
 
 VARIANTS: dict[str, Off] = {
     "all": ({}, None, nullcontext),
-    "without shared prefix": ({}, None, lambda: patch("metier.adapt.packing.common_prefix", lambda rows: 0)),
+    "without shared prefix": ({}, None, lambda: patch("metier.training.packing.common_prefix", lambda rows: 0)),
     "with torch's fused attention": ({}, None, lambda: patch.object(packed_attention, "_Attend", FusedAttention)),
     "without LoRA kernel": ({}, without_lora_kernel, nullcontext),
     "without norm kernel": ({}, without_norm_kernel, nullcontext),

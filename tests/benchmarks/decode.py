@@ -54,7 +54,7 @@ def main() -> None:
 def measure(base: str, scratch: Path, tokens: int, repeat: int, gguf: Path | None) -> dict[str, Any]:
     """Every system's tokens per second, and the ratios that are promised."""
     from metier.bases.resolve import resolve
-    from metier.runtime.tokenizer import ChatTokenizer
+    from metier.decoding.tokenizer import ChatTokenizer
 
     local = resolve(base)
     tokenizer = ChatTokenizer.load(local.path)
@@ -128,8 +128,8 @@ def _build(base: Path, folder: Path, precision: Any) -> Any:
 
 def _metier(folder: Path, graph: Any, card: Any, precision: Any, ids: list[int], tokens: int) -> System:
     from metier.contracts import Manifest
+    from metier.decoding.generation import Request
     from metier.runtime import Bundle, ChatTokenizer, Engine
-    from metier.runtime.generation import Request
 
     tokenizer = ChatTokenizer.load(folder)
     tokenizer.eos_ids = (-1,)

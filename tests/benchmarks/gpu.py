@@ -77,8 +77,8 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def measure(options: Any) -> dict[str, Any]:
     """Every model and precision; or the reason why there is nothing to measure."""
-    from metier.runtime import device
-    from metier.runtime.device import cuda_missing, driver_version
+    from metier.decoding import device
+    from metier.decoding.device import cuda_missing, driver_version
 
     result = {
         "benchmark": "gpu", **machine("onnxruntime-gpu", "numpy"), "command": " ".join(["gpu.py", *sys.argv[1:]]),
@@ -123,7 +123,7 @@ def built(base: str, folder: Path, precision: str, options: Any) -> tuple[Any, A
 
 def one_model(plain: Any, slotted: Any, options: Any) -> dict[str, Any]:
     """Steps of one graph in every setting, the engine over it, and who ran it."""
-    from metier.runtime.adapter_store import AdapterStore
+    from metier.decoding.adapter_store import AdapterStore
 
     store = AdapterStore(slotted.path, slotted.manifest, 1 << 40)
     loras = [store.get(f"a{number}") for number in range(max(options.batches))]
@@ -163,7 +163,7 @@ class Sessions:
     """A bundle's graph and its candidates' opened once, for decoders of many sizes."""
 
     def __init__(self, bundle: Any, device: str, graphs: bool) -> None:
-        from metier.runtime.device import open_session
+        from metier.decoding.device import open_session
 
         self._manifest, graph = bundle.manifest, bundle.manifest.graph
         self._opened = open_session(bundle.path / graph.file, device, capture=graphs)
@@ -174,8 +174,8 @@ class Sessions:
         """Median milliseconds of a greedy step, how much of them is choosing tokens, and tokens per second; or why it
         failed."""
         from metier.contracts import MetierError
-        from metier.runtime.decoder import Decoder
-        from metier.runtime.sampling import Sampler, Sampling
+        from metier.decoding.decoder import Decoder
+        from metier.decoding.sampling import Sampler, Sampling
 
         opened = replace(self._opened)
         try:
@@ -210,8 +210,8 @@ class Sessions:
 
 def served(bundle: Any, options: Any) -> dict[str, Any]:
     """Tokens per second of the whole engine: prompts read, requests joined, tokens decoded to text."""
+    from metier.decoding.generation import Request
     from metier.runtime import Engine
-    from metier.runtime.generation import Request
 
     rows, found = max(options.batches), {}
     ids = tuple(np.random.default_rng(0).integers(100, 300, 32).tolist())

@@ -25,11 +25,12 @@ from metier.contracts import Sample, TaskContract
 from metier.contracts.vertical import Vertical
 from metier.data.split import select
 from metier.data.training import first_inputs, training_data
-from metier.evaluate.bootstrap import interval, resample_weights
-from metier.evaluate.results import Interval
-from metier.iterate import Answer, Event, FeedbackStore, Live, Registry, Settings, turn
+from metier.feedback import Answer, Event, FeedbackStore
+from metier.iterate import Live, Registry, Settings, turn
 from metier.iterate.judge import Measured
-from metier.iterate.lesson import recipe_of
+from metier.iterate.training_set import recipe_of
+from metier.metrics.bootstrap import interval, resample_weights
+from metier.metrics.results import Interval
 from metier.plugins import load_plugins
 from metier.runtime import Engine
 
@@ -50,10 +51,11 @@ def data() -> tuple[Vertical, TaskContract, list[Sample], list[Sample], list[Sam
 
 def prepare(work: Path, precision: str, overrides: list[str], full: bool) -> None:
     """Champion, bundle, its measurement, and, where it is asked for, the full run."""
-    from metier.adapt import adapt, recipe_for
+    from metier.adapt import adapt
     from metier.bases import load_finetune, resolve
     from metier.export import export_slots
     from metier.iterate.judge import Judge
+    from metier.training import recipe_for
 
     vertical, task, old, new, held_out = data()
     recipe = recipe_for(vertical, TASK, overrides=overrides)

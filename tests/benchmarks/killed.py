@@ -36,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 LOADED = (
     *("torch", "peft", "datasets", "onnxruntime", "metier.align.reinforcement", "metier.align.preference"),
-    *("metier.transfer.learn", "metier.iterate.cycle", "metier.export", "onnxruntime_genai.models.builder"),
+    *("metier.heads.train", "metier.iterate.iteration", "metier.export", "onnxruntime_genai.models.builder"),
     *(f"trl.trainer.{method}_trainer" for method in ("dpo", "kto", "reward", "grpo")),
 )
 FORK = multiprocessing.get_context("fork")
@@ -157,7 +157,7 @@ def _fine_tune(out: Path) -> None:
 
 
 def _head(out: Path) -> None:
-    from metier.transfer import load_head
+    from metier.heads import load_head
 
     load_head(out)
 
@@ -181,7 +181,7 @@ def _answering(out: Path) -> None:
 
 
 def _compared(out: Path) -> None:
-    from metier.transfer.comparison import Comparison
+    from metier.evaluate.recipe_comparison import Comparison
 
     for way in Comparison.model_validate_json((out / "comparison.json").read_bytes()).ways:
         (_head if way.recipe.way == "head" else _fine_tune)(out / way.way.replace("/", "-"))
@@ -277,7 +277,7 @@ def _prepare(folder: Path, run: Path) -> None:
     from conftest import make_tiny_base
     from metier.cli.app import app
     from metier.data.training import training_data
-    from metier.iterate import Answer, FeedbackStore
+    from metier.feedback import Answer, FeedbackStore
     from metier.plugins import load_plugins
 
     base = make_tiny_base(folder / "base")

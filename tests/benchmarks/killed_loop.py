@@ -33,7 +33,7 @@ from slot_bundles import machine
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: threads do not survive a fork
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-LOADED = ("torch", "peft", "metier.adapt.sft", "metier.iterate.registry", "metier.iterate.exchange")
+LOADED = ("torch", "peft", "metier.adapt.sft", "metier.iterate.registry", "metier.feedback.exchange")
 FORK = multiprocessing.get_context("fork")
 TASK, COMMAND = "adcopy.describe", "python tests/benchmarks/killed_loop.py --json"
 LINES: dict[str, list[list[str]]] = {
@@ -170,7 +170,7 @@ def _imported(here: Path) -> Any:
 
 
 def _stored(path: Path) -> tuple[int, int]:
-    from metier.iterate import FeedbackStore
+    from metier.feedback import FeedbackStore
 
     with FeedbackStore(path) as store:
         counts = store.counts()
@@ -204,11 +204,13 @@ def _command(line: list[str], here: Path) -> None:
 
 def _prepare(home: Path) -> None:
     from conftest import make_tiny_base
-    from metier.adapt import adapt, recipe_for
+    from metier.adapt import adapt
     from metier.data.training import training_data
-    from metier.iterate import Answer, Event, FeedbackStore, Registry
-    from metier.iterate.exchange import export_jsonl
+    from metier.feedback import Answer, Event, FeedbackStore
+    from metier.feedback.exchange import export_jsonl
+    from metier.iterate import Registry
     from metier.plugins import load_plugins
+    from metier.training import recipe_for
 
     home.mkdir(parents=True)
     base = make_tiny_base(home / "base")

@@ -46,8 +46,8 @@ def measure(options: Any, scratch: Path) -> dict[str, Any]:
     """What became of every request, and memory over time."""
     import psutil
 
+    from metier.decoding.lora import lay_out, read_folder
     from metier.runtime import Engine
-    from metier.runtime.lora import lay_out, read_folder
 
     _, slotted = build(options.base, scratch)
     bundle = with_adapters(slotted, [random.Random(n).choice((2, 4, 8)) for n in range(options.adapters)])
@@ -88,7 +88,7 @@ def measure(options: Any, scratch: Path) -> dict[str, Any]:
 def call(engine: Any, seed: int, adapters: int, until: float, outcomes: Counter[str]) -> None:
     """One caller: bursts of requests, some cancelled, some with a deadline."""
     from metier.contracts import RequestError
-    from metier.runtime.generation import Request
+    from metier.decoding.generation import Request
 
     draw = random.Random(seed)
     while time.monotonic() < until:

@@ -18,7 +18,7 @@ from typing import Any
 from slot_bundles import machine
 
 from metier.data.training import packaged
-from metier.iterate import FeedbackStore, StoreRecorder
+from metier.feedback import FeedbackStore, StoreRecorder
 from metier.plugins import load_plugins
 from metier.runtime import Engine
 

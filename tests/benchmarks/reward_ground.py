@@ -140,7 +140,7 @@ def draw(
 
 def policy(base: Any, begin: Any) -> Any:
     """A fine-tune in torch; of a recipe, the base, as a LoRA whose B is zero."""
-    from metier.align.start import trainable
+    from metier.align.policy_init import trainable
     from metier.contracts import Ppo
 
     return trainable(base, begin, Ppo(precision="auto")).eval()

@@ -97,8 +97,8 @@ def nats(adapted: Any, answers: Sequence[Any]) -> float:
     """Log-probability of an answer on the mean, in nats."""
     import torch
 
-    from metier.adapt.examples import Example
     from metier.align.policy import Policy
+    from metier.training.examples import Example
 
     with torch.no_grad():
         logprobs, _, mask = Policy(adapted, 0, "start").look([Example(a.prompt, a.reply) for a in answers], 16)

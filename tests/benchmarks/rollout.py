@@ -76,8 +76,8 @@ def measure(rounds: int, batches: list[int], threads: int | None, before: list[d
     """
     import torch
 
+    from metier.align.policy_init import trainable
     from metier.align.rollout import Rollouts, mismatch, rollout_bundle
-    from metier.align.start import trainable
     from metier.bases import load_finetune, resolve
     from metier.bases.hardware import bf16_is_native
     from metier.contracts import Ppo

@@ -67,8 +67,8 @@ def measure(options: Any, scratch: Path) -> dict[str, Any]:
 
 def measure_swaps(bundle: Any) -> dict[str, Any]:
     """Milliseconds to get an adapter: warm, cold, and cold per 5 MB of PEFT file; and to put it into a stacked row."""
-    from metier.runtime.adapter_rows import AdapterRows
-    from metier.runtime.adapter_store import AdapterStore
+    from metier.decoding.adapter_rows import AdapterRows
+    from metier.decoding.adapter_store import AdapterStore
 
     store = AdapterStore(bundle.path, bundle.manifest, 1 << 30)
     cold, warm = [], []
@@ -101,8 +101,8 @@ def measure_swaps(bundle: Any) -> dict[str, Any]:
 
 def working_set(bundle: Any, count: int, budget: int, options: Any) -> dict[str, Any]:
     """Requests over `count` adapters, all submitted at once."""
+    from metier.decoding.generation import Request
     from metier.runtime import Bundle, Engine
-    from metier.runtime.generation import Request
 
     known = bundle.manifest.adapters
     entries = tuple(known[n % len(known)].model_copy(update={"name": f"n{n}"}) for n in range(count))
@@ -158,10 +158,10 @@ def ask(engine: Any, requests: list[Any]) -> tuple[float, list[float]]:
 
 def context(bundle: Any, length: int, options: Any) -> dict[str, Any]:
     """Prefill and decode of one row, and steps of eight rows with as many adapters, at that context."""
-    from metier.runtime.adapter_store import AdapterStore
-    from metier.runtime.decoder import Decoder
-    from metier.runtime.device import open_session
-    from metier.runtime.scheduler import CHUNK
+    from metier.decoding.adapter_store import AdapterStore
+    from metier.decoding.decoder import Decoder
+    from metier.decoding.device import open_session
+    from metier.decoding.scheduler import CHUNK
 
     store = AdapterStore(bundle.path, bundle.manifest, 1 << 30)
     graph = bundle.manifest.graph

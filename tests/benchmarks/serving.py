@@ -100,9 +100,9 @@ def measure(options: Any, scratch: Path) -> dict[str, Any]:
 
 def measure_steps(plain: Any, slotted: Any, options: Any) -> list[dict[str, Any]]:
     """Tokens per second of decode steps alone, 100 tokens of context."""
-    from metier.runtime.adapter_store import AdapterStore
-    from metier.runtime.decoder import Decoder
-    from metier.runtime.device import open_session
+    from metier.decoding.adapter_store import AdapterStore
+    from metier.decoding.decoder import Decoder
+    from metier.decoding.device import open_session
 
     store = AdapterStore(slotted.path, slotted.manifest, 1 << 30)
     loras = [store.get(f"a{number}") for number in range(max(options.batches))]
@@ -197,7 +197,7 @@ def measure_requests(
 
 def engine_run(engine: Any, names: list[str | None], ids: list[int], tokens: int) -> Run:
     """Requests to the engine, each with its own first words, so that no prompt's KV serves another's."""
-    from metier.runtime.generation import Request
+    from metier.decoding.generation import Request
 
     count = iter(range(100, 10**9))
 

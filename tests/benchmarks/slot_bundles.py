@@ -92,9 +92,9 @@ def random_peft(bundle: Any, folder: Path, rank: int, seed: int) -> Path:
 def with_adapters(bundle: Any, ranks: list[int], *, onnx: bool = False) -> Any:
     """The bundle with one random adapter per rank, named a0, a1, …; with ONNX Runtime's own form where `onnx`."""
     from metier.contracts.bundle import AdapterEntry
+    from metier.decoding.lora import lay_out, read_folder
     from metier.export.edit import write_onnx_adapter
     from metier.runtime import Bundle
-    from metier.runtime.lora import lay_out, read_folder
 
     entries = []
     for number, rank in enumerate(ranks):

@@ -135,8 +135,8 @@ def write(form: str, plain: Any, rank: int) -> tuple[Path, dict[str, np.ndarray]
 
 def stepper(file: Path, graph: Any, inputs: dict[str, np.ndarray]) -> Callable[[int], float]:
     """Runs so many steps of eight rows; seconds of one."""
-    from metier.runtime.decoder import Decoder
-    from metier.runtime.device import open_session
+    from metier.decoding.decoder import Decoder
+    from metier.decoding.device import open_session
 
     decoder = Decoder(open_session(file, "cpu"), graph, rows=ROWS, max_len=256)
     decoder.prefill(0, *[np.arange(100, 100 + CONTEXT)] * ROWS)

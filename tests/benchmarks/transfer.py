@@ -5,7 +5,7 @@
 A line of `PLAN` is a task, a base, the ways compared on them, and how many seeds are measured. A seed draws samples to
 learn from and samples to measure on: of banking77 (77 intents, CC BY 4.0, arXiv 2003.04807) 10 an intent and further
 rows of its training file, of a trade's task a split of all that is packaged, near-duplicates on one side. Every way
-runs by `metier.transfer.compare`, which lets nothing be chosen by held-out samples.
+runs by `metier.evaluate.compare`, which lets nothing be chosen by held-out samples.
 
 Times are one CPU core's (`OMP_NUM_THREADS=1`) with nothing else on it. `--device cuda`, and `--busy` beside other work,
 are for more seeds of what takes minutes: their rows say so, and the docs take quality from all, times from the others.
@@ -127,7 +127,7 @@ def measured(case: Case, work: Path, device: str) -> dict[str, Any]:
     """Train and ask one way; what it came to."""
     from metier.bases import resolve
     from metier.contracts import Recipe
-    from metier.transfer import compare
+    from metier.evaluate import compare
 
     line = case.line
     if line.task == BANKING:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from metier.contracts import Provenance, Sample, errors
-from metier.iterate import Answer, Event, FeedbackStore, Registry
+from metier.feedback import Answer, Event, FeedbackStore
+from metier.iterate import Registry
 
 Runner = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -9,7 +9,7 @@ from llguidance import LLMatcher, LLTokenizer
 from pydantic import BaseModel, Field
 
 from metier.contracts import ContractError, Sample, TaskContract, TaskKind, prompt
-from metier.runtime.reply import decode_reply, grammar_of
+from metier.prompting.reply import decode_reply, grammar_of
 
 
 class Scene(BaseModel):

@@ -9,7 +9,7 @@ import pytest
 from metier.contracts import DataError
 from metier.data import TableAdapter
 from metier.data.report import DataReport, data_report
-from metier.data.sketch import Doubles
+from metier.data.streaming_stats import Doubles
 
 CSV = (
     "facts,text,note\n"
@@ -80,7 +80,7 @@ MILLION = """
 import json, resource, sys, time
 from metier.data import TableAdapter
 from metier.data.report import data_report
-from metier.data.tables import read_rows
+from metier.readers.tables import read_rows
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 began, before = time.process_time(), peak()
 found = data_report(None, sys.argv[1])

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metier.contracts import Sample, UsageError
-from metier.data.clean import deduplicate, said, value_text
-from metier.data.likeness import NEAR, jaccard, normal, shingles
+from metier.data.deduplicate import deduplicate, said, value_text
 from metier.data.load import load_samples
+from metier.data.near_duplicates import NEAR, jaccard, normal, shingles
 from metier.data.split import input_key, select, split
 
 DEVSET = Path(__file__).parents[3] / "shared" / "data" / "e2e" / "devset.csv"

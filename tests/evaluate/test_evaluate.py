@@ -146,8 +146,8 @@ def test_answers_are_what_the_model_says_to_the_runtimes_prompt(evaluation: Eval
 
     from metier.bases.hardware import choose_dtype
     from metier.bases.torch_model import load_torch
-    from metier.runtime.prompt import prompt_ids
-    from metier.runtime.tokenizer import ChatTokenizer
+    from metier.decoding.tokenizer import ChatTokenizer
+    from metier.prompting.prompt import prompt_ids
 
     tokenizer = ChatTokenizer.load(base.path)
     model = load_torch(base, choose_dtype("auto", torch.device("cpu")))
@@ -159,7 +159,7 @@ def test_answers_are_what_the_model_says_to_the_runtimes_prompt(evaluation: Eval
 
 
 def test_shots_come_from_training_samples_of_the_language_and_never_from_held_out_inputs() -> None:
-    from metier.evaluate.cases import cases_of, pick_shots
+    from metier.metrics.cases import cases_of, pick_shots
 
     shots = pick_shots(TASK, TRAIN, cases_of(TASK, HELD_OUT), "en", 50, seed=0)
     assert {s.input["facts"] for s in shots} == {f"item {i}" for i in range(6)}
@@ -168,8 +168,8 @@ def test_shots_come_from_training_samples_of_the_language_and_never_from_held_ou
 
 def test_the_general_text_is_told_passage_by_passage(base: LocalBase) -> None:
     from metier.bases.torch_model import load_torch
+    from metier.decoding.tokenizer import ChatTokenizer
     from metier.evaluate.forgetting import likelihoods, passages
-    from metier.runtime.tokenizer import ChatTokenizer
 
     tokenizer, model = ChatTokenizer.load(base.path), load_torch(base)
     apart, whole = passages(model, tokenizer), likelihoods(model, tokenizer)
@@ -183,8 +183,8 @@ def test_forgetting_is_perplexity_before_and_after(evaluation: Evaluation, base:
     import torch
 
     from metier.bases.torch_model import load_torch
+    from metier.decoding.tokenizer import ChatTokenizer
     from metier.evaluate.forgetting import general_text
-    from metier.runtime.tokenizer import ChatTokenizer
 
     told = evaluation.forgetting
     assert told is not None and told.after is not None and told.change is not None

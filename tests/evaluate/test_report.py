@@ -10,7 +10,7 @@ import pytest
 from metier.contracts import Base, Finding
 from metier.evaluate import Evaluation, write_html, write_json
 from metier.evaluate.report import headline, render_html
-from metier.evaluate.results import (
+from metier.metrics.results import (
     Answer,
     Difference,
     Forgetting,

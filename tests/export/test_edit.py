@@ -11,11 +11,11 @@ import onnxruntime as ort
 import pytest
 
 from metier.contracts import BundleError, UsageError
+from metier.decoding.generation import Request
 from metier.export.edit import add_adapter, remove_adapter, verify_adapters
 from metier.export.slotted import prove_adapter
 from metier.runtime import Engine, open_bundle
 from metier.runtime.bundle import read_manifest
-from metier.runtime.generation import Request
 
 NAMES = [None, "tuned", "plain", "rank1", "rslora", "patterns", "some", "last"]
 

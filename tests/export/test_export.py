@@ -121,8 +121,8 @@ def test_kill_9_leaves_the_old_bundle_or_none(tiny_finetune, tiny_bundle, tmp_pa
 
 
 def test_onnxruntime_genai_opens_the_folder_and_says_the_same(tiny_bundle):
+    from metier.decoding.generation import Request
     from metier.runtime.engine import Engine
-    from metier.runtime.generation import Request
 
     genai = pytest.importorskip("onnxruntime_genai")
     ids = open_bundle(tiny_bundle).manifest.golden[0].token_ids

@@ -9,11 +9,11 @@ import pytest
 
 from metier.contracts import ExportError
 from metier.contracts.bundle import Graph
+from metier.decoding.decoder import Decoder
+from metier.decoding.device import open_session
+from metier.decoding.lora import lay_out, read_folder
 from metier.export.graph import build_graph, silence
 from metier.export.slots import INPUTS_FILE, add_slots, linear_shapes, write_inputs_variant
-from metier.runtime.decoder import Decoder
-from metier.runtime.device import open_session
-from metier.runtime.lora import lay_out, read_folder
 
 IDS = np.array([5, 9, 33, 120, 7, 64, 200], np.int64)
 

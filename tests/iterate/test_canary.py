@@ -2,9 +2,9 @@
 
 import random
 
-from metier.iterate import Answer, Event
+from metier.feedback import Answer, Event
+from metier.feedback.records import Told
 from metier.iterate.canary import chosen, compare
-from metier.iterate.records import Told
 
 
 def test_a_share_is_met_and_a_larger_one_keeps_those_who_were_in() -> None:

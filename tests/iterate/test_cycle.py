@@ -10,10 +10,11 @@ import pytest
 from filelock import FileLock
 
 from metier.contracts import RecipeError, Sample, UsageError
-from metier.iterate import Answer, FeedbackStore, Gate, Live, Registry, Settings, turn
+from metier.feedback import Answer, FeedbackStore
+from metier.feedback.records import Event
+from metier.iterate import Gate, Live, Registry, Settings, turn
 from metier.iterate.gate import Criterion, Verdict, judge
-from metier.iterate.lesson import recipe_of
-from metier.iterate.records import Event
+from metier.iterate.training_set import recipe_of
 from metier.runtime import Engine
 
 SETTINGS = Settings(epochs=6, learning_rate=1e-2, gate=Gate(max_forgetting=5, max_slowdown=20, max_metric_drop=1))
@@ -134,7 +135,7 @@ def test_what_waited_and_did_no_harm_is_not_condemned_with_a_bad_day(
     teach(store, samples[16:40])
     assert turn(registry, store, engine, settings=UNSURE).outcome == "waiting"
     teach(store, samples[16:64], well=False)
-    monkeypatch.setattr("metier.iterate.cycle.judge", lambda *_: HARMFUL)
+    monkeypatch.setattr("metier.iterate.iteration.judge", lambda *_: HARMFUL)
     assert turn(registry, store, engine, settings=SETTINGS).outcome == "refused"
     monkeypatch.undo()
     assert registry.state().refused == ((25, 72),)
@@ -268,7 +269,7 @@ def test_refused_feedback_that_is_pardoned_is_new_again_though_later_feedback_wa
     state = registry.pardon("the schedule was to blame")
     assert (state.refused, state.consumed, state.history[-1].what) == ((), 92, "pardoned")
     assert state.history[-1].why == "the schedule was to blame: events 1 to 44"
-    monkeypatch.setattr("metier.iterate.cycle.judge", lambda *_: HARMFUL)
+    monkeypatch.setattr("metier.iterate.iteration.judge", lambda *_: HARMFUL)
     again = turn(registry, store, engine, settings=SETTINGS)
     assert (again.outcome, again.harvest.events) == ("refused", 44)
     assert registry.state().refused == ((1, 44),) and registry.state().consumed == 92
@@ -280,7 +281,7 @@ def test_a_schedule_that_fails_on_feedback_found_harmless_condemns_nothing_and_i
 ) -> None:
     teach(store, samples[16:40])
     assert turn(registry, store, engine, settings=UNSURE).outcome == "waiting"
-    monkeypatch.setattr("metier.iterate.cycle.judge", lambda *_: HARMFUL)
+    monkeypatch.setattr("metier.iterate.iteration.judge", lambda *_: HARMFUL)
     bad = SETTINGS.model_copy(update={"epochs": 7})
     result = turn(registry, store, engine, settings=bad)
     assert (result.outcome, registry.state().refused) == ("refused", ()) and "no feedback is blamed" in result.why
@@ -293,7 +294,7 @@ def test_a_schedule_that_fails_on_feedback_found_harmless_condemns_nothing_and_i
 def interrupt(registry, store, engine, settings: Settings, monkeypatch) -> None:
     """A turn that ends after it has trained."""
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("metier.iterate.cycle.Judge", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("metier.iterate.iteration.Judge", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         turn(registry, store, engine, settings=settings)
 
 
@@ -366,7 +367,7 @@ def test_a_champion_that_changed_during_a_turn_is_not_replaced_by_what_was_held_
         registry.rollback("users complain")
         return judge(comparison, gate)
 
-    monkeypatch.setattr("metier.iterate.cycle.judge", rolled_back_meanwhile)
+    monkeypatch.setattr("metier.iterate.iteration.judge", rolled_back_meanwhile)
     result = turn(registry, store, engine, settings=SETTINGS)
     assert (result.outcome, result.champion) == ("waiting", "v0001") and "v0001 became champion meanwhile" in result.why
     assert registry.state().trail == ("v0001",) and registry.names() == ["v0001", "v0002"]
@@ -387,7 +388,7 @@ def test_a_turn_that_was_killed_while_it_threw_an_older_one_away_is_taken_from_t
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("metier.iterate.lesson.shutil.rmtree", killed)
+        patch.setattr("metier.iterate.training_set.shutil.rmtree", killed)
         turn(registry, store, engine, settings=UNSURE)
     assert len(turn(registry, store, engine, settings=SETTINGS).harvest.samples) == 48
 

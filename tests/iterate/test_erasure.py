@@ -6,11 +6,12 @@ import pytest
 from filelock import FileLock
 
 from metier.contracts import Provenance, Sample, UsageError
-from metier.data.clean import deduplicate
+from metier.data.deduplicate import deduplicate
 from metier.disk import PART
-from metier.iterate import Answer, Event, FeedbackStore, Registry, Settings, forget, turn
+from metier.feedback import Answer, Event, FeedbackStore
+from metier.feedback.harvest import harvest
+from metier.iterate import Registry, Settings, forget, turn
 from metier.iterate.erasure import learnt_erased
-from metier.iterate.harvest import harvest
 from metier.runtime import Engine
 
 

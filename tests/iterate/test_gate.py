@@ -6,9 +6,9 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from metier.evaluate.results import Difference, Interval, MetricReport
 from metier.iterate.gate import Gate, judge
 from metier.iterate.judge import Comparison, growth
+from metier.metrics.results import Difference, Interval, MetricReport
 
 GOOD = Interval(value=-0.10, low=-0.15, high=-0.05)
 UNSURE = Interval(value=-0.02, low=-0.05, high=0.01)

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 from metier.cli.app import app
 from metier.contracts import BundleError, DataError, Sample, TaskContract, TaskKind, UsageError, prompt
 from metier.export.documents import add_documents
+from metier.prompting.reply import decode_reply
 from metier.runtime import Engine
 from metier.runtime.bundle import open_bundle
 from metier.runtime.documents import cited, grounded, open_documents
-from metier.runtime.reply import decode_reply
 
 
 class Passage(BaseModel):

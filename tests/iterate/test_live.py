@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from metier.contracts import Check, ContractError, Finding, FineTune
-from metier.iterate import FeedbackStore, Live, Registry
+from metier.feedback import FeedbackStore
+from metier.iterate import Live, Registry
 from metier.runtime import Engine
 
 FACTS = {"facts": "mug, blue"}

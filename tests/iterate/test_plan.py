@@ -7,11 +7,11 @@ import pytest
 from pydantic import BaseModel
 
 from metier.contracts import TaskContract, UsageError
-from metier.iterate import Answer, Event
+from metier.feedback import Answer, Event
+from metier.feedback.harvest import harvest
+from metier.feedback.records import Told
 from metier.iterate.curve import Point, fit, measure
-from metier.iterate.harvest import harvest
 from metier.iterate.plan import arrival, new_facts, plan
-from metier.iterate.records import Told
 
 
 def runs(sizes, seeds: int, noise: float, seed: int = 0, law=(1.0, 4.0, 0.5)) -> list[Point]:

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metier.contracts import ContractError, DeviceError, RequestError, UsageError
+from metier.decoding.device import cuda_missing
+from metier.decoding.generation import Request
 from metier.runtime import Engine, Sampling
-from metier.runtime.device import cuda_missing
-from metier.runtime.generation import Request
 
 TEXTS = [
     "a blue mug",
@@ -103,7 +103,7 @@ def nothing():
 
 
 def test_a_prompt_longer_than_a_chunk_says_the_same(tiny_bundle, monkeypatch, alone):
-    from metier.runtime import scheduler
+    from metier.decoding import scheduler
 
     monkeypatch.setattr(scheduler, "CHUNK", 5)
     with Engine(tiny_bundle, rows=3, max_len=300) as engine:
@@ -277,7 +277,7 @@ def test_the_runtime_never_loads_torch(tiny_bundle):
 
 @given(st.integers(0, 2**32), st.integers(1, 20), st.floats(0.1, 1))
 def test_top_k_and_top_p_keep_only_the_likeliest(seed, top_k, top_p):
-    from metier.runtime.sampling import Sampler
+    from metier.decoding.sampling import Sampler
 
     logits = np.random.default_rng(seed).normal(size=200).astype(np.float32) * 3
     order = np.argsort(-logits)
@@ -288,7 +288,7 @@ def test_top_k_and_top_p_keep_only_the_likeliest(seed, top_k, top_p):
 
 
 def test_a_repetition_penalty_turns_away_from_what_was_said():
-    from metier.runtime.sampling import Sampler
+    from metier.decoding.sampling import Sampler
 
     sampler = Sampler(Sampling(repetition_penalty=2.0), [1], 4)
     assert [sampler.pick(np.array([2.0, 3.0, 1.8, -1.0], np.float32)) for _ in range(2)] == [0, 2]

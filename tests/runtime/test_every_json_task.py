@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from metier.contracts import ContractError, Sample, TaskContract, Value
+from metier.decoding.constraint import shortest_reply
+from metier.decoding.generation import Generation
+from metier.decoding.tokenizer import ChatTokenizer
 from metier.plugins import load_plugins
+from metier.prompting.prompt import prompt_ids
+from metier.prompting.reply import decode_reply, grammar_of
 from metier.runtime import Engine
-from metier.runtime.constraint import shortest_reply
-from metier.runtime.generation import Generation
-from metier.runtime.prompt import prompt_ids
-from metier.runtime.reply import decode_reply, grammar_of
-from metier.runtime.tokenizer import ChatTokenizer
 from metier.testing.inputs import random_inputs
 
 TASKS = [task for vertical in load_plugins().verticals.values() for task in vertical.tasks if task.reply.name == "json"]
@@ -93,8 +93,8 @@ def test_the_default_base_untrained_answers_with_json_that_fits() -> None:
     from metier.bases import DEFAULT_BASE, resolve
     from metier.bases.torch_model import load_torch
     from metier.contracts import BaseError
+    from metier.decoding.constraint import Constraint
     from metier.evaluate.generate import generate
-    from metier.runtime.constraint import Constraint
 
     try:
         base = resolve(DEFAULT_BASE)

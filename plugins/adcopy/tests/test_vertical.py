@@ -9,7 +9,7 @@ import pytest
 
 import metier_adcopy
 from metier.contracts import PluginError, fine_tunes_in
-from metier.runtime.prompt import messages
+from metier.prompting.prompt import messages
 from metier.testing import conformance_test
 from metier_adcopy.tasks import describe
 from metier_adcopy.vertical import vertical

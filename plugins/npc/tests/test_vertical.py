@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import metier_npc
 from metier.contracts import ContractError, PluginError, Value, fine_tunes_in
-from metier.runtime.prompt import messages
+from metier.prompting.prompt import messages
 from metier.testing import conformance_test
 from metier_npc.tasks import TASKS, line, opened, persona
 from metier_npc.vertical import vertical

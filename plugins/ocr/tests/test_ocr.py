@@ -29,7 +29,7 @@ from metier.contracts import (
 )
 from metier.contracts.fit import fit
 from metier.plugins import Registry, load_plugins
-from metier.runtime.reading import read_off, unread
+from metier.runtime.input_bridges import read_off, unread
 from metier_ocr import Line, read_lines, read_text, text_of
 
 HAN_FONTS = (

@@ -9,8 +9,8 @@ import pytest
 
 import metier_screenplay
 from metier.contracts import PluginError, fine_tunes_in
-from metier.runtime.prompt import messages
-from metier.runtime.reply import grammar_of
+from metier.prompting.prompt import messages
+from metier.prompting.reply import grammar_of
 from metier.testing import conformance_test
 from metier_screenplay.tasks import branch, dialogue, heading_of, scene
 from metier_screenplay.vertical import vertical

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from metier.contracts import BadRow, Sample
-from metier.runtime.reply import decode_reply, encode_reply, grammar_of
+from metier.prompting.reply import decode_reply, encode_reply, grammar_of
 from metier_support.reading import IntentTable
 from metier_support.tasks import intent_among
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from metier.runtime.prompt import messages
+from metier.prompting.prompt import messages
 from metier_support.checks import grounded, passages_named
 from metier_support.policies import PassageIndex, ground, read_passages
 from metier_support.tasks import reply

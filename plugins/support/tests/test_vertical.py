@@ -10,8 +10,8 @@ import pytest
 import metier_support
 from metier.contracts import Modality, PluginError, UsageError, fine_tunes_in
 from metier.plugins import Registry
-from metier.runtime.prompt import messages
-from metier.runtime.reply import decode_reply, encode_reply
+from metier.prompting.prompt import messages
+from metier.prompting.reply import decode_reply, encode_reply
 from metier.testing import conformance_test
 from metier_support.tasks import TASKS, entities, intent_among, listing, reply, review
 from metier_support.vertical import vertical

@@ -1,30 +1,29 @@
 """Supervised fine-tuning on a task's samples, of LoRA weights or the base's own, from samples to a fine-tune folder."""
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from metier.adapt import checkpoint, journal, result
-from metier.adapt.examples import encode_samples
-from metier.adapt.failures import said_clearly
-from metier.adapt.frozen import Frozen
-from metier.adapt.loop import Progress, Training, Watching
-from metier.adapt.memory import tokens_at_once
-from metier.adapt.states import LIMIT, States
-from metier.adapt.surgery import add_lora, frozen_layers, layers_of, open_layers, take_up, training_kernels
-from metier.adapt.trainee import Trainee
 from metier.bases.finetune import load_finetune
 from metier.bases.hardware import choose_device, choose_dtype
 from metier.bases.resolve import LocalBase, resolve
 from metier.bases.torch_model import check_fits, load_torch, take_own_weights
 from metier.contracts import FineTune, Recipe, RecipeError, Sample, TaskContract, UsageError, samples_sha256
 from metier.contracts.finetune import CARD
-from metier.runtime.tokenizer import ChatTokenizer
+from metier.decoding.tokenizer import ChatTokenizer
+from metier.training import checkpoint, journal, result
+from metier.training.examples import encode_samples
+from metier.training.frozen_prefix import Frozen
+from metier.training.hidden_state_cache import LIMIT, States
+from metier.training.loop import Progress, Training, Watching
+from metier.training.lora_setup import add_lora, frozen_layers, layers_of, open_layers, take_up, training_kernels
+from metier.training.memory_estimate import tokens_at_once
+from metier.training.resource_errors import said_clearly
+from metier.training.training_model import Trainee
 
 _LOCK, _STATES = ".lock", ".states"
 _HELD_OUT_FOR_LOSS = 64
@@ -115,7 +114,7 @@ def _adapt(
     base = base or resolve(recipe.base)
     hashes = samples_sha256(train), samples_sha256(held_out)
     began = start.card.weights_sha256 if start else None
-    run = fingerprint(contracts.values(), *hashes, recipe, base.card.sha256, began)
+    run = result.fingerprint(contracts.values(), *hashes, recipe, base.card.sha256, began)
     folder = out / checkpoint.FOLDER
     if not resume:
         checkpoint.remove(folder)
@@ -199,31 +198,13 @@ def distinct_first(samples: Sequence[Sample]) -> list[Sample]:
     return [sample for _, sample in sorted(zip(ranks, samples, strict=True), key=lambda pair: pair[0])]
 
 
-def fingerprint(
-    tasks: Iterable[TaskContract],
-    train_sha256: str,
-    held_out_sha256: str,
-    recipe: Recipe,
-    base_sha256: str | None,
-    start_sha256: str | None,
-) -> str:
-    """What makes two runs the same run: all that the trained weights depend on."""
-    parts = [
-        *(task.model_dump_json() for task in tasks),
-        train_sha256,
-        held_out_sha256,
-        recipe.model_dump_json(exclude={"checkpoint_seconds"}),
-        str(base_sha256),
-        *([start_sha256] if start_sha256 else []),
-    ]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
 def _finished(out: Path, run: str) -> FineTune:
     finetune = load_finetune(out)
     card = finetune.card
     data = card.data
-    known = fingerprint(card.tasks, data.sha256, data.held_out_sha256, card.recipe, card.base.sha256, card.start_sha256)
+    known = result.fingerprint(
+        card.tasks, data.sha256, data.held_out_sha256, card.recipe, card.base.sha256, card.start_sha256
+    )
     if known == run:
         return finetune
     raise UsageError(

@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 
-from metier.adapt.loop import Progress, State, Watching
-from metier.adapt.surgery import ADAPTER
 from metier.align.policy import Policy, padded
 from metier.align.ppo import Drawn
 from metier.align.trainer import arguments, quiet, tokenizer_of, train
 from metier.align.updates import Tell, Update, keep_until, record
 from metier.bases.resolve import LocalBase
 from metier.contracts import Grpo, RecipeError
+from metier.training.loop import Progress, State, Watching
+from metier.training.lora_setup import ADAPTER
 
 
 def group_relative(

@@ -15,16 +15,16 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from metier.adapt import result
-from metier.adapt.failures import said_clearly
-from metier.adapt.loop import State
-from metier.align.start import Begin, recipe_of, weights_of
+from metier.align.policy_init import Begin, recipe_of, weights_of
 from metier.bases.finetune import load_finetune
 from metier.bases.resolve import LocalBase
 from metier.contracts import AlignmentStep, FineTune, Sample, TaskContract, UsageError
 from metier.contracts.alignment import Alignment
 from metier.contracts.finetune import CARD
 from metier.data.samples_file import samples_in
+from metier.training import result
+from metier.training.loop import State
+from metier.training.resource_errors import said_clearly
 
 CHECKPOINT = "checkpoint"
 REWARD_CARD = "reward.json"

@@ -11,10 +11,10 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from metier.adapt.examples import encode_samples
 from metier.contracts import DataError, Feedback, Preference, Sample, TaskContract
 from metier.data.leakage import leaks
-from metier.runtime.tokenizer import ChatTokenizer
+from metier.decoding.tokenizer import ChatTokenizer
+from metier.training.examples import encode_samples
 
 Row = TypeVar("Row", Preference, Feedback)
 

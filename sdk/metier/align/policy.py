@@ -8,9 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from metier.adapt.examples import Example
-from metier.adapt.packing import Padded, pad
-from metier.align.start import Reference, lora_weights
+from metier.align.policy_init import Reference, lora_weights
+from metier.training.examples import Example
+from metier.training.packing import Padded, pad
 
 
 class Policy:

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metier.adapt.examples import Example
 from metier.align.policy import Policy, padded
 from metier.align.updates import Update
 from metier.contracts import Ppo
+from metier.training.examples import Example
 
 TRUNCATION = 2.0
 """Largest importance weight of a token: beyond it, a rare disagreement of two programs would outweigh a whole batch."""

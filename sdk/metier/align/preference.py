@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from metier.adapt import journal
-from metier.adapt.examples import Example, encode_samples
-from metier.adapt.loop import Progress, State, Watching
-from metier.adapt.surgery import ADAPTER, training_kernels
 from metier.align.job import Job, digest
 from metier.align.pairs import Pair, chosen_of, encode_pairs, preferences_sha256, rejected_of
-from metier.align.start import Begin, base_of, contracts_of, trainable
+from metier.align.policy_init import Begin, base_of, contracts_of, trainable
 from metier.align.trainer import Tell, arguments, quiet, tokenizer_of, train, whole_checkpoint
 from metier.bases.resolve import LocalBase
 from metier.contracts import Dpo, FineTune, Kto, Preference, Sample, TaskContract, UsageError, samples_sha256
-from metier.runtime.tokenizer import ChatTokenizer
+from metier.decoding.tokenizer import ChatTokenizer
+from metier.training import journal
+from metier.training.examples import Example, encode_samples
+from metier.training.loop import Progress, State, Watching
+from metier.training.lora_setup import ADAPTER, training_kernels
 
 _WARM_UP = 0.1
 """Share of the steps over which the learning rate rises."""

@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from metier.adapt import checkpoint
-from metier.adapt.examples import Example
-from metier.adapt.loop import State, Watching
-from metier.adapt.surgery import training_kernels
 from metier.align.job import Job, digest
 from metier.align.moments import moments
 from metier.align.policy import Policy
+from metier.align.policy_init import Begin, base_of, contracts_of, trainable
 from metier.align.ppo import Drawn, KlController, optimise
 from metier.align.rewards import Answer, Reward
 from metier.align.rollout import Rollouts, rollout_bundle
-from metier.align.start import Begin, base_of, contracts_of, trainable
 from metier.align.updates import LOG, Tell, figures_of, keep_until, read, record
 from metier.bases.resolve import LocalBase
 from metier.contracts import DataError, FineTune, Grpo, Ppo, Sample, TaskContract, UsageError
+from metier.training import checkpoint
+from metier.training.examples import Example
+from metier.training.loop import State, Watching
+from metier.training.lora_setup import training_kernels
 
 
 def reinforce(

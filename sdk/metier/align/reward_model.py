@@ -12,13 +12,11 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
-from metier.adapt.result import put_into
-from metier.adapt.surgery import ADAPTER, training_kernels
 from metier.align.calibration import pair_figures
 from metier.align.job import CHECKPOINT, claimed, digest
 from metier.align.job import REWARD_CARD as CARD
 from metier.align.pairs import Pair, encode_pairs, preferences_sha256
-from metier.align.start import Begin, base_of, contracts_of, weights_of
+from metier.align.policy_init import Begin, base_of, contracts_of, weights_of
 from metier.align.trainer import Tell, arguments, quiet, tokenizer_of, train
 from metier.bases.checksum import sha256_of
 from metier.bases.finetune import check_is_lora
@@ -29,8 +27,10 @@ from metier.bases.torch_model import check_fits
 from metier.contracts import DataError, FineTune, Preference, RewardModelling, TaskContract, UsageError
 from metier.contracts.alignment import RewardCard
 from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
+from metier.decoding.tokenizer import ChatTokenizer
 from metier.disk import write_whole
-from metier.runtime.tokenizer import ChatTokenizer
+from metier.training.lora_setup import ADAPTER, training_kernels
+from metier.training.result import put_into
 
 _ROWS = 16
 """Answers scored at once: rewards of a rollout's batch without a noticeable peak of memory."""

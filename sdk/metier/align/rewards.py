@@ -13,7 +13,7 @@ from typing import Any
 from metier.align.reward_model import RewardModel
 from metier.contracts import Base, Check, ContractError, TaskContract, Value
 from metier.contracts.check import run_checks
-from metier.runtime.reply import decode_reply
+from metier.prompting.reply import decode_reply
 
 
 @dataclass(frozen=True)

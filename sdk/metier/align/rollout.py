@@ -22,17 +22,17 @@ from metier.bases.resolve import LocalBase
 from metier.bases.torch_model import load_torch
 from metier.contracts import BundleError, Manifest, TaskContract, Value
 from metier.contracts.bundle import MANIFEST, Precision
+from metier.decoding.generation import Generation, Request
+from metier.decoding.sampling import Sampling
+from metier.decoding.tokenizer import ChatTokenizer
 from metier.disk import scratch_beside, whole_folder
 from metier.export.bundling import copy_tokenizer, library_versions, save_model
 from metier.export.graph import build_graph
 from metier.export.parity import TOLERANCE, prove
 from metier.export.slots import add_slots, linear_shapes
+from metier.prompting.prompt import prompt_ids
 from metier.runtime.bundle import Bundle, open_bundle
 from metier.runtime.engine import Engine
-from metier.runtime.generation import Generation, Request
-from metier.runtime.prompt import prompt_ids
-from metier.runtime.sampling import Sampling
-from metier.runtime.tokenizer import ChatTokenizer
 
 POLICY = "policy"
 _PROOF = "Name three things that every household needs, and say in one sentence each what they are for."

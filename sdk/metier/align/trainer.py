@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 
-from metier.adapt.loop import Progress, State
 from metier.align.moments import moments
 from metier.bases.resolve import LocalBase
 from metier.contracts.alignment import Schedule
+from metier.training.loop import Progress, State
 
 _STATE = "trainer_state.json"
 _OURS = "metier.json"

@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from metier.cli.options import Bad, BaseName, Columns, DataFile, Json, Set, pairs
-from metier.cli.progress import progress, training_tick
-from metier.cli.screen import emit_json, note, say
 from metier.contracts import FineTune, UsageError
+from metier.terminal.options import Bad, BaseName, Columns, DataFile, Json, Set, pairs
+from metier.terminal.progress import progress, training_tick
+from metier.terminal.screen import emit_json, note, say
 
 
 def adapt(
@@ -51,11 +51,11 @@ def adapt(
 ) -> None:
     """Adapt a base to a task, or to several of a trade. Without --data, on the samples that the trade brings along."""
     from metier.adapt import adapt as adapt_base
-    from metier.adapt import recipe_for
     from metier.align import Watch
     from metier.bases import resolve
     from metier.data.training import packaged_data, training_data
     from metier.plugins import load_plugins
+    from metier.training import recipe_for
 
     registry = load_plugins()
     found_tasks = [registry.tasks(name) for name in tasks]
@@ -75,7 +75,9 @@ def adapt(
     chosen = recipe_for(vertical, vertical.name if several else contracts[0].name, recipe, overrides)
     teach: Callable[..., FineTune] = adapt_base
     if chosen.way == "head":
-        from metier.transfer import adapt_head as teach
+        from metier.heads.train import adapt_head
+
+        teach = adapt_head
     with progress(json) as tick:
         tick("reading samples")
         if several:

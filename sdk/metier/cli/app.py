@@ -27,7 +27,7 @@ from metier.cli import (
     reward,
     run,
 )
-from metier.cli.failure import EXIT_CODES, failures
+from metier.terminal.error_output import EXIT_CODES, failures
 
 DEBUG = "--debug"
 
@@ -114,7 +114,7 @@ def _plugin_commands() -> dict[str, Any]:
 
 def _mounted(name: str) -> Any:
     """The command that a plugin brings under this name: its help line without loading it, itself when it runs."""
-    from metier.cli.mounted import mounted
+    from metier.terminal.plugin_commands import mounted
 
     command = _plugin_commands().get(name)
     return None if command is None else mounted(command)

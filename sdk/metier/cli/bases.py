@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from metier.cli.options import Json
-from metier.cli.progress import progress
-from metier.cli.screen import emit_json, say, table
+from metier.terminal.options import Json
+from metier.terminal.progress import progress
+from metier.terminal.screen import emit_json, say, table
 
 Name = Annotated[str, typer.Argument(metavar="BASE", help="Metier's short name, a hub id, a folder or a .gguf file.")]
 Revision = Annotated[str | None, typer.Option(help="Hub commit or wheel version.")]

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from metier.cli.options import Json
-from metier.cli.screen import emit_json, say
 from metier.contracts.finetune import HEAD
+from metier.terminal.options import Json
+from metier.terminal.screen import emit_json, say
 
 app = typer.Typer(help="Adapters and heads of a bundle: add, list, verify.", no_args_is_help=True)
 
@@ -94,7 +94,7 @@ def verify(
                 prove_adapter(bundle, entry.name)
         for head in read_manifest(bundle).heads:
             if head.parity is None:
-                from metier.transfer import prove_head
+                from metier.heads import prove_head
 
                 prove_head(bundle, head.name)
     checked, heads = verify_adapters(bundle), verify_heads(bundle)

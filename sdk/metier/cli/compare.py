@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from metier.cli.options import Bad, BaseName, Columns, DataFile, Json, Set, Task, pairs
-from metier.cli.progress import progress
-from metier.cli.screen import emit_json, note, say, table
+from metier.terminal.options import Bad, BaseName, Columns, DataFile, Json, Set, Task, pairs
+from metier.terminal.progress import progress
+from metier.terminal.screen import emit_json, note, say, table
 
 
 def compare(
@@ -32,14 +32,14 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare ways to solve a task on the same split. A head or text, frozen, LoRA or whole, over which layers."""
-    from metier.adapt import recipe_for
     from metier.bases import resolve
     from metier.contracts.task import HEADED
     from metier.data.training import training_data
+    from metier.evaluate import compare as put_side_by_side
+    from metier.evaluate.presets import WAYS
+    from metier.evaluate.recipe_comparison import RESULT
     from metier.plugins import load_plugins
-    from metier.transfer import compare as put_side_by_side
-    from metier.transfer.comparison import RESULT
-    from metier.transfer.ways import WAYS
+    from metier.training import recipe_for
 
     registry = load_plugins()
     vertical, contract = registry.task(task)

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from metier.cli.options import Columns, Json, pairs
-from metier.cli.progress import progress
-from metier.cli.screen import emit_json, note, say, table
 from metier.disk import write_whole
+from metier.terminal.options import Columns, Json, pairs
+from metier.terminal.progress import progress
+from metier.terminal.screen import emit_json, note, say, table
 
 SHOWN = 20
 """Bad rows printed one by one."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from metier.cli.options import Json
-from metier.cli.screen import emit_json, table
+from metier.terminal.options import Json
+from metier.terminal.screen import emit_json, table
 
 
 def doctor(json: Json = False) -> None:

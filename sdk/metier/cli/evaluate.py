@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from metier.cli.before_after import before_after
-from metier.cli.options import Bad, Columns, DataFile, Json, Seed, pairs, tasks_of
-from metier.cli.progress import progress
-from metier.cli.screen import emit_json, say
 from metier.contracts import UsageError
+from metier.terminal.before_after import before_after
+from metier.terminal.options import Bad, Columns, DataFile, Json, Seed, pairs, tasks_of
+from metier.terminal.progress import progress
+from metier.terminal.screen import emit_json, say
 
 if TYPE_CHECKING:
     from metier.bases.resolve import LocalBase
@@ -96,6 +96,6 @@ def evaluate(
 def _predict(run: Path, base: LocalBase, device: str) -> Predict:
     """Opens the run's head; called only where the run is one."""
     from metier.bases.hardware import choose_device
-    from metier.transfer import load_head
+    from metier.heads.head_model import load_head
 
     return load_head(run, base=base, device=choose_device(device)).predict

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from metier.cli.options import Json, PrecisionOption
-from metier.cli.progress import progress
-from metier.cli.screen import emit_json, say
 from metier.contracts import FineTune, UsageError
 from metier.contracts.bundle import Manifest, Target
+from metier.terminal.options import Json, PrecisionOption
+from metier.terminal.progress import progress
+from metier.terminal.screen import emit_json, say
 
 
 def export(
@@ -41,8 +41,8 @@ def export(
 ) -> None:
     """Export a fine-tune as an ONNX bundle. Its parity with torch is proved; one that fails is not written."""
     from metier.export.documents import add_documents, check_documents
+    from metier.heads import export_together
     from metier.runtime.bundle import read_manifest
-    from metier.transfer import export_together
 
     finetunes = [finetune for run in runs for finetune in _fine_tunes(run)]
     if documents is not None:

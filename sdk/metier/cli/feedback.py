@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from metier.cli.options import Json, Task
-from metier.cli.screen import emit_json, say, table
 from metier.contracts import UsageError
+from metier.terminal.options import Json, Task
+from metier.terminal.screen import emit_json, say, table
 
 if TYPE_CHECKING:
-    from metier.iterate import Erased, FeedbackStore, Registry
+    from metier.feedback import Erased, FeedbackStore
+    from metier.iterate import Registry
 
 app = typer.Typer(help="Feedback: count, export, import, harvest, erase.", no_args_is_help=True)
 
@@ -46,8 +47,8 @@ def export_(
     json: Json = False,
 ) -> None:
     """Write answers and events to a file."""
-    from metier.iterate.exchange import export_jsonl
-    from metier.iterate.label_studio import LABELING_CONFIG, export_label_studio
+    from metier.feedback.exchange import export_jsonl
+    from metier.feedback.label_studio import LABELING_CONFIG, export_label_studio
 
     with open_store(store) as opened:
         count = (export_jsonl if to == "jsonl" else export_label_studio)(opened, file, task)
@@ -65,9 +66,9 @@ def import_(
     json: Json = False,
 ) -> None:
     """Add a file's answers and events, all or none; what is there already, or was erased, is passed over."""
-    from metier.iterate import FeedbackStore
-    from metier.iterate.exchange import import_jsonl
-    from metier.iterate.label_studio import import_label_studio
+    from metier.feedback import FeedbackStore
+    from metier.feedback.exchange import import_jsonl
+    from metier.feedback.label_studio import import_label_studio
 
     with FeedbackStore(store) as opened:
         found = (import_jsonl if form == "jsonl" else import_label_studio)(opened, file)
@@ -91,8 +92,8 @@ def harvest(
 ) -> None:
     """Make samples, preferences and judged answers of the feedback, and say what was left out and why."""
     from metier.data.samples_file import read_samples
-    from metier.iterate.exchange import write_harvest
-    from metier.iterate.harvest import harvest as made_of
+    from metier.feedback.exchange import write_harvest
+    from metier.feedback.harvest import harvest as made_of
     from metier.plugins import load_plugins
 
     _, contract = load_plugins().task(task)
@@ -168,7 +169,7 @@ def _learner(path: Path | None, store: FeedbackStore) -> Registry | None:
 
 def open_store(path: Path) -> FeedbackStore:
     """A store that is there: a name that is mistyped makes no new one."""
-    from metier.iterate import FeedbackStore
+    from metier.feedback import FeedbackStore
 
     if not path.is_file():
         raise UsageError(

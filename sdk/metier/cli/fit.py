@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from metier.cli.options import BaseName, Columns, DataFile, Json, Task, pairs
-from metier.cli.screen import emit_json, say, table
 from metier.contracts.licence import Use
+from metier.terminal.options import BaseName, Columns, DataFile, Json, Task, pairs
+from metier.terminal.screen import emit_json, say, table
 
 
 def fit(

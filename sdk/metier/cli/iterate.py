@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from metier.cli.feedback import open_store
-from metier.cli.options import Json
-from metier.cli.progress import progress
-from metier.cli.screen import emit_json, note, say, table
 from metier.contracts import UsageError
+from metier.terminal.options import Json
+from metier.terminal.progress import progress
+from metier.terminal.screen import emit_json, note, say, table
 
 if TYPE_CHECKING:
     from metier.iterate import Turn

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from metier.cli.options import Json
-from metier.cli.screen import emit_json, say
+from metier.terminal.options import Json
+from metier.terminal.screen import emit_json, say
 
 
 def new(

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from metier.cli.options import Json, Settings, Watching, settings_of
-from metier.cli.progress import progress, training_tick
-from metier.cli.screen import emit_json, note, say
+from metier.terminal.options import Json, Settings, Watching, settings_of
+from metier.terminal.progress import progress, training_tick
+from metier.terminal.screen import emit_json, note, say
 
 
 def prefer(

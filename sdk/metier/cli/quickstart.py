@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from metier.cli.before_after import before_after
-from metier.cli.options import BaseName, Json, PrecisionOption, Set
-from metier.cli.progress import Tick, progress, training_tick
-from metier.cli.screen import emit_json, note, say
 from metier.contracts import UsageError, Value
+from metier.terminal.before_after import before_after
+from metier.terminal.options import BaseName, Json, PrecisionOption, Set
+from metier.terminal.progress import Tick, progress, training_tick
+from metier.terminal.screen import emit_json, note, say
 
 if TYPE_CHECKING:
     from metier.bases import LocalBase
@@ -59,10 +59,11 @@ def quickstart(
     json: Json = False,
 ) -> None:
     """Adapt, measure, export and run a trade in one go. On its main task, or the one that is named."""
-    from metier.adapt import adapt, recipe_for
+    from metier.adapt import adapt
     from metier.bases import resolve
     from metier.data.training import first_inputs, training_data
     from metier.plugins import load_plugins
+    from metier.training import recipe_for
 
     registry = load_plugins()
     vertical, (contract, *_) = registry.tasks(trade)

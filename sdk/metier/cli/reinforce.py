@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from metier.cli.options import Bad, Columns, DataFile, Json, Settings, Watching, pairs, settings_of, tasks_of
-from metier.cli.progress import progress, rewards_tick
-from metier.cli.screen import emit_json, note, say
+from metier.terminal.options import Bad, Columns, DataFile, Json, Settings, Watching, pairs, settings_of, tasks_of
+from metier.terminal.progress import progress, rewards_tick
+from metier.terminal.screen import emit_json, note, say
 
 
 def reinforce(

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metier.cli.jsonl import STANDARD, check_inputs, input_of, read_inputs, written_whole
-from metier.cli.options import Json
-from metier.cli.progress import progress
-from metier.cli.screen import emit_json, note, say
 from metier.contracts import Bridge, Check, MetierError, TaskContract, UsageError, Value, readings
+from metier.terminal.jsonl import STANDARD, check_inputs, input_of, read_inputs, written_whole
+from metier.terminal.options import Json
+from metier.terminal.progress import progress
+from metier.terminal.screen import emit_json, note, say
 
 if TYPE_CHECKING:
     from metier.runtime import Engine
@@ -115,7 +115,7 @@ def _one(
     engine: Engine, task: TaskContract, value: Value, sampling: dict[str, Any], guard: dict[str, Any] | None, json: bool
 ) -> None:
     if guard is not None:
-        from metier.runtime.reply import encode_reply
+        from metier.prompting.reply import encode_reply
 
         answer = engine.answer(task.name, value, **guard, **sampling)
         if json:

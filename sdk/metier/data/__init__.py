@@ -1,30 +1,21 @@
-"""From a user's file to samples: lazy readers, cleaning, splitting, personal data, and the report. Knows no model."""
+"""From rows to samples: column mapping, cleaning, splitting, personal data, and the data report. It knows no model."""
 
-from importlib import import_module
-from typing import Any
+from metier._lazy import lazy_names
 
-_HOME = {
-    "adapter": "TableAdapter",
-    "clean": "deduplicate",
-    "documents": "read_folder read_passages",
-    "leakage": "leaks without_leaks",
-    "load": "load_samples",
-    "onward": "held_out_data onward_data",
-    "pii": "scrub scrub_sample",
-    "report": "DataReport data_report",
-    "samples_file": "read_samples write_samples",
-    "split": "Split select",
-    "tables": "Row read_rows",
-    "training": "TrainingData training_data",
-}
-_WHERE = {name: f"metier.data.{module}" for module, names in _HOME.items() for name in names.split()}
-# The engine searches with them too; plugins, which know no runtime, have them from here.
-_WHERE |= dict.fromkeys(("Passage", "PassageIndex", "terms"), "metier.runtime.passage_index")
-
-__all__ = [*_WHERE]  # noqa: PLE0604
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'metier.data' has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+__all__, __getattr__ = lazy_names(
+    __name__,
+    {
+        "metier.data.adapter": "TableAdapter",
+        "metier.data.documents": "read_folder read_passages",
+        "metier.data.leakage": "leaks without_leaks",
+        "metier.data.load": "load_samples",
+        "metier.data.continuation": "held_out_data onward_data",
+        "metier.data.pii": "scrub scrub_sample",
+        "metier.data.report": "DataReport data_report",
+        "metier.data.samples_file": "read_samples write_samples",
+        "metier.data.split": "Split select",
+        "metier.readers.tables": "Row read_rows",
+        "metier.data.training": "TrainingData training_data",
+        "metier.runtime.passage_index": "Passage PassageIndex terms",
+    },
+)

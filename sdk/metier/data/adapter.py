@@ -9,9 +9,9 @@ from metier.contracts.errors import MetierError
 from metier.contracts.sample import BadRow, Sample
 from metier.contracts.task import TaskContract
 from metier.data.columns import map_columns, target_of, targets
-from metier.data.row import Row
 from metier.data.sampling import Build, samples_from
-from metier.data.tables import SUFFIXES, read_rows
+from metier.readers.row import Row
+from metier.readers.tables import SUFFIXES, read_rows
 
 
 class TableAdapter:

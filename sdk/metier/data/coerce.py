@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from metier.contracts.schema import resolve
-from metier.data.plain import as_text
+from metier.readers.json_values import as_text
 
 ABSENT = object()
 """Stands for an empty cell of a field that may be left out."""

@@ -63,7 +63,7 @@ def read_folder(folder: Path) -> Iterator[Passage]:
 
 
 def _text_of(path: Path) -> str:
-    from metier.data.encoding import TextLines, line_problem
+    from metier.readers.encoding import TextLines, line_problem
 
     try:
         if path.stat().st_size > BIGGEST:

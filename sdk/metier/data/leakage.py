@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from metier.contracts import Sample
-from metier.data.clean import said, value_text
-from metier.data.likeness import NEAR, near_pairs, normal
+from metier.data.deduplicate import said, value_text
+from metier.data.near_duplicates import NEAR, near_pairs, normal
 from metier.data.pii import scrub_sample
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from metier.contracts import Sample, TaskContract
-from metier.runtime.prompt import prompt_ids
-from metier.runtime.reply import encode_reply
-from metier.runtime.tokenizer import ChatTokenizer
+from metier.decoding.tokenizer import ChatTokenizer
+from metier.prompting.prompt import prompt_ids
+from metier.prompting.reply import encode_reply
 
 
 def token_lengths(base: Path, task: TaskContract, samples: Iterable[Sample]) -> list[int]:

@@ -13,7 +13,7 @@ from metier.contracts.sample import BadRow, Sample
 from metier.contracts.task import TaskContract
 from metier.data.adapter import TableAdapter
 from metier.data.sampling import check_sample, samples_from
-from metier.data.tables import read_rows
+from metier.readers.tables import read_rows
 
 OnBad = Literal["raise", "skip"]
 

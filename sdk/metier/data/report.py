@@ -13,14 +13,14 @@ from metier.contracts.errors import DataError
 from metier.contracts.sample import BadRow, Sample
 from metier.contracts.schema import SCHEMA_VERSION, Data
 from metier.contracts.task import TaskContract
-from metier.data.encoding import detect_encoding
-from metier.data.likeness import NEAR, near_pairs
 from metier.data.load import adapter_for, every_row
+from metier.data.near_duplicates import NEAR, near_pairs
 from metier.data.pii import find_pii
-from metier.data.plain import as_text
-from metier.data.row import Row
-from metier.data.sketch import Column, ColumnReport, Doubles, Reservoir
-from metier.data.tables import kind_of, read_rows
+from metier.data.streaming_stats import Column, ColumnReport, Doubles, Reservoir
+from metier.readers.encoding import detect_encoding
+from metier.readers.json_values import as_text
+from metier.readers.row import Row
+from metier.readers.tables import kind_of, read_rows
 
 BAD_KEPT = 100
 """Bad rows given in full; all of them are counted."""

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from metier.contracts.errors import DataError
 from metier.contracts.sample import BadRow, Provenance, Sample
-from metier.data.json_lines import read_json_lines
 from metier.data.load import as_error
 from metier.disk import whole_file
+from metier.readers.json_lines import read_json_lines
 
 
 def write_samples(path: str | Path, samples: Iterable[Sample]) -> int:

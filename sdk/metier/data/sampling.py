@@ -11,7 +11,7 @@ from metier.contracts.schema import problems
 from metier.contracts.task import TaskContract
 from metier.data.coerce import ABSENT, coerce
 from metier.data.columns import Target, map_columns
-from metier.data.row import Row
+from metier.readers.row import Row
 
 Build = Callable[[Mapping[str, Any]], tuple[Value, Value] | None]
 """A row's cells → (input, output), or None for a row that is no sample. A ValueError makes it a bad row."""

@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 
 from metier.contracts.errors import UsageError
 from metier.contracts.sample import Sample
-from metier.data.clean import said, value_text
-from metier.data.likeness import NEAR, near_pairs, normal
+from metier.data.deduplicate import said, value_text
+from metier.data.near_duplicates import NEAR, near_pairs, normal
 
 Prefer = Literal["random", "central"]
 

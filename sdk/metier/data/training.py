@@ -8,7 +8,7 @@ from typing import Literal
 
 from metier.contracts import BadRow, Sample, TaskContract, UsageError, Vertical
 from metier.contracts.schema import Data
-from metier.data.clean import deduplicate
+from metier.data.deduplicate import deduplicate
 from metier.data.load import load_samples
 from metier.data.samples_file import read_samples, samples_in
 from metier.data.split import select, split

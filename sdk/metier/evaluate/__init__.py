@@ -1,24 +1,19 @@
-"""Says what an adaptation gained, with figures, intervals and a report. Torch loads only when models are asked."""
+"""Measures what an adaptation gained: figures, intervals and a report.
 
-from importlib import import_module
-from typing import Any
+torch loads only when a torch model is measured.
+"""
 
 import metier.bases.threads  # noqa: F401  before torch
+from metier._lazy import lazy_names
 
-_WHERE = {
-    "Evaluation": "results",
-    "evaluate": "compare",
-    "record_metrics": "card",
-    "write_html": "report",
-    "write_json": "report",
-}
-
-__all__ = sorted(_WHERE)  # noqa: PLE0605
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'metier.evaluate' has no attribute {name!r}")
-    value = getattr(import_module(f"metier.evaluate.{_WHERE[name]}"), name)
-    globals()[name] = value
-    return value
+__all__, __getattr__ = lazy_names(
+    __name__,
+    {
+        "metier.metrics.results": "Evaluation",
+        "metier.evaluate.evaluation": "evaluate",
+        "metier.evaluate.card": "record_metrics",
+        "metier.evaluate.report": "write_html write_json",
+        "metier.evaluate.recipe_comparison": "Comparison compare",
+        "metier.evaluate.presets": "way_of",
+    },
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metier.bases.finetune import write_card
 from metier.contracts import FineTune
-from metier.evaluate.results import Evaluation
+from metier.metrics.results import Evaluation
 
 
 def record_metrics(finetune: FineTune, evaluation: Evaluation) -> FineTune:

@@ -8,11 +8,11 @@ from itertools import combinations
 import numpy as np
 
 from metier.contracts import Check, TaskContract
-from metier.evaluate.bootstrap import Weights, interval, share_better
-from metier.evaluate.cases import Case
-from metier.evaluate.measures import Measure
-from metier.evaluate.results import Answer, Difference, MetricReport
 from metier.evaluate.systems import Answers, read_answer
+from metier.metrics.bootstrap import Weights, interval, share_better
+from metier.metrics.cases import Case
+from metier.metrics.measures import Measure
+from metier.metrics.results import Answer, Difference, MetricReport
 
 
 def measured(

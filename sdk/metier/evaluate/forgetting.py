@@ -12,8 +12,8 @@ from importlib.resources import files
 from math import exp
 from typing import Any, NamedTuple
 
-from metier.evaluate.results import Forgetting, TextPerplexity
-from metier.runtime.tokenizer import ChatTokenizer
+from metier.decoding.tokenizer import ChatTokenizer
+from metier.metrics.results import Forgetting, TextPerplexity
 
 LANGUAGES = ("en", "zh")
 

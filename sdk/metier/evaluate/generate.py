@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from metier.decoding.ngram_block import Repeats, without
 from metier.evaluate.kv_cache import is_plain, new_cache, take_rows
-from metier.runtime.repeats import Repeats, without
 
 BATCH_TOKENS = 32_768
 """Tokens that the KV cache of one batch may hold, so that long prompts are decoded fewer at a time."""
@@ -23,7 +23,7 @@ MAX_ROWS = 64
 
 
 class Guide(Protocol):
-    """Keeps one reply within a form; `metier.runtime.constraint.Constraint` is one."""
+    """Keeps one reply within a form; `metier.decoding.constraint.Constraint` is one."""
 
     def allowed(self) -> npt.NDArray[np.bool_]:
         """Which tokens may come next, `[vocab_size]`."""

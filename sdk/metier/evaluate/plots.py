@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from metier.evaluate.results import (
+from metier.metrics.results import (
     BASE_FEW_SHOT,
     BASE_ZERO_SHOT,
     BUNDLE,

@@ -9,7 +9,7 @@ from typing import Any
 from metier.contracts import Value
 from metier.disk import write_whole
 from metier.evaluate.plots import loss_svg, metrics_svg
-from metier.evaluate.results import (
+from metier.metrics.results import (
     BASE_ZERO_SHOT,
     FINE_TUNE,
     Difference,

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metier.contracts import Check, ContractError, Sample, TaskContract, Value
 from metier.contracts.check import run_checks
-from metier.evaluate.cases import Case
-from metier.evaluate.results import MOST_FREQUENT, Answer, SystemReport
+from metier.decoding.tokenizer import ChatTokenizer
+from metier.metrics.cases import Case
+from metier.metrics.results import MOST_FREQUENT, Answer, SystemReport
+from metier.prompting.reply import decode_reply, encode_reply, grammar_of
 from metier.runtime.bundle import Bundle
-from metier.runtime.reading import unread
-from metier.runtime.reply import decode_reply, encode_reply, grammar_of
-from metier.runtime.tokenizer import ChatTokenizer
+from metier.runtime.input_bridges import unread
 
 if TYPE_CHECKING:
     from metier.runtime.engine import Engine
@@ -25,7 +25,7 @@ Progress = Callable[..., None]
 """`progress(what, done, total)`."""
 
 Predict = Callable[[Sequence[Value], Sequence[str]], Sequence[Value]]
-"""Outputs of a head for inputs in languages, in order; such as `metier.transfer.Headed.predict`."""
+"""Outputs of a head for inputs in languages, in order; such as `metier.heads.Headed.predict`."""
 
 
 class Answers(NamedTuple):
@@ -54,7 +54,7 @@ def ask_torch(
 
     guide = None
     if grammar_of(task) is not None:
-        from metier.runtime.constraint import Constraint
+        from metier.decoding.constraint import Constraint
 
         vocab_size = model.get_output_embeddings().weight.shape[0]
 
@@ -141,8 +141,8 @@ def ask_bundle(
     Raises:
         UsageError: several were trained for the task and none is named.
     """
-    from metier.runtime.choosing import head_for
     from metier.runtime.engine import Engine
+    from metier.runtime.routing import head_for
 
     with Engine(bundle) as engine:
         title = f"Bundle ({bundle.manifest.precision})"

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from metier.evaluate.results import LossPoint, TrainingLog
+from metier.metrics.results import LossPoint, TrainingLog
 
 LOG = "log.jsonl"
 

@@ -19,16 +19,16 @@ from metier.contracts import ExportError, FineTune, Manifest, Sample, TaskContra
 from metier.contracts.bundle import MANIFEST, Golden, Precision, Target
 from metier.data.samples_file import samples_in
 from metier.data.training import packaged
+from metier.decoding.tokenizer import ChatTokenizer
 from metier.disk import scratch_beside, whole_folder
 from metier.export.graph import build_graph, precision_for, silence
 from metier.export.parity import SAME_WEIGHTS, TOLERANCE, Texts, prove
 from metier.export.quantise import quantise
 from metier.export.weights import replace_weights
 from metier.plugins.registry import load_plugins
+from metier.prompting.prompt import prompt_ids
+from metier.prompting.reply import encode_reply
 from metier.runtime.bundle import Bundle, open_bundle
-from metier.runtime.prompt import prompt_ids
-from metier.runtime.reply import encode_reply
-from metier.runtime.tokenizer import ChatTokenizer
 
 Progress = Callable[[str, int, int | None], None]
 """(stage in words, done, total), as in bases."""

@@ -1,6 +1,6 @@
 """The tiny graph that finds the best few tokens where the logits are: a device then copies them, not the vocabulary.
 
-It knows the shape of logits; what is made of the candidates is `metier.runtime.candidates`.
+It knows the shape of logits; what is made of the candidates is `metier.decoding.top_tokens`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from metier.contracts.bundle import Graph
-from metier.runtime.candidates import FEW
+from metier.decoding.top_tokens import FEW
 
 FILE = "candidates.onnx"
 

@@ -22,12 +22,12 @@ from metier.contracts import BundleError, FineTuneCard, Manifest, UsageError
 from metier.contracts.bundle import MANIFEST, AdapterEntry, Golden, Parity
 from metier.contracts.finetune import CARD, PEFT_CONFIG, WEIGHTS
 from metier.data.samples_file import read_samples
+from metier.decoding.adapter_store import check_name
+from metier.decoding.lora import LoraArrays, fold_error, lay_out, read_folder
+from metier.decoding.tokenizer import ChatTokenizer
 from metier.disk import whole_folder
-from metier.runtime.adapter_store import check_name
+from metier.prompting.prompt import prompt_ids
 from metier.runtime.bundle import open_bundle, read_manifest
-from metier.runtime.lora import LoraArrays, fold_error, lay_out, read_folder
-from metier.runtime.prompt import prompt_ids
-from metier.runtime.tokenizer import ChatTokenizer
 
 FOLDER = "adapters"
 PROMPTS = 2

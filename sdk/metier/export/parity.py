@@ -10,9 +10,9 @@ import numpy as np
 
 from metier.contracts import ExportError
 from metier.contracts.bundle import Graph, Parity, Precision, Slot
-from metier.runtime.decoder import Decoder
-from metier.runtime.device import open_session
-from metier.runtime.lora import LoraArrays
+from metier.decoding.decoder import Decoder
+from metier.decoding.device import open_session
+from metier.decoding.lora import LoraArrays
 
 TOLERANCE: dict[Precision, dict[str, float]] = {
     # fp32: only the order of additions differs.

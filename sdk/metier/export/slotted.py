@@ -12,6 +12,8 @@ from metier.bases.resolve import LocalBase, resolve
 from metier.bases.torch_model import check_fits, load_adapted, load_torch
 from metier.contracts import ExportError, FineTune, Manifest, TaskContract, UsageError
 from metier.contracts.bundle import MANIFEST, Parity, Precision, Target
+from metier.decoding.lora import lay_out, read_folder
+from metier.decoding.tokenizer import ChatTokenizer
 from metier.disk import scratch_beside, whole_folder
 from metier.export.bundling import (
     Progress,
@@ -30,8 +32,6 @@ from metier.export.graph import build_graph, precision_for
 from metier.export.parity import SAME_WEIGHTS, TOLERANCE, prove
 from metier.export.slots import add_slots, linear_shapes, write_inputs_variant
 from metier.runtime.bundle import Bundle, open_bundle
-from metier.runtime.lora import lay_out, read_folder
-from metier.runtime.tokenizer import ChatTokenizer
 
 STAGES = 7
 

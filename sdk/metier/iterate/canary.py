@@ -9,10 +9,10 @@ from datetime import datetime
 import numpy as np
 
 from metier.contracts.schema import Data
-from metier.evaluate.bootstrap import interval, resample_weights
-from metier.evaluate.results import Interval
-from metier.iterate.last_word import last_words
-from metier.iterate.records import Told
+from metier.feedback.latest_events import last_words
+from metier.feedback.records import Told
+from metier.metrics.bootstrap import interval, resample_weights
+from metier.metrics.results import Interval
 
 Verdicts = tuple[float, float]
 """How many answers a user let stand, and of how many."""

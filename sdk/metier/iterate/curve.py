@@ -20,7 +20,7 @@ from metier.contracts import Recipe, Sample, TaskContract, UsageError
 from metier.contracts.schema import Data
 from metier.data.split import select
 from metier.disk import write_whole
-from metier.evaluate.results import Interval
+from metier.metrics.results import Interval
 
 Array = NDArray[np.float64]
 
@@ -178,7 +178,7 @@ def _run(
 ) -> float:
     """Adapt, and give the held-out loss; no held-out sample chooses anything."""
     if recipe.way == "head":
-        from metier.transfer import adapt_head
+        from metier.heads.train import adapt_head
 
         return adapt_head(task, train, held_out, recipe, run, base=base).card.training["held_out_loss"]
     from metier.adapt import adapt

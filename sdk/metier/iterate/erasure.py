@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from metier.contracts import Sample
 from metier.data.samples_file import samples_in, write_samples
 from metier.disk import PART, write_whole
-from metier.iterate.harvest import Harvest
+from metier.feedback.harvest import Harvest
 from metier.iterate.registry import BEGUN, HELD_OUT, VERSIONS, WORK, Registry
 
 _LEARNT = ("pool.jsonl", "train.jsonl")

@@ -13,8 +13,8 @@ from typing import Literal
 from pydantic import Field
 
 from metier.contracts.schema import Data
-from metier.evaluate.results import MetricReport
 from metier.iterate.judge import CHALLENGER, CHAMPION, Comparison
+from metier.metrics.results import MetricReport
 
 Found = Literal["passed", "unproved", "failed"]
 

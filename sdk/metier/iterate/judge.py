@@ -20,14 +20,14 @@ from metier.bases.resolve import LocalBase
 from metier.contracts import Check, FineTune, Sample, TaskContract, samples_sha256
 from metier.contracts.schema import Data
 from metier.disk import write_whole
-from metier.evaluate.bootstrap import Array, interval, resample_weights
-from metier.evaluate.cases import Case, cases_of
-from metier.evaluate.choose import choose_measures
 from metier.evaluate.figures import measured, reference_answers
-from metier.evaluate.results import Answer, Interval, MetricReport, SystemReport
 from metier.evaluate.systems import Answers, answers_of, choices, read_answer
 from metier.iterate.labels import label_losses, milliseconds, trunk_file
-from metier.iterate.live import wear
+from metier.iterate.live_engine import wear
+from metier.metrics.bootstrap import Array, interval, resample_weights
+from metier.metrics.cases import Case, cases_of
+from metier.metrics.results import Answer, Interval, MetricReport, SystemReport
+from metier.metrics.selection import choose_measures
 from metier.runtime.engine import Engine
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -251,14 +251,14 @@ def likelihoods_of(
     """
     import torch
 
-    from metier.adapt.examples import encode_samples
     from metier.adapt.sft import distinct_first
-    from metier.adapt.surgery import training_kernels
-    from metier.adapt.trainee import Trainee
     from metier.bases.hardware import choose_dtype
     from metier.bases.torch_model import load_adapted
+    from metier.decoding.tokenizer import ChatTokenizer
     from metier.evaluate.forgetting import forgetting, likelihoods, passages
-    from metier.runtime.tokenizer import ChatTokenizer
+    from metier.training.examples import encode_samples
+    from metier.training.lora_setup import training_kernels
+    from metier.training.training_model import Trainee
 
     tokenizer = ChatTokenizer.load(base.path)
     model = load_adapted(base, finetune, choose_dtype("auto", torch.device("cpu")))

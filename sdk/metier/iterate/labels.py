@@ -10,11 +10,11 @@ import numpy as np
 
 from metier.contracts import Sample, TaskContract
 from metier.contracts.heads import TRUNK_FILE
-from metier.evaluate.cases import Case
 from metier.evaluate.systems import choices
-from metier.runtime.answered import targets_of
+from metier.metrics.cases import Case
 from metier.runtime.engine import Engine
-from metier.runtime.reading import unread
+from metier.runtime.head_labels import targets_of
+from metier.runtime.input_bridges import unread
 
 
 def label_losses(

@@ -13,12 +13,12 @@ import numpy as np
 
 from metier.contracts import Sample, TaskContract
 from metier.contracts.schema import Data
-from metier.data.clean import deduplicate, value_text
-from metier.evaluate.results import Interval
+from metier.data.deduplicate import deduplicate, value_text
+from metier.feedback.harvest import harvest
+from metier.feedback.records import Told
 from metier.iterate.curve import Curve
-from metier.iterate.harvest import harvest
-from metier.iterate.records import Told
 from metier.iterate.version import Stretch
+from metier.metrics.results import Interval
 
 WINDOW = 28
 """Days that the rate is taken over: four of each weekday."""

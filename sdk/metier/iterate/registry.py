@@ -34,7 +34,7 @@ from metier.disk import whole_folder, write_whole
 from metier.iterate.version import NAME, Move, State, Stretch, Version, without
 
 if TYPE_CHECKING:
-    from metier.iterate.store import FeedbackStore
+    from metier.feedback.store import FeedbackStore
 
 STATE, VERSIONS, HELD_OUT = "state.json", "versions", "held_out.jsonl"
 WORK, BEGUN, TURN_LOCK = "work", "turn.json", ".turn.lock"

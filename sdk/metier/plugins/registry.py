@@ -15,7 +15,7 @@ from metier.contracts.nearest import did_you_mean
 from metier.contracts.schema import Data
 from metier.contracts.task import TaskContract
 from metier.contracts.vertical import Vertical
-from metier.plugins._offer import KINDS, Offer, offer_of, reason_of
+from metier.plugins._validation import KINDS, Offer, offer_of, reason_of
 from metier.plugins.base_source import BaseSource
 from metier.plugins.command import Command
 from metier.plugins.metric import Metric

@@ -13,10 +13,10 @@ from metier.contracts import BundleError, Manifest, MetierError, TaskContract, U
 from metier.contracts.bundle import MANIFEST
 from metier.contracts.heads import HEAD_FILE, TRUNK_FILE, HeadEntry, TrunkEntry, pooling_of
 from metier.contracts.schema import SCHEMA_VERSION
-from metier.runtime.asked import asked
-from metier.runtime.prompt import prompt_ids
-from metier.runtime.rows import RowTokenizer
-from metier.runtime.tokenizer import ChatTokenizer
+from metier.decoding.tokenizer import ChatTokenizer
+from metier.prompting.prompt import prompt_ids
+from metier.runtime.head_inputs import asked
+from metier.runtime.head_tokens import RowTokenizer
 
 REFUSED = frozenset({".bin", ".ckpt", ".dll", ".dylib", ".pickle", ".pkl", ".pt", ".pth", ".py", ".so"})
 """Suffixes of files that can run code when they are loaded: a bundle holds none of them."""

@@ -15,7 +15,7 @@ from typing import Literal
 import onnxruntime as ort
 
 from metier.contracts.schema import Data
-from metier.runtime.device import CUDA, INSTALL_CUDA, cuda_missing, driver_version, remedy_for
+from metier.decoding.device import CUDA, INSTALL_CUDA, cuda_missing, driver_version, remedy_for
 
 State = Literal["ok", "warn", "missing"]
 

@@ -21,20 +21,20 @@ from metier.contracts import (
     Value,
     readings,
 )
-from metier.runtime.adapter_store import BUDGET
+from metier.decoding.adapter_store import BUDGET
+from metier.decoding.decoder_session import Serving
+from metier.decoding.generation import Generation, Request
+from metier.decoding.sampling import Sampling
+from metier.prompting.prompt import prompt_ids
+from metier.prompting.reply import decode_reply, encode_reply, grammar_of
 from metier.runtime.bundle import Bundle, open_bundle
-from metier.runtime.choosing import chosen, head_for, trained_for
 from metier.runtime.documents import grounded, open_documents
-from metier.runtime.generation import Generation, Request
-from metier.runtime.guard import Answer, Tries, tried
 from metier.runtime.heads import Heads
-from metier.runtime.notes import Notes
-from metier.runtime.prompt import prompt_ids
-from metier.runtime.reading import read_off
+from metier.runtime.input_bridges import read_off
 from metier.runtime.recorder import NOBODY, Asker, Recorder
-from metier.runtime.reply import decode_reply, encode_reply, grammar_of
-from metier.runtime.sampling import Sampling
-from metier.runtime.serving import Serving
+from metier.runtime.recording import Notes
+from metier.runtime.retries import Answer, Tries, tried
+from metier.runtime.routing import chosen, head_for, trained_for
 
 
 class Engine:
@@ -86,8 +86,9 @@ class Engine:
         self.heads = Heads(self.bundle, device, threads)
         """What answers tasks that are chosen from a list or marked in a text, where the bundle has it."""
         self._serving = Serving(
-            self.bundle, device=device, threads=threads, rows=rows, max_len=max_len, adapter_bytes=adapter_bytes,
-            queue=queue, max_tokens_total=max_tokens_total, cuda_graphs=cuda_graphs,
+            self.bundle.path, manifest, self.bundle.chat, device=device, threads=threads, rows=rows,
+            max_len=max_len, adapter_bytes=adapter_bytes, queue=queue,
+            max_tokens_total=max_tokens_total, cuda_graphs=cuda_graphs,
         )  # fmt: skip
         self.device = self._serving.device or self.heads.device
         self.device_reason = self._serving.reason or self.heads.reason

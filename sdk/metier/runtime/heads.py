@@ -25,14 +25,14 @@ from metier.contracts import (
 )
 from metier.contracts.check import run_checks
 from metier.contracts.heads import HEAD_FILE, TRUNK_FILE, HeadEntry
-from metier.runtime.adapter_store import check_name
-from metier.runtime.answered import classes_of, output_of
-from metier.runtime.asked import Asked, Shape, asked, shape_of
+from metier.decoding.adapter_store import check_name
+from metier.decoding.device import Opened, open_session
 from metier.runtime.bundle import Bundle, row_tokenizer
-from metier.runtime.device import Opened, open_session
-from metier.runtime.guard import Answer
-from metier.runtime.rows import Row, RowTokenizer
-from metier.runtime.trunk import States, Trunk
+from metier.runtime.head_inputs import Asked, Shape, asked, shape_of
+from metier.runtime.head_labels import classes_of, output_of
+from metier.runtime.head_tokens import Row, RowTokenizer
+from metier.runtime.head_trunk import States, Trunk
+from metier.runtime.retries import Answer
 
 AHEAD = 128
 """Inputs taken at once, so that texts of like length meet in a pass."""

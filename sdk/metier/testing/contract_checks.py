@@ -20,7 +20,7 @@ from metier.contracts.sample import Value
 from metier.contracts.schema import nodes, problems, resolve
 from metier.contracts.task import TaskContract
 from metier.contracts.vertical import Vertical
-from metier.runtime.prompt import messages
+from metier.prompting.prompt import messages
 from metier.testing import packaged
 
 MOST = 200

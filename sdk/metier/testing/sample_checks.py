@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from metier.contracts.errors import MetierError
 from metier.contracts.sample import Sample
 from metier.contracts.vertical import Vertical
-from metier.runtime.reply import decode_reply, encode_reply, grammar_of
+from metier.prompting.reply import decode_reply, encode_reply, grammar_of
 from metier.testing import packaged
 
 FEW = 5

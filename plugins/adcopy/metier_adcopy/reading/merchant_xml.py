@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metier.contracts import BadRow, DataError, Provenance, Sample
-from metier.data.xml import Collecting, stream
+from metier.readers.xml import Collecting, stream
 from metier_adcopy.reading.merchant import NAMESPACE, SPOKEN_FOR, sample_of_product
 from metier_adcopy.tasks import DESCRIBE
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from metier.contracts import BadRow, DataError, MetierError
 
 if TYPE_CHECKING:
-    from metier.data.tables import Row
+    from metier.readers.tables import Row
 
 SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".xlsx", ".jsonl", ".parquet"})
 
 
 def header(path: Path) -> tuple[str, ...]:
     """Column names, or nothing where the file is no table that can be read. Never raises."""
-    from metier.data.tables import read_rows
+    from metier.readers.tables import read_rows
 
     if path.suffix.lower() not in SUFFIXES:
         return ()
@@ -45,7 +45,7 @@ def rows_with(path: Path, columns: Mapping[str, Collection[str]]) -> Iterator[Ro
     Raises:
         DataError: the file is no table, or lacks a column; the message names what it has.
     """
-    from metier.data.tables import read_rows
+    from metier.readers.tables import read_rows
 
     rows = read_rows(path)
     before: list[BadRow] = []

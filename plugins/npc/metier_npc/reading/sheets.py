@@ -14,7 +14,7 @@ from metier_npc.reading.samples_from import HISTORY, NARRATOR, emotion_of, langu
 from metier_npc.tasks import BARK, LINE, NONE
 
 if TYPE_CHECKING:
-    from metier.data.tables import Row
+    from metier.readers.tables import Row
 
 SUFFIXES = frozenset({".csv", ".tsv", ".xlsx", ".xlsm", ".jsonl", ".parquet"})
 HEADERS = {
@@ -46,7 +46,7 @@ def fields_of(columns: Any) -> dict[str, str]:
 
 
 def _fields_in(path: Path) -> set[str]:
-    from metier.data.tables import Row, read_rows
+    from metier.readers.tables import Row, read_rows
 
     if path.suffix.lower() not in SUFFIXES:
         return set()
@@ -61,7 +61,7 @@ def _fields_in(path: Path) -> set[str]:
 
 def _rows(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[Row, dict[str, str]] | BadRow]:
     """Rows, each with its cells by field."""
-    from metier.data.tables import read_rows
+    from metier.readers.tables import read_rows
 
     fields: dict[str, str] | None = None
     for row in read_rows(path):

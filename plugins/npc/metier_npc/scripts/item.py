@@ -60,7 +60,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         DataError: the file cannot be read as text.
     """
-    from metier.data.encoding import TextLines
+    from metier.readers.encoding import TextLines
 
     try:
         source = TextLines(path)

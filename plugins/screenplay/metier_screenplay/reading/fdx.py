@@ -9,7 +9,7 @@ from typing import Any
 from xml.sax import SAXException
 
 from metier.contracts import BadRow, DataError, Sample
-from metier.data.xml import Collecting, stream
+from metier.readers.xml import Collecting, stream
 from metier_screenplay.reading.files import start_of
 from metier_screenplay.reading.samples_from import samples_of
 from metier_screenplay.script.element import SPOKEN, Element, Kind

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from metier.contracts import BadRow, DataError, Provenance
-from metier.data.encoding import TextLines, line_problem
+from metier.readers.encoding import TextLines, line_problem
 
 LONGEST = 20_000
 """Characters of one line that is still parsed: a file without line ends must not take for ever."""

@@ -15,7 +15,7 @@ from metier.contracts import DataError, MetierError
 
 if TYPE_CHECKING:
     from metier.contracts import BadRow
-    from metier.data.tables import Row
+    from metier.readers.tables import Row
 
 TABLES = frozenset({".csv", ".tsv", ".txt", ".xlsx", ".jsonl", ".parquet", ".gz"})
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,500}>|<br\s*/?>")
@@ -24,7 +24,7 @@ _HAN = re.compile(r"[\u3400-\u9fff]")
 
 def first_row(path: Path) -> Row | None:
     """The first good row; None where the file is no table that can be read. Never raises."""
-    from metier.data.tables import Row, read_rows
+    from metier.readers.tables import Row, read_rows
 
     if path.suffix.lower() not in TABLES:
         return None
@@ -52,7 +52,7 @@ def rows_with(path: Path, columns: Mapping[str, tuple[str, ...]]) -> Iterator[tu
     Raises:
         DataError: the file is no table, or its first row lacks a column; the message names what it has.
     """
-    from metier.data.tables import Row, read_rows
+    from metier.readers.tables import Row, read_rows
 
     checked = False
     for row in read_rows(path):

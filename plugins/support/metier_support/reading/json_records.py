@@ -42,7 +42,7 @@ def read_records(path: Path) -> Iterator[Record | BadRow]:
     Raises:
         DataError: the file cannot be read, holds no object, or ends within one.
     """
-    from metier.data.encoding import detect_encoding, open_bytes
+    from metier.readers.encoding import detect_encoding, open_bytes
 
     path = Path(path)
     try:

@@ -12,7 +12,7 @@ from metier_support.reading.cells import column, first_row, language_of, rows_wi
 from metier_support.tasks import REVIEW
 
 if TYPE_CHECKING:
-    from metier.data.tables import Row
+    from metier.readers.tables import Row
 
 TEXT = (
     "review",

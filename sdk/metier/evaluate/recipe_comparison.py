@@ -1,0 +1,185 @@
+"""One task, one split, several ways to solve it: each is trained, asked the same held-out inputs, measured alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from metier.adapt.sft import adapt
+from metier.bases.finetune import load_finetune
+from metier.bases.hardware import choose_device
+from metier.bases.resolve import LocalBase
+from metier.bases.torch_model import load_adapted
+from metier.contracts import FineTune, Recipe, Sample, TaskContract, UsageError
+from metier.contracts.schema import Data
+from metier.decoding.tokenizer import ChatTokenizer
+from metier.disk import write_whole
+from metier.evaluate.figures import measured
+from metier.evaluate.presets import way_of
+from metier.evaluate.prompt_sets import zero_shot_prompts
+from metier.evaluate.systems import Answers, ask_head, ask_torch
+from metier.heads.head_model import load_head
+from metier.heads.train import adapt_head
+from metier.metrics.bootstrap import resample_weights
+from metier.metrics.cases import Case, cases_of
+from metier.metrics.results import MetricReport
+from metier.metrics.selection import choose_measures
+from metier.runtime.head_inputs import shape_of
+
+Progress = Callable[..., None]
+"""`progress(what, done, total)`."""
+
+RESULT = "comparison.json"
+"""The last thing written: the table, as `Comparison.model_validate_json` reads it back."""
+
+
+class WayFigures(Data):
+    """What one way costs."""
+
+    way: str
+    recipe: Recipe
+    training_seconds: float
+    epoch_seconds: float
+    """Median; of the head's epochs where the base is frozen."""
+    answer_ms: float
+    """Milliseconds an input, loading left out."""
+    megabytes: float
+    """Of the fine-tune's weights."""
+
+
+class Comparison(Data):
+    """Several ways on one split."""
+
+    task: str
+    base: str
+    samples: int
+    inputs: int
+    seed: int
+    ways: tuple[WayFigures, ...]
+    metrics: tuple[MetricReport, ...]
+    """The values and paired differences of every measure, by way."""
+
+
+def compare(
+    task: TaskContract,
+    train: Sequence[Sample],
+    held_out: Sequence[Sample],
+    ways: Sequence[str],
+    recipe: Recipe,
+    out: Path,
+    *,
+    base: LocalBase,
+    resamples: int = 1000,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Comparison:
+    """Train each way into a folder of `out` and measure all of them on `held_out`, with paired bootstrap intervals.
+
+    No way chooses anything by the held-out samples: the last weights count. Ways that are in `out` already, from the
+    same recipe and samples, are taken as they are; what all came to is kept there as comparison.json.
+
+    Args:
+        task: the contract.
+        train: samples that every way learns from.
+        held_out: samples that every way is asked.
+        ways: names, of `way_of`.
+        recipe: what the ways have in common.
+        out: folder.
+        base: the base on disk.
+        resamples: of the bootstrap.
+        device: auto, cpu or cuda.
+        progress: called as `progress(what, done, total)`.
+
+    Raises:
+        RecipeError: a way that there is not.
+        UsageError: no ways, two of one name, or one that the task or the base cannot go.
+    """
+    if not ways or len(set(ways)) < len(ways):
+        raise UsageError("name each way once", remedy="such as --ways head/features,head/full")
+    recipes = {name: way_of(name, recipe) for name in ways}
+    if writes := [name for name, one in recipes.items() if one.way == "text" and not base.card.generative]:
+        raise UsageError(
+            f"{base.card.id} does not write, so that it cannot go {', '.join(writes)}",
+            remedy="compare ways of a head, or take a decoder with --base",
+        )
+    if any(one.way == "head" for one in recipes.values()):
+        shape_of(task)
+    told: Progress = progress or (lambda *_, **__: None)
+    cases = cases_of(task, held_out)
+    systems, figures = [], []
+    for name, one in recipes.items():
+        tuned = _trained(task, train, one, out / name.replace("/", "-").replace(":", ""), base, device, told, name)
+        ask = _asked_head if one.way == "head" else _asked_text
+        answers = ask(tuned, task, cases, base, choose_device(device), name, told)
+        systems.append(answers)
+        costs = tuned.card.training
+        steps = costs["steps"] / max(1.0, one.epochs)
+        figures.append(
+            WayFigures(
+                way=name,
+                recipe=one,
+                training_seconds=costs["seconds"],
+                epoch_seconds=costs.get(
+                    "epoch_seconds", costs.get("step_seconds", costs["seconds"]) / max(1.0, costs["steps"]) * steps
+                ),
+                answer_ms=1000 * answers.report.seconds / len(cases),
+                megabytes=(tuned.path / tuned.card.weights).stat().st_size / 1e6,
+            )
+        )
+    weights = resample_weights(len(cases), resamples, recipe.seed)
+    made = Comparison(
+        task=task.name,
+        base=base.card.id,
+        samples=len(train),
+        inputs=len(cases),
+        seed=recipe.seed,
+        ways=tuple(figures),
+        metrics=tuple(measured(m, cases, systems, [], weights, 0.95) for m in choose_measures(task)),
+    )
+    write_whole(out / RESULT, made.model_dump_json(indent=1) + "\n")
+    return made
+
+
+def _trained(
+    task: TaskContract,
+    train: Sequence[Sample],
+    recipe: Recipe,
+    out: Path,
+    base: LocalBase,
+    device: str,
+    told: Progress,
+    name: str,
+) -> FineTune:
+    def tick(event: Any) -> None:
+        told(f"{name}: loss {event.loss:.3f}", event.step, event.steps)
+
+    told(f"{name}: reading the base")
+    teach = adapt_head if recipe.way == "head" else adapt
+    return teach(task, train, (), recipe, out, base=base, device=device, progress=tick)
+
+
+def _asked_head(
+    tuned: FineTune, task: TaskContract, cases: Sequence[Case], base: LocalBase, where: Any, name: str, told: Progress
+) -> Answers:
+    headed = load_head(tuned.path, base=base, device=where)
+    return ask_head(headed.predict, task, cases, name=name, title=name, detail=base.card.id, checks=(), progress=told)
+
+
+def _asked_text(
+    tuned: FineTune, task: TaskContract, cases: Sequence[Case], base: LocalBase, where: Any, name: str, told: Progress
+) -> Answers:
+    tokenizer = ChatTokenizer.load(base.path)
+    return ask_torch(
+        load_adapted(base, load_finetune(tuned.path), device=where, merge=True),
+        tokenizer,
+        task,
+        cases,
+        zero_shot_prompts(tokenizer, task, cases),
+        name=name,
+        title=name,
+        detail=base.card.id,
+        max_tokens=task.max_reply_tokens,
+        checks=(),
+        progress=told,
+    )

@@ -1,0 +1,35 @@
+"""A trade's checks as metrics: the share of answers that pass each, and how much is found per answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from metier.contracts import Check
+from metier.metrics.cases import Case
+from metier.metrics.measures import Measure, mean_of
+from metier.metrics.results import Answer
+
+PREFIX = "check."
+
+
+def check_measures(checks: Sequence[Check]) -> list[Measure]:
+    """A pass rate per check, and the mean number of findings over all of them."""
+    if not checks:
+        return []
+    rates = [Measure(PREFIX + c.name, _title(c), mean_of(_passes(c.name), 100), kind="check") for c in checks]
+    return [*rates, Measure("findings", "Findings per answer", mean_of(_findings), False, unit="count", kind="check")]
+
+
+def _title(check: Check) -> str:
+    return check.name.replace("_", " ").capitalize()
+
+
+def _passes(name: str) -> Callable[[Case, Answer], float]:
+    def passes(case: Case, answer: Answer) -> float:
+        return float(not answer.findings[name])
+
+    return passes
+
+
+def _findings(case: Case, answer: Answer) -> float:
+    return float(sum(len(found) for found in answer.findings.values()))

@@ -1,0 +1,142 @@
+"""What a head is shown of an input: one text or two, and the places in it that are asked about. It knows contracts, not
+tokens.
+
+The text way puts an input to a chat model with a prompt; a head needs no instruction, only the words that the prompt
+would have carried. So a text is what the trade's own template makes of the input, its system turn left out.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from metier.contracts import ContractError, TaskContract, TaskKind, UsageError, Value
+from metier.contracts.modality import MODALITY_KEY
+from metier.contracts.schema import resolve
+from metier.contracts.task import HEADED
+from metier.prompting.prompt import messages
+
+Place = tuple[int, int]
+"""First character and the one after the last."""
+
+WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+|[^\w\s]")
+"""What a tag is given to: a word, a sign, a Han or kana character."""
+
+
+class Shape(StrEnum):
+    """What a head gives its labels to."""
+
+    SEQUENCE = "sequence"
+    """The whole text: classify."""
+    TOKEN = "token"
+    """Each word of it: extract."""
+    PAIR = "pair"
+    """Two spans of it: relate."""
+    SIDES = "sides"
+    """Two texts, each read alone (a bi-encoder): rank."""
+
+
+_SHAPES = {
+    TaskKind.CLASSIFY: Shape.SEQUENCE,
+    TaskKind.EXTRACT: Shape.TOKEN,
+    TaskKind.RELATE: Shape.PAIR,
+    TaskKind.RANK: Shape.SIDES,
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Texts and the places in them whose tokens are pooled, text by text."""
+
+    texts: tuple[str, ...]
+    places: tuple[tuple[Place, ...], ...]
+
+
+def shape_of(task: TaskContract) -> Shape:
+    """The shape of a task's head.
+
+    Raises:
+        UsageError: the task has none, and why.
+    """
+    if task.kind not in HEADED:
+        raise UsageError(
+            f"{task.name} is to {task.kind}, which no head does", remedy="say way: text, with a base that writes"
+        )
+    shape = _SHAPES[task.kind]
+    if shape is Shape.TOKEN and not span_labels(task):
+        raise UsageError(
+            f"{task.name} gives no list `spans` of a label and a text, which a head could tag",
+            remedy="say way: text, or give the output spans: list of {label: Literal[…], text: str}",
+        )
+    if shape is not Shape.TOKEN and not task.labels:
+        raise UsageError(
+            f"{task.name} gives no single field of a fixed list, which a head could choose from",
+            remedy="say way: text, or give the output one Literal or enum",
+        )
+    needed = {Shape.PAIR: 3, Shape.SIDES: 2}.get(shape, 1)
+    if len(text_fields(task)) < needed:
+        raise UsageError(
+            f"{task.name} is to {task.kind}, which takes {needed} text fields of the input; it has "
+            f"{', '.join(text_fields(task)) or 'none'}",
+            remedy="relate: the text, then its two spans; rank: the query, then what is ranked",
+        )
+    return shape
+
+
+def text_fields(task: TaskContract) -> tuple[str, ...]:
+    """The input's fields of free text, in order; not `language`, which only chooses the prompt."""
+    fields = resolve(task.input, task.input).get("properties", {})
+    return tuple(name for name, node in fields.items() if name != "language" and _is_text(task.input, node))
+
+
+def span_labels(task: TaskContract) -> tuple[str, ...]:
+    """Labels of an output's `spans`; empty where it has no such list."""
+    root = resolve(task.output, task.output)
+    spans = resolve(task.output, root.get("properties", {}).get("spans", {}))
+    item = resolve(task.output, spans.get("items", {})).get("properties", {})
+    if set(item) < {"label", "text"}:
+        return ()
+    node = resolve(task.output, item["label"])
+    return tuple(str(v) for v in node.get("enum", [node["const"]] if "const" in node else []))
+
+
+def asked(task: TaskContract, input: Value, language: str | None = None) -> Asked:
+    """What the task's head is shown of an input.
+
+    Raises:
+        ContractError: the input misses the contract, or a span does not stand in its text.
+    """
+    shape = shape_of(task)
+    if shape in {Shape.SEQUENCE, Shape.TOKEN}:
+        said = messages(task, input, language=language)
+        text = "\n".join(turn["content"] for turn in said if turn["role"] != "system")
+        places = tuple(m.span() for m in WORD.finditer(text)) if shape is Shape.TOKEN else ((0, len(text)),)
+        return Asked((text,), (places,))
+    task.check_input(input)
+    first, *others = text_fields(task)
+    text = str(input.get(first) or "")
+    if shape is Shape.PAIR:
+        spans = tuple(_found(str(input.get(name) or ""), text, name, first) for name in others[:2])
+        return Asked((text,), ((*spans, (0, len(text))),))
+    other = ". ".join(str(input[name]) for name in others if input.get(name))
+    return Asked((text, other), (((0, len(text)),), ((0, len(other)),)))
+
+
+def _found(span: str, text: str, name: str, first: str) -> Place:
+    start = text.find(span) if span else -1
+    if start < 0:
+        raise ContractError(
+            f"{name} ({span!r}) does not stand in {first}", remedy=f"give {name} word for word as {first} has it"
+        )
+    return start, start + len(span)
+
+
+def _is_text(root: Any, node: Any) -> bool:
+    node = resolve(root, node)
+    if MODALITY_KEY in node or "enum" in node or "const" in node:
+        return False
+    if "anyOf" in node:
+        return any(_is_text(root, child) for child in node["anyOf"])
+    return bool(node.get("type") == "string")

@@ -1,0 +1,13 @@
+"""The training core: examples, batches, steps, checkpoints, LoRA layers. torch loads when it is used."""
+
+import metier.bases.threads  # noqa: F401  before torch
+from metier._lazy import lazy_names
+
+__all__, __getattr__ = lazy_names(
+    __name__,
+    {
+        "metier.training.loop": "Progress",
+        "metier.training.progress_display": "progress_bar",
+        "metier.training.recipe_file": "override read_recipe recipe_for write_recipe",
+    },
+)

@@ -1,0 +1,229 @@
+"""PEFT's LoRA as slot arrays: scaled as peft scales it, laid where slots want it, refused where none can hold it."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
+
+from metier.contracts import UsageError
+from metier.contracts.bundle import Slot, SlotPart
+from metier.decoding.adapter_rows import FREE, AdapterRows
+from metier.decoding.lora import MAX_RANK, LoraArrays, fold_error, lay_out, read_folder, read_tensors
+
+SLOTS = (
+    Slot(
+        a="qkv.A",
+        b="qkv.B",
+        in_features=6,
+        out_features=10,
+        parts=(
+            SlotPart(module="m.q_proj", offset=0, width=5),
+            SlotPart(module="m.k_proj", offset=5, width=2),
+            SlotPart(module="m.v_proj", offset=7, width=3),
+        ),
+    ),
+    Slot(a="o.A", b="o.B", in_features=5, out_features=6, parts=(SlotPart(module="m.o_proj", width=6),)),
+    Slot(a="g.A", b="g.B", in_features=6, out_features=4, parts=(SlotPart(module="m.gate_up", width=4),)),
+    Slot(a="u.A", b="u.B", in_features=6, out_features=4, parts=(SlotPart(module="m.gate_up", width=4, start=4),)),
+)
+SHAPES = {"m.q_proj": (6, 5), "m.k_proj": (6, 2), "m.v_proj": (6, 3), "m.o_proj": (5, 6), "m.gate_up": (6, 8)}
+
+
+def tensors_of(ranks, seed=0):
+    rng = np.random.default_rng(seed)
+    found = {}
+    for module, rank in ranks.items():
+        ins, outs = SHAPES[module]
+        found[f"base_model.model.{module}.lora_A.weight"] = rng.normal(size=(rank, ins)).astype(np.float32)
+        found[f"base_model.model.{module}.lora_B.weight"] = rng.normal(size=(outs, rank)).astype(np.float32)
+    return found
+
+
+ranks = st.dictionaries(st.sampled_from(sorted(SHAPES)), st.integers(1, 5), min_size=1)
+
+
+@given(ranks, st.integers(1, 32), st.booleans(), st.integers(0, 99))
+def test_a_slot_gives_what_peft_gives_for_any_ranks_and_modules(ranks, alpha, rslora, seed):
+    tensors = tensors_of(ranks, seed)
+    config = {"r": 99, "rank_pattern": ranks, "lora_alpha": alpha, "use_rslora": rslora}
+    modules = read_tensors(config, tensors)
+    arrays = lay_out(modules, SLOTS)
+    x = {5: np.ones((1, 5), np.float32), 6: np.arange(6, dtype=np.float32)[None]}
+    for slot in SLOTS:
+        if slot.a not in arrays.ranks:
+            assert not any(part.module in ranks for part in slot.parts)
+            continue
+        y = x[slot.in_features] @ arrays.a[slot.a] @ arrays.b[slot.a]
+        for part in slot.parts:
+            mine = y[:, part.offset : part.offset + part.width]
+            theirs = np.zeros_like(mine)
+            if part.module in ranks:
+                a, b = (tensors[f"base_model.model.{part.module}.lora_{side}.weight"] for side in "AB")
+                scale = alpha / (np.sqrt(len(a)) if rslora else len(a))
+                theirs = (scale * x[slot.in_features] @ a.T @ b.T)[:, part.start : part.start + part.width]
+            np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-3)
+    assert fold_error(arrays, modules, SLOTS) < 1e-3
+    assert arrays.rank == max(ranks.values())
+
+
+class Recorder:
+    """Takes what an IO binding would be given, and reads the arrays back from their addresses."""
+
+    def __init__(self):
+        self.bound = {}
+
+    def bind_input(self, name, device, index, dtype, shape, address):
+        import ctypes
+
+        count = int(np.prod(shape))
+        kind = ctypes.c_float * count
+        self.bound[name] = np.frombuffer(kind.from_address(address), np.float32).reshape(shape) if count else shape
+
+
+moves = st.lists(
+    st.one_of(
+        st.tuples(st.just("wear"), st.integers(0, 3), st.integers(-1, 4)),
+        st.tuples(st.just("free"), st.integers(0, 3), st.just(0)),
+        st.tuples(st.just("move"), st.integers(0, 3), st.integers(0, 3)),
+        st.tuples(st.just("run"), st.integers(1, 4), st.integers(0, 3)),
+    ),
+    max_size=30,
+)
+
+
+@given(moves, st.booleans())
+def test_whatever_rows_wear_is_what_is_bound_for_them(moves, resident):
+    kinds = [{"m.q_proj": 1}, {"m.q_proj": 3, "m.o_proj": 2}, {"m.v_proj": 5}, {"m.o_proj": 1}, {"m.gate_up": 2}]
+    loras = [
+        lay_out(read_tensors({"r": 9, "rank_pattern": kind, "lora_alpha": 4}, tensors_of(kind, seed)), SLOTS)
+        for seed, kind in enumerate(kinds)
+    ]
+    rows = AdapterRows(SLOTS, 4, resident=resident)
+    worn = [FREE] * 4
+    bound = {}
+    for what, first, second in [*moves, ("run", 4, 0)]:
+        if what == "wear":
+            worn[first] = None if second < 0 else loras[second]
+            rows.wear(first, worn[first])
+        elif what == "free":
+            worn[first] = FREE
+            rows.wear(first, FREE)
+        elif what == "move" and first != second:
+            worn[second], worn[first] = worn[first], FREE
+            rows.move(first, second)
+        elif what == "run":
+            count, start = min(first, 4 - second), second
+            plan = rows.plan(start, count)
+            if bound.get((start, count), (None, None))[0] != plan or plan[0] == "one":
+                recorder = Recorder()
+                rows.bind(recorder, plan, start, count)
+                bound[start, count] = plan, recorder
+            check(bound[start, count][1].bound, worn[start : start + count])
+
+
+def check(bound, worn):
+    x = {5: np.ones((1, 5), np.float32), 6: np.arange(6, dtype=np.float32)[None]}
+    for slot in SLOTS:
+        a, b = bound[slot.a], bound[slot.b]
+        for row, lora in enumerate(worn):
+            if lora is FREE:
+                continue
+            mine = np.zeros((1, slot.out_features), np.float32)
+            if isinstance(a, np.ndarray):
+                at = min(row, len(a) - 1)
+                mine = x[slot.in_features] @ a[at] @ b[at]
+            theirs = np.zeros_like(mine)
+            if isinstance(lora, LoraArrays) and slot.a in lora.ranks:
+                theirs = x[slot.in_features] @ lora.a[slot.a] @ lora.b[slot.a]
+            np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"peft_type": "OFT"}, "its kind is OFT"),
+        ({"peft_type": "IA3"}, "its kind is IA3"),
+        ({"use_dora": True}, "DoRA"),
+        ({"use_qalora": True}, "QA-LoRA"),
+        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"bias": "lora_only"}, "trained biases"),
+        ({"lora_bias": True}, "trained biases"),
+        ({"target_parameters": ["experts.w1"]}, "bare parameters"),
+        ({"trainable_token_indices": [3]}, "token embeddings"),
+        ({"layer_replication": [[0, 2]]}, "replicates layers"),
+        ({"init_lora_weights": "pissa_niter_4"}, "changed the base's weights"),
+        ({"r": 3}, "its config says 3"),
+    ],
+)
+def test_what_no_slot_can_hold_is_refused_with_the_reason_and_the_merged_way(config, reason):
+    with pytest.raises(UsageError, match=reason) as caught:
+        lay_out(read_tensors({"r": 2, **config}, tensors_of({"m.q_proj": 2})), SLOTS)
+    assert "metier export RUN --out BUNDLE" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "reason"),
+    [
+        ({}, "no LoRA weights"),
+        ({"base_model.model.m.embed.lora_embedding_A": np.zeros((2, 9), np.float32)}, "lora_embedding_A"),
+        ({"base_model.model.m.q_proj.lora_A.weight": np.zeros((2, 6), np.float32)}, "one matrix lora_A and one lora_B"),
+        ({"base_model.model.m.q_proj.lora_magnitude_vector": np.zeros(5, np.float32)}, "magnitude_vector"),
+    ],
+)
+def test_tensors_that_are_no_plain_lora_are_named(tensors, reason):
+    with pytest.raises(UsageError, match=reason):
+        read_tensors({"r": 2}, tensors)
+
+
+def test_modules_without_a_slot_and_wrong_shapes_are_named():
+    a, b = np.zeros((2, 6), np.float32), np.zeros((5, 2), np.float32)
+    head = read_tensors({"r": 2}, {"lm_head.lora_A.weight": a, "lm_head.lora_B.weight": b})
+    with pytest.raises(UsageError, match="no slot for lm_head"):
+        lay_out(head, SLOTS)
+    wide = read_tensors({"r": 2}, {"m.q_proj.lora_A.weight": np.zeros((2, 7)), "m.q_proj.lora_B.weight": b})
+    with pytest.raises(UsageError, match=r"7 to 5 features here and 6 to 5 .* another base"):
+        lay_out(wide, SLOTS)
+
+
+def test_ranks_above_the_bound_and_numbers_that_are_none_are_refused():
+    rank = MAX_RANK + 1
+    with pytest.raises(UsageError, match=f"rank {rank} is above {MAX_RANK}"):
+        lay_out(read_tensors({"r": rank}, tensors_of({"m.q_proj": rank})), SLOTS)
+    bad = tensors_of({"m.q_proj": 2})
+    bad["base_model.model.m.q_proj.lora_B.weight"][0, 0] = np.nan
+    with pytest.raises(UsageError, match="not finite"):
+        lay_out(read_tensors({"r": 2}, bad), SLOTS)
+
+
+def test_bfloat16_weights_read_as_torch_reads_them(tiny_loras, tmp_path):
+    import torch
+    from safetensors.torch import save_file as save_torch
+
+    folder = shutil.copytree(tiny_loras["plain"], tmp_path / "half")
+    file = folder / "adapter_model.safetensors"
+    halves = {name: torch.tensor(value).bfloat16() for name, value in load_file(file).items()}
+    save_torch(halves, file)
+    for name, module in read_folder(folder).items():
+        assert np.array_equal(module.a, halves[f"base_model.model.{name}.lora_A.weight"].float().numpy())
+
+
+def test_damaged_folders_say_what_is_wrong(tiny_loras, tmp_path):
+    folder = shutil.copytree(tiny_loras["plain"], tmp_path / "bad")
+    (folder / "adapter_model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0garbage")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_folder(folder)
+    (folder / "adapter_model.safetensors").unlink()
+    with pytest.raises(UsageError, match=r"no adapter_model\.safetensors"):
+        read_folder(folder)
+
+
+def test_half_precision_weights_are_scaled_in_full(tmp_path):
+    tensors = {k: v.astype(np.float16) for k, v in tensors_of({"m.o_proj": 3}).items()}
+    save_file(tensors, tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 3, "lora_alpha": 1}))
+    modules = read_folder(tmp_path)
+    assert fold_error(lay_out(modules, SLOTS), modules, SLOTS) < 1e-3

@@ -1,0 +1,133 @@
+"""A head measured beside its base and its bundle: what `metier evaluate` does with it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from metier.bases.finetune import load_finetune
+from metier.bases.resolve import resolve
+from metier.contracts import Check, Finding, FineTune, Recipe, Sample, TaskContract, UsageError
+from metier.evaluate import Evaluation, evaluate, record_metrics, write_html, write_json
+from metier.evaluate.report import headline
+from metier.heads import adapt_head, export_heads, load_head
+
+Kinds = dict[str, tuple[TaskContract, list[Sample]]]
+Maker = Callable[..., FineTune]
+
+
+def measured(finetune: FineTune, held_out: list[Sample], base: Path, **options: object) -> Evaluation:
+    local = resolve(base)
+    return evaluate(
+        finetune.card.tasks[0],
+        held_out,
+        base=local,
+        finetune=finetune,
+        head=lambda: load_head(finetune.path, base=local).predict,
+        resamples=50,
+        **options,
+    )
+
+
+def test_a_trained_head_on_a_decoder_stands_beside_what_its_base_writes(
+    kinds: Kinds, tiny_base: Path, tmp_path: Path
+) -> None:
+    task, samples = kinds["sort"]
+    recipe = Recipe(base=str(tiny_base), way="head", method="features", layers="embedding")
+    tuned = adapt_head(task, samples[:36], samples[36:], recipe, tmp_path / "run")
+    told = measured(tuned, samples[36:], tiny_base, train=samples[:36])
+    assert [system.name for system in told.systems] == ["base_zero_shot", "base_few_shot", "fine_tune"]
+    assert (
+        told.systems[-1].title == "Fine-tune (head)" and told.systems[-1].detail == "run, a head over the frozen base"
+    )
+    assert told.systems[-1].tokens == 0 < told.systems[0].tokens
+    accuracy = told.metric("accuracy")
+    assert accuracy.values["fine_tune"].low > accuracy.values["base_zero_shot"].high
+    assert told.forgetting is None, "a frozen base forgets nothing"
+    card = json.loads((record_metrics(tuned, told).path / "card.json").read_text())["metrics"]["tiny.sort"]
+    assert card["after"]["accuracy"]["value"] == accuracy.values["fine_tune"].value
+    assert "before" in card and "general_perplexity" not in card
+    page = write_html(told, tmp_path / "report.html").read_text()
+    assert "the base is frozen" in page and "Fine-tune (head)" in page
+
+
+def test_on_an_encoder_which_writes_nothing_the_head_and_its_bundle_stand_beside_the_most_frequent_label(
+    kinds: Kinds, heads: dict[str, FineTune], shipped: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    for kind, tuned in heads.items():
+        task, samples = kinds[kind]
+        told = measured(tuned, samples, tiny_encoder, bundle=shipped, train=samples)
+        plain = [] if kind == "find" else ["most_frequent"]
+        assert [system.name for system in told.systems] == [*plain, "fine_tune", "bundle"]
+        if plain:
+            label = max(task.labels, key=[next(iter(s.output.values())) for s in samples].count)
+            assert {row.answers["most_frequent"].text for row in told.rows} == {label}
+            assert "against most frequent answer" in headline(told)
+        for row in told.rows:
+            assert row.answers["fine_tune"].output == row.answers["bundle"].output is not None
+        assert told.summary()["after"] == told.summary()["bundle"] and told.few_shot == 0
+        assert Evaluation.model_validate_json(write_json(told, tmp_path / "told.json").read_text()) == told
+        assert "Greedy decoding" not in write_html(told, tmp_path / "report.html").read_text()
+
+
+def test_a_decoder_without_a_chat_template_cannot_be_prompted_but_its_head_is_measured(
+    kinds: Kinds, make_head: Maker, tiny_base: Path, tmp_path: Path
+) -> None:
+    bare = Path(shutil.copytree(tiny_base, tmp_path / "bare"))
+    (bare / "chat_template.jinja").unlink()
+    told = measured(make_head("sort", bare, tmp_path / "sort"), kinds["sort"][1], bare, train=kinds["sort"][1])
+    assert [system.name for system in told.systems] == ["most_frequent", "fine_tune"]
+
+
+def test_a_head_that_its_base_learnt_with_is_measured_too(
+    kinds: Kinds, make_head: Maker, tiny_base: Path, tmp_path: Path
+) -> None:
+    tuned = make_head("find", tiny_base, tmp_path / "find", "lora")
+    bundle = export_heads([tuned], tmp_path / "bundle", precision="fp32").path
+    told = measured(tuned, kinds["find"][1][:8], tiny_base, bundle=bundle, few_shot=0)
+    assert [system.name for system in told.systems] == ["base_zero_shot", "fine_tune", "bundle"]
+    assert told.systems[1].detail == "find, a head over the base, which learnt with it by LoRA of rank 2"
+    assert all(row.answers["fine_tune"].output == row.answers["bundle"].output for row in told.rows)
+    assert told.forgetting is None
+
+
+def test_a_bundle_with_several_heads_of_a_task_answers_by_the_one_that_is_measured(
+    kinds: Kinds, make_head: Maker, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    one = make_head("sort", tiny_encoder, tmp_path / "one")
+    other = make_head("sort", tiny_encoder, tmp_path / "other", layers="mix")
+    bundle = export_heads([one, other], tmp_path / "bundle", precision="fp32").path
+    for tuned in (one, other):
+        told = measured(tuned, kinds["sort"][1], tiny_encoder, bundle=bundle)
+        assert all(row.answers["fine_tune"].output == row.answers["bundle"].output for row in told.rows)
+    with pytest.raises(UsageError, match=r"2 adapters or heads were trained for tiny\.sort"):
+        evaluate(kinds["sort"][0], kinds["sort"][1], base=resolve(tiny_encoder), bundle=bundle)
+
+
+def test_checks_find_in_a_head_s_answers_what_they_find_in_any(
+    kinds: Kinds, heads: dict[str, FineTune], shipped: Path, tiny_encoder: Path
+) -> None:
+    def no_tools(input: object, output: dict[str, str]) -> list[Finding]:
+        return [Finding(message="a tool")] if output["kind"] == "a tool" else []
+
+    given = {"text": "he has it"}
+    check = Check("no_tools", ("tiny.sort",), no_tools, (given, {"kind": "a fruit"}), (given, {"kind": "a tool"}))
+    told = measured(heads["sort"], kinds["sort"][1], tiny_encoder, bundle=shipped, checks=[check])
+    tools = sum(row.answers["fine_tune"].output == {"kind": "a tool"} for row in told.rows)
+    assert 0 < tools < len(told.rows)
+    for system in ("fine_tune", "bundle"):
+        assert told.metric("check.no_tools").values[system].value == pytest.approx(100 * (1 - tools / len(told.rows)))
+
+
+def test_who_could_answer_nothing_is_told_so_before_anything_is_asked(
+    kinds: Kinds, heads: dict[str, FineTune], tiny_encoder: Path
+) -> None:
+    task, samples = kinds["sort"]
+    with pytest.raises(UsageError, match="sort answers by a head, and none was given"):
+        evaluate(task, samples, base=resolve(tiny_encoder), finetune=load_finetune(heads["sort"].path, way=None))
+    with pytest.raises(UsageError, match="reads and does not write, so that there is nobody to ask"):
+        evaluate(task, samples, base=resolve(tiny_encoder))

@@ -1,0 +1,89 @@
+"""A head's training that is broken off goes on from its checkpoint to the weights that the unbroken run has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metier.bases.finetune import load_finetune
+from metier.contracts import Recipe, Sample, TaskContract, UsageError
+from metier.heads import adapt_head
+from metier.training import Progress
+
+Kinds = dict[str, tuple[TaskContract, list[Sample]]]
+
+
+class BrokenError(Exception):
+    """As if the power had gone."""
+
+
+def broken_at(step: int, seen: list[int]) -> Callable[[Progress], None]:
+    def told(event: Progress) -> None:
+        seen.append(event.step)
+        if event.step >= step:
+            raise BrokenError
+
+    return told
+
+
+def recipe(base: Path, **fields: Any) -> Recipe:
+    settings = {"way": "head", "batch_size": 16, "epochs": 2, "checkpoint_seconds": 1e-6, "lora": {"rank": 2}}
+    return Recipe(**{"base": str(base), **settings, **fields})
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("sort", {"method": "full"}),
+        ("find", {"method": "full", "layers": "top:1"}),
+        ("match", {"method": "lora", "lora": {"rank": 2, "dropout": 0.1}}),
+    ],
+)
+def test_a_broken_run_ends_with_the_weights_of_an_unbroken_one(
+    kind: str, fields: dict[str, Any], kinds: Kinds, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    task, samples = kinds[kind]
+    made = recipe(tiny_encoder, **fields)
+    whole = adapt_head(task, samples, [], made, tmp_path / "whole")
+    seen: list[int] = []
+    for step in (2, 5):
+        with pytest.raises(BrokenError):
+            adapt_head(task, samples, [], made, tmp_path / "broken", progress=broken_at(step, seen))
+        with pytest.raises(UsageError, match="has not finished"):
+            load_finetune(tmp_path / "broken", way="head")
+    resumed = adapt_head(task, samples, [], made, tmp_path / "broken", progress=broken_at(99, seen))
+    # The step that was broken off had no checkpoint yet, so it comes twice, and no other one does.
+    assert seen == sorted([*range(1, int(whole.card.training["steps"]) + 1), 2, 5])
+    assert resumed.card.weights_sha256 == whole.card.weights_sha256
+    assert {path.name for path in resumed.path.iterdir()} == {path.name for path in whole.path.iterdir()}
+    assert resumed.card.training["steps"] == whole.card.training["steps"]
+
+
+def test_a_checkpoint_of_other_samples_is_refused_and_starting_over_drops_it(
+    kinds: Kinds, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    task, samples = kinds["sort"]
+    made = recipe(tiny_encoder, method="full")
+    with pytest.raises(BrokenError):
+        adapt_head(task, samples, [], made, tmp_path / "out", progress=broken_at(3, []))
+    with pytest.raises(UsageError, match="checkpoint of a run with another recipe, data or base"):
+        adapt_head(task, samples[8:], [], made, tmp_path / "out")
+    seen: list[int] = []
+    adapt_head(task, samples[8:], [], made, tmp_path / "out", resume=False, progress=broken_at(99, seen))
+    assert seen[0] == 1 and not (tmp_path / "out" / "checkpoint").exists()
+
+
+def test_features_broken_off_begin_anew_and_leave_nothing_behind(
+    kinds: Kinds, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    task, samples = kinds["sort"]
+    made = recipe(tiny_encoder, method="features")
+    with pytest.raises(BrokenError):
+        adapt_head(task, samples, [], made, tmp_path / "out", progress=broken_at(80, []))
+    tuned = adapt_head(task, samples, [], made, tmp_path / "out")
+    again = adapt_head(task, samples, [], made, tmp_path / "again")
+    assert tuned.card.weights_sha256 == again.card.weights_sha256
+    assert not [path for path in tuned.path.iterdir() if path.name.startswith(".")]

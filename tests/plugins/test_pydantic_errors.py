@@ -1,0 +1,62 @@
+"""What a plugin's author is told when pydantic refuses an object of theirs."""
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from metier.contracts import Check, Recipe, SampleSet, TaskContract, Vertical, prompt
+from metier.plugins._pydantic_errors import said_plainly
+
+
+class Text(BaseModel):
+    text: str
+
+
+GOOD: dict[str, Any] = {
+    "name": "press.title",
+    "kind": "generate",
+    "input": Text,
+    "output": Text,
+    "prompts": {"en": prompt("{{ text }}")},
+}
+
+
+def told(made: Any, **fields: Any) -> str:
+    with pytest.raises(ValidationError) as caught:
+        made(**fields)
+    return said_plainly(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"promts": {}}, "there is no field promts, did you mean prompts?"),
+        ({"kind": "generat"}, "not 'generat', did you mean generate?"),
+        ({"name": "Press.Title"}, "name 'Press.Title' must look like"),
+        ({"max_reply_tokens": 0}, "max_reply_tokens: must be greater than or equal to 1"),
+        ({"reply": "jsn"}, "there is no reply format 'jsn', did you mean json?"),
+        ({"input": str}, "TaskContract press.title is not valid"),
+    ],
+)
+def test_a_wrong_contract_names_field_file_and_line(change: dict[str, Any], words: str) -> None:
+    said = told(TaskContract, **{**GOOD, **change})
+    assert words in said
+    assert "test_pydantic_errors.py:" in said and "\n" not in said and "pydantic.dev" not in said
+
+
+def test_a_missing_field_names_the_object_it_is_missing_from() -> None:
+    said = told(TaskContract, **{key: value for key, value in GOOD.items() if key != "prompts"})
+    assert said.startswith("TaskContract press.title is not valid (") and said.endswith("the field prompts is missing")
+
+
+def test_a_wrong_vertical_and_sample_set_are_told_apart() -> None:
+    task = TaskContract(**GOOD)
+    assert "check fits" in told(
+        Vertical,
+        name="press",
+        tasks=(task,),
+        checks=(Check("fits", ("press.titel",), lambda given, made: [], ({}, {}), ({}, {})),),
+    )
+    assert told(SampleSet, train="a", held_out="b").startswith("SampleSet is not valid (")
+    assert "did you mean epochs?" in told(Recipe, epoch=3)

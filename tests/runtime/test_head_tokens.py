@@ -1,0 +1,51 @@
+"""A head's texts as tokens, and the tokens that are pooled."""
+
+from pathlib import Path
+
+import pytest
+
+from metier.contracts import Base, DataError, Modality, Recipe
+from metier.contracts.heads import pooling_of
+from metier.decoding.tokenizer import ChatTokenizer
+from metier.runtime.head_inputs import Asked
+from metier.runtime.head_tokens import RowTokenizer
+
+TEXT = "a blue mug"
+WHOLE, MUG = (0, len(TEXT)), (7, 10)
+
+
+def said(folder: Path, ids: tuple[int, ...], group: tuple[int, ...]) -> str:
+    return ChatTokenizer.load(folder).decode([ids[i] for i in group])
+
+
+def test_a_text_read_twice_is_pooled_over_its_second_reading(tiny_base: Path) -> None:
+    (once,) = RowTokenizer(tiny_base, 64, "mean").rows(Asked((TEXT,), ((WHOLE, MUG),)))
+    (twice,) = RowTokenizer(tiny_base, 64, "echo").rows(Asked((TEXT,), ((WHOLE, MUG),)))
+    assert ChatTokenizer.load(tiny_base).decode(twice.ids) == f"{TEXT}\n{TEXT}"
+    whole, mug = twice.groups
+    assert whole == tuple(range(len(twice.ids) - len(once.ids), len(twice.ids)))
+    assert said(tiny_base, twice.ids, whole) == TEXT
+    assert said(tiny_base, twice.ids, mug) == said(tiny_base, once.ids, once.groups[1])
+    assert min(mug) > max(once.groups[1])
+
+
+def test_a_text_without_a_token_is_one_row_all_the_same(tiny_base: Path) -> None:
+    (row,) = RowTokenizer(tiny_base, 64, "echo").rows(Asked(("",), (((0, 0),),)))
+    assert row.ids == (0,) and row.groups == ((0,),)
+
+
+def test_a_text_too_long_to_be_read_twice_says_so_and_what_to_do(tiny_base: Path) -> None:
+    (row,) = RowTokenizer(tiny_base, 64, "mean").rows(Asked((TEXT,), ((WHOLE,),)))
+    with pytest.raises(DataError, match=r"the text, read twice, has \d+ tokens, more than \d+") as caught:
+        RowTokenizer(tiny_base, len(row.ids), "echo").rows(Asked((TEXT,), ((WHOLE,),)))
+    assert "pooling: mean reads it once" in str(caught.value)
+
+
+def test_decoders_read_twice_and_encoders_once_unless_the_recipe_says() -> None:
+    decoder = Base(
+        id="tiny", architecture="LlamaForCausalLM", modalities_in=frozenset({Modality.TEXT}),
+        modalities_out=frozenset({Modality.TEXT}), languages=("en",), context_length=64,
+    )  # fmt: skip
+    encoder = decoder.model_copy(update={"generative": False})
+    assert pooling_of(Recipe(), decoder) == "echo" and pooling_of(Recipe(), encoder) == "mean"
+    assert pooling_of(Recipe(head={"pooling": "last"}), decoder) == "last"
