@@ -3,6 +3,7 @@ payload's own file, no torch, no onnxruntime."""
 
 from metier.contracts.adapter import DataAdapter
 from metier.contracts.alignment import AlignmentStep, Dpo, Grpo, Kto, Ppo, RewardModelling
+from metier.contracts.answer import Answer, Caller
 from metier.contracts.base import Base
 from metier.contracts.bridge import Bridge
 from metier.contracts.bundle import Manifest
@@ -48,11 +49,13 @@ __all__ = [
     "PAYLOADS",
     "SCHEMA_VERSION",
     "AlignmentStep",
+    "Answer",
     "BadRow",
     "Base",
     "BaseError",
     "Bridge",
     "BundleError",
+    "Caller",
     "Check",
     "ContractError",
     "DataAdapter",
