@@ -8,16 +8,19 @@ STAMP := $(VENV)/.installed
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint docs format bench clean
+.PHONY: help quickstart check test lint docs format bench clean
 
-help:  ## what can be made
+help:  ## list these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
 
 quickstart: $(STAMP)  ## adapt the default base to advertising copy, measure, export, run: results in ./quickstart
 	$(BIN)/metier quickstart --out quickstart
 
+check: lint  ## formatter, linter, types, floors and the fast tests: about 3 minutes
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadgroup --hypothesis-profile=ci -m "not slow" --durations=10
+
 test: lint docs  ## formatter, linter, types, floors, docs, then every test
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadgroup --hypothesis-profile=ci
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest -q -n 2 --dist loadgroup --hypothesis-profile=ci --durations=10
 
 lint: $(STAMP)  ## formatter, linter, types, floors; changes nothing
 	$(BIN)/ruff format --check .
@@ -28,7 +31,7 @@ lint: $(STAMP)  ## formatter, linter, types, floors; changes nothing
 docs: $(STAMP)  ## guide, reference and trade pages, built strictly into ./site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict -f sdk/docs/mkdocs.yml
 
-format: $(STAMP)  ## mend what formatter and linter can mend, and the READMEs' table of gains
+format: $(STAMP)  ## fix what formatter and linter can fix, and update the READMEs' table of gains
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python sdk/docs/gains.py
@@ -47,5 +50,5 @@ $(STAMP): pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Metier needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[train,dev]' $(PLUGINS:%=-e ./%)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[gpu,train,dev]' $(PLUGINS:%=-e ./%)
 	touch $@

@@ -91,3 +91,27 @@ def test_a_room_is_one_folder_deep() -> None:
     sdk = ROOT / "sdk" / "metier"
     modules = (path.relative_to(sdk) for path in sdk.rglob("*.py") if sdk / "plugins/template" not in path.parents)
     assert {len(path.parts) for path in modules} <= {1, 2}
+
+
+def test_the_slim_installation_stays_within_45_distributions() -> None:
+    """Counted from metadata: Metier with its extra `cpu`, and what those require on this machine."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    from packaging.requirements import Requirement
+
+    found: set[str] = set()
+    waiting = [("metier", "cpu")]
+    while waiting:
+        name, extra = waiting.pop()
+        try:
+            lines = requires(name) or []
+        except PackageNotFoundError:  # the other runtime, which is not installed beside this one
+            lines = []
+        found.add(name)
+        for requirement in map(Requirement, lines):
+            if requirement.marker is None or any(requirement.marker.evaluate({"extra": e}) for e in ("", extra)):
+                one = requirement.name.lower().replace("_", "-")
+                if one not in found:
+                    waiting += [(one, extra) for extra in (requirement.extras or {""})]
+    assert "torch" not in found and "pyarrow" not in found
+    assert len(found) <= 45, sorted(found)

@@ -31,10 +31,10 @@ def named(name: str) -> list[Block]:
     return found
 
 
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the checkout's examples in it, as the README's reader has."""
-    folder = tmp_path_factory.mktemp("desk")
+    folder = tmp_path_factory.mktemp("workspace")
     (folder / "examples").symlink_to(ROOT / "examples")
     return folder
 
@@ -57,8 +57,18 @@ def test_every_block_but_pictures_says_which_test_runs_it(path: Path) -> None:
     assert {b.name for b in blocks(path) if b.kind == "test"} == known
 
 
-def test_both_languages_have_the_same_commands_and_snippets() -> None:
-    assert code(CHINESE) == code(ENGLISH)
+def test_both_languages_have_the_same_commands_with_inputs_of_their_own() -> None:
+    def without_inputs(path: Path) -> list[tuple[str | None, str | None, str]]:
+        literals = re.compile(r"--input-text '[^']*'|\{\"facts\".*?\}(?= for |$)", re.M)
+        return [(kind, name, literals.sub("…", text)) for kind, name, text in code(path)]
+
+    assert without_inputs(CHINESE) == without_inputs(ENGLISH)
+    assert re.search(r"[\u4e00-\u9fff]", "".join(text for _, _, text in code(CHINESE)))
+
+
+@pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
+def test_a_readme_is_short_enough_to_be_read(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= 160
 
 
 @pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
@@ -106,36 +116,34 @@ def test_a_plugin_s_own_readme_names_its_files_and_every_module(plugin: Path) ->
     assert [path for path in real if path.endswith(".py") and path.startswith(folders)] == [], "modules are named"
 
 
-@pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
-def test_the_exit_codes_are_those_of_the_command(path: Path) -> None:
-    table = path.read_text("utf-8").partition("\n| 0 |")
-    told = {int(code) for code in re.findall(r"\| (\d+) \|", "".join(table[1:]).partition("\n\n")[0])}
-    assert told == {int(code) for code in re.findall(r"(?:^|[ ,])(\d+) ", EXIT_CODES)}
+def test_the_exit_codes_are_those_of_the_command() -> None:
+    table = (ROOT / "sdk/docs/pages/machine.md").read_text("utf-8").partition("\n| 0 |")
+    documented = {int(code) for code in re.findall(r"\| (\d+) \|", "".join(table[1:]).partition("\n\n")[0])}
+    assert documented == {int(code) for code in re.findall(r"(?:^|[ ,])(\d+) ", EXIT_CODES)}
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("readme")
-def test_the_tour_from_plugins_to_embedding_runs_as_written(desk: Path, tiny_base: Path) -> None:
-    printed = [run(block, desk, **small(tiny_base)) for block in named("tour")]
-    assert "adcopy" in printed[0]
-    assert len((desk / "runs/copy.jsonl").read_text("utf-8").splitlines()) == 3
-    assert (desk / "runs/adcopy/report.html").stat().st_size > 10_000
-    assert all(set(json.loads(line)) == {"text"} for line in (desk / "runs/copy.jsonl").read_text("utf-8").splitlines())
-    assert len(printed[-1].splitlines()) >= 4
+@pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
+def test_the_tour_from_fit_to_embedding_runs_as_written(path: Path, workspace: Path, tiny_base: Path) -> None:
+    tour = [block for block in blocks(path) if (block.kind, block.name) == ("test", "tour")]
+    printed = [run(block, workspace, **small(tiny_base)) for block in tour]
+    rows = [json.loads(line) for line in (workspace / "runs/copy.jsonl").read_text("utf-8").splitlines()]
+    assert len(rows) == 3 and all(set(row) >= {"output", "findings", "attempts"} for row in rows)
+    assert (workspace / "runs/adcopy/report.html").stat().st_size > 10_000
+    assert len(printed[-1].splitlines()) >= 2
 
 
-def test_the_task_shown_is_about_thirty_lines_and_the_embedding_ten() -> None:
-    (task,) = [b.text for b in BLOCKS if b.kind == "shows"]
-    assert sum(bool(line.strip()) for line in task.splitlines()) <= 35
+def test_the_embedding_is_ten_lines() -> None:
     (embed,) = [b.text for b in named("tour") if b.language == "python"]
     assert sum(bool(line.strip()) for line in embed.splitlines()) <= 10
 
 
-def test_the_plugin_s_commands_and_task_are_those_of_the_guide_whose_test_runs_them() -> None:
+def test_the_plugin_s_commands_are_those_of_the_guide_whose_test_runs_them() -> None:
     guide = blocks(ROOT / "sdk/docs/pages/guide.md")
     typed = "".join(block.text for block in guide if block.kind == "test").splitlines()
     lines = [line for block in named("plugin") for line in block.text.splitlines()]
     assert lines and [line for line in lines if line not in typed] == []
-    assert [b.text for b in BLOCKS if b.kind == "shows"] == [b.text for b in guide if b.kind == "shows"]
 
 
 @pytest.mark.parametrize("block", named("install"), ids=lambda block: f"line {block.line}")

@@ -1,7 +1,7 @@
-"""The table of both READMEs: trade × task × modalities × what the shipped fine-tune gains × tokens/s. It reads the
-fine-tunes' cards and a committed benchmark, and measures nothing.
+"""Two tables of both READMEs: what each shipped fine-tune gains, and one real answer of each trade. They come from the
+fine-tunes' cards, a committed benchmark and the recorded answers; nothing is measured here.
 
-    python sdk/docs/gains.py      # writes it between the markers of README.md and README.zh-CN.md
+    python sdk/docs/gains.py      # writes both between the markers of README.md and README.zh-CN.md
 """
 
 from __future__ import annotations
@@ -17,6 +17,14 @@ from metier.contracts import FineTuneCard, Modality, TaskContract
 
 SPEED = ROOT / "tests/benchmarks/results/decode_cpu.json"
 BEGIN, END = "<!-- gains: python sdk/docs/gains.py -->", "<!-- /gains -->"
+ANSWERS_BEGIN, ANSWERS_END = "<!-- answers: python sdk/docs/gains.py -->", "<!-- /answers -->"
+ANSWERS = ROOT / "sdk/docs/answers"
+MAIN_TASKS = {
+    "adcopy": "adcopy.describe",
+    "support": "support.reply",
+    "npc": "npc.bark",
+    "screenplay": "screenplay.scene",
+}
 READMES = {"en": ROOT / "README.md", "zh": ROOT / "README.zh-CN.md"}
 
 TITLES = {
@@ -34,17 +42,17 @@ TITLES = {
 _WORDS = {
     "en": {
         "head": "| task | in → out | metric | prompted: zero-shot, few-shot | fine-tuned | tokens/s |",
+        "answers": "| task | input | answer | findings |",
         "none": "none ships",
-        "note": "Held-out inputs of each trade, greedy decoding; bold where the fine-tune's 95 % interval is above\n"
-        "both prompted figures. From the cards of the shipped fine-tunes, with every check's figure. tokens/s:\n"
-        "the merged {precision} bundle, batch 1, {prompt} prompt and {new} new tokens, on {machine}\n(`{file}`).",
+        "note": "Held-out inputs, greedy decoding; 95 % intervals, bold where above both prompted figures. tokens/s: merged\n"
+        "{precision} bundle, batch 1, {prompt} prompt and {new} new tokens, {machine} (`{file}`).",
     },
     "zh": {
         "head": "| 任务 | 输入 → 输出 | 指标 | 只用提示：零样本、少样本 | 微调后 | 词元/秒 |",
+        "answers": "| 任务 | 输入 | 回答 | 检查发现 |",
         "none": "未随附",
-        "note": "各行业的留出输入，贪心解码；微调的 95 % 区间高于两个提示结果时加粗。数字取自随附微调的卡片，各项检查的"
-        "数字也在其中。\n词元/秒：合并后的 {precision} 部署包，批大小 1，提示 {prompt} 个、生成 {new} 个词元，"
-        "机器为 {machine}\n（`{file}`）。",
+        "note": "留出输入，贪心解码；95 % 区间高于两个提示结果时加粗。词元/秒：合并后的 {precision} 部署包，批大小 1，\n"
+        "提示 {prompt} 个、生成 {new} 个词元，机器为 {machine}（`{file}`）。",
     },
 }
 _MODALITIES = {
@@ -83,9 +91,9 @@ def gain_of(task: TaskContract, card: FineTuneCard) -> Gain | None:
 
 def speed() -> dict[str, Any]:
     """The committed decoding benchmark, and in `tokens_per_second` what our runtime gave in int4."""
-    said: dict[str, Any] = json.loads(SPEED.read_text("utf-8"))
-    (ours,) = [row for row in said["systems"] if (row["system"], row["precision"]) == ("metier", "int4")]
-    return said | {"tokens_per_second": ours["tokens_per_second"], "precision": "int4"}
+    benchmark: dict[str, Any] = json.loads(SPEED.read_text("utf-8"))
+    (ours,) = [row for row in benchmark["systems"] if (row["system"], row["precision"]) == ("metier", "int4")]
+    return benchmark | {"tokens_per_second": ours["tokens_per_second"], "precision": "int4"}
 
 
 def table(language: str) -> str:
@@ -121,17 +129,42 @@ def table(language: str) -> str:
     return "\n".join([*lines, "", note])
 
 
-def told(path: Path) -> str:
-    """What stands between the markers of a README."""
-    return path.read_text("utf-8").partition(BEGIN)[2].partition(END)[0].strip()
+def answers(language: str) -> str:
+    """The first recorded answer of each trade's main task in a language, with how many findings its checks have."""
+    lines = [_WORDS[language]["answers"], "|" + "---|" * 4]
+    for trade, task in MAIN_TASKS.items():
+        recorded = json.loads((ANSWERS / f"{trade}.json").read_text("utf-8"))["answers"]
+        answer = next(one for one in recorded if (one["task"], one["language"]) == (task, language))
+        given = {name: value for name, value in answer["input"].items() if name != "language"}
+        found = sum(map(len, answer["checks"].values()))
+        lines.append(f"| `{task}` | {_cell(given)} | {_cell(answer['output'])} | {found} |")
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    """A value as the text of one table cell, of at most 160 characters."""
+    only = next(iter(value.values())) if len(value) == 1 else value
+    text = only if isinstance(only, str) else json.dumps(only, ensure_ascii=False)
+    text = " ".join(text.split()).replace("|", "\\|")
+    return text if len(text) <= 160 else f"{text[:159]}…"
+
+
+def sections(language: str) -> dict[tuple[str, str], str]:
+    """Markers → what stands between them in a README."""
+    return {(BEGIN, END): table(language), (ANSWERS_BEGIN, ANSWERS_END): answers(language)}
+
+
+def between(path: Path, begin: str, end: str) -> str:
+    """What stands between two markers of a README."""
+    return path.read_text("utf-8").partition(begin)[2].partition(end)[0].strip()
 
 
 def main() -> None:
     """Write both READMEs."""
     for language, path in READMES.items():
-        before, _, rest = path.read_text("utf-8").partition(BEGIN)
-        _, _, after = rest.partition(END)
-        path.write_text(f"{before}{BEGIN}\n\n{table(language)}\n\n{END}{after}", "utf-8")
+        for (begin, end), text in sections(language).items():
+            before, _, rest = path.read_text("utf-8").partition(begin)
+            path.write_text(f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}", "utf-8")
 
 
 if __name__ == "__main__":
