@@ -1,6 +1,5 @@
-"""The house stays light and in order: what an import loads and costs, and what lies at the top level."""
+"""The house stays light and in order: what an import loads, and what lies at the top level."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,21 +52,39 @@ except SystemExit as stop:
     assert "adapt" in out and out.strip().splitlines()[-1] == "[]"
 
 
-def test_importing_metier_costs_less_than_150_ms_over_a_bare_interpreter_with_pydantic() -> None:
-    """Of a processor's time, since a busy machine lets processes wait; the best of several, since it can only add."""
+CONTRACTS_LOAD = {"pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"}
+"""Pydantic and what it stands on: all that the contracts may load of other people's."""
+SLOW = {"asyncio", "ctypes", "http", "logging", "multiprocessing", "sqlite3", "ssl", "subprocess", "unittest"}
+"""Of the standard library, what takes milliseconds, and a contract has no use for."""
 
-    def best(code: str) -> float:
-        times = []
-        for _ in range(5):
-            start = os.times()
-            run(code)
-            end = os.times()
-            times.append(sum(end[2:4]) - sum(start[2:4]))  # of children, user's and system's; 10 ms fine
-        return min(times)
 
-    assert best("import metier") - best("import pydantic") < 0.150
-    # What a host pays once it uses a name: pydantic's lazy parts, and every contract.
-    assert best("import metier; metier.Vertical") - best("from pydantic import BaseModel") < 0.150
+def loaded(code: str) -> dict[str, set[str]]:
+    """The modules that `code` loads into a bare interpreter, by the package that they are of."""
+    listed = run(f"import sys\nbefore = set(sys.modules)\n{code}\nprint(*sorted(set(sys.modules) - before))")
+    found: dict[str, set[str]] = {}
+    for module in listed.split():
+        found.setdefault(module.partition(".")[0], set()).add(module)
+    return found
+
+
+def of_others(found: dict[str, set[str]]) -> set[str]:
+    """Packages that are neither Metier's nor the standard library's; Python's own settings are a module, too."""
+    own = {"metier", *sys.stdlib_module_names}
+    return {package for package in found if package not in own and not package.startswith("_sysconfigdata")}
+
+
+def test_importing_metier_loads_one_module_and_nothing_of_anybody_else() -> None:
+    found = loaded("import metier")
+    assert found["metier"] == {"metier"} and not of_others(found) and not SLOW & found.keys()
+
+
+def test_the_first_name_that_is_used_loads_the_contracts_and_pydantic_alone() -> None:
+    found = loaded("import metier; metier.Vertical")
+    assert of_others(found) <= CONTRACTS_LOAD
+    rooms = {module.split(".")[1] for module in found["metier"] if "." in module}
+    assert rooms == {"contracts"} and len(found["metier"]) <= 40, "a room more, or half as much again, is a decision"
+    by_pydantic = loaded("from pydantic import BaseModel, TypeAdapter, dataclasses").keys()
+    assert not SLOW & (found.keys() - by_pydantic)
 
 
 def test_every_name_that_metier_promises_is_there() -> None:

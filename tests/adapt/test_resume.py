@@ -26,12 +26,12 @@ from metier.adapt import adapt
 from metier.training import read_recipe
 from metier.bases.resolve import resolve
 from metier.contracts import Sample, TaskContract
-work = Path(sys.argv[1])
+work, last = Path(sys.argv[1]), int(sys.argv[3])
 samples = [Sample.model_validate_json(line) for line in (work / "samples.jsonl").open()]
 adapt(
     TaskContract.model_validate_json((work / "task.json").read_text()), samples[:20], samples[20:28],
     read_recipe(work / "recipe.yaml"), work / "run", base=resolve(Path(sys.argv[2])),
-    progress=lambda event: time.sleep(0.02),
+    progress=lambda event: time.sleep(0.02 if event.step < last else 600),  # it is killed there, if not before
 )
 """
 
@@ -69,7 +69,7 @@ def test_a_run_killed_twice_ends_with_the_weights_and_losses_of_the_unbroken_one
     write_recipe(tmp_path / "recipe.yaml", recipe)
     run = tmp_path / "run"
     for past in (13, 38):  # both in the middle of an epoch
-        process = subprocess.Popen([sys.executable, "-c", TRAIN, str(tmp_path), str(tiny_base)])
+        process = subprocess.Popen([sys.executable, "-c", TRAIN, str(tmp_path), str(tiny_base), str(past + 20)])
         give_up = time.monotonic() + 120
         while not (log := log_of(run)) or log[-1]["step"] < past:
             assert process.poll() is None and time.monotonic() < give_up, "the run ended before it could be killed"

@@ -4,7 +4,6 @@ import errno
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import pytest
@@ -89,27 +88,34 @@ def test_without_debug_there_is_no_traceback_and_stdout_stays_empty(metier: Runn
     assert done.stdout == ""
 
 
+READS = """
+import signal, sys
+# A shell that puts a job into the background makes it deaf to Ctrl-C; a terminal does not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+class Stdin:
+    def read(self):
+        print("reads", flush=True)
+        return given.read()
+
+given, sys.stdin = sys.stdin.buffer, Stdin()
+sys.stdin.buffer = sys.stdin
+from metier.cli import main
+main()
+"""
+"""The command, which says so when it has come to its input, and waits there."""
+
+
 def test_ctrl_c_ends_with_130_and_one_line() -> None:
     waiting = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            # A shell that puts a job into the background makes it deaf to Ctrl-C; a terminal does not.
-            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
-            "print('up', flush=True); from metier.cli import main; main()",
-            "run",
-            "b",
-            "--input",
-            "-",
-        ],
+        [sys.executable, "-c", READS, "run", "b", "--input", "-"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     assert waiting.stdout is not None
-    assert waiting.stdout.readline() == "up\n"
-    time.sleep(2)
+    assert waiting.stdout.readline() == "reads\n"
     waiting.send_signal(signal.SIGINT)
     _, err = waiting.communicate(timeout=30)
     assert waiting.returncode == 130

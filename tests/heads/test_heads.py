@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -133,15 +132,15 @@ def test_frozen_layers_are_computed_once_and_past_the_bound_again(
 
 
 def test_the_same_run_twice_gives_the_same_weights_and_is_not_trained_again(
-    kinds: Kinds, tiny_encoder: Path, tmp_path: Path
+    kinds: Kinds, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, samples = kinds["sort"]
     made = recipe(tiny_encoder, method="full")
     first = adapt_head(task, samples, [], made, tmp_path / "one")
     assert adapt_head(task, samples, [], made, tmp_path / "two").card.weights_sha256 == first.card.weights_sha256
-    began = time.perf_counter()
-    assert adapt_head(task, samples, [], made, tmp_path / "one") == first
-    assert time.perf_counter() - began < 0.5
+    with monkeypatch.context() as patch:
+        patch.setattr("metier.transfer.learn.Headed", None)  # whoever trains now, fails
+        assert adapt_head(task, samples, [], made, tmp_path / "one") == first
     with pytest.raises(UsageError, match="already holds the fine-tune one"):
         adapt_head(task, samples, [], made.model_copy(update={"seed": 1}), tmp_path / "one")
     again = adapt_head(task, samples, [], made.model_copy(update={"seed": 1}), tmp_path / "one", resume=False)
