@@ -15,7 +15,7 @@ from metier.contracts import ExportError, Sample, UsageError
 from metier.contracts.bundle import MANIFEST, Parity
 from metier.disk import PART, whole_folder
 from metier.export import export, parity
-from metier.export.graph import precision_for
+from metier.export.decoder_graph import precision_for
 from metier.runtime.bundle import open_bundle
 
 

@@ -26,10 +26,10 @@ from metier.decoding.generation import Generation, Request
 from metier.decoding.sampling import Sampling
 from metier.decoding.tokenizer import ChatTokenizer
 from metier.disk import scratch_beside, whole_folder
-from metier.export.bundling import copy_tokenizer, library_versions, save_model
-from metier.export.graph import build_graph
+from metier.export.decoder_graph import build_graph
+from metier.export.lora_slots import add_slots, linear_shapes
+from metier.export.merged_bundle import copy_tokenizer, library_versions, save_model
 from metier.export.parity import TOLERANCE, prove
-from metier.export.slots import add_slots, linear_shapes
 from metier.prompting.prompt import prompt_ids
 from metier.runtime.bundle import Bundle, open_bundle
 from metier.runtime.engine import Engine

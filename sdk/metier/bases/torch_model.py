@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from metier._install import install_command
 from metier.bases.quiet import quiet
 from metier.bases.resolve import LocalBase
 from metier.contracts.errors import BaseError, DataError, ResourceError, UsageError
@@ -141,6 +142,6 @@ def _stack() -> tuple[Any, Any]:
         import transformers
     except ImportError as error:
         raise BaseError(
-            f"{error.name} is not installed", remedy='run `pip install "metier[train]"` for training and export'
+            f"{error.name} is not installed", remedy=f"run `{install_command('train')}` for training and export"
         ) from error
     return torch, transformers

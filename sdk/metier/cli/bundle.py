@@ -28,8 +28,8 @@ def add(
     json: Json = False,
 ) -> None:
     """Add a fine-tune to a bundle, or replace one; seconds, no torch. Adapters need slots, heads their frozen base."""
-    from metier.export.edit import add_adapter
-    from metier.export.heads import add_head
+    from metier.export.bundle_edit import add_adapter
+    from metier.export.head_entries import add_head
 
     if (finetune / HEAD).is_file():
         head = add_head(bundle, finetune, name)
@@ -64,8 +64,8 @@ def list_(bundle: BundleFolder, json: Json = False) -> None:
 @app.command()
 def remove(bundle: BundleFolder, name: Name) -> None:
     """Take an adapter or a head out of a bundle."""
-    from metier.export.edit import remove_adapter
-    from metier.export.heads import remove_head
+    from metier.export.bundle_edit import remove_adapter
+    from metier.export.head_entries import remove_head
     from metier.runtime.bundle import read_manifest
 
     is_head = name in {head.name for head in read_manifest(bundle).heads}
@@ -82,12 +82,12 @@ def verify(
     json: Json = False,
 ) -> None:
     """Check every file, every frozen prompt, that each adapter's two forms say the same, and each head what it said."""
-    from metier.export.edit import verify_adapters
-    from metier.export.heads import verify_heads
+    from metier.export.bundle_edit import verify_adapters
+    from metier.export.head_entries import verify_heads
     from metier.runtime.bundle import read_manifest
 
     if prove:
-        from metier.export.slotted import prove_adapter
+        from metier.export.adapter_bundle import prove_adapter
 
         for entry in read_manifest(bundle).adapters:
             if entry.parity is None and entry.card is not None:

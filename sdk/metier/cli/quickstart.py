@@ -155,7 +155,7 @@ def _evaluated(
 def _exported(finetune: FineTune, local: LocalBase, out: Path, precision: Precision | None, tick: Tick) -> None:
     from metier.bases import load_finetune
     from metier.export import export
-    from metier.export.graph import precision_for
+    from metier.export.decoder_graph import precision_for
     from metier.runtime.bundle import read_manifest
 
     folder = out / "bundle"

@@ -8,10 +8,10 @@ from pathlib import Path
 from metier.contracts import FineTune
 from metier.contracts.bundle import Precision, Target
 from metier.disk import scratch_beside
-from metier.export.bundling import Progress, check_form, export
-from metier.export.graph import precision_for
-from metier.export.heads import join_heads
-from metier.export.slotted import export_slots
+from metier.export.adapter_bundle import export_slots
+from metier.export.decoder_graph import precision_for
+from metier.export.head_entries import join_heads
+from metier.export.merged_bundle import Progress, check_form, export
 from metier.heads.export_heads import export_heads
 from metier.runtime.bundle import Bundle, open_bundle
 

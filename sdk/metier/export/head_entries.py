@@ -17,7 +17,7 @@ from metier.contracts.finetune import CARD, HEAD
 from metier.contracts.heads import HEAD_FILE, HeadEntry, HeadGolden, TrunkEntry, layers_read
 from metier.data.samples_file import samples_in
 from metier.decoding.adapter_store import check_name
-from metier.export.edit import edited, write_manifest
+from metier.export.bundle_edit import edited, write_manifest
 from metier.runtime.bundle import Bundle, open_bundle, rows_of
 from metier.runtime.heads import Heads
 

@@ -15,7 +15,10 @@ from metier.contracts.bundle import MANIFEST, Parity, Precision, Target
 from metier.decoding.lora import lay_out, read_folder
 from metier.decoding.tokenizer import ChatTokenizer
 from metier.disk import scratch_beside, whole_folder
-from metier.export.bundling import (
+from metier.export.bundle_edit import edited, install, write_manifest
+from metier.export.decoder_graph import build_graph, precision_for
+from metier.export.lora_slots import add_slots, linear_shapes, write_inputs_variant
+from metier.export.merged_bundle import (
     Progress,
     calibration_of,
     check_form,
@@ -27,10 +30,7 @@ from metier.export.bundling import (
     save_model,
     texts_of,
 )
-from metier.export.edit import edited, install, write_manifest
-from metier.export.graph import build_graph, precision_for
 from metier.export.parity import SAME_WEIGHTS, TOLERANCE, prove
-from metier.export.slots import add_slots, linear_shapes, write_inputs_variant
 from metier.runtime.bundle import Bundle, open_bundle
 
 STAGES = 7
@@ -49,7 +49,7 @@ def export_slots(
 ) -> Bundle:
     """Write a bundle whose graph has a LoRA slot for every projection, with these fine-tunes as adapters.
 
-    Further ones are added in seconds, without torch: `metier.export.edit.add_adapter`.
+    Further ones are added in seconds, without torch: `metier.export.bundle_edit.add_adapter`.
 
     Args:
         finetunes: at least one, all of one base; their samples calibrate the 4-bit weights and prove the graph.

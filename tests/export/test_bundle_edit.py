@@ -12,8 +12,8 @@ import pytest
 
 from metier.contracts import BundleError, UsageError
 from metier.decoding.generation import Request
-from metier.export.edit import add_adapter, remove_adapter, verify_adapters
-from metier.export.slotted import prove_adapter
+from metier.export.adapter_bundle import prove_adapter
+from metier.export.bundle_edit import add_adapter, remove_adapter, verify_adapters
 from metier.runtime import Engine, open_bundle
 from metier.runtime.bundle import read_manifest
 
@@ -135,7 +135,7 @@ def test_a_removed_adapters_task_goes_with_it(bundle):
 
 
 def test_a_failure_at_any_moment_leaves_the_bundle_as_it_was(bundle, tiny_loras, monkeypatch):
-    from metier.export import edit
+    from metier.export import bundle_edit
 
     before = (bundle / "bundle.json").read_bytes()
     for broken in ("write_onnx_adapter", "entries_of", "write_manifest", "open_bundle"):
@@ -144,7 +144,7 @@ def test_a_failure_at_any_moment_leaves_the_bundle_as_it_was(bundle, tiny_loras,
             def fail(*args, **kwargs):
                 raise KeyboardInterrupt
 
-            patch.setattr(edit, broken, fail)
+            patch.setattr(bundle_edit, broken, fail)
             with pytest.raises(KeyboardInterrupt):
                 add_adapter(bundle, tiny_loras["plain"], "new", any_base=True)
         assert (bundle / "bundle.json").read_bytes() == before

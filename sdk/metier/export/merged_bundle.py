@@ -21,10 +21,10 @@ from metier.data.samples_file import samples_in
 from metier.data.training import packaged
 from metier.decoding.tokenizer import ChatTokenizer
 from metier.disk import scratch_beside, whole_folder
-from metier.export.graph import build_graph, precision_for, silence
+from metier.export.decoder_graph import build_graph, precision_for, silence
+from metier.export.gptq import quantise
+from metier.export.int4_weights import replace_weights
 from metier.export.parity import SAME_WEIGHTS, TOLERANCE, Texts, prove
-from metier.export.quantise import quantise
-from metier.export.weights import replace_weights
 from metier.plugins.registry import load_plugins
 from metier.prompting.prompt import prompt_ids
 from metier.prompting.reply import encode_reply

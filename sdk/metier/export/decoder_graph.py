@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from metier._install import install_command
 from metier.contracts import Base, ExportError
 from metier.contracts.bundle import Graph, Precision, Target
-from metier.export.candidates import write_candidates
+from metier.export.top_tokens_graph import write_top_tokens_graph
 
 FILE = "model.onnx"
 GENAI_CONFIG = "genai_config.json"
@@ -93,7 +94,7 @@ def build_graph(model: Path, out: Path, precision: Precision, target: Target) ->
     except Exception as error:  # the builder raises whatever its libraries raise
         last = said.getvalue().strip().splitlines()[-1:] or [""]
         raise ExportError(f"the model builder failed: {error!r} {last[0]}".strip(), where=str(model)) from error
-    return write_candidates(out, _describe(model, out, target))
+    return write_top_tokens_graph(out, _describe(model, out, target))
 
 
 def _describe(model: Path, out: Path, target: Target) -> Graph:
@@ -147,7 +148,7 @@ def _builder() -> Any:
         from onnxruntime_genai.models import builder
     except ImportError as error:
         raise ExportError(
-            f"{error.name} is not installed", remedy='run `pip install "metier[train]"` for training and export'
+            f"{error.name} is not installed", remedy=f"run `{install_command('train')}` for training and export"
         ) from error
     return builder
 
