@@ -79,7 +79,7 @@ def test_unknown_precisions_are_named(tiny_finetune, tmp_path):
 
 
 def test_fp32_for_cuda_is_refused_with_what_to_take_instead(tiny_finetune, tmp_path):
-    with pytest.raises(UsageError, match="export fp16, int8 or int4"):
+    with pytest.raises(UsageError, match="export fp16, int8, int4 for cuda"):
         export(tiny_finetune, tmp_path / "b", precision="fp32", target="cuda")
 
 

@@ -50,7 +50,7 @@ def add(
         if json:
             return emit_json(head)
         return say(
-            f"{head.name}: a head over {head.trunk}, added; `metier bundle verify --prove {bundle}` compares it to torch"
+            f"{head.name}: a head over {head.trunk}, added; `metier bundle verify {bundle} --prove` compares to torch"
         )
     entry = add_adapter(bundle, finetune, name, any_base=any_base)
     if json:

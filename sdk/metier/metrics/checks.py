@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from metier.contracts import Check
 from metier.metrics.cases import Case
 from metier.metrics.measures import Measure, mean_of
-from metier.metrics.results import Answer
+from metier.metrics.results import ReportedAnswer
 
 PREFIX = "check."
 
@@ -25,12 +25,12 @@ def _title(check: Check) -> str:
     return check.title or f"Passes {check.name}"
 
 
-def _passes(name: str) -> Callable[[Case, Answer], float]:
-    def passes(case: Case, answer: Answer) -> float:
+def _passes(name: str) -> Callable[[Case, ReportedAnswer], float]:
+    def passes(case: Case, answer: ReportedAnswer) -> float:
         return float(not answer.findings[name])
 
     return passes
 
 
-def _findings(case: Case, answer: Answer) -> float:
+def _findings(case: Case, answer: ReportedAnswer) -> float:
     return float(sum(len(found) for found in answer.findings.values()))
