@@ -252,7 +252,7 @@ def tiny_slotted(tiny_finetune, tiny_loras, tmp_path_factory: pytest.TempPathFac
     """Folder of an fp32 bundle with LoRA slots and the adapters `tuned` (the tiny fine-tune) and LORAS. Copy it before
     changing anything."""
     from metier.export import export_slots
-    from metier.export.edit import add_adapter
+    from metier.export.bundle_edit import add_adapter
 
     out = tmp_path_factory.mktemp("tiny_slotted") / "bundle"
     export_slots([tiny_finetune], out, names=["tuned"], precision="fp32", inputs_variant=True)

@@ -26,7 +26,7 @@ from metier.contracts import (
     UsageError,
     Value,
 )
-from metier.evaluate import evaluate
+from metier.evaluate import EvaluationOptions, evaluate
 from metier.metrics.results import BASE_ZERO_SHOT, FINE_TUNE
 from metier.training import Progress
 
@@ -59,8 +59,8 @@ def test_figures_are_those_of_an_evaluation_of_the_weights_of_the_moment(
     watch: Watch, start: FineTune, task: TaskContract, samples: list[Sample], local_base: LocalBase
 ) -> None:
     found = evaluate(
-        task, samples[16:22], base=local_base, finetune=start, few_shot=0, checks=[SHORT], resamples=1,
-        precision="fp32", general=False,
+        task, samples[16:22], base=local_base, finetune=start, checks=[SHORT],
+        options=EvaluationOptions(few_shot=0, resamples=1, precision="fp32", general=False),
     )  # fmt: skip
     adapted = trainable(local_base, start, Dpo(precision="fp32")).eval()
     told = [watch(adapted)]

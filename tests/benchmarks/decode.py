@@ -116,7 +116,7 @@ def _build(base: Path, folder: Path, precision: Any) -> Any:
     """The base's graph with the builder's own rounding: what the codes are does not change the speed."""
     import shutil
 
-    from metier.export.graph import build_graph
+    from metier.export.decoder_graph import build_graph
 
     folder.mkdir()
     graph = build_graph(base, folder, precision, "cpu")

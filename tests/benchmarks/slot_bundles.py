@@ -24,8 +24,8 @@ def build(base: str, folder: Path, precision: str = "int4", target: str = "cpu")
     """(plain bundle, bundle with slots) of a base; the two share their weights file."""
     from metier.bases.resolve import resolve
     from metier.contracts import Manifest
-    from metier.export.graph import build_graph
-    from metier.export.slots import add_slots, linear_shapes
+    from metier.export.decoder_graph import build_graph
+    from metier.export.lora_slots import add_slots, linear_shapes
 
     local = resolve(base)
     plain, slotted = folder / "plain", folder / "slots"
@@ -93,7 +93,7 @@ def with_adapters(bundle: Any, ranks: list[int], *, onnx: bool = False) -> Any:
     """The bundle with one random adapter per rank, named a0, a1, …; with ONNX Runtime's own form where `onnx`."""
     from metier.contracts.bundle import AdapterEntry
     from metier.decoding.lora import lay_out, read_folder
-    from metier.export.edit import write_onnx_adapter
+    from metier.export.bundle_edit import write_onnx_adapter
     from metier.runtime import Bundle
 
     entries = []

@@ -40,10 +40,23 @@ def test_adapters_are_added_listed_verified_and_removed(bundle: Path, tiny_finet
     assert verified.returncode == 0, verified.stderr
     rows = {row["name"]: row for row in json.loads(verified.stdout)["adapters"]}
     assert rows["second"]["parity"]["top1_agreement"] == 1
-    assert rows["plain"]["parity"] is None, "a plain PEFT folder has no card that names its base"
+    assert rows["plain"]["parity"]["top1_agreement"] == 1 and rows["plain"]["skipped"] is None
     removed = metier("bundle", "remove", bundle, "--name", "second")
     assert removed.returncode == 0, removed.stderr
     assert "second" not in metier("bundle", "list", bundle).stdout
+
+
+def test_what_cannot_be_proved_says_why_and_an_adapter_needs_no_name(bundle: Path, tiny_loras, metier: Runner):
+    folder = Path(shutil.copytree(tiny_loras["plain"], bundle.parent / "mine"))
+    added = metier("bundle", "add", bundle, folder)
+    assert added.returncode == 0 and added.stdout.startswith("mine: rank 4"), added.stderr
+    assert "where the bundle's base is at hand" in added.stdout
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    manifest["base"]["sha256"] = "0" * 64
+    (bundle / "bundle.json").write_text(json.dumps(manifest))
+    verified = metier("bundle", "verify", bundle, "--prove")
+    assert verified.returncode == 0, verified.stderr
+    assert "mine: rank 4" in verified.stdout and "not proved against peft: skipped" in verified.stdout
 
 
 def test_what_does_not_fit_is_refused_and_changes_nothing(bundle: Path, tiny_loras, metier: Runner):
@@ -53,7 +66,7 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(bundle: Path, tiny_lor
     (dora / config.name).write_text(json.dumps({**json.loads(config.read_text()), "use_dora": True}))
     done = metier("bundle", "add", bundle, dora, "--name", "x", "--any-base")
     assert done.returncode == errors.UsageError.exit_code
-    assert "DoRA" in done.stderr and "export it merged" in done.stderr
+    assert "DoRA" in done.stderr and "--base BASE --task TASK" in done.stderr
     assert (bundle / "bundle.json").read_bytes() == before
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 import typer
 
+from metier._install import install_command
 from metier.contracts import MetierError, errors
 from metier.terminal.error_output import EXIT_CODES, failures
 
@@ -45,7 +46,7 @@ def test_every_exit_code_is_documented_in_the_help(kind: type[MetierError]) -> N
         (OSError(errno.ENOSPC, "No space left on device"), 8, "the disk is full"),
         (PermissionError(errno.EACCES, "Permission denied", "/x/run"), 1, "Permission denied: /x/run"),
         (ZeroDivisionError("division by zero"), 1, "unexpected ZeroDivisionError: division by zero"),
-        (ModuleNotFoundError("No module named 'peft'", name="peft"), 2, "pip install 'metier[train]'"),
+        (ModuleNotFoundError("No module named 'peft'", name="peft"), 2, install_command("train")),
     ],
 )
 def test_what_python_raises_is_said_in_words(

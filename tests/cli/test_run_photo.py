@@ -33,5 +33,5 @@ def test_a_photo_is_answered_as_its_words_are(
 
     monkeypatch.setenv("METIER_PLUGINS_DENY", "ocr")
     refused = metier("run", tiny_shop, "--task", "tiny.shop", "--input", inputs)
-    assert refused.returncode == 2 and "pip install metier-ocr" in refused.stderr
+    assert refused.returncode == 2 and "plugins/ocr" in refused.stderr
     assert "x.jsonl:1" in refused.stderr and not refused.stdout

@@ -6,7 +6,7 @@ import pytest
 
 from metier.bases import resolve
 from metier.contracts import FineTune, Sample, UsageError
-from metier.evaluate import evaluate
+from metier.evaluate import EvaluationOptions, evaluate
 
 OUTPUTS = {
     "tiny.copy": {"text": "The mug is blue."},
@@ -28,10 +28,7 @@ def test_an_fp32_bundle_answers_as_the_fine_tune_does_in_torch(
         base=resolve(tiny_base),
         finetune=tiny_finetune,
         bundle=tiny_bundle,
-        precision="fp32",
-        resamples=10,
-        general=False,
-        max_tokens=48,
+        options=EvaluationOptions(precision="fp32", resamples=10, general=False, max_tokens=48),
     )
     assert [s.name for s in told.systems] == ["base_zero_shot", "fine_tune", "bundle"]
     assert told.systems[-1].title == "Bundle (fp32)"

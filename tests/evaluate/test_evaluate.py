@@ -24,7 +24,7 @@ from metier.contracts import (
     UsageError,
     prompt,
 )
-from metier.evaluate import Evaluation, evaluate, record_metrics
+from metier.evaluate import Evaluation, EvaluationOptions, evaluate, record_metrics
 
 
 class Facts(BaseModel):
@@ -47,6 +47,8 @@ TASK = TaskContract(
     prompts={"en": prompt("Describe: {{ facts }}"), "zh": prompt("描述:{{ facts }}")},
     max_reply_tokens=16,
 )
+OPTIONS = EvaluationOptions(few_shot=3, resamples=50)
+
 BRIEF = Check(
     "brief",
     ("demo.describe",),
@@ -104,7 +106,7 @@ def finetune(base: LocalBase, tmp_path_factory: pytest.TempPathFactory) -> FineT
 
 @pytest.fixture(scope="module")
 def evaluation(base: LocalBase, finetune: FineTune) -> Evaluation:
-    return evaluate(TASK, HELD_OUT, base=base, finetune=finetune, train=TRAIN, few_shot=3, checks=[BRIEF], resamples=50)
+    return evaluate(TASK, HELD_OUT, base=base, finetune=finetune, train=TRAIN, checks=[BRIEF], options=OPTIONS)
 
 
 def test_base_bare_base_with_shots_and_fine_tune_answer_the_same_inputs(evaluation: Evaluation) -> None:
@@ -135,9 +137,7 @@ def test_an_evaluation_is_the_same_after_json_and_with_the_same_seed(
     evaluation: Evaluation, base: LocalBase, finetune: FineTune
 ) -> None:
     assert Evaluation.model_validate_json(evaluation.model_dump_json()) == evaluation
-    again = evaluate(
-        TASK, HELD_OUT, base=base, finetune=finetune, train=TRAIN, few_shot=3, checks=[BRIEF], resamples=50
-    )
+    again = evaluate(TASK, HELD_OUT, base=base, finetune=finetune, train=TRAIN, checks=[BRIEF], options=OPTIONS)
     assert again.metrics == evaluation.metrics and again.rows == evaluation.rows
 
 
@@ -226,8 +226,7 @@ def test_without_a_fine_tune_only_the_base_is_asked_and_progress_is_told(base: L
         TASK,
         HELD_OUT,
         base=base,
-        resamples=10,
-        general=False,
+        options=EvaluationOptions(resamples=10, general=False),
         progress=lambda what, done=0, total=None: told.append((what, done, total)),
     )
     assert [s.name for s in result.systems] == ["base_zero_shot"] and result.forgetting is None
@@ -248,7 +247,7 @@ def test_labels_are_decoded_under_the_contracts_grammar(base: LocalBase) -> None
         Sample(task="demo.mood", input={"facts": f"note {i}"}, output={"mood": m})
         for i, m in enumerate(["glad", "sad", "angry"])
     ]
-    result = evaluate(task, samples, base=base, resamples=20, general=False)
+    result = evaluate(task, samples, base=base, options=EvaluationOptions(resamples=20, general=False))
     assert {row.answers["base_zero_shot"].text for row in result.rows} <= {"glad", "sad", "angry"}
     assert result.metric("valid_reply").values["base_zero_shot"].value == 100
     assert [m.name for m in result.metrics] == ["accuracy", "macro_f1", "valid_reply"]
@@ -262,7 +261,7 @@ def test_what_cannot_be_evaluated_is_refused_by_name(base: LocalBase) -> None:
     with pytest.raises(ContractError, match="holds 512"):
         evaluate(TASK, [said("long " * 600, "x")], base=base)
     with pytest.raises(UsageError, match="no metric blue, did you mean bleu"):
-        evaluate(TASK, HELD_OUT, base=base, metrics=["blue"])
+        evaluate(TASK, HELD_OUT, base=base, options=EvaluationOptions(metrics=["blue"]))
 
 
 def test_cuda_that_is_not_there_is_an_error(base: LocalBase) -> None:
@@ -271,4 +270,4 @@ def test_cuda_that_is_not_there_is_an_error(base: LocalBase) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
     with pytest.raises(DeviceError, match="CUDA is not active"):
-        evaluate(TASK, HELD_OUT, base=base, device="cuda")
+        evaluate(TASK, HELD_OUT, base=base, options=EvaluationOptions(device="cuda"))

@@ -11,12 +11,12 @@ from metier.contracts import Base, Finding
 from metier.evaluate import Evaluation, write_html, write_json
 from metier.evaluate.report import headline, render_html
 from metier.metrics.results import (
-    Answer,
     Difference,
     Forgetting,
     Interval,
     LossPoint,
     MetricReport,
+    ReportedAnswer,
     Row,
     SystemReport,
     TextPerplexity,
@@ -40,7 +40,7 @@ def metric(name: str, before: float, after: float, **fields) -> MetricReport:
 def evaluation(*, evil: str = "", rows: int = 14, before: float = 20, after: float = 50) -> Evaluation:
     text = evil or "A blue mug."
     finding = Finding(message=f"says too much {evil}", rule=evil or None)
-    answer = Answer(text=text, output={"text": text}, tokens=5, findings={"brief": (finding,)})
+    answer = ReportedAnswer(text=text, output={"text": text}, tokens=5, findings={"brief": (finding,)})
     row = Row(
         input={"facts": evil or "blue mug", "tags": ["a"]},
         language="en",

@@ -1,5 +1,6 @@
 """Export: every precision and target is proved against torch, and the folder is written whole or not at all."""
 
+import dataclasses
 import json
 import shutil
 import signal
@@ -15,7 +16,7 @@ from metier.contracts import ExportError, Sample, UsageError
 from metier.contracts.bundle import MANIFEST, Parity
 from metier.disk import PART, whole_folder
 from metier.export import export, parity
-from metier.export.graph import precision_for
+from metier.export.precision import PRECISIONS, default_precision
 from metier.runtime.bundle import open_bundle
 
 
@@ -49,7 +50,8 @@ def test_an_fp32_graph_says_what_torch_says_to_the_last_digits(tiny_bundle):
 
 
 def test_a_graph_that_misses_parity_is_not_written(tiny_finetune, tmp_path, monkeypatch):
-    monkeypatch.setitem(parity.TOLERANCE, "int4", {"max_abs": 1e-9})
+    strict = dataclasses.replace(PRECISIONS["int4"], tolerance={"max_abs": 1e-9})
+    monkeypatch.setitem(PRECISIONS, "int4", strict)
     with pytest.raises(ExportError, match=r"max_abs is .*the bound is 1e-09"):
         export(tiny_finetune, tmp_path / "b", precision="int4")
     assert list(tmp_path.iterdir()) == []
@@ -77,7 +79,7 @@ def test_unknown_precisions_are_named(tiny_finetune, tmp_path):
 
 
 def test_fp32_for_cuda_is_refused_with_what_to_take_instead(tiny_finetune, tmp_path):
-    with pytest.raises(UsageError, match="export fp16, int8 or int4"):
+    with pytest.raises(UsageError, match="export fp16, int8, int4 for cuda"):
         export(tiny_finetune, tmp_path / "b", precision="fp32", target="cuda")
 
 
@@ -153,5 +155,5 @@ def test_a_small_base_is_rounded_to_eight_bits_where_nobody_says_otherwise(tiny_
     assert bundle.manifest.precision == "int8"
     assert bundle.manifest.parity is not None
     base = tiny_finetune.card.base
-    assert precision_for(base, "cuda") == "int4"
-    assert precision_for(base.model_copy(update={"parameters": 7_000_000_000}), "cpu") == "int4"
+    assert default_precision(base, "cuda") == "int4"
+    assert default_precision(base.model_copy(update={"parameters": 7_000_000_000}), "cpu") == "int4"

@@ -7,8 +7,8 @@ import pytest
 
 from metier.contracts import BaseError
 from metier.data.samples_file import read_samples
-from metier.export.bundling import samples_of
 from metier.export.documents import add_documents
+from metier.export.proof_samples import samples_of
 from metier.plugins import load_plugins
 from metier.runtime import Engine
 from metier.runtime.documents import cited

@@ -31,8 +31,8 @@ from metier.contracts import (
 )
 from metier.contracts.bundle import MANIFEST
 from metier.contracts.heads import HEAD_FILE
-from metier.export.edit import edited, write_manifest
-from metier.export.heads import add_head, remove_head, verify_heads
+from metier.export.bundle_edit import edited, write_manifest
+from metier.export.head_entries import add_head, remove_head, verify_heads
 from metier.heads import adapt_head, export_heads, export_together, load_head, prove_head
 from metier.runtime import Engine
 from metier.runtime.bundle import open_bundle
@@ -115,7 +115,7 @@ def test_a_slim_process_adds_a_head_verifies_the_bundle_and_answers(
         SLIM
         + f"""
 import json
-from metier.export.heads import add_head, verify_heads
+from metier.export.head_entries import add_head, verify_heads
 from metier.runtime import Engine
 add_head({str(copied)!r}, {str(heads["sort"].path)!r}, "again")
 assert len(verify_heads({str(copied)!r})) == 4

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from metier.bases.resolve import resolve
 from metier.cli.app import app
 from metier.contracts import FineTune, Recipe, Sample, TaskContract, UsageError
-from metier.export.heads import add_head
+from metier.export.head_entries import add_head
 from metier.feedback import Answer, Event, FeedbackStore
 from metier.heads import adapt_head, export_heads, load_head
 from metier.iterate import Live, Registry, Settings, compare, turn

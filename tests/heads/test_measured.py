@@ -12,7 +12,7 @@ import pytest
 from metier.bases.finetune import load_finetune
 from metier.bases.resolve import resolve
 from metier.contracts import Check, Finding, FineTune, Recipe, Sample, TaskContract, UsageError
-from metier.evaluate import Evaluation, evaluate, record_metrics, write_html, write_json
+from metier.evaluate import Evaluation, EvaluationOptions, evaluate, record_metrics, write_html, write_json
 from metier.evaluate.report import headline
 from metier.heads import adapt_head, export_heads, load_head
 
@@ -20,7 +20,9 @@ Kinds = dict[str, tuple[TaskContract, list[Sample]]]
 Maker = Callable[..., FineTune]
 
 
-def measured(finetune: FineTune, held_out: list[Sample], base: Path, **options: object) -> Evaluation:
+def measured(
+    finetune: FineTune, held_out: list[Sample], base: Path, few_shot: int = 4, **options: object
+) -> Evaluation:
     local = resolve(base)
     return evaluate(
         finetune.card.tasks[0],
@@ -28,7 +30,7 @@ def measured(finetune: FineTune, held_out: list[Sample], base: Path, **options: 
         base=local,
         finetune=finetune,
         head=lambda: load_head(finetune.path, base=local).predict,
-        resamples=50,
+        options=EvaluationOptions(few_shot=few_shot, resamples=50),
         **options,
     )
 
@@ -127,7 +129,7 @@ def test_who_could_answer_nothing_is_told_so_before_anything_is_asked(
     kinds: Kinds, heads: dict[str, FineTune], tiny_encoder: Path
 ) -> None:
     task, samples = kinds["sort"]
-    with pytest.raises(UsageError, match="sort answers by a head, and none was given"):
+    with pytest.raises(UsageError, match="sort answers with a head, and no head is given"):
         evaluate(task, samples, base=resolve(tiny_encoder), finetune=load_finetune(heads["sort"].path, way=None))
-    with pytest.raises(UsageError, match="reads and does not write, so that there is nobody to ask"):
+    with pytest.raises(UsageError, match="cannot generate text, and there is no other system to evaluate"):
         evaluate(task, samples, base=resolve(tiny_encoder))

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from metier.contracts import Check, ContractError, Finding, FineTune, RequestError, Sample, TaskContract, UsageError
-from metier.export.heads import add_head
+from metier.export.head_entries import add_head
 from metier.heads import load_head
 from metier.runtime import Engine
 

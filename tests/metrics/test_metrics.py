@@ -11,7 +11,7 @@ from metier.metrics import agreement, overlap
 from metier.metrics.cases import Case
 from metier.metrics.checks import check_measures
 from metier.metrics.measures import Measure, from_plugin
-from metier.metrics.results import Answer
+from metier.metrics.results import ReportedAnswer
 from metier.metrics.selection import choose_measures
 from metier.plugins.metric import Metric
 
@@ -23,11 +23,11 @@ def case(*references: str, language: str = "en") -> Case:
     return Case({"facts": "x"}, language, tuple({"text": r} for r in references), tuple(references))
 
 
-def answer(text: str) -> Answer:
-    return Answer(text=text, output={"text": text}, tokens=len(text))
+def answer(text: str) -> ReportedAnswer:
+    return ReportedAnswer(text=text, output={"text": text}, tokens=len(text))
 
 
-def whole(measure: Measure, cases: list[Case], answers: list[Answer]) -> float:
+def whole(measure: Measure, cases: list[Case], answers: list[ReportedAnswer]) -> float:
     return float(measure.scores(cases, answers, np.ones((1, len(cases)), dtype=np.int64))[0])
 
 
@@ -78,8 +78,8 @@ def test_rouge_l_is_the_f1_of_the_longest_common_subsequence_with_the_best_refer
     assert overlap.rouge_l(case("nothing alike", "the cat on mat sat"), answer("The cat sat!")) == pytest.approx(0.75)
 
 
-def labels(*said: str | None) -> list[Answer]:
-    return [Answer(text=s or "?", output=None if s is None else {"label": s}, tokens=1) for s in said]
+def labels(*said: str | None) -> list[ReportedAnswer]:
+    return [ReportedAnswer(text=s or "?", output=None if s is None else {"label": s}, tokens=1) for s in said]
 
 
 def wanted(*names: str) -> list[Case]:
@@ -110,17 +110,17 @@ def test_span_f1_pools_spans_over_inputs_and_takes_the_reference_that_agrees_bes
         Case({"t": "y"}, "en", (spans(),), ("",)),
     ]
     answers = [
-        Answer(text="", output=spans(("who", "Ann Lee"), ("when", "Oslo")), tokens=1),
-        Answer(text="", output=spans(("who", "Cid")), tokens=1),
+        ReportedAnswer(text="", output=spans(("who", "Ann Lee"), ("when", "Oslo")), tokens=1),
+        ReportedAnswer(text="", output=spans(("who", "Cid")), tokens=1),
     ]
     assert whole(agreement.SPAN_F1, cases, answers) == pytest.approx(100 * 2 * 1 / (3 + 2))
-    nothing = [Answer(text="", output=spans(), tokens=0)]
+    nothing = [ReportedAnswer(text="", output=spans(), tokens=0)]
     assert whole(agreement.SPAN_F1, cases[1:], nothing) == 100
 
 
 def test_field_f1_compares_leaves_and_not_the_order_of_lists() -> None:
     cases = [Case({"t": "x"}, "en", ({"name": "Oslo", "tags": ["a", "b"], "size": 3},), ("",))]
-    answers = [Answer(text="", output={"name": "Oslo", "tags": ["b", "c"], "size": 3}, tokens=1)]
+    answers = [ReportedAnswer(text="", output={"name": "Oslo", "tags": ["b", "c"], "size": 3}, tokens=1)]
     assert whole(agreement.FIELD_F1, cases, answers) == pytest.approx(100 * 2 * 3 / (4 + 4))
 
 
@@ -134,7 +134,7 @@ LONG = Check("short_words", ("demo.say",), too_long, ({"q": ""}, {"text": "ok"})
 def test_checks_become_pass_rates_and_mean_findings_and_an_invalid_reply_fails() -> None:
     cases = [case("x")] * 4
     outputs = [{"text": "fine"}, {"text": "elephant umbrella"}, {"text": "ok"}, None]
-    answers = [Answer(text="", output=o, tokens=1, findings=run_checks([LONG], {"q": ""}, o)) for o in outputs]
+    answers = [ReportedAnswer(text="", output=o, tokens=1, findings=run_checks([LONG], {"q": ""}, o)) for o in outputs]
     rate, findings = check_measures([LONG])
     assert (rate.name, findings.name, findings.higher_is_better) == ("check.short_words", "findings", False)
     assert whole(rate, cases, answers) == 50

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from metier.export.edit import remove_adapter
+from metier.export.bundle_edit import remove_adapter
 from metier.runtime import Engine
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

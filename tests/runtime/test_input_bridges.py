@@ -77,7 +77,7 @@ def test_a_photo_may_come_as_a_path_a_data_uri_or_described(photo: str) -> None:
 def test_no_bridge_for_the_content_says_what_to_install(photo: str) -> None:
     with pytest.raises(UsageError, match=r"reads seen off photo, and no bridge image→text \(words\)") as caught:
         read_off(contract(), {"photo": photo}, [SIZE])
-    assert "pip install metier-ocr" in str(caught.value.remedy)
+    assert "plugins/ocr" in str(caught.value.remedy)
     with pytest.raises(UsageError, match="no bridge"):  # a card alone reads nothing
         read_off(contract(), {"photo": photo}, [SIZE, NAME.model_copy(update={"run": None})])
 
@@ -139,5 +139,5 @@ def test_every_way_into_an_engine_asks_what_a_typed_text_would(tiny_shop: Path, 
         assert asyncio.run(engine.arun("tiny.shop", given)) == expected
         assert list(engine.run_many("tiny.shop", [given, typed])) == [expected] * 2
         assert "".join(engine.stream("tiny.shop", given)) == expected["text"]
-    with Engine(tiny_shop, max_len=300) as engine, pytest.raises(UsageError, match="pip install metier-ocr"):
+    with Engine(tiny_shop, max_len=300) as engine, pytest.raises(UsageError, match="plugins/ocr"):
         engine.run("tiny.shop", given)

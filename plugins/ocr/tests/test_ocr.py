@@ -155,7 +155,7 @@ def test_the_registry_takes_the_plugin() -> None:
 def test_fit_shows_the_chain_and_without_the_bridge_what_to_install() -> None:
     without = fit(LISTING, SMOL)
     assert without.verdict is Verdict.FAIL
-    assert "pip install metier-ocr" in str([f.remedy for f in without.findings])
+    assert "plugins/ocr" in str([f.remedy for f in without.findings])
     with_it = fit(LISTING, SMOL, metier_ocr.metier_bridges(), token_lengths=[80])
     assert with_it.verdict is Verdict.OK
     assert with_it.bridges_in == {Modality.IMAGE: ("ocr",)}
@@ -170,7 +170,7 @@ def test_a_task_reads_its_photo_where_the_input_does_not_say_what_stands_there(t
     assert read["seen"] == "HARROW stoneware\n350 ml Made in Leeds\nHand wash only"
     said = {"photo": str(photo), "seen": None}
     assert read_off(LISTING, said, bridges) is said
-    with pytest.raises(UsageError, match="pip install metier-ocr"):
+    with pytest.raises(UsageError, match="plugins/ocr"):
         read_off(LISTING, {"photo": str(photo)}, [])
     assert unread(LISTING, {"photo": "gone.png"}) == {"photo": "gone.png", "seen": None}
     with pytest.raises(ContractError, match=r"gone\.png"):

@@ -17,7 +17,7 @@ from metier.align.rollout import POLICY, live_lora, rollout_bundle
 from metier.bases.resolve import LocalBase
 from metier.contracts import Check, FineTune, RequestError, Sample, TaskContract, UsageError, Vertical
 from metier.decoding.generation import Request
-from metier.evaluate.systems import read_answer
+from metier.evaluate.systems import report_answer
 from metier.metrics.cases import Case, cases_of
 from metier.metrics.measures import Measure
 from metier.metrics.selection import choose_measures
@@ -122,7 +122,7 @@ class Watch:
         figures: dict[str, float] = {}
         for one, generations in zip(self.watched, asked, strict=True):
             answers = [
-                read_answer(
+                report_answer(
                     one.task, one.checks, case.input, made.result(), len(made.ids), made.finish_reason != "length"
                 )
                 for case, made in zip(one.cases, generations, strict=True)

@@ -26,10 +26,11 @@ from metier.decoding.generation import Generation, Request
 from metier.decoding.sampling import Sampling
 from metier.decoding.tokenizer import ChatTokenizer
 from metier.disk import scratch_beside, whole_folder
-from metier.export.bundling import copy_tokenizer, library_versions, save_model
-from metier.export.graph import build_graph
-from metier.export.parity import TOLERANCE, prove
-from metier.export.slots import add_slots, linear_shapes
+from metier.export.bundle_steps import copy_tokenizer, library_versions, save_model
+from metier.export.decoder_graph import build_graph
+from metier.export.lora_slots import add_slots, linear_shapes
+from metier.export.parity import prove
+from metier.export.precision import PRECISIONS
 from metier.prompting.prompt import prompt_ids
 from metier.runtime.bundle import Bundle, open_bundle
 from metier.runtime.engine import Engine
@@ -221,7 +222,9 @@ def _export(base: LocalBase, folder: Path, precision: Precision) -> None:
         copy_tokenizer(base.path, part)
         graph = graph.model_copy(update={"eos_token_ids": tokenizer.eos_ids})
         half = len(prompt) // 2
-        parity = prove(model, part, graph, [(prompt[:half], prompt[half:])], TOLERANCE[precision], slots=slots)
+        parity = prove(
+            model, part, graph, [(prompt[:half], prompt[half:])], PRECISIONS[precision].tolerance, slots=slots
+        )
         manifest = Manifest(
             name="rollouts",
             created=datetime.now(UTC),

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from metier._install import install_command
 from metier.bases.progress import Progress, silent
 from metier.bases.quiet import quiet
 from metier.contracts.errors import BaseError
@@ -38,7 +39,7 @@ def convert_gguf(file: Path, folder: Path, *, progress: Progress = silent) -> No
         raise BaseError(
             f"converting a GGUF needs {error.name}, which is not installed",
             where=str(file),
-            remedy='run `pip install "metier[train]"`',
+            remedy=f"run `{install_command('train')}`",
         ) from error
     progress(f"dequantising {file.name}", 0, None)
     try:

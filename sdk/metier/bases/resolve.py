@@ -80,6 +80,18 @@ def cached(name: str, revision: str | None) -> LocalBase | None:
     return None
 
 
+def weights_here(name_or_path: str, revision: str | None = None) -> str | None:
+    """Fingerprint of a base's weights on this machine; None where they are not here. Fetches nothing."""
+    try:
+        if (path := local_path(name_or_path)) is not None:
+            hashes = remembered_hashes(path, cache.hash_memory()) if path.is_dir() else {}
+            return fingerprint(hashes) if hashes else None
+        found = cached(name_or_path, revision)
+    except BaseError:
+        return None
+    return found.sha256 if found else None
+
+
 def fetch(
     name: str, revision: str | None, sources: Sequence[BaseSource] | None, offline: bool, progress: Progress
 ) -> LocalBase:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metier._install import install_command
 from metier.bases.quiet import quiet
 from metier.bases.resolve import LocalBase
 from metier.contracts.errors import BaseError, DataError, ResourceError, UsageError
@@ -98,10 +100,15 @@ def load_adapted(
     if finetune.card.recipe.method == "full":
         take_own_weights(model, finetune)
         return model
+    return with_lora(model, finetune.path, merge=merge)
+
+
+def with_lora(model: Any, folder: Path, *, merge: bool = False) -> Any:
+    """A model with the LoRA in a PEFT folder on it (a PeftModel), or merged into its weights, in eval mode."""
     from peft import PeftModel
 
-    # autocast_adapter_dtype would keep the LoRA in float32 whatever dtype was asked for.
-    adapted = PeftModel.from_pretrained(model, str(finetune.path), autocast_adapter_dtype=False)
+    # autocast_adapter_dtype would keep the LoRA in float32 whatever the model's dtype.
+    adapted = PeftModel.from_pretrained(model, str(folder), autocast_adapter_dtype=False)
     return (adapted.merge_and_unload() if merge else adapted).to(model.dtype).eval()
 
 
@@ -141,6 +148,6 @@ def _stack() -> tuple[Any, Any]:
         import transformers
     except ImportError as error:
         raise BaseError(
-            f"{error.name} is not installed", remedy='run `pip install "metier[train]"` for training and export'
+            f"{error.name} is not installed", remedy=f"run `{install_command('train')}` for training and export"
         ) from error
     return torch, transformers

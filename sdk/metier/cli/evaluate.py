@@ -45,8 +45,8 @@ def evaluate(
     """Measure base against fine-tune, as an HTML report. On the run's held-out inputs, or on a file."""
     from metier.bases import load_finetune, resolve
     from metier.data.training import first_inputs, held_out_of, samples_of, train_of
+    from metier.evaluate import EvaluationOptions, record_metrics, write_html, write_json
     from metier.evaluate import evaluate as measure
-    from metier.evaluate import record_metrics, write_html, write_json
     from metier.plugins import load_plugins
 
     registry = load_plugins()
@@ -71,11 +71,9 @@ def evaluate(
                 finetune=finetune,
                 head=partial(_predict, run, base, device),
                 bundle=bundle,
-                few_shot=few_shot,
                 train=train_of(run),
                 checks=vertical.checks_for(contract.name) if vertical else (),
-                seed=seed,
-                device=device,
+                options=EvaluationOptions(few_shot=few_shot, seed=seed, device=device),
                 progress=tick,
             )
         page = html or run / "report.html"

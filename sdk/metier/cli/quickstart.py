@@ -155,14 +155,14 @@ def _evaluated(
 def _exported(finetune: FineTune, local: LocalBase, out: Path, precision: Precision | None, tick: Tick) -> None:
     from metier.bases import load_finetune
     from metier.export import export
-    from metier.export.graph import precision_for
+    from metier.export.precision import default_precision
     from metier.runtime.bundle import read_manifest
 
     folder = out / "bundle"
     if folder.is_dir():
         known = read_manifest(folder)
         same = known.card is not None and known.card.weights_sha256 == finetune.card.weights_sha256
-        if same and known.precision == (precision or precision_for(local.card, "cpu")):
+        if same and known.precision == (precision or default_precision(local.card, "cpu")):
             return
     export(load_finetune(finetune.path), folder, precision=precision, target="cpu", base=local, progress=tick)
 

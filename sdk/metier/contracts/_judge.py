@@ -7,6 +7,7 @@ from datetime import date
 from math import ceil
 from typing import Literal
 
+from metier._install import package_command
 from metier.contracts._chains import Chain
 from metier.contracts.base import Base
 from metier.contracts.bridge import Bridge
@@ -30,7 +31,7 @@ def judge_modality(
         return FitFinding(aspect=side, verdict=Verdict.OK, reason=f"{base.id} {verb} {modality}")
     if chain is None:
         step = f"{modality}→{sorted(able)[0]}" if side == "input" else f"{sorted(able)[0]}→{modality}"
-        brings = f"pip install {package}" if package else f"install a plugin that brings a bridge {step}"
+        brings = package_command(package) if package else f"install a plugin that brings a bridge {step}"
         return FitFinding(
             aspect=side,
             verdict=Verdict.FAIL,
@@ -39,12 +40,12 @@ def judge_modality(
         )
     path = ", then ".join(f"{b.name} ({b.source}→{b.target})" for b in chain)
     if missing := [bridge for bridge in chain if bridge.run is None]:
-        packages = " ".join(dict.fromkeys(bridge.package or bridge.name for bridge in missing))
+        packages = dict.fromkeys(bridge.package or bridge.name for bridge in missing)
         return FitFinding(
             aspect=side,
             verdict=Verdict.FAIL,
             reason=f"{base.id} {verb} {has}; {modality} would go through {path}, which is not installed",
-            remedy=f"pip install {packages}",
+            remedy=package_command(*packages),
         )
     return FitFinding(aspect=side, verdict=Verdict.OK, reason=f"{base.id} {verb} {has}; {modality} goes through {path}")
 

@@ -38,6 +38,8 @@ class Check:
     failing: tuple[Value, Value]
     """An (input, output) that must be found wrong: a check that never fails checks nothing."""
     description: str = ""
+    title: str = ""
+    """What a passing answer satisfies, such as "No invented facts": reports show it beside the share that passes."""
 
 
 def run_checks(checks: Sequence[Check], input: Value, output: Value | None) -> dict[str, tuple[Finding, ...]]:

@@ -26,7 +26,10 @@ Array = npt.NDArray[Any]
 MAX_RANK = 256
 """Largest rank of a module: the recipe's own bound. At 256 a LoRA of a small model is as large as the model."""
 
-MERGED = "export it merged instead: `metier export RUN --out BUNDLE`"
+MERGED = (
+    "export it merged instead: `metier export FOLDER --out BUNDLE`, with `--base BASE --task TASK` where the "
+    "folder has no card.json"
+)
 
 _KEY = re.compile(r"^(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>[AB])(?:\.(?!weight)[^.]+)?(?:\.weight)?$")
 

@@ -10,7 +10,7 @@ __all__, __getattr__ = lazy_names(
     __name__,
     {
         "metier.metrics.results": "Evaluation",
-        "metier.evaluate.evaluation": "evaluate",
+        "metier.evaluate.evaluation": "EvaluationOptions evaluate",
         "metier.evaluate.card": "record_metrics",
         "metier.evaluate.report": "write_html write_json",
         "metier.evaluate.recipe_comparison": "Comparison compare",

@@ -1,16 +1,18 @@
-"""The evaluation itself: base bare and with worked samples against the fine-tune, whether that writes or is a head, on
-the same held-out inputs."""
+"""The evaluation itself: the base, bare and with worked samples, against the fine-tune, on the same held-out inputs."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+from metier.bases.hardware import choose_device, choose_dtype, free_memory
 from metier.bases.resolve import LocalBase
+from metier.bases.torch_model import check_fits, load_adapted, load_torch
 from metier.contracts import (
     Check,
     FineTune,
@@ -20,18 +22,20 @@ from metier.contracts import (
     UsageError,
     samples_sha256,
 )
-from metier.decoding.tokenizer import ChatTokenizer
 from metier.evaluate.figures import measured, reference_answers
 from metier.evaluate.forgetting import Likelihood, forgetting, likelihoods
-from metier.evaluate.prompt_sets import prompts_of
+from metier.evaluate.prompt_sets import Prompts, prompts_of
 from metier.evaluate.systems import (
-    Answers,
+    HeldOut,
+    Label,
     Predict,
     Progress,
-    ask_bundle,
-    ask_head,
-    ask_torch,
+    SystemAnswers,
+    bundle_answers,
+    head_answers,
     most_frequent,
+    silent,
+    torch_answers,
 )
 from metier.evaluate.training_log import read_training_log
 from metier.metrics.bootstrap import resample_weights
@@ -39,9 +43,9 @@ from metier.metrics.cases import Case, cases_of
 from metier.metrics.results import (
     BASE_FEW_SHOT,
     BASE_ZERO_SHOT,
-    BUNDLE,
     FINE_TUNE,
     Evaluation,
+    Forgetting,
     Row,
     TrainingLog,
 )
@@ -50,7 +54,34 @@ from metier.plugins.metric import Metric
 from metier.runtime.bundle import Bundle, open_bundle
 
 FP32_UP_TO = 1_000_000_000
-"""Parameters up to which weights are loaded, and LoRA folded in, in fp32 before they are rounded."""
+"""Parameters up to which weights are loaded, and LoRA merged, in fp32 before they are rounded."""
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """How an evaluation measures."""
+
+    few_shot: int = 4
+    """Worked samples in the few-shot prompt; 0 leaves that system out."""
+    metrics: Sequence[str | Metric] = ()
+    """Names, or a plugin's metric objects; empty takes the contract's, else the kind's own."""
+    seed: int = 0
+    """Of worked samples and resampling."""
+    resamples: int = 1000
+    """Of the bootstrap."""
+    confidence: float = 0.95
+    """Of the intervals."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of torch decoding; `auto` takes bf16 where the hardware multiplies it natively."""
+    device: str = "auto"
+    """`auto`, `cpu` or `cuda`."""
+    max_tokens: int | None = None
+    """Longest reply; None takes the contract's."""
+    general: bool = True
+    """Measure forgetting on the packaged general text."""
+
+
+DEFAULTS = EvaluationOptions()
 
 
 def evaluate(
@@ -61,25 +92,17 @@ def evaluate(
     finetune: FineTune | None = None,
     head: Callable[[], Predict] | None = None,
     bundle: Path | None = None,
-    few_shot: int = 4,
     train: Sequence[Sample] = (),
-    metrics: Sequence[str | Metric] = (),
     checks: Sequence[Check] = (),
-    seed: int = 0,
-    resamples: int = 1000,
-    confidence: float = 0.95,
-    precision: Literal["auto", "fp32", "bf16"] = "auto",
-    device: str = "auto",
-    max_tokens: int | None = None,
-    general: bool = True,
-    progress: Progress | None = None,
+    options: EvaluationOptions = DEFAULTS,
+    progress: Progress = silent,
 ) -> Evaluation:
-    """Ask base and fine-tune for the same held-out inputs, and measure the answers.
+    """Measure base and fine-tune on the same held-out inputs.
 
-    Decoding is greedy, and under the contract's grammar where it has one. Without a fine-tune only the base is asked. A
-    base that cannot be prompted, an encoder, or under a head a decoder without a chat template, is not asked itself:
-    the most frequent label stands in its place. Forgetting is not measured of a head: it leaves its base as it is, or
-    takes a copy along that writes nothing.
+    Decoding is greedy, and under the contract's grammar where it has one. Without a fine-tune only the base is
+    measured. A base that cannot be prompted (an encoder, or under a head a decoder without a chat template) is replaced
+    by the most frequent label. Forgetting is not measured for a head: it leaves its base as it is, or brings its own
+    copy, which generates no text.
 
     Args:
         task: the contract.
@@ -88,165 +111,184 @@ def evaluate(
         finetune: of that base.
         head: opens the fine-tune's head, where its recipe says way: head, when its turn comes; heads live in a room
             above this one: `lambda: metier.heads.load_head(run, base=base).predict`.
-        bundle: an exported bundle of the same task, asked through the runtime: by the LoRA or head that is the
+        bundle: an exported bundle of the same task, measured through the runtime: with the LoRA or head that is the
             fine-tune, where it has that.
-        few_shot: worked samples in the few-shot prompt; 0 leaves that system out.
-        train: where worked samples are taken from. Other tasks' are passed over, and those that are held out.
-        metrics: names, or a plugin's metric objects; empty takes the contract's, else the kind's own.
+        train: where worked samples are taken from. Samples of other tasks and held-out ones are left out.
         checks: the trade's checks for this task.
-        seed: of worked samples and resampling.
-        resamples: of the bootstrap.
-        confidence: of the intervals.
-        precision: of torch decoding; `auto` takes bf16 where the hardware multiplies it natively.
-        device: `auto`, `cpu` or `cuda`.
-        max_tokens: longest reply; None takes the contract's.
-        general: measure forgetting on the packaged general text.
+        options: how to measure.
         progress: called as `progress(what, done, total)`.
 
     Raises:
-        UsageError: no samples, an unknown metric, a fine-tune of another base, a bundle without this task, or nobody
-            who could answer.
+        UsageError: no samples, an unknown metric, a fine-tune of another base, a bundle without this task, or no system
+            that can answer.
         BundleError: the bundle is damaged.
         ContractError: a sample does not satisfy the contract, or a prompt does not fit the base's context.
-        DeviceError: the device asked for is not active.
+        DeviceError: the requested device is not active.
     """
-    from metier.bases.hardware import choose_device, choose_dtype, free_memory
-    from metier.bases.torch_model import check_fits, load_adapted, load_torch
-
-    begun = time.perf_counter()
-    told: Progress = progress or (lambda *_, **__: None)
-    cases = cases_of(task, samples)
-    measures = choose_measures(task, wanted=metrics, checks=checks)
-    limit = max_tokens or task.max_reply_tokens
+    started = time.perf_counter()
+    held_out = HeldOut(task, cases_of(task, samples), tuple(checks), progress)
+    measures = choose_measures(task, wanted=options.metrics, checks=checks)
     writing = finetune if finetune is not None and finetune.card.recipe.way == "text" else None
     prompts = None
     if base.card.generative and (base.card.chat_template or finetune is None or writing is not None):
-        prompts = prompts_of(base, task, cases, train, few_shot, seed, limit)
-    # What cannot work is said before minutes are spent on the base.
+        limit = options.max_tokens or task.max_reply_tokens
+        prompts = prompts_of(base, task, held_out.cases, train, options.few_shot, options.seed, limit)
+    # Errors of the arguments come before minutes are spent on the base.
     if finetune is not None:
         check_fits(base, finetune)
-    _somebody_answers(base, finetune, head, bundle)
+    _check_answerable(base, finetune, head, bundle)
     opened = open_bundle(bundle) if bundle is not None else None
     if opened is not None:
         opened.task(task.name)
-    place = choose_device(device)
-    dtype = choose_dtype(precision, place)
-    loaded = "float32" if (base.card.parameters or 0) <= FP32_UP_TO else dtype
-    common: dict[str, Any] = {"checks": checks, "progress": told}
+    torch = TorchSettings.of(base, options)
 
-    systems: list[Answers] = []
-    before = after = None
+    systems: list[SystemAnswers] = []
+    change = None
     if prompts is not None:
-        tokenizer, shown = prompts.tokenizer, prompts.shown
-
-        def ask(model: Any, ids: Sequence[Sequence[int]], name: str, title: str, detail: str) -> Answers:
-            return ask_torch(
-                model, tokenizer, task, cases, ids, name=name, title=title, detail=detail, max_tokens=limit, **common
-            )
-
-        told("Loading the base")
-        model = load_torch(base, loaded, place)
-        before = _likelihoods(model, tokenizer, general and (finetune is None or writing is not None), told)
-        model = model.to(dtype)
-        systems.append(
-            ask(model, prompts.zero, BASE_ZERO_SHOT, "Base, zero-shot", f"{base.card.id}, the task's prompt alone")
-        )
-        if shown:
-            detail = f"{base.card.id}, {shown} worked samples in the prompt"
-            systems.append(ask(model, prompts.few, BASE_FEW_SHOT, f"Base, {shown}-shot", detail))
-        del model
-        free_memory()
-        if writing is not None:
-            told("Loading the fine-tune")
-            model = load_adapted(base, writing, loaded, place, merge=True)
-            after = _likelihoods(model, tokenizer, general, told)
-            model = model.to(dtype)
-            systems.append(ask(model, prompts.zero, FINE_TUNE, "Fine-tune", _made_of(writing.card)))
-            del model
-            free_memory()
-    elif (plain := most_frequent(task, cases, train, checks)) is not None:
-        systems.append(plain)
+        measure_text = options.general and (finetune is None or writing is not None)
+        systems, change = _text_systems(held_out, prompts, base, writing, torch, measure_text)
+    elif (constant := most_frequent(held_out, train)) is not None:
+        systems.append(constant)
     if finetune is not None and writing is None and head is not None:
-        told("Loading the fine-tune")
-        detail = _made_of(finetune.card)
-        systems.append(ask_head(head(), task, cases, name=FINE_TUNE, title="Fine-tune (head)", detail=detail, **common))
+        progress("Loading the fine-tune")
+        label = Label(FINE_TUNE, "Fine-tune (head)", _description(finetune.card))
+        systems.append(head_answers(head(), held_out, label))
         free_memory()
     if opened is not None:
-        same = _named_in(opened, finetune) if finetune is not None else None
-        systems.append(ask_bundle(opened, task, cases, name=BUNDLE, adapter=same, max_tokens=max_tokens, **common))
-    told("Measuring", 0, len(measures))
-    references = reference_answers(task, cases, checks)
-    weights = resample_weights(len(cases), resamples, seed)
+        adapter = _name_in(opened, finetune) if finetune is not None else None
+        systems.append(bundle_answers(opened, held_out, adapter=adapter, max_tokens=options.max_tokens))
+    progress("Measuring", 0, len(measures))
+    references = reference_answers(task, held_out.cases, checks)
+    weights = resample_weights(len(held_out.cases), options.resamples, options.seed)
     return Evaluation(
         task=task.name,
         title=task.title or task.name,
         base=base.card,
         fine_tune=finetune.card if finetune else None,
-        inputs=len(cases),
+        inputs=len(held_out.cases),
         references=len(samples),
         held_out_sha256=samples_sha256(samples),
-        languages=_count([case.language for case in cases]),
+        languages=_count([case.language for case in held_out.cases]),
         few_shot=prompts.shown if prompts else 0,
-        seed=seed,
-        resamples=resamples,
-        confidence=confidence,
-        precision=str(dtype).removeprefix("torch."),
+        seed=options.seed,
+        resamples=options.resamples,
+        confidence=options.confidence,
+        precision=torch.dtype,
         systems=tuple(s.report for s in systems),
-        metrics=tuple(measured(m, cases, systems, references, weights, confidence) for m in measures),
-        rows=_rows(cases, systems),
-        forgetting=forgetting(before, after) if before else None,
+        metrics=tuple(measured(m, held_out.cases, systems, references, weights, options.confidence) for m in measures),
+        rows=_rows(held_out.cases, systems),
+        forgetting=change,
         training=read_training_log(finetune.path) if finetune else TrainingLog(),
         versions={name: version(name) for name in ("torch", "transformers", "sacrebleu", "rouge_score")},
-        seconds=time.perf_counter() - begun,
+        seconds=time.perf_counter() - started,
         created=datetime.now(UTC),
     )
 
 
-def _somebody_answers(
+class TorchSettings(NamedTuple):
+    """Where and in which number formats torch computes."""
+
+    device: Any
+    dtype: str
+    """While decoding."""
+    loaded: str
+    """While weights are loaded, and LoRA is merged."""
+    max_tokens: int | None
+
+    @classmethod
+    def of(cls, base: LocalBase, options: EvaluationOptions) -> TorchSettings:
+        """The settings for a base on this machine.
+
+        Raises:
+            DeviceError: the requested device is not active.
+        """
+        device = choose_device(options.device)
+        dtype = str(choose_dtype(options.precision, device)).removeprefix("torch.")
+        small = (base.card.parameters or 0) <= FP32_UP_TO
+        return cls(device, dtype, "float32" if small else dtype, options.max_tokens)
+
+
+def _text_systems(
+    held_out: HeldOut,
+    prompts: Prompts,
+    base: LocalBase,
+    finetune: FineTune | None,
+    settings: TorchSettings,
+    general: bool,
+) -> tuple[list[SystemAnswers], Forgetting | None]:
+    """Answers of the base, bare and with worked samples, and of the fine-tune; and how much general text it forgot."""
+    import torch
+
+    limit = settings.max_tokens or held_out.task.max_reply_tokens
+
+    def answers(model: Any, ids: Sequence[Sequence[int]], label: Label) -> SystemAnswers:
+        return torch_answers(model, prompts.tokenizer, held_out, ids, label, max_tokens=limit)
+
+    def perplexity(model: Any) -> dict[str, Likelihood] | None:
+        if not general:
+            return None
+        held_out.progress("Perplexity on general text")
+        return likelihoods(model, prompts.tokenizer)
+
+    dtype = getattr(torch, settings.dtype)
+    held_out.progress("Loading the base")
+    model = load_torch(base, settings.loaded, settings.device)
+    before, after = perplexity(model), None
+    model = model.to(dtype)
+    bare = Label(BASE_ZERO_SHOT, "Base, zero-shot", f"{base.card.id}, the task's prompt alone")
+    systems = [answers(model, prompts.zero, bare)]
+    if shown := prompts.shown:
+        detail = f"{base.card.id}, {shown} worked samples in the prompt"
+        systems.append(answers(model, prompts.few, Label(BASE_FEW_SHOT, f"Base, {shown}-shot", detail)))
+    del model
+    free_memory()
+    if finetune is not None:
+        held_out.progress("Loading the fine-tune")
+        model = load_adapted(base, finetune, settings.loaded, settings.device, merge=True)
+        after = perplexity(model)
+        label = Label(FINE_TUNE, "Fine-tune", _description(finetune.card))
+        systems.append(answers(model.to(dtype), prompts.zero, label))
+        del model
+        free_memory()
+    return systems, forgetting(before, after) if before else None
+
+
+def _check_answerable(
     base: LocalBase, finetune: FineTune | None, head: Callable[[], Predict] | None, bundle: Path | None
 ) -> None:
     if finetune is not None and finetune.card.recipe.way == "head" and head is None:
         raise UsageError(
-            f"{finetune.card.name} answers by a head, and none was given",
+            f"{finetune.card.name} answers with a head, and no head is given",
             where=str(finetune.path),
             remedy="give head=lambda: metier.heads.load_head(path).predict",
         )
     if not base.card.generative and finetune is None and bundle is None:
         raise UsageError(
-            f"{base.card.id} reads and does not write, so that there is nobody to ask",
-            remedy="give a fine-tune whose way is head, or a bundle",
+            f"{base.card.id} cannot generate text, and there is no other system to evaluate",
+            remedy="give a fine-tune with a head, or a bundle",
         )
 
 
-def _made_of(card: FineTuneCard) -> str:
-    """A fine-tune in words: what of its base learnt, and whether a head answers."""
+def _description(card: FineTuneCard) -> str:
+    """A fine-tune in words: what of its base was trained, and whether a head answers."""
     recipe = card.recipe
     if recipe.way == "text":
-        learnt = f"LoRA rank {recipe.lora.rank}" if recipe.method == "lora" else "the base's own weights"
-        return f"{card.name}, {learnt}"
+        trained = f"LoRA rank {recipe.lora.rank}" if recipe.method == "lora" else "the base's own weights"
+        return f"{card.name}, {trained}"
     if recipe.method == "features":
         return f"{card.name}, a head over the frozen base"
-    learnt = f"by LoRA of rank {recipe.lora.rank}" if recipe.method == "lora" else "in its own weights"
-    return f"{card.name}, a head over the base, which learnt with it {learnt}"
+    trained = f"by LoRA of rank {recipe.lora.rank}" if recipe.method == "lora" else "in its own weights"
+    return f"{card.name}, a head over the base, trained with it {trained}"
 
 
-def _named_in(bundle: Bundle, finetune: FineTune) -> str | None:
-    """What a bundle calls the very weights of a fine-tune; None where they are merged into it, or not there."""
+def _name_in(bundle: Bundle, finetune: FineTune) -> str | None:
+    """The bundle's entry with a fine-tune's weights; None where they are merged into it, or absent."""
     digest = finetune.card.weights_sha256
     named = (entry for entry in bundle.manifest.named if entry.card and entry.card.weights_sha256 == digest)
     return next((entry.name for entry in named), None)
 
 
-def _likelihoods(
-    model: Any, tokenizer: ChatTokenizer, general: bool, progress: Progress
-) -> dict[str, Likelihood] | None:
-    if not general:
-        return None
-    progress("Perplexity on general text")
-    return likelihoods(model, tokenizer)
-
-
-def _rows(cases: Sequence[Case], systems: Sequence[Answers]) -> tuple[Row, ...]:
+def _rows(cases: Sequence[Case], systems: Sequence[SystemAnswers]) -> tuple[Row, ...]:
     return tuple(
         Row(
             input=case.input,

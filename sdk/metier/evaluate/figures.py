@@ -8,18 +8,18 @@ from itertools import combinations
 import numpy as np
 
 from metier.contracts import Check, TaskContract
-from metier.evaluate.systems import Answers, read_answer
+from metier.evaluate.systems import SystemAnswers, report_answer
 from metier.metrics.bootstrap import Weights, interval, share_better
 from metier.metrics.cases import Case
 from metier.metrics.measures import Measure
-from metier.metrics.results import Answer, Difference, MetricReport
+from metier.metrics.results import Difference, MetricReport, ReportedAnswer
 
 
 def measured(
     measure: Measure,
     cases: Sequence[Case],
-    systems: Sequence[Answers],
-    references: Sequence[Answer],
+    systems: Sequence[SystemAnswers],
+    references: Sequence[ReportedAnswer],
     weights: Weights,
     confidence: float,
 ) -> MetricReport:
@@ -55,12 +55,12 @@ def measured(
     )
 
 
-def reference_answers(task: TaskContract, cases: Sequence[Case], checks: Sequence[Check]) -> list[Answer]:
-    """Each case's first reference, read as an answer."""
-    return [read_answer(task, checks, case.input, case.reference_texts[0], 0, True) for case in cases]
+def reference_answers(task: TaskContract, cases: Sequence[Case], checks: Sequence[Check]) -> list[ReportedAnswer]:
+    """Each case's first reference as an answer."""
+    return [report_answer(task, checks, case.input, case.reference_texts[0]) for case in cases]
 
 
-def _expected(measure: Measure, cases: Sequence[Case], references: Sequence[Answer]) -> float | None:
+def _expected(measure: Measure, cases: Sequence[Case], references: Sequence[ReportedAnswer]) -> float | None:
     if measure.kind != "check":
         return None
     once = np.ones((1, len(cases)), dtype=np.int64)

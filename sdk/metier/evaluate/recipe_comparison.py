@@ -18,7 +18,7 @@ from metier.disk import write_whole
 from metier.evaluate.figures import measured
 from metier.evaluate.presets import way_of
 from metier.evaluate.prompt_sets import zero_shot_prompts
-from metier.evaluate.systems import Answers, ask_head, ask_torch
+from metier.evaluate.systems import HeldOut, Label, SystemAnswers, head_answers, torch_answers
 from metier.heads.head_model import load_head
 from metier.heads.train import adapt_head
 from metier.metrics.bootstrap import resample_weights
@@ -161,25 +161,20 @@ def _trained(
 
 def _asked_head(
     tuned: FineTune, task: TaskContract, cases: Sequence[Case], base: LocalBase, where: Any, name: str, told: Progress
-) -> Answers:
+) -> SystemAnswers:
     headed = load_head(tuned.path, base=base, device=where)
-    return ask_head(headed.predict, task, cases, name=name, title=name, detail=base.card.id, checks=(), progress=told)
+    return head_answers(headed.predict, HeldOut(task, cases, progress=told), Label(name, name, base.card.id))
 
 
 def _asked_text(
     tuned: FineTune, task: TaskContract, cases: Sequence[Case], base: LocalBase, where: Any, name: str, told: Progress
-) -> Answers:
+) -> SystemAnswers:
     tokenizer = ChatTokenizer.load(base.path)
-    return ask_torch(
+    return torch_answers(
         load_adapted(base, load_finetune(tuned.path), device=where, merge=True),
         tokenizer,
-        task,
-        cases,
+        HeldOut(task, cases, progress=told),
         zero_shot_prompts(tokenizer, task, cases),
-        name=name,
-        title=name,
-        detail=base.card.id,
+        Label(name, name, base.card.id),
         max_tokens=task.max_reply_tokens,
-        checks=(),
-        progress=told,
     )

@@ -1,5 +1,6 @@
-"""Puts the same inputs to each system and reads the answers: the base bare, the base with worked samples, the
-fine-tune, which may be a head, a bundle. It knows prompts and replies; figures are made elsewhere.
+"""Runs each system on the same held-out inputs: a torch model, a head, a bundle, or the most frequent label.
+
+It knows prompts and replies; figures are computed elsewhere.
 """
 
 from __future__ import annotations
@@ -7,13 +8,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metier.contracts import Check, ContractError, Sample, TaskContract, Value
 from metier.contracts.check import run_checks
 from metier.decoding.tokenizer import ChatTokenizer
 from metier.metrics.cases import Case
-from metier.metrics.results import MOST_FREQUENT, Answer, SystemReport
+from metier.metrics.results import BUNDLE, MOST_FREQUENT, ReportedAnswer, SystemReport
 from metier.prompting.reply import decode_reply, encode_reply, grammar_of
 from metier.runtime.bundle import Bundle
 from metier.runtime.input_bridges import unread
@@ -28,30 +30,98 @@ Predict = Callable[[Sequence[Value], Sequence[str]], Sequence[Value]]
 """Outputs of a head for inputs in languages, in order; such as `metier.heads.Headed.predict`."""
 
 
-class Answers(NamedTuple):
+def silent(*_: Any, **__: Any) -> None:
+    """Report no progress."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What every system of an evaluation has in common."""
+
+    task: TaskContract
+    cases: Sequence[Case]
+    checks: Sequence[Check] = ()
+    """The trade's."""
+    progress: Progress = silent
+
+
+class Label(NamedTuple):
+    """How a report refers to a system."""
+
+    name: str
+    title: str
+    detail: str = ""
+
+
+class SystemAnswers(NamedTuple):
     """All answers of one system, in the order of the cases."""
 
     report: SystemReport
-    answers: list[Answer]
+    answers: list[ReportedAnswer]
 
 
-def ask_torch(
+def report_answer(
+    task: TaskContract,
+    checks: Sequence[Check],
+    input: Value,
+    reply: str | Value,
+    tokens: int = 0,
+    finished: bool = True,
+) -> ReportedAnswer:
+    """A reply decoded, validated and checked.
+
+    Args:
+        task: the contract.
+        checks: the trade's.
+        input: what the reply answers.
+        reply: the text that a model generated, or the output that a head chose.
+        tokens: of the text; a head generates none.
+        finished: False where the text was cut at its token limit.
+    """
+    output, problem = None, None
+    if isinstance(reply, str):
+        text = reply.strip()
+        try:
+            output = decode_reply(task.for_input(input), reply)
+        except ContractError as error:
+            problem = error.what
+    else:
+        text, output = encode_reply(task, reply).strip(), reply
+    findings = run_checks(checks, input, output)
+    return ReportedAnswer(
+        text=text, output=output, problem=problem, findings=findings, tokens=tokens, finished=finished
+    )
+
+
+def answers_of(
+    task: TaskContract, cases: Sequence[Case], outputs: Sequence[Value], checks: Sequence[Check]
+) -> list[ReportedAnswer]:
+    """A head's outputs as answers, case by case."""
+    return [report_answer(task, checks, case.input, out) for case, out in zip(cases, outputs, strict=True)]
+
+
+def torch_answers(
     model: Any,
     tokenizer: ChatTokenizer,
-    task: TaskContract,
-    cases: Sequence[Case],
+    held_out: HeldOut,
     prompts: Sequence[Sequence[int]],
+    label: Label,
     *,
-    name: str,
-    title: str,
-    detail: str,
     max_tokens: int,
-    checks: Sequence[Check],
-    progress: Progress,
-) -> Answers:
-    """Greedy answers of a torch model, under the contract's grammar where it has one, as the runtime decodes."""
+) -> SystemAnswers:
+    """Greedy answers of a torch model, under the contract's grammar where it has one, as the runtime decodes.
+
+    Args:
+        model: transformers causal language model in eval mode.
+        tokenizer: of the model.
+        held_out: the cases.
+        prompts: token ids, case by case.
+        label: of the system.
+        max_tokens: longest reply.
+    """
     from metier.evaluate.generate import generate
 
+    task, cases = held_out.task, held_out.cases
     guide = None
     if grammar_of(task) is not None:
         from metier.decoding.constraint import Constraint
@@ -62,8 +132,8 @@ def ask_torch(
             grammar = grammar_of(task.for_input(cases[case].input), cases[case].input) or ""
             return Constraint(tokenizer, grammar, max_tokens, vocab_size)
 
-    begun = time.perf_counter()
-    progress(title, 0, len(cases))
+    started = time.perf_counter()
+    held_out.progress(label.title, 0, len(cases))
     replies = generate(
         model,
         prompts,
@@ -71,72 +141,49 @@ def ask_torch(
         max_tokens=max_tokens,
         no_repeat_ngram_size=task.no_repeat_ngram_size,
         guide=guide,
-        on_done=lambda done: progress(title, done, len(cases)),
+        on_done=lambda done: held_out.progress(label.title, done, len(cases)),
     )
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     answers = [
-        read_answer(task, checks, case.input, tokenizer.decode(r.ids), len(r.ids), r.finished)
+        report_answer(task, held_out.checks, case.input, tokenizer.decode(r.ids), len(r.ids), r.finished)
         for case, r in zip(cases, replies, strict=True)
     ]
-    return Answers(_report(name, title, detail, seconds, answers), answers)
+    return system_answers(label, answers, seconds)
 
 
-def ask_head(
-    predict: Predict,
-    task: TaskContract,
-    cases: Sequence[Case],
-    *,
-    name: str,
-    title: str,
-    detail: str,
-    checks: Sequence[Check],
-    progress: Progress,
-) -> Answers:
-    """Answers of a head in torch. It writes nothing, so that they have no tokens."""
-    begun = time.perf_counter()
-    progress(title, 0, len(cases))
+def head_answers(predict: Predict, held_out: HeldOut, label: Label) -> SystemAnswers:
+    """Answers of a head in torch."""
+    cases = held_out.cases
+    started = time.perf_counter()
+    held_out.progress(label.title, 0, len(cases))
     outputs = predict([case.input for case in cases], [case.language for case in cases])
-    seconds = time.perf_counter() - begun
-    answers = answers_of(task, cases, outputs, checks)
-    return Answers(_report(name, title, detail, seconds, answers), answers)
+    seconds = time.perf_counter() - started
+    return system_answers(label, answers_of(held_out.task, cases, outputs, held_out.checks), seconds)
 
 
-def most_frequent(
-    task: TaskContract, cases: Sequence[Case], train: Sequence[Sample], checks: Sequence[Check]
-) -> Answers | None:
+def most_frequent(held_out: HeldOut, train: Sequence[Sample]) -> SystemAnswers | None:
     """The training samples' most frequent label, the first of equals, as the answer to every input: what a head must
     beat where no base can be prompted. None where the task has no labels, or there are no samples of it."""
-    counted = Counter(encode_reply(task, sample.output) for sample in train if sample.task == task.name)
-    if not task.labels or not counted:
+    task = held_out.task
+    counts = Counter(encode_reply(task, sample.output) for sample in train if sample.task == task.name)
+    if not task.labels or not counts:
         return None
-    label, count = counted.most_common(1)[0]
-    answers = answers_of(task, cases, [decode_reply(task, label)] * len(cases), checks)
-    detail = f"{label}: {count} of {counted.total()} training samples"
-    return Answers(_report(MOST_FREQUENT, "Most frequent answer", detail, 0.0, answers), answers)
+    text, count = counts.most_common(1)[0]
+    outputs = [decode_reply(task, text)] * len(held_out.cases)
+    label = Label(MOST_FREQUENT, "Most frequent answer", f"{text}: {count} of {counts.total()} training samples")
+    return system_answers(label, answers_of(task, held_out.cases, outputs, held_out.checks), 0.0)
 
 
-def ask_bundle(
-    bundle: Bundle,
-    task: TaskContract,
-    cases: Sequence[Case],
-    *,
-    name: str,
-    adapter: str | None = None,
-    max_tokens: int | None,
-    checks: Sequence[Check],
-    progress: Progress,
-) -> Answers:
-    """Answers of an exported bundle through the runtime, as a product gets them, whether it writes or a head chooses.
+def bundle_answers(
+    bundle: Bundle, held_out: HeldOut, *, adapter: str | None = None, max_tokens: int | None = None
+) -> SystemAnswers:
+    """Answers of an exported bundle through the runtime, as a product gets them.
 
     Args:
         bundle: has the task.
-        task: the contract.
-        cases: the inputs.
-        name: of the system.
+        held_out: the cases.
         adapter: LoRA adapter or head of the bundle; None takes the one that was trained for the task.
         max_tokens: longest reply; None takes the contract's.
-        checks: the trade's.
-        progress: called as `progress(what, done, total)`.
 
     Raises:
         UsageError: several were trained for the task and none is named.
@@ -144,99 +191,61 @@ def ask_bundle(
     from metier.runtime.engine import Engine
     from metier.runtime.routing import head_for
 
+    task, cases = held_out.task, held_out.cases
+    title = f"Bundle ({bundle.manifest.precision})"
     with Engine(bundle) as engine:
-        title = f"Bundle ({bundle.manifest.precision})"
-        begun = time.perf_counter()
-        progress(title, 0, len(cases))
+        started = time.perf_counter()
+        held_out.progress(title, 0, len(cases))
         if (head := head_for(engine, task.name, adapter)) is not None:
-            answers = answers_of(task, cases, choices(engine, head, task, cases), checks)
+            answers = answers_of(task, cases, head_outputs(engine, head, task, cases), held_out.checks)
         else:
-            answers = _written(
-                engine, adapter, task, cases, max_tokens, checks, lambda n: progress(title, n, len(cases))
-            )
-        seconds = time.perf_counter() - begun
+            answers = _generated(engine, held_out, title, adapter, max_tokens)
+        seconds = time.perf_counter() - started
         named = f", the head {head}" if head else ""
         detail = f"{bundle.manifest.name}{named}, ONNX Runtime on {engine.device}"
-    return Answers(_report(name, title, detail, seconds, answers), answers)
+    return system_answers(Label(BUNDLE, title, detail), answers, seconds)
 
 
-def choices(engine: Engine, head: str, task: TaskContract, cases: Sequence[Case]) -> list[Value]:
-    """What an engine's head chooses for each case. No recorder hears of it: these are no users' questions."""
+def head_outputs(engine: Engine, head: str, task: TaskContract, cases: Sequence[Case]) -> list[Value]:
+    """The output of an engine's head for each case. Nothing is recorded: the requests are not a user's."""
     found: dict[int, Value] = {}
     for language in dict.fromkeys(case.language for case in cases):
         places = [i for i, case in enumerate(cases) if case.language == language]
-        whole = (engine.whole(task.name, unread(task, cases[i].input)) for i in places)
-        made = engine.heads.answers(head, task.name, whole, options={"language": language})
-        found.update({i: chosen.answer.output for i, chosen in zip(places, made, strict=True)})
+        inputs = (engine.whole(task.name, unread(task, cases[i].input)) for i in places)
+        predictions = engine.heads.answers(head, task.name, inputs, options={"language": language})
+        found.update({i: chosen.answer.output for i, chosen in zip(places, predictions, strict=True)})
     return [found[i] for i in range(len(cases))]
 
 
-def answers_of(
-    task: TaskContract, cases: Sequence[Case], outputs: Sequence[Value], checks: Sequence[Check]
-) -> list[Answer]:
-    """A head's outputs as answers, each with the text that says the same, of no tokens."""
-    return [
-        Answer(
-            text=encode_reply(task, output).strip(),
-            output=output,
-            findings=run_checks(checks, case.input, output),
-            tokens=0,
-        )
-        for case, output in zip(cases, outputs, strict=True)
-    ]
-
-
-def _written(
-    engine: Engine,
-    adapter: str | None,
-    task: TaskContract,
-    cases: Sequence[Case],
-    max_tokens: int | None,
-    checks: Sequence[Check],
-    on_done: Callable[[int], None],
-) -> list[Answer]:
+def _generated(
+    engine: Engine, held_out: HeldOut, title: str, adapter: str | None, max_tokens: int | None
+) -> list[ReportedAnswer]:
+    task, cases = held_out.task, held_out.cases
     limits: dict[str, Any] = {} if max_tokens is None else {"max_tokens": max_tokens}
-    under_way = [
+    generations = [
         engine.submit(
             engine.request(task.name, unread(task, case.input), language=case.language, adapter=adapter, **limits)
         )
         for case in cases
     ]
     answers = []
-    for done, (case, generation) in enumerate(zip(cases, under_way, strict=True), 1):
+    for done, (case, generation) in enumerate(zip(cases, generations, strict=True), 1):
         text = generation.result()
         finished = generation.finish_reason != "length"
-        answers.append(read_answer(task, checks, case.input, text, len(generation.ids), finished))
-        on_done(done)
+        answers.append(report_answer(task, held_out.checks, case.input, text, len(generation.ids), finished))
+        held_out.progress(title, done, len(cases))
     return answers
 
 
-def read_answer(
-    task: TaskContract, checks: Sequence[Check], input: Value, text: str, tokens: int, finished: bool
-) -> Answer:
-    """A reply's text as an answer: its output where it has one, and what the checks find."""
-    output, problem = None, None
-    try:
-        output = decode_reply(task.for_input(input), text)
-    except ContractError as error:
-        problem = error.what
-    return Answer(
-        text=text.strip(),
-        output=output,
-        problem=problem,
-        findings=run_checks(checks, input, output),
-        tokens=tokens,
-        finished=finished,
-    )
-
-
-def _report(name: str, title: str, detail: str, seconds: float, answers: list[Answer]) -> SystemReport:
-    return SystemReport(
-        name=name,
-        title=title,
-        detail=detail,
+def system_answers(label: Label, answers: Sequence[ReportedAnswer], seconds: float = 0.0) -> SystemAnswers:
+    """Answers with their totals."""
+    report = SystemReport(
+        name=label.name,
+        title=label.title,
+        detail=label.detail,
         seconds=seconds,
-        tokens=sum(a.tokens for a in answers),
-        undecoded=sum(a.output is None for a in answers),
-        cut=sum(not a.finished for a in answers),
+        tokens=sum(answer.tokens for answer in answers),
+        undecoded=sum(answer.output is None for answer in answers),
+        cut=sum(not answer.finished for answer in answers),
     )
+    return SystemAnswers(report, list(answers))

@@ -6,7 +6,7 @@ from metier._lazy import lazy_names
 __all__, __getattr__ = lazy_names(
     __name__,
     {
-        "metier.export.bundling": "export",
-        "metier.export.slotted": "export_slots",
+        "metier.export.merged_bundle": "export",
+        "metier.export.adapter_bundle": "export_slots",
     },
 )

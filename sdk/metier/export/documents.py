@@ -12,7 +12,7 @@ from metier.contracts import TaskContract, UsageError
 from metier.contracts.bundle import FileEntry
 from metier.contracts.task import PASSAGES
 from metier.data.documents import read_folder
-from metier.export.edit import edited, write_manifest
+from metier.export.bundle_edit import edited, write_manifest
 from metier.runtime.bundle import open_bundle
 from metier.runtime.documents import FILE
 from metier.runtime.passage_index import Passage

@@ -1,4 +1,4 @@
-"""Proof that the exported graph says what torch says: logits compared, teacher-forced, over samples' replies."""
+"""Proof that the exported graph computes what torch computes: logits compared, teacher-forced, over samples."""
 
 from __future__ import annotations
 
@@ -9,23 +9,10 @@ from typing import Any
 import numpy as np
 
 from metier.contracts import ExportError
-from metier.contracts.bundle import Graph, Parity, Precision, Slot
+from metier.contracts.bundle import Graph, Parity, Slot
 from metier.decoding.decoder import Decoder
 from metier.decoding.device import open_session
 from metier.decoding.lora import LoraArrays
-
-TOLERANCE: dict[Precision, dict[str, float]] = {
-    # fp32: only the order of additions differs.
-    "fp32": {"max_abs": 1e-2, "mean_kl": 1e-4, "top1_agreement": 0.995},
-    # fp16: 11 bits of mantissa; a logit of 30 is rounded to 0.02.
-    "fp16": {"mean_kl": 1e-2, "top1_agreement": 0.97},
-    # int8: a rounding error of half a percent in weights and activations; a random model's answers are near ties.
-    "int8": {"mean_kl": 0.05, "top1_agreement": 0.8},
-    # int4: what 16 levels per weight cost the fine-tune itself. SAME_WEIGHTS bounds the graph.
-    "int4": {"mean_kl": 0.5},
-}
-"""Bounds by precision: `max_abs` and `mean_kl` from above, `top1_agreement` from below. A graph with a wrong weight,
-mask or rotation misses each of them by orders of magnitude."""
 
 SAME_WEIGHTS = {"mean_kl": 0.05, "top1_agreement": 0.8}
 """Bounds for an int4 graph against torch computing with the very same 4-bit weights: int8 activations are all that
@@ -55,9 +42,9 @@ def prove(
         folder: holds model.onnx.
         graph: what it is.
         texts: at least one sample. Compared are the positions that predict each reply token and the one after.
-        bounds: of `TOLERANCE` or `SAME_WEIGHTS`.
+        bounds: a precision's `tolerance`, or `SAME_WEIGHTS`.
         slots: of the graph.
-        lora: to bind to them; `model` must then wear the same.
+        lora: to bind to them; `model` must then have the same LoRA.
 
     Raises:
         ExportError: a bound is missed.

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from metier.bases.checksum import entries_of
+from metier.bases.progress import Progress
 from metier.bases.resolve import LocalBase
 from metier.contracts import ExportError, FineTune, Manifest, Sample, UsageError
 from metier.contracts.bundle import MANIFEST, Precision, Target
@@ -21,9 +22,10 @@ from metier.contracts.finetune import HEAD
 from metier.contracts.heads import HEAD_FILE, TRUNK_FILE, HeadEntry, HeadParity, TrunkEntry
 from metier.decoding.adapter_store import check_name
 from metier.disk import whole_folder
-from metier.export.bundling import Progress, library_versions, samples_of
-from metier.export.edit import edited, write_manifest
-from metier.export.heads import FOLDER, TRUNKS, golden_of, write_head_files
+from metier.export.bundle_edit import edited, write_manifest
+from metier.export.bundle_steps import library_versions
+from metier.export.head_entries import FOLDER, TRUNKS, golden_of, write_head_files
+from metier.export.proof_samples import samples_of
 from metier.heads.head_graphs import write_head, write_trunk
 from metier.heads.head_model import Headed, load_head
 from metier.runtime.bundle import Bundle, open_bundle, rows_of

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from metier.bases.progress import Progress
 from metier.contracts import FineTune
 from metier.contracts.bundle import Precision, Target
 from metier.disk import scratch_beside
-from metier.export.bundling import Progress, check_form, export
-from metier.export.graph import precision_for
-from metier.export.heads import join_heads
-from metier.export.slotted import export_slots
+from metier.export.adapter_bundle import export_slots
+from metier.export.head_entries import join_heads
+from metier.export.merged_bundle import export
+from metier.export.precision import PRECISIONS, check_target, default_precision
 from metier.heads.export_heads import export_heads
 from metier.runtime.bundle import Bundle, open_bundle
 
@@ -32,7 +33,7 @@ def export_together(
     Args:
         finetunes: at least one.
         out: folder to write; a bundle that is there is replaced once the new one is whole.
-        precision: of the weights; None is `precision_for` a base that writes, and fp16 for trunks. Beside a base of
+        precision: of the weights; None is `default_precision` a base that writes, and fp16 for trunks. Beside a base of
             less than 16 bits, trunks are fp16.
         target: cpu or cuda.
         slots: give a single fine-tune that writes as an adapter as well.
@@ -46,15 +47,13 @@ def export_together(
     writing = [finetune for finetune in finetunes if finetune.card.recipe.way == "text"]
     if heads and not writing:
         return export_heads(heads, out, precision=precision or "fp16", target=target, progress=progress)
-    wanted: Precision = precision or precision_for(writing[0].card.base, target)
-    check_form(wanted, target)
+    wanted: Precision = precision or default_precision(writing[0].card.base, target)
+    check_target(wanted, target)
     path = Path(out).expanduser().absolute()
     with scratch_beside(path) as scratch:
         beside = scratch / "heads"
         if heads:  # first, so that a head that cannot be proved leaves what was there before
-            export_heads(
-                heads, beside, precision="fp32" if wanted == "fp32" else "fp16", target=target, progress=progress
-            )
+            export_heads(heads, beside, precision=PRECISIONS[wanted].trunk, target=target, progress=progress)
         if slots or len(writing) > 1:
             export_slots(
                 writing, path, precision=wanted, target=target, inputs_variant=inputs_variant, progress=progress

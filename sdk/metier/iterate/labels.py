@@ -10,7 +10,7 @@ import numpy as np
 
 from metier.contracts import Sample, TaskContract
 from metier.contracts.heads import TRUNK_FILE
-from metier.evaluate.systems import choices
+from metier.evaluate.systems import head_outputs
 from metier.metrics.cases import Case
 from metier.runtime.engine import Engine
 from metier.runtime.head_labels import targets_of
@@ -41,7 +41,7 @@ def milliseconds(engine: Engine, head: str, task: TaskContract, case: Case) -> f
     """Of one answer to a text that the engine has not read yet."""
     engine.heads.forget()
     begun = time.perf_counter()
-    choices(engine, head, task, [case])
+    head_outputs(engine, head, task, [case])
     return 1000 * (time.perf_counter() - begun)
 
 

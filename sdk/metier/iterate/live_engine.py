@@ -192,7 +192,7 @@ def wear(engine: Engine, name: str, folder: Path) -> None:
         DataError: the head is damaged.
     """
     if (folder / HEAD).is_file():
-        from metier.export.heads import entry_for, graph_of
+        from metier.export.head_entries import entry_for, graph_of
 
         finetune = load_finetune(folder, way="head")
         engine.heads.set(entry_for(engine.bundle.manifest, finetune, name), graph_of(finetune))

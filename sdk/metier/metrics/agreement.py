@@ -15,16 +15,16 @@ from pydantic import JsonValue
 from metier.contracts import Value
 from metier.metrics.bootstrap import Array, Weights
 from metier.metrics.cases import Case, key_of
-from metier.metrics.measures import Measure, from_sums, mean_of
-from metier.metrics.results import Answer
+from metier.metrics.measures import Measure, Statistics, from_sums, mean_of
+from metier.metrics.results import ReportedAnswer
 
 
-def exact_match(case: Case, answer: Answer) -> float:
+def exact_match(case: Case, answer: ReportedAnswer) -> float:
     """1 where the answer is one of the references; white space around texts does not count."""
     return float(answer.output is not None and _plain(answer.output) in {_plain(r) for r in case.references})
 
 
-def valid_reply(case: Case, answer: Answer) -> float:
+def valid_reply(case: Case, answer: ReportedAnswer) -> float:
     """1 where the answer is a valid reply of the contract."""
     return float(answer.output is not None)
 
@@ -37,7 +37,7 @@ def _label(value: Value) -> str:
     return str(next(iter(value.values()), ""))
 
 
-def macro_f1(cases: Sequence[Case], answers: Sequence[Answer], weights: Weights) -> Array:
+def macro_f1(cases: Sequence[Case], answers: Sequence[ReportedAnswer], weights: Weights) -> Array:
     """Mean of the labels' F1, over labels that are in the references or answers of a resample, 0 to 100.
 
     With several references the answer is held against the one it equals, else the first.
@@ -56,13 +56,13 @@ def macro_f1(cases: Sequence[Case], answers: Sequence[Answer], weights: Weights)
     return np.asarray(100 * f1.sum(axis=-1) / np.maximum((sizes > 0).sum(axis=-1), 1))
 
 
-def _f1_statistics(items: Callable[[Value], Counter[Any]]) -> Callable[[Sequence[Case], Sequence[Answer]], Array]:
+def _f1_statistics(items: Callable[[Value], Counter[Any]]) -> Statistics:
     """`[inputs, 3]`: items in both, in the answer, in the reference that agrees best."""
 
     def against(said: Counter[Any], wanted: Counter[Any]) -> tuple[float, float, float]:
         return float((said & wanted).total()), float(said.total()), float(wanted.total())
 
-    def statistics(cases: Sequence[Case], answers: Sequence[Answer]) -> Array:
+    def statistics(cases: Sequence[Case], answers: Sequence[ReportedAnswer]) -> Array:
         rows = []
         for case, answer in zip(cases, answers, strict=True):
             said: Counter[Any] = Counter() if answer.output is None else items(answer.output)

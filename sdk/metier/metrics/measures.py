@@ -10,11 +10,15 @@ import numpy as np
 
 from metier.metrics.bootstrap import Array, Weights
 from metier.metrics.cases import Case
-from metier.metrics.results import Answer
+from metier.metrics.results import ReportedAnswer
 from metier.plugins.metric import Metric
 
-Scorer = Callable[[Sequence[Case], Sequence[Answer], Weights], Array]
+Scorer = Callable[[Sequence[Case], Sequence[ReportedAnswer], Weights], Array]
 """Cases, their answers, weights `[resamples, inputs]` → scores `[resamples]`."""
+
+
+Statistics = Callable[[Sequence[Case], Sequence[ReportedAnswer]], Array]
+"""Cases and their answers → statistics per input, `[inputs, k]`, whose sums give the score."""
 
 
 @dataclass(frozen=True)
@@ -30,21 +34,19 @@ class Measure:
     signature: Callable[[Sequence[Case]], str] | None = None
 
 
-def from_sums(
-    statistics: Callable[[Sequence[Case], Sequence[Answer]], Array], score: Callable[[Array], Array]
-) -> Scorer:
+def from_sums(statistics: Statistics, score: Callable[[Array], Array]) -> Scorer:
     """A scorer from per-input statistics `[inputs, k]` and a score of their sums `[..., k] → [...]`."""
 
-    def scores(cases: Sequence[Case], answers: Sequence[Answer], weights: Weights) -> Array:
+    def scores(cases: Sequence[Case], answers: Sequence[ReportedAnswer], weights: Weights) -> Array:
         return score(weights.astype(np.float64) @ statistics(cases, answers))
 
     return scores
 
 
-def mean_of(per_input: Callable[[Case, Answer], float], scale: float = 1.0) -> Scorer:
+def mean_of(per_input: Callable[[Case, ReportedAnswer], float], scale: float = 1.0) -> Scorer:
     """A scorer that is the mean of one figure per input, times `scale`."""
 
-    def statistics(cases: Sequence[Case], answers: Sequence[Answer]) -> Array:
+    def statistics(cases: Sequence[Case], answers: Sequence[ReportedAnswer]) -> Array:
         figures = [(per_input(case, answer), 1.0) for case, answer in zip(cases, answers, strict=True)]
         return np.array(figures, dtype=np.float64)
 
@@ -54,7 +56,7 @@ def mean_of(per_input: Callable[[Case, Answer], float], scale: float = 1.0) -> S
 def from_plugin(metric: Metric) -> Measure:
     """A plugin's metric. One that scores the corpus as a whole is computed anew for every resample."""
 
-    def scores(cases: Sequence[Case], answers: Sequence[Answer], weights: Weights) -> Array:
+    def scores(cases: Sequence[Case], answers: Sequence[ReportedAnswer], weights: Weights) -> Array:
         texts, references = [a.text for a in answers], [list(c.reference_texts) for c in cases]
         whole = metric.score(texts, references)
         first = metric.compute(texts, references)

@@ -14,7 +14,7 @@ import numpy as np
 from metier.metrics.bootstrap import Array
 from metier.metrics.cases import Case
 from metier.metrics.measures import Measure, from_sums, mean_of
-from metier.metrics.results import Answer
+from metier.metrics.results import ReportedAnswer
 
 _ORDER = 4
 _TOKENIZERS = {"zh": "zh", "ja": "char", "ko": "char", "th": "char"}
@@ -39,7 +39,7 @@ def _chrf() -> Any:
     return CHRF(lowercase=True)
 
 
-def bleu_statistics(cases: Sequence[Case], answers: Sequence[Answer]) -> Array:
+def bleu_statistics(cases: Sequence[Case], answers: Sequence[ReportedAnswer]) -> Array:
     """`[inputs, 10]`: lengths of answer and closest reference, matches of order 1 to 4, totals of order 1 to 4."""
     rows = [
         _bleu(tokenizer_of(case.language))._extract_corpus_statistics(
@@ -68,7 +68,7 @@ def bleu_score(sums: Array) -> Array:
     return np.where((correct.sum(axis=-1) == 0) | (total == 0).any(axis=-1), 0.0, score)
 
 
-def chrf_statistics(cases: Sequence[Case], answers: Sequence[Answer]) -> Array:
+def chrf_statistics(cases: Sequence[Case], answers: Sequence[ReportedAnswer]) -> Array:
     """`[inputs, 18]`: n-grams of answer, of best reference, and matches, for character orders 1 to 6."""
     rows = [
         _chrf()._extract_corpus_statistics([answer.text], [[r] for r in case.reference_texts])
@@ -106,7 +106,7 @@ def _rouge(tokenizer: str) -> Any:
     return RougeScorer(["rougeL"], tokenizer=_Words(tokenizer))
 
 
-def rouge_l(case: Case, answer: Answer) -> float:
+def rouge_l(case: Case, answer: ReportedAnswer) -> float:
     """ROUGE-L F1 (Lin 2004, https://aclanthology.org/W04-1013) against the best reference, 0 to 1."""
     best = _rouge(tokenizer_of(case.language)).score_multi(case.reference_texts, answer.text)
     return float(best["rougeL"].fmeasure)

@@ -61,7 +61,7 @@ class MetricReport(Data):
     differences: tuple[Difference, ...] = ()
 
 
-class Answer(Data):
+class ReportedAnswer(Data):
     """One system's answer to one input."""
 
     text: str
@@ -83,7 +83,7 @@ class Row(Data):
     language: str
     references: tuple[Value, ...]
     reference_texts: tuple[str, ...]
-    answers: dict[str, Answer]
+    answers: dict[str, ReportedAnswer]
     place: str | None = None
     """Where the sample came from, such as `devset.csv:17`."""
 

@@ -133,7 +133,7 @@ def _wants_this_sdk(vertical: Vertical) -> None:
     if not wanted.contains(__version__, prereleases=True):
         raise PluginError(
             f"vertical {vertical.name} needs Metier {vertical.sdk}, this is {__version__}",
-            remedy=f"pip install 'metier{vertical.sdk}', or a version of the plugin made for {__version__}",
+            remedy=f"install Metier {vertical.sdk}, or a version of the plugin made for {__version__}",
         )
 
 

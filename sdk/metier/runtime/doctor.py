@@ -14,6 +14,7 @@ from typing import Literal
 
 import onnxruntime as ort
 
+from metier._install import install_command
 from metier.contracts.schema import Data
 from metier.decoding.device import CUDA, INSTALL_CUDA, cuda_missing, driver_version, remedy_for
 
@@ -119,7 +120,7 @@ def _torch(cuda_works: bool) -> Row:
             what="torch",
             state="missing",
             detail="not installed; bundles run without it",
-            remedy='pip install "metier[train]" to train and export',
+            remedy=f"{install_command('train')} to train and export",
         )
     try:
         done = subprocess.run(
@@ -153,7 +154,7 @@ def _torch(cuda_works: bool) -> Row:
 def _package(name: str, why: str) -> Row:
     found = _version(name)
     if found is None:
-        return Row(what=name, state="missing", detail=f"needed for {why}", remedy='pip install "metier[train]"')
+        return Row(what=name, state="missing", detail=f"needed for {why}", remedy=install_command("train"))
     return Row(what=name, state="ok", detail=f"{found}, for {why}")
 
 

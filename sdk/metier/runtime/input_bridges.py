@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from metier._install import package_command
 from metier.contracts import (
     PAYLOADS,
     Bridge,
@@ -51,7 +52,7 @@ def _read(contract: TaskContract, reading: Reading, source: Any, bridges: list[B
     chain = reading.chain(bridges)
     if chain is None:
         kept = f" ({reading.content})" if reading.content else ""
-        brings = f"pip install {reading.package}" if reading.package else "install a plugin with such a bridge"
+        brings = package_command(reading.package) if reading.package else "install a plugin with such a bridge"
         raise UsageError(
             f"{contract.name} reads {reading.field} off {reading.source}, and no bridge"
             f" {reading.modality}→text{kept} is at hand",

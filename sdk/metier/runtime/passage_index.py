@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from metier._install import install_command
 from metier.contracts import Provenance, UsageError
 
 _WORD = re.compile(r"[a-z0-9]+|[\u3400-\u9fff]+")
@@ -69,7 +70,7 @@ class PassageIndex:
         try:
             import bm25s
         except ImportError as error:
-            raise UsageError("documents are searched by bm25s", remedy='pip install "metier[search]"') from error
+            raise UsageError("documents are searched by bm25s", remedy=install_command("search")) from error
 
         self.passages: Sequence[Passage] = tuple(passages)
         corpus = [terms(" ".join((*p.headings, p.text))) for p in self.passages]

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import typer
 
+from metier._install import install_command
 from metier.contracts import errors
 from metier.terminal.screen import complain
 
@@ -66,7 +67,7 @@ def failures(*, debug: bool) -> Iterator[None]:
         if (error.name or "").split(".")[0] not in _TRAINING:
             raise _fail(f"unexpected {type(error).__name__}: {error}", 1, debug) from error
         message = (
-            f"{error.name} is not installed\n  → this command needs the training extra: pip install 'metier[train]'"
+            f"{error.name} is not installed\n  → this command needs the training extra: {install_command('train')}"
         )
         raise _fail(message, errors.UsageError.exit_code, debug) from error
     except MemoryError as error:

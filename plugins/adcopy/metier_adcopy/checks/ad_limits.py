@@ -46,6 +46,7 @@ def _findings(platform: str, output: Mapping[str, Any]) -> Iterator[Finding]:
 
 ad_limits = Check(
     name="ad_limits",
+    title="Within the ad limits",
     tasks=(SEARCH_ADS,),
     run=run,
     passing=(

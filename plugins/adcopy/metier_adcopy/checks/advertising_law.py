@@ -112,6 +112,7 @@ def _exempt(text: str, found: re.Match[str], names: Sequence[str], facts: Sequen
 
 advertising_law = Check(
     name="advertising_law",
+    title="Complies with China's Advertising Law",
     tasks=(DESCRIBE, SEARCH_ADS, PRESENTER),
     run=run,
     passing=({"facts": "名称[半亩茶], 产地[福鼎]"}, {"text": "半亩茶，产地福鼎，最佳饮用温度自己试。"}),

@@ -44,6 +44,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
 
 call_to_action = Check(
     name="call_to_action",
+    title="Has a call to action",
     tasks=(SEARCH_ADS, PRESENTER),
     run=run,
     passing=(

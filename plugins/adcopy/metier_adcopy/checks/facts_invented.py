@@ -125,6 +125,7 @@ def _added(what: str, quantity: Quantity) -> Finding:
 
 facts_invented = Check(
     name="facts_invented",
+    title="No invented facts",
     tasks=(DESCRIBE, SEARCH_ADS, PRESENTER),
     run=run,
     passing=(

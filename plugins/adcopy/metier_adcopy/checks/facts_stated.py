@@ -127,6 +127,7 @@ def _phrase_in_chinese(text: Text, phrase: str) -> bool:
 
 facts_stated = Check(
     name="facts_stated",
+    title="All facts stated",
     tasks=(DESCRIBE, SEARCH_ADS, PRESENTER),
     run=run,
     passing=(

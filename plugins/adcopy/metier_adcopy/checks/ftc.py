@@ -184,6 +184,7 @@ def _flat(text: str) -> str:
 
 ftc = Check(
     name="ftc",
+    title="Complies with FTC guidance",
     tasks=(DESCRIBE, SEARCH_ADS, PRESENTER),
     run=run,
     passing=(

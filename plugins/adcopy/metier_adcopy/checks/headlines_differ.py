@@ -55,6 +55,7 @@ def _marks(text: str) -> set[str]:
 
 headlines_differ = Check(
     name="headlines_differ",
+    title="Headlines differ",
     tasks=(SEARCH_ADS,),
     run=run,
     passing=(

@@ -32,6 +32,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
 
 length = Check(
     name="length",
+    title="Within the length limit",
     tasks=(DESCRIBE,),
     run=run,
     passing=({"facts": "名称[云眠枕]", "max_chars": 14}, {"text": "云眠枕，睡吧。"}),

@@ -70,6 +70,7 @@ def _findings(input: Mapping[str, Any], output: Mapping[str, Any]) -> Iterator[F
 _LINE: Value = {"say": "This is the Alder bench, and it is yours for £89.", "stress": [], "gesture": "show"}
 spoken_time = Check(
     name="spoken_time",
+    title="Spoken time fits",
     tasks=(PRESENTER,),
     run=run,
     passing=({"facts": "name[Alder bench], price[£89]", "seconds": 10}, {"lines": [{**_LINE, "seconds": 5}]}),

@@ -34,6 +34,7 @@ def _lost(output: Mapping[str, Any]) -> Iterator[Finding]:
 _BRIEF = {"facts": "name[Alder bench], price[£89]"}
 ssml_valid = Check(
     name="ssml_valid",
+    title="Valid SSML",
     tasks=(PRESENTER,),
     run=run,
     passing=(

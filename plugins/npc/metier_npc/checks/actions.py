@@ -23,6 +23,7 @@ _SCENE: Value = {"speaker": "Mira", "actions": ["none", "point"]}
 _LINE: Value = {"line": "Over there.", "emotion": "neutral", "remember": []}
 action_allowed = Check(
     name="action_allowed",
+    title="Allowed action",
     tasks=(LINE,),
     run=run,
     passing=(dict(_SCENE), {**_LINE, "action": "point"}),

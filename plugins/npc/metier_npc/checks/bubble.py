@@ -35,7 +35,8 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
 
 def _check(name: str, task: str, input: dict[str, Any], short: dict[str, Any], long: dict[str, Any]) -> Check:
     input = {"speaker": "周婆", "max_chars": 12, **input}
-    return Check(name, (task,), run, (input, short), (input, long), "Fits its bubble, full-width counted double.")
+    text = "Fits its bubble, full-width counted double."
+    return Check(name, (task,), run, (input, short), (input, long), text, title="Fits the bubble")
 
 
 _REST: Value = {"emotion": "neutral", "action": "none", "remember": []}

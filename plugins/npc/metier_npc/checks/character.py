@@ -81,7 +81,8 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
 
 def _check(name: str, task: str, input: dict[str, Any], good: dict[str, Any], bad: dict[str, Any]) -> Check:
     input = {"speaker": "Mira", "era": "medieval", "never_say": ["Tuesday"], **input}
-    return Check(name, (task,), run, (input, good), (input, bad), "No models, no game talk, nothing from a later age.")
+    text = "No models, no game talk, nothing from a later age."
+    return Check(name, (task,), run, (input, good), (input, bad), text, title="In character")
 
 
 _REST: Value = {"emotion": "neutral", "action": "none", "remember": []}

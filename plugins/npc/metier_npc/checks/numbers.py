@@ -29,6 +29,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
 _TALK: Value = {"speaker": "Mira", "facts": ["the ferry holds 12 people"], "player": "How many fit?"}
 numbers_known = Check(
     name="numbers_known",
+    title="Only known numbers",
     tasks=(PERSONA,),
     run=run,
     passing=(dict(_TALK), {"text": "12, if none of them is fat."}),

@@ -35,7 +35,8 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
 
 def _check(name: str, task: str, input: dict[str, Any], good: dict[str, Any], bad: dict[str, Any]) -> Check:
     input = {"speaker": "Mira", **input}
-    return Check(name, (task,), run, (input, good), (input, bad), "Spoken words only: no names, no stage directions.")
+    text = "Spoken words only: no names, no stage directions."
+    return Check(name, (task,), run, (input, good), (input, bad), text, title="Spoken words only")
 
 
 _REST: Value = {"emotion": "neutral", "action": "none", "remember": []}

@@ -74,6 +74,7 @@ def within_talk(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence
 _BRIEF: Value = {"speaker": "Guard", "situation": "hears a noise", "count": 2, "avoid": ["Who goes there?"]}
 bark_variety = Check(
     name="bark_variety",
+    title="Variants differ",
     tasks=(BARK,),
     run=among_barks,
     passing=(dict(_BRIEF), {"variants": ["Something moved.", "Rats. It had better be rats."]}),
@@ -83,6 +84,7 @@ bark_variety = Check(
 _PAST: list[JsonValue] = [{"who": "Mira", "text": "The rope won't wait."}, {"who": "Player", "text": "Please."}]
 fresh = Check(
     name="fresh",
+    title="No repeated line",
     tasks=(LINE,),
     run=within_talk,
     passing=(
@@ -97,6 +99,7 @@ fresh = Check(
 )
 persona_fresh = Check(
     name="persona_fresh",
+    title="No repeated answer",
     tasks=(PERSONA,),
     run=within_talk,
     passing=({"speaker": "Mira", "history": list(_PAST), "player": "Well?"}, {"text": "Get in, then."}),

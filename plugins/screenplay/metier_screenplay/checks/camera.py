@@ -52,6 +52,7 @@ def _matches(text: str) -> list[re.Match[str]]:
 
 camera = Check(
     name="camera",
+    title="No camera directions",
     tasks=(SCENE,),
     run=run,
     passing=(BRIEF, TEXT),

@@ -51,6 +51,7 @@ def _named(name: str, text: str) -> bool:
 
 cast = Check(
     name="cast",
+    title="Correct cast",
     tasks=(SCENE,),
     run=run,
     passing=(BRIEF, TEXT),

@@ -56,6 +56,7 @@ def reachable(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[F
 GRAPH_CHECKS = (
     Check(
         name="no_dead_end",
+        title="No dead end",
         tasks=(BRANCH,),
         run=no_dead_end,
         passing=(_GIVEN, _GOOD),
@@ -64,6 +65,7 @@ GRAPH_CHECKS = (
     ),
     Check(
         name="reachable",
+        title="Reachable from the choice",
         tasks=(BRANCH,),
         run=reachable,
         passing=(_GIVEN, _GOOD),

@@ -43,6 +43,7 @@ def _bare(text: str) -> str:
 
 heading = Check(
     name="heading",
+    title="Correct heading",
     tasks=(SCENE,),
     run=run,
     passing=(BRIEF, TEXT),

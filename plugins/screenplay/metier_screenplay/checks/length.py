@@ -48,6 +48,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
 
 length = Check(
     name="length",
+    title="Within the page limit",
     tasks=(SCENE,),
     run=run,
     passing=(BRIEF, TEXT),

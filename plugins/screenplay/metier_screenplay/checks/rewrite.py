@@ -63,6 +63,7 @@ _GOOD: Value = {"text": "Sleep well, did you?\nThere were nine loaves. I counted
 REWRITE_CHECKS = (
     Check(
         name="lines_kept",
+        title="All lines rewritten",
         tasks=(DIALOGUE,),
         run=lines_kept,
         passing=(_GIVEN, _GOOD),
@@ -71,6 +72,7 @@ REWRITE_CHECKS = (
     ),
     Check(
         name="lines_fit",
+        title="Lines within the word limit",
         tasks=(DIALOGUE,),
         run=lines_fit,
         passing=(_GIVEN, _GOOD),

@@ -64,6 +64,7 @@ def _finding(message: str, excerpt: str) -> Finding:
 
 scene_form = Check(
     name="scene_form",
+    title="Valid scene format",
     tasks=(SCENE,),
     run=run,
     passing=(BRIEF, TEXT),

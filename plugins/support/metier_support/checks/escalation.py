@@ -163,6 +163,7 @@ _POLICY: list[JsonValue] = [
 _HURT: Value = {"dialogue": [{"who": "customer", "text": "the kettle caught fire"}], "passages": _POLICY}
 escalation = Check(
     name="escalation",
+    title="Escalates where required",
     tasks=(REPLY,),
     run=run,
     passing=(_HURT, {"escalate": True, "used": ["P1"], "reply": "I am passing this to our safety team now."}),

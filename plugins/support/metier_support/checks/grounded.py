@@ -56,6 +56,7 @@ _CASE: Value = {
 }
 grounded = Check(
     name="grounded",
+    title="Grounded in policy and order",
     tasks=(REPLY,),
     run=run,
     passing=(_CASE, {"escalate": False, "used": ["P1"], "reply": "We refund £38.50 within 5 working days."}),

@@ -69,6 +69,7 @@ def _plain(text: str) -> str:
 _GOODS: Value = {"photo": "kettle.png", "attributes": {"name": "Tarn kettle", "capacity": "1.7 l", "colour": "green"}}
 listing_facts = Check(
     name="listing_facts",
+    title="No invented facts",
     tasks=(LISTING,),
     run=run,
     passing=(

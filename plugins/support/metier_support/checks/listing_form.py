@@ -49,6 +49,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
 _GOODS: Value = {"photo": "kettle.png", "attributes": {"name": "Tarn kettle"}, "max_title": 20}
 listing_form = Check(
     name="listing_form",
+    title="Valid listing form",
     tasks=(LISTING,),
     run=run,
     passing=(_GOODS, {"title": "Tarn kettle, green", "bullets": ["Green", "Quick"], "description": "A kettle."}),

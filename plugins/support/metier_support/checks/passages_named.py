@@ -55,6 +55,7 @@ _CASE: Value = {
 }
 passages_named = Check(
     name="passages_named",
+    title="Passages cited correctly",
     tasks=(REPLY,),
     run=run,
     passing=(_CASE, {"escalate": False, "used": ["P1"], "reply": "Express is £6.95."}),

@@ -60,6 +60,7 @@ _CASE: Value = {
 }
 placeholders = Check(
     name="placeholders",
+    title="Placeholders kept",
     tasks=(REPLY,),
     run=run,
     passing=(_CASE, {"escalate": False, "used": ["P1"], "reply": "Follow it here: {{tracking_link}}"}),
@@ -71,6 +72,7 @@ _GOODS: Value = {"photo": "mug.png", "attributes": {"brand": "{brand}", "product
 _REST: Value = {"bullets": ["A mug", "From {brand}"], "description": "A mug."}
 listing_placeholders = Check(
     name="listing_placeholders",
+    title="Placeholders kept",
     tasks=(LISTING,),
     run=run,
     passing=(_GOODS, {**_REST, "title": "{brand} mug"}),

@@ -72,6 +72,7 @@ _CASE: Value = {
 }
 privacy = Check(
     name="privacy",
+    title="No personal data disclosed",
     tasks=(REPLY,),
     run=run,
     passing=(_CASE, {"escalate": False, "used": [], "reply": "Yes, it has shipped. Check your inbox."}),

@@ -59,6 +59,7 @@ def _list(output: Mapping[str, Any], name: str) -> list[Any]:
 _REVIEWS: Value = {"reviews": [{"text": "Boils fast.", "rating": 5}, {"text": "Leaks.", "rating": 1}]}
 review_fair = Check(
     name="review_fair",
+    title="Balanced and grounded",
     tasks=(REVIEW,),
     run=run,
     passing=(_REVIEWS, {"aspects": [], "pros": ["boils fast"], "cons": ["leaks"], "summary": '"Leaks", says one.'}),

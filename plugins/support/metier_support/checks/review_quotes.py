@@ -44,6 +44,7 @@ _REVIEWS: Value = {"reviews": [{"text": "Boils fast. The lid is stiff.", "rating
 _REST: Value = {"aspects": [], "pros": ["boils fast"], "cons": ["stiff lid"]}
 review_quotes = Check(
     name="review_quotes",
+    title="Quotes verbatim",
     tasks=(REVIEW,),
     run=run,
     passing=(_REVIEWS, {**_REST, "summary": 'It "boils fast", but the lid is stiff.'}),

@@ -42,6 +42,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
 _TEXT: Value = {"text": "order 4471, the green kettle was £39"}
 spans_verbatim = Check(
     name="spans_verbatim",
+    title="Spans verbatim",
     tasks=(ENTITIES,),
     run=run,
     passing=(_TEXT, {"spans": [{"label": "order_number", "text": "4471"}, {"label": "amount", "text": "£39"}]}),

@@ -19,6 +19,7 @@ _DRAFT: Value = {"text": "It rained on Tuesday.", "max_chars": 12}
 CHECKS = (
     Check(
         name="fits",
+        title="Title fits",
         tasks=("mytrade.title",),
         run=fits,
         passing=(_DRAFT, {"title": "Wet Tuesday"}),

@@ -1,5 +1,6 @@
-"""Puts heads into a bundle, checks them and takes them away, whole or not at all. Needs no torch: a head's graph was
-written when it was trained, and its trunk is there already or comes with another bundle.
+"""Adds heads to a bundle, verifies and removes them, atomically.
+
+Needs no torch: training writes a head's graph, and its trunk is in the bundle or comes with another one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from metier.contracts.finetune import CARD, HEAD
 from metier.contracts.heads import HEAD_FILE, HeadEntry, HeadGolden, TrunkEntry, layers_read
 from metier.data.samples_file import samples_in
 from metier.decoding.adapter_store import check_name
-from metier.export.edit import edited, write_manifest
+from metier.export.bundle_edit import edited, free_name, write_manifest
 from metier.runtime.bundle import Bundle, open_bundle, rows_of
 from metier.runtime.heads import Heads
 
@@ -27,22 +28,25 @@ GOLDEN = 4
 """Inputs of each head whose tokens and output are frozen into the bundle."""
 
 
-def add_head(bundle: str | Path, source: str | Path, name: str) -> HeadEntry:
-    """Add a head over frozen features to a bundle that has its base as a trunk; one of that name is replaced.
+def add_head(bundle: str | Path, source: str | Path, name: str | None = None) -> HeadEntry:
+    """Add a head over frozen features to a bundle that has its base as a trunk.
 
     Args:
         bundle: folder of `metier export`.
-        source: folder of `metier adapt` with way head and method features.
-        name: what requests may say.
+        source: folder of `metier adapt` with a head and method features.
+        name: by which requests select it; a head of that name is replaced. None takes the name in its card, where the
+            bundle has no entry of that name.
 
     Raises:
-        UsageError: its base learnt with it, or is no trunk of the bundle, or has not the layers that it reads.
-        BundleError, DataError: the bundle or the fine-tune is damaged. In all cases the bundle is what it was.
+        UsageError: its base was trained with it, is no trunk of the bundle, or lacks the layers that it reads; or its
+            own name is taken.
+        BundleError, DataError: the bundle or the fine-tune is damaged. In all cases the bundle is unchanged.
     """
-    check_name(name)
     finetune = load_finetune(source, way="head")
     graph = graph_of(finetune)
     with edited(Path(bundle)) as (part, manifest):
+        name = name or free_name(manifest, finetune.path)
+        check_name(name)
         entry = entry_for(manifest, finetune, name)
         manifest = without_head(part, manifest, name)
         manifest = put_head(part, manifest, entry, graph, finetune)
@@ -57,7 +61,7 @@ def graph_of(finetune: FineTune) -> Path:
     """The file of a head's graph, as training wrote it.
 
     Raises:
-        DataError: it is missing, or another.
+        DataError: it is missing, or not the one in the card.
     """
     graph = finetune.path / HEAD_FILE
     if not graph.is_file() or sha256_of(graph) != finetune.card.graph_sha256:
@@ -70,7 +74,7 @@ def graph_of(finetune: FineTune) -> Path:
 
 
 def entry_for(manifest: Manifest, finetune: FineTune, name: str) -> HeadEntry:
-    """What a head over frozen features is called in a bundle, and which trunk of it it reads.
+    """The manifest's entry of a head over frozen features, with the trunk that it reads.
 
     Raises:
         UsageError: as `trunk_for`.
@@ -84,15 +88,15 @@ def trunk_for(manifest: Manifest, finetune: FineTune) -> TrunkEntry:
     """The trunk of a bundle that a head over frozen features can read.
 
     Raises:
-        UsageError: there is none, and why.
+        UsageError: there is none; the message gives the reason.
     """
     card = finetune.card
-    again = "export it, or all heads of the bundle together, with `metier export RUN…`"
+    remedy = "export it, or all heads of the bundle together, with `metier export RUN…`"
     if card.recipe.method != "features":
         raise UsageError(
-            f"the base of {card.name} learnt with it ({card.recipe.method}), so that its head reads no other",
+            f"{card.name} was trained together with its base ({card.recipe.method}); its head reads no other base",
             where=str(finetune.path),
-            remedy=again,
+            remedy=remedy,
         )
     known = [trunk for trunk in manifest.trunks if trunk.trained is None]
     for trunk in known:
@@ -102,7 +106,7 @@ def trunk_for(manifest: Manifest, finetune: FineTune) -> TrunkEntry:
             raise UsageError(
                 f"{card.name} reads layers {', '.join(map(str, missing))}, which the bundle's trunk leaves out",
                 where=str(finetune.path),
-                remedy=again,
+                remedy=remedy,
             )
         return trunk
     named = ", ".join(f"{trunk.base.id} (weights {(trunk.base.sha256 or 'unknown')[:12]}…)" for trunk in known)
@@ -110,12 +114,12 @@ def trunk_for(manifest: Manifest, finetune: FineTune) -> TrunkEntry:
         f"{card.name} was trained on {card.base.id} (weights {(card.base.sha256 or 'unknown')[:12]}…); the bundle's "
         f"frozen trunks are of {named or 'no base'}",
         where=str(finetune.path),
-        remedy=again,
+        remedy=remedy,
     )
 
 
 def put_head(part: Path, manifest: Manifest, entry: HeadEntry, graph: Path, finetune: FineTune) -> Manifest:
-    """Write a head's files into the folder of a bundle that is being made; the manifest with it.
+    """Write a head's files into the folder of a bundle that is being written; the manifest with it.
 
     Raises:
         UsageError: the name is taken.
@@ -126,8 +130,7 @@ def put_head(part: Path, manifest: Manifest, entry: HeadEntry, graph: Path, fine
 
 
 def write_head_files(part: Path, entry: HeadEntry, graph: Path, finetune: FineTune) -> None:
-    """Put a head's graph in its place; over frozen features also its tensors, which are few, so that torch can prove
-    it again."""
+    """Write a head's graph; over frozen features also its tensors, which are few, so that torch can prove it again."""
     folder = part / entry.path
     folder.mkdir(parents=True)
     shutil.copyfile(graph, folder / HEAD_FILE)
@@ -137,30 +140,30 @@ def write_head_files(part: Path, entry: HeadEntry, graph: Path, finetune: FineTu
 
 
 def freeze(part: Path, manifest: Manifest, entry: HeadEntry, samples: Sequence[Sample]) -> HeadEntry:
-    """The entry with a few inputs, as they are tokenised and answered."""
+    """The entry with a few frozen inputs, their token ids and the head's outputs."""
     heads = Heads(Bundle(part, manifest, None, rows_of(part, manifest)), "cpu")
     return entry.model_copy(update={"golden": golden_of(heads, entry, samples)})
 
 
 def golden_of(heads: Heads, entry: HeadEntry, samples: Sequence[Sample]) -> tuple[HeadGolden, ...]:
-    """Samples' inputs as they are tokenised and answered."""
+    """Samples' inputs with their token ids and the head's outputs."""
     task, found = entry.card.tasks[0], []
     for sample in samples[:GOLDEN]:
         item = heads[entry.name].item(sample.input, sample.language)
-        (made,) = heads.answers(entry.name, task.name, [sample.input], options={"language": sample.language})
+        (prediction,) = heads.answers(entry.name, task.name, [sample.input], options={"language": sample.language})
         found.append(
             HeadGolden(
                 input=sample.input,
                 language=sample.language,
                 token_ids=tuple(row.ids for row in item.rows),
-                output=made.answer.output,
+                output=prediction.answer.output,
             )
         )
     return tuple(found)
 
 
 def verify_heads(bundle: str | Path) -> list[HeadEntry]:
-    """Check a bundle whole, and that each head answers its frozen inputs as it did at export.
+    """Check every file of a bundle, and that each head answers its frozen inputs as it did at export.
 
     Raises:
         BundleError: something is damaged, or an answer differs.
@@ -171,13 +174,13 @@ def verify_heads(bundle: str | Path) -> list[HeadEntry]:
     heads = Heads(opened, "cpu")
     for entry in opened.manifest.heads:
         task = entry.card.tasks[0].name
-        for number, given in enumerate(entry.golden):
-            (made,) = heads.answers(entry.name, task, [given.input], options={"language": given.language})
-            if made.answer.output != given.output:
+        for number, frozen in enumerate(entry.golden):
+            (prediction,) = heads.answers(entry.name, task, [frozen.input], options={"language": frozen.language})
+            if prediction.answer.output != frozen.output:
                 raise BundleError(
-                    f"the head {entry.name} answers packaged input {number} otherwise than at export",
+                    f"the head {entry.name} does not answer packaged input {number} as it did at export",
                     where=str(bundle),
-                    remedy="the installed onnxruntime computes otherwise: export again with it",
+                    remedy="export again with the installed onnxruntime, which computes another result",
                 )
     return list(opened.manifest.heads)
 
@@ -186,39 +189,41 @@ def join_heads(bundle: str | Path, other: str | Path) -> None:
     """Put the heads of another bundle, and their trunks, into this one.
 
     Raises:
-        UsageError: a name stands in both. BundleError: one of them is damaged.
+        UsageError: both have an entry of one name. BundleError: one of them is damaged.
     """
-    given = open_bundle(other)
+    source = open_bundle(other)
     with edited(Path(bundle)) as (part, manifest):
-        for path in [e.path for e in given.manifest.trunks] + [e.path for e in given.manifest.heads]:
-            shutil.copytree(given.path / path, part / path)
+        for path in [e.path for e in source.manifest.trunks] + [e.path for e in source.manifest.heads]:
+            shutil.copytree(source.path / path, part / path)
         manifest = _checked(
             manifest,
-            trunks=(*manifest.trunks, *given.manifest.trunks),
-            heads=(*manifest.heads, *given.manifest.heads),
-            files={**manifest.files, **given.manifest.files},
+            trunks=(*manifest.trunks, *source.manifest.trunks),
+            heads=(*manifest.heads, *source.manifest.heads),
+            files={**manifest.files, **source.manifest.files},
         )
         write_manifest(part, manifest)
         open_bundle(part)
 
 
 def remove_head(bundle: str | Path, name: str) -> None:
-    """Take a head out of a bundle, and the trunk that learnt with it.
+    """Remove a head from a bundle, and the trunk that was trained with it.
 
     Raises:
-        UsageError: it is all that the bundle holds. BundleError: the bundle is damaged.
+        UsageError: the bundle contains nothing else. BundleError: the bundle is damaged.
     """
     with edited(Path(bundle)) as (part, manifest):
         if manifest.graph is None and len(manifest.heads) == 1:
             raise UsageError(
-                f"{name} is all that this bundle holds", where=str(bundle), remedy="remove its folder, or add another"
+                f"this bundle contains only {name}",
+                where=str(bundle),
+                remedy="delete its folder, or add another head",
             )
         write_manifest(part, without_head(part, manifest, name))
         open_bundle(part)
 
 
 def without_head(part: Path, manifest: Manifest, name: str) -> Manifest:
-    """The manifest without a head, its files removed; one whose base learnt with it takes its trunk along."""
+    """The manifest without a head, its files removed, and its trunk where that was trained with it."""
     gone = {head.path for head in manifest.heads if head.name == name}
     heads = tuple(head for head in manifest.heads if head.name != name)
     read = {head.trunk for head in heads}
@@ -231,9 +236,9 @@ def without_head(part: Path, manifest: Manifest, name: str) -> Manifest:
 
 
 def _checked(manifest: Manifest, **changed: object) -> Manifest:
-    """The manifest with some fields changed, all its rules asked again."""
+    """The manifest with some fields changed, validated again."""
     try:
         return Manifest.model_validate({**dict(manifest), **changed})
     except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise UsageError(f"the bundle cannot hold both: {said}", remedy="choose another name") from error
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UsageError(f"the bundle cannot contain both: {reason}", remedy="choose another name") from error

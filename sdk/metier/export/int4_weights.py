@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from metier.export.quantise import BLOCK, Codes
+from metier.export.gptq import BLOCK, Codes
 
 FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}
 """Projections that the builder puts side by side, in its order."""

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metier.export.quantise import BLOCK, Codes, best_scale, dequantised, factor, gptq, packed, quantise
-from metier.export.weights import _unpack, replace_weights
+from metier.export.gptq import BLOCK, Codes, best_scale, dequantised, factor, gptq, packed, quantise
+from metier.export.int4_weights import _unpack, replace_weights
 
 
 def rounded(weight):
@@ -49,7 +49,7 @@ def test_the_best_scale_is_never_worse_than_the_one_that_clips_nothing(seed):
 
 @pytest.fixture
 def int4_graph(tiny_base, tmp_path):
-    from metier.export.graph import build_graph
+    from metier.export.decoder_graph import build_graph
 
     build_graph(tiny_base, tmp_path, "int4", "cpu")
     return tmp_path

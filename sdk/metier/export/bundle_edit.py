@@ -1,6 +1,6 @@
-"""Adds LoRA adapters to a bundle and takes them away, in seconds, whole or not at all. Needs no torch.
+"""Adds LoRA adapters to a bundle and removes them, in seconds and atomically. Needs no torch.
 
-The bundle is cloned by hard links, changed, and put in the old one's place: a reader sees the one or the other.
+The bundle is cloned by hard links, changed, and put in the old one's place: a reader sees one or the other.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from filelock import FileLock
 
 from metier.bases.checksum import entries_of
 from metier.bases.finetune import load_finetune
-from metier.contracts import BundleError, FineTuneCard, Manifest, UsageError
+from metier.bases.resolve import weights_here
+from metier.contracts import Base, BundleError, FineTuneCard, Manifest, UsageError
 from metier.contracts.bundle import MANIFEST, AdapterEntry, Golden, Parity
 from metier.contracts.finetune import CARD, PEFT_CONFIG, WEIGHTS
 from metier.data.samples_file import read_samples
@@ -26,6 +27,7 @@ from metier.decoding.adapter_store import check_name
 from metier.decoding.lora import LoraArrays, fold_error, lay_out, read_folder
 from metier.decoding.tokenizer import ChatTokenizer
 from metier.disk import whole_folder
+from metier.export.entry_names import name_of
 from metier.prompting.prompt import prompt_ids
 from metier.runtime.bundle import open_bundle, read_manifest
 
@@ -35,7 +37,7 @@ PROMPTS = 2
 
 
 @dataclass(frozen=True)
-class Checked:
+class VerifiedAdapter:
     """What `verify` found of one adapter."""
 
     name: str
@@ -46,28 +48,50 @@ class Checked:
     parity: Parity | None
 
 
-def add_adapter(bundle: str | Path, source: str | Path, name: str, *, any_base: bool = False) -> AdapterEntry:
-    """Add a fine-tune, or any PEFT LoRA folder, to a bundle with slots; one of that name is replaced.
+def add_adapter(
+    bundle: str | Path, source: str | Path, name: str | None = None, *, any_base: bool = False
+) -> AdapterEntry:
+    """Add a fine-tune, or any PEFT LoRA folder, to a bundle with slots.
 
     Args:
         bundle: folder of `metier export --slots`.
         source: folder of `metier adapt`, or one that PEFT saved.
-        name: what requests will say.
-        any_base: take a PEFT folder that names another base than the bundle; its shapes must fit all the same.
+        name: by which requests select it; an adapter of that name is replaced. None takes the name in its card, or of
+            its folder, where the bundle has no entry of that name.
+        any_base: take a PEFT folder that was trained on another base than the bundle's; its shapes must fit all the
+            same.
 
     Raises:
-        UsageError: no slot can hold it, it was trained on another base, or the bundle has no slots.
-        BundleError, DataError: the bundle or the fine-tune is damaged. In all cases the bundle is what it was.
+        UsageError: no slot can hold it, it was trained on another base, its own name is taken, or the bundle has no
+            slots.
+        BundleError, DataError: the bundle or the fine-tune is damaged. In all cases the bundle is unchanged.
     """
     with edited(Path(bundle)) as (part, manifest):
+        name = free_name(manifest, Path(source)) if name is None else name
         manifest = install(part, manifest, Path(source), name, any_base=any_base)
         write_manifest(part, manifest)
         open_bundle(part)
     return next(entry for entry in manifest.adapters if entry.name == name)
 
 
+def free_name(manifest: Manifest, source: Path) -> str:
+    """The name of a fine-tune's card or folder, where no entry of the bundle has it.
+
+    Raises:
+        UsageError: an entry has it, or no name can be derived.
+    """
+    name = name_of(source)
+    if name in {entry.name for entry in manifest.named}:
+        raise UsageError(
+            f"the bundle already contains {name}",
+            where=str(source),
+            remedy=f"replace it with `--name {name}`, or give another --name",
+        )
+    return name
+
+
 def remove_adapter(bundle: str | Path, name: str) -> None:
-    """Take an adapter out of a bundle.
+    """Remove an adapter from a bundle.
 
     Raises:
         UsageError: there is none of that name. BundleError: the bundle is damaged.
@@ -80,8 +104,8 @@ def remove_adapter(bundle: str | Path, name: str) -> None:
         open_bundle(part)
 
 
-def verify_adapters(bundle: str | Path) -> list[Checked]:
-    """Check a bundle whole, and that each adapter's two forms, PEFT's and ONNX Runtime's, say the same.
+def verify_adapters(bundle: str | Path) -> list[VerifiedAdapter]:
+    """Check every file of a bundle, and that each adapter's two forms, PEFT's and ONNX Runtime's, are equal.
 
     Raises:
         BundleError: something is damaged, or the two forms differ.
@@ -97,14 +121,14 @@ def verify_adapters(bundle: str | Path) -> list[Checked]:
         if not _same(arrays, file):
             raise BundleError("it differs from the PEFT weights beside it", where=str(file), remedy="add it again")
         error = fold_error(arrays, modules, manifest.slots)
-        found.append(Checked(entry.name, arrays.rank, arrays.nbytes, error, entry.parity))
+        found.append(VerifiedAdapter(entry.name, arrays.rank, arrays.nbytes, error, entry.parity))
     return found
 
 
 def install(
     part: Path, manifest: Manifest, source: Path, name: str, *, any_base: bool = False, parity: Parity | None = None
 ) -> Manifest:
-    """Write an adapter's files into the folder of a bundle that is being made; the manifest with it.
+    """Write an adapter's files into the folder of a bundle that is being written; the manifest with it.
 
     Raises:
         UsageError, DataError: as `add_adapter`.
@@ -144,30 +168,54 @@ def install(
 
 def check_base(manifest: Manifest, card: FineTuneCard | None, source: Path, *, any_base: bool = False) -> None:
     """Raise UsageError where a LoRA was trained on another base than the bundle's, or on another revision of it."""
-    base = manifest.base
-    if card is not None:
-        trained = card.base
-        if trained.sha256 and base.sha256:
-            other = trained.sha256 != base.sha256
-        else:
-            other = (trained.id, trained.revision) != (base.id, base.revision)
-        kind = f"another revision of {base.id}" if trained.id == base.id else trained.id
-        said = f"{kind} (weights {(trained.sha256 or 'unknown')[:12]}…, revision {trained.revision})"
-    else:
-        config = json.loads((source / PEFT_CONFIG).read_text("utf-8"))
-        trained_on, revision = config.get("base_model_name_or_path"), config.get("revision")
-        tail = str(trained_on).rstrip("/").split("/")[-1].lower()
-        named = trained_on == base.id or tail == base.id.rstrip("/").split("/")[-1].lower()
-        other = not any_base and (not named or bool(revision and base.revision and revision != base.revision))
-        said = f"{trained_on}" + (f" at revision {revision}" if revision else "")
-    if other:
+    other = _other_base(manifest.base, card.base) if card else None if any_base else _other_peft_base(manifest, source)
+    if other is not None:
+        base = manifest.base
         raise UsageError(
-            f"it was trained on {said}, and the bundle's base is {base.id} (weights {(base.sha256 or 'unknown')[:12]}…,"
-            f" revision {base.revision})",
+            f"it was trained on {other}, and the bundle's base is {base.id} (weights {_short(base.sha256)}, revision "
+            f"{base.revision})",
             where=str(source),
             remedy="add it to a bundle of its own base"
-            + ("" if card else ", or, where only the name differs, say so with --any-base"),
+            + ("" if card else ", or, where only the name differs, use --any-base"),
         )
+
+
+def _other_base(base: Base, trained: Base) -> str | None:
+    """The base that a card names, in words; None where it is the bundle's."""
+    if trained.sha256 and base.sha256:
+        same = trained.sha256 == base.sha256
+    else:
+        same = (trained.id, trained.revision) == (base.id, base.revision)
+    if same:
+        return None
+    kind = f"another revision of {base.id}" if trained.id == base.id else trained.id
+    return f"{kind} (weights {_short(trained.sha256)}, revision {trained.revision})"
+
+
+def _other_peft_base(manifest: Manifest, source: Path) -> str | None:
+    """The base that PEFT's config names, in words; None where it is the bundle's.
+
+    Weights on this machine are compared by their hash: PEFT records the folder that a base was loaded from, which may
+    have any name. Only where they are not here the names are compared.
+    """
+    base = manifest.base
+    config = json.loads((source / PEFT_CONFIG).read_text("utf-8"))
+    trained_on, revision = str(config.get("base_model_name_or_path") or ""), config.get("revision")
+    found = weights_here(trained_on, revision) if trained_on else None
+    if found and base.sha256:
+        return None if found == base.sha256 else f"{trained_on} (weights {_short(found)})"
+    named = trained_on == base.id or _last(trained_on) == _last(base.id)
+    if named and not (revision and base.revision and revision != base.revision):
+        return None
+    return (trained_on or "a base that its config does not name") + (f" at revision {revision}" if revision else "")
+
+
+def _last(name: str) -> str:
+    return name.rstrip("/").split("/")[-1].lower()
+
+
+def _short(sha256: str | None) -> str:
+    return f"{(sha256 or 'unknown')[:12]}…"
 
 
 def write_onnx_adapter(arrays: LoraArrays, file: Path) -> None:
@@ -192,8 +240,8 @@ def _same(arrays: LoraArrays, file: Path) -> bool:
         found = {k: v.numpy().copy() for k, v in ort.AdapterFormat.read_adapter(str(file)).get_parameters().items()}
     except Exception as error:  # onnxruntime raises its own, unrelated classes
         raise BundleError(f"it cannot be read: {error}", where=str(file), remedy="add it again") from error
-    wanted = {**arrays.a, **{_b_of(a): b for a, b in arrays.b.items()}}
-    return set(found) == set(wanted) and all(np.array_equal(found[name][0], wanted[name]) for name in wanted)
+    expected = {**arrays.a, **{_b_of(a): b for a, b in arrays.b.items()}}
+    return set(found) == set(expected) and all(np.array_equal(found[name][0], expected[name]) for name in expected)
 
 
 def _b_of(a: str) -> str:
@@ -260,5 +308,5 @@ def _link(source: Path, target: Path) -> None:
 
 
 def write_manifest(part: Path, manifest: Manifest) -> None:
-    """Write bundle.json into the folder of a bundle that is being made."""
+    """Write bundle.json into the folder of a bundle that is being written."""
     (part / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")

@@ -12,8 +12,8 @@ from metier.contracts.bundle import Graph
 from metier.decoding.decoder import Decoder
 from metier.decoding.device import open_session
 from metier.decoding.lora import lay_out, read_folder
-from metier.export.graph import build_graph, silence
-from metier.export.slots import INPUTS_FILE, add_slots, linear_shapes, write_inputs_variant
+from metier.export.decoder_graph import build_graph, silence
+from metier.export.lora_slots import INPUTS_FILE, add_slots, linear_shapes, write_inputs_variant
 
 IDS = np.array([5, 9, 33, 120, 7, 64, 200], np.int64)
 
@@ -73,7 +73,7 @@ def with_lora(base, folder):
 
 def slotted(base, out, precision, target="cpu", *, fused=False):
     """What the builder wrote, and its slots; plain.onnx is the graph before them."""
-    from metier.export import graph as module
+    from metier.export import decoder_graph as module
 
     out.mkdir()
     builder = module._builder()

@@ -14,7 +14,7 @@ from metier.decoding.top_tokens import FEW
 FILE = "candidates.onnx"
 
 
-def write_candidates(folder: Path, graph: Graph) -> Graph:
+def write_top_tokens_graph(folder: Path, graph: Graph) -> Graph:
     """Write candidates.onnx beside a decoder's graph; `graph` with its name.
 
     In: `logits` [rows, 1, vocab_size] as the decoder gives them, and `sharpness` [rows, 1], 1 / temperature.

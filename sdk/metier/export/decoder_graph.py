@@ -1,4 +1,4 @@
-"""The decoder graph, made by onnxruntime-genai's model builder from a Hugging Face folder.
+"""The decoder graph, built by onnxruntime-genai's model builder from a Hugging Face folder.
 
 The one place that knows the builder's options; it knows nothing about fine-tunes or bundles.
 """
@@ -16,9 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from metier.contracts import Base, ExportError
+from metier._install import install_command
+from metier.contracts import ExportError
 from metier.contracts.bundle import Graph, Precision, Target
-from metier.export.candidates import write_candidates
+from metier.export.precision import PRECISIONS
+from metier.export.top_tokens_graph import write_top_tokens_graph
 
 FILE = "model.onnx"
 GENAI_CONFIG = "genai_config.json"
@@ -29,31 +31,6 @@ PRUNED = "prune_lm_head=true"
 OWN_EMBEDDINGS = "shared_embeddings=false"
 """Where input and output embeddings are tied, the builder would look tokens up in the 4-bit output head: smaller, but
 the error then enters at the first layer."""
-
-INT4 = ("block_size=32", "is_symmetric=true", "algo_config=default")
-"""The form that `quantise` fills in: symmetric, blocks of 32, no zero points. The builder's own codes are replaced."""
-
-INT8 = ("block_size=64", "is_symmetric=true", "algo_config=default")
-"""8-bit weights, rounded to nearest. Blocks of 64 are read a sixth faster than blocks of 32, and cost a KL of 0.009
-instead of 0.006 nats a token on SmolLM2-135M."""
-
-ROUNDED_BELOW = 1_000_000_000
-"""Parameters of a base up to which 8-bit weights are the default on CPU."""
-
-INT8_ACTIVATIONS = "accuracy_level=4"
-"""Activations rounded to int8 in CPU kernels. With 8-bit weights the KL to fp32 is 0.007 on SmolLM2-135M."""
-
-
-def precision_for(base: Base, target: Target) -> Precision:
-    """What weights are stored in where nobody says it: int8 for a small base on CPU, else int4.
-
-    SmolLM2-135M on two cores: rounding to 8 bits costs a KL of 0.009 nats a token and seconds, GPTQ's 4 bits cost ten
-    times that (0.09 to 0.15 on adcopy's fine-tune) and minutes. Eight rows decode 5% faster, prompts are read 20%
-    faster; one row alone decodes 24% slower.
-    Larger bases are read from memory for every token, and 4 bits are half of that.
-    """
-    small = base.parameters is None or base.parameters < ROUNDED_BELOW
-    return "int8" if small and target == "cpu" else "int4"
 
 
 def build_graph(model: Path, out: Path, precision: Precision, target: Target) -> Graph:
@@ -69,15 +46,13 @@ def build_graph(model: Path, out: Path, precision: Precision, target: Target) ->
         ExportError: the builder is not installed, or does not know the architecture.
     """
     builder = _builder()
+    entry = PRECISIONS[precision]
     # The builder's fp16 form for CPU has no GroupQueryAttention; its CUDA form has, and runs on CPU as well.
-    provider = "cuda" if target == "cuda" or precision == "fp16" else "cpu"
-    wanted = [PRUNED, OWN_EMBEDDINGS, "hf_token=false"]
-    if precision in ("int4", "int8"):
-        wanted += INT4 if precision == "int4" else INT8
-        wanted += [INT8_ACTIVATIONS] if target == "cpu" else []
-    said = io.StringIO()
+    provider = entry.builder_provider(target)
+    wanted = [PRUNED, OWN_EMBEDDINGS, "hf_token=false", *entry.builder_options(target)]
+    output = io.StringIO()
     try:
-        with tempfile.TemporaryDirectory() as scratch, silence(said):
+        with tempfile.TemporaryDirectory() as scratch, silence(output):
             options = builder.parse_extra_options(None, str(model), str(out), precision, provider, scratch, wanted)
             if "hf_details" not in options:
                 options["hf_details"] = builder.get_hf_details(None, str(model), scratch, options)
@@ -91,9 +66,9 @@ def build_graph(model: Path, out: Path, precision: Precision, target: Target) ->
     except OSError:
         raise
     except Exception as error:  # the builder raises whatever its libraries raise
-        last = said.getvalue().strip().splitlines()[-1:] or [""]
+        last = output.getvalue().strip().splitlines()[-1:] or [""]
         raise ExportError(f"the model builder failed: {error!r} {last[0]}".strip(), where=str(model)) from error
-    return write_candidates(out, _describe(model, out, target))
+    return write_top_tokens_graph(out, _describe(model, out, target))
 
 
 def _describe(model: Path, out: Path, target: Target) -> Graph:
@@ -147,25 +122,25 @@ def _builder() -> Any:
         from onnxruntime_genai.models import builder
     except ImportError as error:
         raise ExportError(
-            f"{error.name} is not installed", remedy='run `pip install "metier[train]"` for training and export'
+            f"{error.name} is not installed", remedy=f"run `{install_command('train')}` for training and export"
         ) from error
     return builder
 
 
 @contextlib.contextmanager
-def silence(said: io.StringIO | None = None) -> Iterator[None]:
-    """Libraries that print a line per weight: kept for an error message, off the user's screen."""
-    said = said or io.StringIO()
-    loud = logging.root.manager.disable
+def silence(output: io.StringIO | None = None) -> Iterator[None]:
+    """Collect what libraries print, a line per weight, in `output` instead of the terminal."""
+    output = output or io.StringIO()
+    disabled = logging.root.manager.disable
     before = os.environ.get("TQDM_DISABLE")
     os.environ["TQDM_DISABLE"] = "1"
     logging.disable(logging.WARNING)
     try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), warnings.catch_warnings():
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(loud)
+        logging.disable(disabled)
         if before is None:
             del os.environ["TQDM_DISABLE"]
         else:

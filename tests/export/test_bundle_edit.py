@@ -10,10 +10,10 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from metier.contracts import BundleError, UsageError
+from metier.contracts import BaseError, BundleError, UsageError
 from metier.decoding.generation import Request
-from metier.export.edit import add_adapter, remove_adapter, verify_adapters
-from metier.export.slotted import prove_adapter
+from metier.export.adapter_bundle import prove_adapter, prove_adapters
+from metier.export.bundle_edit import add_adapter, remove_adapter, verify_adapters
 from metier.runtime import Engine, open_bundle
 from metier.runtime.bundle import read_manifest
 
@@ -135,7 +135,7 @@ def test_a_removed_adapters_task_goes_with_it(bundle):
 
 
 def test_a_failure_at_any_moment_leaves_the_bundle_as_it_was(bundle, tiny_loras, monkeypatch):
-    from metier.export import edit
+    from metier.export import bundle_edit
 
     before = (bundle / "bundle.json").read_bytes()
     for broken in ("write_onnx_adapter", "entries_of", "write_manifest", "open_bundle"):
@@ -144,7 +144,7 @@ def test_a_failure_at_any_moment_leaves_the_bundle_as_it_was(bundle, tiny_loras,
             def fail(*args, **kwargs):
                 raise KeyboardInterrupt
 
-            patch.setattr(edit, broken, fail)
+            patch.setattr(bundle_edit, broken, fail)
             with pytest.raises(KeyboardInterrupt):
                 add_adapter(bundle, tiny_loras["plain"], "new", any_base=True)
         assert (bundle / "bundle.json").read_bytes() == before
@@ -197,11 +197,72 @@ def test_a_fine_tune_of_another_base_or_revision_is_refused(bundle, tiny_finetun
         add_adapter(bundle, tiny_finetune.path, "x")
 
 
-def test_a_peft_folder_that_names_another_base_is_refused_unless_told(bundle, tiny_loras):
-    changed_base(bundle, id="other/base")
-    with pytest.raises(UsageError, match="--any-base"):
+def trained_on(folder, target, name):
+    """A copy of a PEFT folder whose config names another base."""
+    shutil.copytree(folder, target)
+    config = target / "adapter_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "base_model_name_or_path": name}))
+    return target
+
+
+def test_a_peft_folder_of_this_very_base_is_recognised_by_its_weights(bundle, tiny_loras, tiny_base, tmp_path):
+    """PEFT records the folder that the base was loaded from, which may have any name."""
+    changed_base(bundle, id="smollm2-135m")
+    copy = shutil.copytree(tiny_base, tmp_path / "downloaded")
+    lora = trained_on(tiny_loras["plain"], tmp_path / "lora", str(copy))
+    assert add_adapter(bundle, lora, "x").rank == 4
+
+
+def test_a_peft_folder_of_other_weights_is_refused_even_where_the_name_fits(bundle, tiny_loras, tiny_base):
+    changed_base(bundle, id=f"other/{tiny_base.name}", sha256="0" * 64)
+    with pytest.raises(UsageError, match=r"it was trained on .* \(weights"):
         add_adapter(bundle, tiny_loras["plain"], "x")
-    assert add_adapter(bundle, tiny_loras["plain"], "x", any_base=True).rank == 4
+
+
+def test_a_peft_folder_whose_base_is_not_here_is_compared_by_name(bundle, tiny_loras, tmp_path):
+    changed_base(bundle, id="owner/small")
+    other = trained_on(tiny_loras["plain"], tmp_path / "other", "/gone/other")
+    with pytest.raises(UsageError, match="--any-base"):
+        add_adapter(bundle, other, "x")
+    assert add_adapter(bundle, other, "x", any_base=True).rank == 4
+    same = trained_on(tiny_loras["plain"], tmp_path / "same", "/gone/Small")
+    assert add_adapter(bundle, same, "y").rank == 4
+
+
+def test_an_adapter_takes_the_name_of_its_card_or_folder_where_none_is_given(
+    bundle, tiny_finetune, tiny_loras, tmp_path
+):
+    assert add_adapter(bundle, tiny_finetune.path).name == tiny_finetune.card.name
+    folder = shutil.copytree(tiny_loras["plain"], tmp_path / "My LoRA 2")
+    assert add_adapter(bundle, folder).name == "my-lora-2"
+    with pytest.raises(UsageError, match="already contains my-lora-2") as caught:
+        add_adapter(bundle, folder)
+    assert "--name" in str(caught.value.remedy)
+    with pytest.raises(UsageError, match="no name can be derived"):
+        add_adapter(bundle, shutil.copytree(tiny_loras["plain"], tmp_path / "名"))
+
+
+def test_an_adapter_of_plain_peft_is_proved_where_the_base_is_at_hand(bundle):
+    assert prove_adapter(bundle, "plain").top1_agreement == 1
+    assert prove_adapters(bundle) == {}
+    assert all(entry.parity for entry in open_bundle(bundle).manifest.adapters)
+
+
+def test_an_adapter_can_be_proved_in_a_bundle_without_frozen_prompts(bundle):
+    remove_adapter(bundle, "tuned")
+    assert read_manifest(bundle).golden == ()
+    assert prove_adapter(bundle, "rank1").top1_agreement == 1
+
+
+def test_an_adapter_of_plain_peft_is_skipped_where_the_base_is_not_at_hand(bundle, tiny_finetune):
+    changed_base(bundle, sha256="0" * 64)
+    skipped = prove_adapters(bundle)
+    assert set(skipped) == set(NAMES[2:]) and all("other weights here" in reason for reason in skipped.values())
+    changed_base(bundle, sha256=tiny_finetune.card.base.sha256, id="./gone")
+    assert "no such folder" in prove_adapters(bundle)["plain"]
+    add_adapter(bundle, tiny_finetune.path, "later")
+    with pytest.raises(BaseError):  # its card promises the base
+        prove_adapters(bundle)
 
 
 @pytest.mark.parametrize("name", ["base", "Über", "../x", "", "a/b"])
