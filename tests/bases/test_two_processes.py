@@ -31,7 +31,7 @@ class Slow:
             print("half", flush=True)
             time.sleep(600)
         time.sleep(1.0)
-        return Base(id=base, revision="r1", architecture="LlamaForCausalLM", context_length=512)
+        return Base(id=base, revision="r1", model_class="LlamaForCausalLM", context_length=512)
 
 said = []
 base = pull("slow-base", sources=[Slow()], progress=lambda stage, done, total: said.append(stage))

@@ -86,8 +86,8 @@ def evaluate(
         samples: held-out samples; several outputs of one input are its references.
         base: the base on disk.
         finetune: of that base.
-        head: opens the fine-tune's head, where its recipe says way: head, when its turn comes; heads live in a room
-            above this one: `lambda: metier.heads.load_head(run, base=base).predict`.
+        head: opens the fine-tune's head, where its recipe says produces: head; heads live in a room above this one:
+            `lambda: metier.heads.load_head(run, base=base).predict`.
         bundle: an exported bundle of the same task, asked through the runtime: by the LoRA or head that is the
             fine-tune, where it has that.
         few_shot: worked samples in the few-shot prompt; 0 leaves that system out.
@@ -118,9 +118,9 @@ def evaluate(
     cases = cases_of(task, samples)
     measures = choose_measures(task, wanted=metrics, checks=checks)
     limit = max_tokens or task.max_reply_tokens
-    writing = finetune if finetune is not None and finetune.card.recipe.way == "text" else None
+    writing = finetune if finetune is not None and finetune.card.recipe.produces == "text" else None
     prompts = None
-    if base.card.generative and (base.card.chat_template or finetune is None or writing is not None):
+    if base.card.writes and (base.card.chat_template or finetune is None or writing is not None):
         prompts = prompts_of(base, task, cases, train, few_shot, seed, limit)
     # What cannot work is said before minutes are spent on the base.
     if finetune is not None:
@@ -205,13 +205,13 @@ def evaluate(
 def _somebody_answers(
     base: LocalBase, finetune: FineTune | None, head: Callable[[], Predict] | None, bundle: Path | None
 ) -> None:
-    if finetune is not None and finetune.card.recipe.way == "head" and head is None:
+    if finetune is not None and finetune.card.recipe.produces == "head" and head is None:
         raise UsageError(
             f"{finetune.card.name} answers by a head, and none was given",
             where=str(finetune.path),
             remedy="give head=lambda: metier.heads.load_head(path).predict",
         )
-    if not base.card.generative and finetune is None and bundle is None:
+    if not base.card.writes and finetune is None and bundle is None:
         raise UsageError(
             f"{base.card.id} reads and does not write, so that there is nobody to ask",
             remedy="give a fine-tune whose way is head, or a bundle",
@@ -221,7 +221,7 @@ def _somebody_answers(
 def _made_of(card: FineTuneCard) -> str:
     """A fine-tune in words: what of its base learnt, and whether a head answers."""
     recipe = card.recipe
-    if recipe.way == "text":
+    if recipe.produces == "text":
         learnt = f"LoRA rank {recipe.lora.rank}" if recipe.method == "lora" else "the base's own weights"
         return f"{card.name}, {learnt}"
     if recipe.method == "features":

@@ -40,7 +40,7 @@ def add_head(bundle: str | Path, source: str | Path, name: str) -> HeadEntry:
         BundleError, DataError: the bundle or the fine-tune is damaged. In all cases the bundle is what it was.
     """
     check_name(name)
-    finetune = load_finetune(source, way="head")
+    finetune = load_finetune(source, produces="head")
     graph = graph_of(finetune)
     with edited(Path(bundle)) as (part, manifest):
         entry = entry_for(manifest, finetune, name)
