@@ -138,6 +138,6 @@ def test_the_tables_of_transfer_show_every_way_that_was_measured() -> None:
         task for tasks in transfer_tables.TABLES.values() for task in tasks
     }
     assert "<!-- transfer" not in shown
-    for base, way in {(row["base"], row["way"]) for row in found["runs"]}:
-        kind, method, *layers = way.split("/")
+    for base, preset in {(row["base"], row["preset"]) for row in found["runs"]}:
+        kind, method, *layers = preset.split("/")
         assert f"| `{base}` | {kind} | {method} | {layers[0] if layers else 'all'} |" in shown

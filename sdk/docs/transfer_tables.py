@@ -21,7 +21,7 @@ TABLES = {
     "transfer generation": ("adcopy.describe",),
 }
 HEAD = (
-    "| base | way | method | layers | {metric} | s an epoch | s in all | ms an answer | MB | seeds |\n"
+    "| base | produces | method | layers | {metric} | s an epoch | s in all | ms an answer | MB | seeds |\n"
     + "|---" * 10
     + "|"
 )
@@ -42,15 +42,18 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def table(found: dict[str, Any], task: str) -> str:
-    """One task's ways, base by base, the best first; what was measured stands below."""
+    """One task's presets, base by base, the best first; what was measured stands below."""
     runs = [run for run in found["runs"] if run["task"] == task]
-    ways: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    presets: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for run in runs:
-        ways.setdefault((run["base"], run["way"]), []).append(run)
-    bases = list(dict.fromkeys(base for base, _ in ways))
-    ranked = sorted(ways.items(), key=lambda one: (bases.index(one[0][0]), -_mean(one[1], "quality")))
+        presets.setdefault((run["base"], run["preset"]), []).append(run)
+    bases = list(dict.fromkeys(base for base, _ in presets))
+    ranked = sorted(presets.items(), key=lambda one: (bases.index(one[0][0]), -_mean(one[1], "quality")))
     metric = runs[0]["metric"]
-    lines = [HEAD.format(metric=TITLES.get(metric, metric)), *(_row(base, way, rows) for (base, way), rows in ranked)]
+    lines = [
+        HEAD.format(metric=TITLES.get(metric, metric)),
+        *(_row(base, preset, rows) for (base, preset), rows in ranked),
+    ]
     asked = {base: sorted({run["inputs"] for run in runs if run["base"] == base}) for base in bases}
     said = "; ".join(f"{base}: {' to '.join(map(str, dict.fromkeys((n[0], n[-1]))))}" for base, n in asked.items())
     samples = sorted({run["samples"] for run in runs})
@@ -60,8 +63,8 @@ def table(found: dict[str, Any], task: str) -> str:
     )
 
 
-def _row(base: str, way: str, rows: list[dict[str, Any]]) -> str:
-    kind, method, *layers = way.split("/")
+def _row(base: str, preset: str, rows: list[dict[str, Any]]) -> str:
+    kind, method, *layers = preset.split("/")
     cells = [f"`{base}`", kind, method, layers[0] if layers else "all", _interval([row["quality"] for row in rows])]
     timed = [row for row in rows if row.get("device", "cpu") == "cpu" and not row.get("busy")]
     if timed:

@@ -25,7 +25,7 @@ class Store:
         self.writer, self.revision, self.error, self.asked = writer, revision, error, 0
 
     def cards(self) -> list[Base]:
-        return [Base(id="studio-9b", revision=self.revision, architecture="LlamaForCausalLM", context_length=512)]
+        return [Base(id="studio-9b", revision=self.revision, model_class="LlamaForCausalLM", context_length=512)]
 
     def fetch(self, base: str, folder: Path, *, revision: str | None = None) -> Base | None:
         if base != "studio-9b" or revision not in {None, self.revision}:

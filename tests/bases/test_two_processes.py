@@ -31,7 +31,7 @@ class Slow:
             time.sleep(600)
         while sys.argv[2] == "meet" and not waits.exists():  # the other is there, however late it began
             time.sleep(0.01)
-        return Base(id=base, revision="r1", architecture="LlamaForCausalLM", context_length=512)
+        return Base(id=base, revision="r1", model_class="LlamaForCausalLM", context_length=512)
 
 def progress(stage, done, total):
     if "waiting" in stage:

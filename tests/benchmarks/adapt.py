@@ -269,7 +269,7 @@ def main() -> None:
     train, held_out = (encode_samples(tokenizer, {TASK.name: TASK}, part, recipe.max_length) for part in data)
     result: dict[str, Any] = {
         "machine": {"threads": torch.get_num_threads(), "cuda": torch.cuda.is_available(), "torch": torch.__version__},
-        "base": base.card.architecture,
+        "base": base.card.model_class,
         "recipe": recipe.model_dump(mode="json"),
         "tokens_per_epoch": sum(map(len, train)),
     }

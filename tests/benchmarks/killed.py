@@ -183,8 +183,8 @@ def _answering(out: Path) -> None:
 def _compared(out: Path) -> None:
     from metier.evaluate.recipe_comparison import Comparison
 
-    for way in Comparison.model_validate_json((out / "comparison.json").read_bytes()).ways:
-        (_head if way.recipe.way == "head" else _fine_tune)(out / way.way.replace("/", "-"))
+    for preset in Comparison.model_validate_json((out / "comparison.json").read_bytes()).presets:
+        (_head if preset.recipe.produces == "head" else _fine_tune)(out / preset.preset.replace("/", "-"))
 
 
 def _evaluated(out: Path) -> None:
@@ -232,7 +232,7 @@ ADAPT = ["--base", "BASE", "--out", "OUT", *LEARN]
 COMMANDS = {
     "adapt": Command(["adapt", "adcopy.describe", "--samples", "32", *ADAPT], _fine_tune),
     "head": Command(
-        ["adapt", "support.intent", "--samples", "64", "--set", "way=head", "--set", "method=lora", *ADAPT, *LONG],
+        ["adapt", "support.intent", "--samples", "64", "--set", "produces=head", "--set", "method=lora", *ADAPT, *LONG],
         _head,
     ),
     "dpo": Command(PREFER, _fine_tune),
@@ -241,7 +241,7 @@ COMMANDS = {
     "ppo": Command(REINFORCE, _fine_tune),
     "grpo": Command([*REINFORCE, "--method", "grpo"], _fine_tune),
     "compare": Command(
-        ["compare", "support.intent", "--samples", "48", "--ways", "head/features,head/lora,text/lora", *ADAPT],
+        ["compare", "support.intent", "--samples", "48", "--presets", "head/features,head/lora,text/lora", *ADAPT],
         _compared, last="comparison.json", kept="*/checkpoint/**/*",
     ),
     "evaluate": Command(["evaluate", "OUT", "--limit", "12"], _evaluated, last="report.json", kept="none"),

@@ -1,17 +1,17 @@
-"""How good each way of transfer is, how long it takes and how large it gets: on intents, on entities, on copy.
+"""How good each preset is, how long it takes and how large it gets: on intents, on entities, on copy.
 
     python tests/benchmarks/transfer.py --json --work runs/transfer
 
-A line of `PLAN` is a task, a base, the ways compared on them, and how many seeds are measured. A seed draws samples to
-learn from and samples to measure on: of banking77 (77 intents, CC BY 4.0, arXiv 2003.04807) 10 an intent and further
-rows of its training file, of a trade's task a split of all that is packaged, near-duplicates on one side. Every way
+A line of `PLAN` is a task, a base, the presets compared on them, and how many seeds are measured. A seed draws samples
+to learn from and samples to measure on: of banking77 (77 intents, CC BY 4.0, arXiv 2003.04807) 10 an intent and further
+rows of its training file, of a trade's task a split of all that is packaged, near-duplicates on one side. Every preset
 runs by `metier.evaluate.compare`, which lets nothing be chosen by held-out samples.
 
 Times are one CPU core's (`OMP_NUM_THREADS=1`) with nothing else on it. `--device cuda`, and `--busy` beside other work,
 are for more seeds of what takes minutes: their rows say so, and the docs take quality from all, times from the others.
 
 What is in --work is not trained again, and with --minutes the script ends before it begins what may not fit, so that a
-run may be done in pieces. `--only` names tasks, bases or ways, by any part of their names.
+run may be done in pieces. `--only` names tasks, bases or presets, by any part of their names.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Line(NamedTuple):
 
     task: str
     base: str
-    ways: tuple[str, ...]
+    presets: tuple[str, ...]
     seeds: int
     held_out: int
     """Rows of each intent at most, for banking77; else inputs of the task."""
@@ -75,12 +75,12 @@ class Case(NamedTuple):
     """One cell of the table, for one seed."""
 
     line: Line
-    way: str
+    preset: str
     seed: int
 
     @property
     def folder(self) -> str:
-        name = f"{self.line.task}-{self.line.base}-{self.way.replace('/', '-').replace(':', '')}"
+        name = f"{self.line.task}-{self.line.base}-{self.preset.replace('/', '-').replace(':', '')}"
         return f"{name}-{self.line.held_out or 'all'}-{self.seed}"
 
 
@@ -113,7 +113,7 @@ def banking(seed: int, held_out: int) -> tuple[Any, list[Any], list[Any]]:
 
 
 def packaged_task(name: str, seed: int, held_out: int) -> tuple[Any, list[Any], list[Any], Any]:
-    """A trade's task, samples to learn from and to measure on, and the recipe that its text way has."""
+    """A trade's task, samples to learn from and to measure on, and the recipe that its text preset has."""
     from metier.data.split import split
     from metier.data.training import packaged
     from metier.plugins import load_plugins
@@ -124,7 +124,7 @@ def packaged_task(name: str, seed: int, held_out: int) -> tuple[Any, list[Any], 
 
 
 def measured(case: Case, work: Path, device: str) -> dict[str, Any]:
-    """Train and ask one way; what it came to."""
+    """Train and ask one preset; what it came to."""
     from metier.bases import resolve
     from metier.contracts import Recipe
     from metier.evaluate import compare
@@ -137,18 +137,18 @@ def measured(case: Case, work: Path, device: str) -> dict[str, Any]:
         task, train, apart, recipe = packaged_task(line.task, case.seed, line.held_out)
     recipe = recipe.model_copy(update={"base": line.base, "seed": case.seed})
     base, out = resolve(line.base), work / case.folder
-    found = compare(task, train, apart, [case.way], recipe, out, base=base, resamples=200, device=device)
-    (figures,) = found.ways
+    found = compare(task, train, apart, [case.preset], recipe, out, base=base, resamples=200, device=device)
+    (figures,) = found.presets
     metric = found.metrics[0]
-    values = {one.name: one.values[case.way].value for one in found.metrics}
+    values = {one.name: one.values[case.preset].value for one in found.metrics}
     return {
-        **{"task": line.task, "base": line.base, "way": case.way, "seed": case.seed, "device": device},
+        **{"task": line.task, "base": line.base, "preset": case.preset, "seed": case.seed, "device": device},
         "metric": metric.name,
-        "quality": metric.values[case.way].value,
+        "quality": metric.values[case.preset].value,
         "metrics": values,
         "samples": found.samples,
         "inputs": found.inputs,
-        **{key: value for key, value in figures.model_dump().items() if key not in {"way", "recipe"}},
+        **{key: value for key, value in figures.model_dump().items() if key not in {"preset", "recipe"}},
     }
 
 
@@ -156,9 +156,9 @@ def cases(only: list[str], seeds: int) -> Iterator[Case]:
     """All there is to do, the first seed of everything first, so that a run cut short has a bit of all."""
     for seed in range(min(seeds, max(line.seeds for line in PLAN))):
         for line in PLAN:
-            for way in line.ways:
-                if seed < line.seeds and all(any(p in name for name in (line.task, line.base, way)) for p in only):
-                    yield Case(line, way, seed)
+            for preset in line.presets:
+                if seed < line.seeds and all(any(p in name for name in (line.task, line.base, preset)) for p in only):
+                    yield Case(line, preset, seed)
 
 
 def main() -> None:
@@ -167,7 +167,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "runs/transfer")
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--only", nargs="+", default=[])
-    parser.add_argument("--seeds", type=int, default=5, help="of each way, at most")
+    parser.add_argument("--seeds", type=int, default=5, help="of each preset, at most")
     parser.add_argument("--busy", action="store_true", help="the machine has other work: times are not to be shown")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     given = parser.parse_args()
@@ -180,8 +180,8 @@ def main() -> None:
             continue
         file = given.work / case.folder / "figures.json"
         if not file.is_file():
-            # The same way took so long with another seed; half a minute is a guess where nothing is known.
-            expected = slowest[case.line.task, case.line.base, case.way] or 30
+            # The same preset took so long with another seed; half a minute is a guess where nothing is known.
+            expected = slowest[case.line.task, case.line.base, case.preset] or 30
             if time.monotonic() - began + expected > 60 * given.minutes:
                 missing += 1
                 continue
@@ -190,7 +190,7 @@ def main() -> None:
             file.write_text(json.dumps({**row, "seconds": round(time.monotonic() - started, 1)}), "utf-8")
             print(file.read_text("utf-8"), file=sys.stderr, flush=True)
         rows.append(json.loads(file.read_text("utf-8")))
-        key = case.line.task, case.line.base, case.way
+        key = case.line.task, case.line.base, case.preset
         slowest[key] = max(slowest[key], rows[-1]["seconds"])
     threads = os.environ.get("OMP_NUM_THREADS", "all")
     told = {
@@ -206,7 +206,9 @@ def main() -> None:
         print(json.dumps(told, indent=1))
         return
     for row in rows:
-        print("  ".join(str(row[key]) for key in ("task", "base", "way", "seed", "metric", "quality", "epoch_seconds")))
+        print(
+            "  ".join(str(row[key]) for key in ("task", "base", "preset", "seed", "metric", "quality", "epoch_seconds"))
+        )
 
 
 def _gpu() -> str:

@@ -14,13 +14,15 @@ def test_ways_are_compared_and_a_head_is_adapted_exported_asked_and_evaluated(
     tiny_base: Path, metier: Runner, tmp_path: Path
 ) -> None:
     common = ("support.intent", "--base", tiny_base, "--samples", 24, "--set", "head.epochs=3")
-    done = metier("compare", *common, "--ways", "head/features/1-2,3,head/features/mix", "--out", "ways", "--json")
+    done = metier(
+        "compare", *common, "--presets", "head/features/1-2,3,head/features/mix", "--out", "presets", "--json"
+    )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert [way["way"] for way in told["ways"]] == ["head/features/1-2,3", "head/features/mix"]
+    assert [preset["preset"] for preset in told["presets"]] == ["head/features/1-2,3", "head/features/mix"]
     assert {metric["name"] for metric in told["metrics"]} >= {"accuracy", "macro_f1"}
 
-    head = ("--set", "way=head", "--set", "method=features")
+    head = ("--set", "produces=head", "--set", "method=features")
     adapted = metier("adapt", *common, *head, "--out", "tuned")
     assert adapted.returncode == 0, adapted.stderr
     assert (tmp_path / "tuned" / "head.safetensors").is_file()
@@ -39,5 +41,5 @@ def test_ways_are_compared_and_a_head_is_adapted_exported_asked_and_evaluated(
 
 
 def test_a_way_that_there_is_not_is_said_before_anything_is_trained(tiny_base: Path, metier: Runner) -> None:
-    done = metier("compare", "support.intent", "--base", tiny_base, "--ways", "head/magic", "--out", "ways")
-    assert done.returncode == 7 and "there is no way head/magic" in done.stderr
+    done = metier("compare", "support.intent", "--base", tiny_base, "--presets", "head/magic", "--out", "presets")
+    assert done.returncode == 7 and "there is no preset head/magic" in done.stderr

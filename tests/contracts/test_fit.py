@@ -36,7 +36,7 @@ def task(input: Any = Text, output: Any = Text, languages: tuple[str, ...] = ("e
 def base(**fields: Any) -> Base:
     card = {
         "id": "b",
-        "architecture": "LlamaForCausalLM",
+        "model_class": "LlamaForCausalLM",
         "languages": ("en",),
         "context_length": 1000,
         "licence": "MIT",
@@ -220,7 +220,7 @@ def test_a_base_without_a_chat_template_warns() -> None:
 
 
 def test_an_encoder_fits_what_a_head_can_answer_and_nothing_that_must_be_written() -> None:
-    encoder = base(generative=False, chat_template=False)
+    encoder = base(architecture="encoder", chat_template=False)
     written = one(fit(task(), encoder, token_lengths=[10]), "output", "fail")
     assert "does not write" in written.reason
     sorted_ = task().model_copy(update={"kind": TaskKind.CLASSIFY})

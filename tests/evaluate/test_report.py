@@ -57,7 +57,7 @@ def evaluation(*, evil: str = "", rows: int = 14, before: float = 20, after: flo
     return Evaluation(
         task="demo.describe",
         title=evil or "Describe",
-        base=Base(id=f"tiny{evil}", architecture="LlamaForCausalLM", context_length=512),
+        base=Base(id=f"tiny{evil}", model_class="LlamaForCausalLM", context_length=512),
         fine_tune=None,
         inputs=rows,
         references=5 * rows,

@@ -173,7 +173,7 @@ def make_head(kinds: dict[str, tuple[TaskContract, list[Sample]]]) -> Callable[.
     def make(kind: str, base: Path, folder: Path, method: str = "features", layers: str = "all") -> FineTune:
         task, given = kinds[kind]
         local = resolve(base)
-        recipe = Recipe(base=str(base), way="head", method=method, layers=layers, lora={"rank": 2, "alpha": 2})
+        recipe = Recipe(base=str(base), produces="head", method=method, layers=layers, lora={"rank": 2, "alpha": 2})
         with torch.random.fork_rng(), torch.no_grad():
             torch.manual_seed(len(method) + 7 * len(layers))
             headed = Headed(task, local, recipe)
@@ -199,7 +199,7 @@ def make_head(kinds: dict[str, tuple[TaskContract, list[Sample]]]) -> Callable[.
             graph_sha256=hashlib.sha256((folder / HEAD_FILE).read_bytes()).hexdigest(),
         )
         write_card(folder, card)
-        return load_finetune(folder, way="head")
+        return load_finetune(folder, produces="head")
 
     return make
 

@@ -292,7 +292,9 @@ def test_banking_intents_on_the_real_encoder_are_answered_as_in_torch(tmp_path: 
     ]
     tuned = []
     for method, layers in (("features", "all"), ("lora", "top:2"), ("full", "top:2")):
-        recipe = Recipe(base="all-minilm-l6-v2", way="head", method=method, layers=layers, epochs=2, learning_rate=1e-4)
+        recipe = Recipe(
+            base="all-minilm-l6-v2", produces="head", method=method, layers=layers, epochs=2, learning_rate=1e-4
+        )
         tuned.append(adapt_head(task, samples, samples[:4], recipe, tmp_path / method))
     bundle = export_heads(tuned, tmp_path / "bundle")
     inputs = [sample.input for sample in samples]

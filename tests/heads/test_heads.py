@@ -28,7 +28,7 @@ Kinds = dict[str, tuple[TaskContract, list[Sample]]]
 
 def recipe(base: Path, **fields: Any) -> Recipe:
     settings = {
-        "way": "head",
+        "produces": "head",
         "method": "features",
         "batch_size": 16,
         "epochs": 1,
@@ -197,7 +197,7 @@ def test_a_text_longer_than_the_base_is_refused_and_never_cut(kinds: Kinds, tiny
 
 def test_an_encoder_does_not_write_and_a_task_that_does_has_no_head(tiny_encoder: Path, tmp_path: Path) -> None:
     local = resolve(tiny_encoder)
-    assert not local.card.generative
+    assert not local.card.writes
     with pytest.raises(BaseError, match="it reads and does not write"):
         load_torch(local)
     from pydantic import BaseModel
@@ -219,7 +219,7 @@ def test_an_encoder_does_not_write_and_a_task_that_does_has_no_head(tiny_encoder
     ("fields", "said"),
     [
         ({"method": "features"}, "needs a head"),
-        ({"way": "head", "method": "lora", "layers": "embedding"}, "no projection for LoRA"),
+        ({"produces": "head", "method": "lora", "layers": "embedding"}, "no projection for LoRA"),
         ({"layers": "mix"}, "needs a head that reads all layers"),
     ],
 )
@@ -244,7 +244,7 @@ def test_a_head_s_folder_is_no_lora_fine_tune_and_damage_is_seen(
     tuned = adapt_head(task, samples, [], recipe(tiny_encoder), tmp_path / "tuned")
     with pytest.raises(UsageError, match="answers by head"):
         load_finetune(tuned.path)
-    assert load_finetune(tuned.path, way="head") == tuned
+    assert load_finetune(tuned.path, produces="head") == tuned
     (tuned.path / HEAD).write_bytes((tuned.path / HEAD).read_bytes()[:-8] + bytes(8))
     with pytest.raises(DataError, match="its sha256 is not the one in the card"):
         load_head(tuned.path)

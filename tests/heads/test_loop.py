@@ -34,7 +34,7 @@ def first(kinds: Kinds, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFac
     """A head that learnt one fruit and one tool, and has the other words to learn yet."""
     task, samples = kinds["sort"]
     known = [s for s in samples if s.input["text"] in ("he likes the apple", "he likes the saw")]
-    recipe = Recipe(base=str(tiny_encoder), way="head", method="features", layers="embedding")
+    recipe = Recipe(base=str(tiny_encoder), produces="head", method="features", layers="embedding")
     apart = [s for s in samples[::3] if s not in known]
     return adapt_head(task, known, apart, recipe, tmp_path_factory.mktemp("first") / "run")
 
@@ -223,7 +223,7 @@ def test_a_curve_of_heads_falls_and_an_interrupted_one_goes_on(
     kinds: Kinds, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, samples = kinds["sort"]
-    recipe = Recipe(base=str(tiny_encoder), way="head", method="features", layers="embedding")
+    recipe = Recipe(base=str(tiny_encoder), produces="head", method="features", layers="embedding")
     given = {"recipe": recipe, "seeds": 2, "folder": tmp_path, "base": resolve(tiny_encoder)}
     points = measure(task, samples[:32], samples[32:], sizes=(2, 8, 32), **given)
     assert len(points) == 6 and fit(points).loss(2).value > fit(points).loss(32).value

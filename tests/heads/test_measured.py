@@ -39,7 +39,7 @@ def test_a_trained_head_on_a_decoder_stands_beside_what_its_base_writes(
     kinds: Kinds, tiny_base: Path, tmp_path: Path
 ) -> None:
     task, samples = kinds["sort"]
-    recipe = Recipe(base=str(tiny_base), way="head", method="features", layers="embedding")
+    recipe = Recipe(base=str(tiny_base), produces="head", method="features", layers="embedding")
     tuned = adapt_head(task, samples[:36], samples[36:], recipe, tmp_path / "run")
     told = measured(tuned, samples[36:], tiny_base, train=samples[:36])
     assert [system.name for system in told.systems] == ["base_zero_shot", "base_few_shot", "fine_tune"]
@@ -130,6 +130,6 @@ def test_who_could_answer_nothing_is_told_so_before_anything_is_asked(
 ) -> None:
     task, samples = kinds["sort"]
     with pytest.raises(UsageError, match="sort answers with a head, and no head is given"):
-        evaluate(task, samples, base=resolve(tiny_encoder), finetune=load_finetune(heads["sort"].path, way=None))
+        evaluate(task, samples, base=resolve(tiny_encoder), finetune=load_finetune(heads["sort"].path, produces=None))
     with pytest.raises(UsageError, match="cannot generate text, and there is no other system to evaluate"):
         evaluate(task, samples, base=resolve(tiny_encoder))

@@ -1,4 +1,4 @@
-"""`metier compare`'s own function: every way on one split, text beside heads, paired intervals; and ways by name."""
+"""`compare`: every preset on one split, text beside heads, with paired intervals; and the recipes of presets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metier.bases.finetune import load_finetune
 from metier.bases.resolve import resolve
 from metier.contracts import Recipe, RecipeError, Sample, TaskContract, TaskKind, UsageError, prompt
 from metier.data.continuation import held_out_data
-from metier.evaluate import compare, way_of
+from metier.evaluate import compare, preset_recipe
 from metier.heads import export_together
 
 
@@ -25,33 +25,33 @@ Kinds = dict[str, tuple[TaskContract, list[Sample]]]
 def test_heads_and_text_are_measured_on_the_same_inputs(kinds: Kinds, tiny_base: Path, tmp_path: Path) -> None:
     task, samples = kinds["sort"]
     recipe = Recipe(base=str(tiny_base), epochs=1, head={"epochs": 25}, lora={"rank": 2})
-    ways = ["text/lora", "head/features/embedding", "head/lora/top:1"]
+    presets = ["text/lora", "head/features/embedding", "head/lora/top:1"]
     local = resolve(tiny_base)
-    made = compare(task, samples[:40], samples[40:], ways, recipe, tmp_path, base=local, resamples=50)
-    assert [figures.way for figures in made.ways] == ways and made.samples == 40 and made.inputs == 8
+    made = compare(task, samples[:40], samples[40:], presets, recipe, tmp_path, base=local, resamples=50)
+    assert [figures.preset for figures in made.presets] == presets and made.samples == 40 and made.inputs == 8
     accuracy = next(metric for metric in made.metrics if metric.name == "accuracy")
-    assert set(accuracy.values) == set(ways) and len(accuracy.differences) == 3
+    assert set(accuracy.values) == set(presets) and len(accuracy.differences) == 3
     assert accuracy.values["head/features/embedding"].value >= 75
     assert all(0 <= one.low <= one.value <= one.high <= 100 for one in accuracy.values.values())
-    assert all(f.megabytes > 0 and f.training_seconds > 0 and f.epoch_seconds > 0 for f in made.ways)
-    again = compare(task, samples[:40], samples[40:], ways[1:2], recipe, tmp_path, base=local, resamples=50)
-    assert again.ways[0].training_seconds == made.ways[1].training_seconds  # taken as it is
+    assert all(f.megabytes > 0 and f.training_seconds > 0 and f.epoch_seconds > 0 for f in made.presets)
+    again = compare(task, samples[:40], samples[40:], presets[1:2], recipe, tmp_path, base=local, resamples=50)
+    assert again.presets[0].training_seconds == made.presets[1].training_seconds  # taken as it is
 
 
 def test_a_way_takes_its_own_settings_unless_the_recipe_is_of_that_way() -> None:
     trade = Recipe(base="b", seed=3, epochs=7, learning_rate=5e-4, lora={"rank": 4})
-    assert way_of("text/lora", trade) == trade
-    whole = way_of("head/full/top:2", trade)
-    assert (whole.way, whole.method, whole.layers, whole.seed, whole.lora.rank) == ("head", "full", "top:2", 3, 4)
+    assert preset_recipe("text/lora", trade) == trade
+    whole = preset_recipe("head/full/top:2", trade)
+    assert (whole.produces, whole.method, whole.layers, whole.seed, whole.lora.rank) == ("head", "full", "top:2", 3, 4)
     assert whole.learning_rate < trade.learning_rate
-    mine = Recipe(base="b", way="head", method="full", learning_rate=3e-5)
-    assert way_of("head/full/1-2,4", mine).learning_rate == 3e-5
+    mine = Recipe(base="b", produces="head", method="full", learning_rate=3e-5)
+    assert preset_recipe("head/full/1-2,4", mine).learning_rate == 3e-5
 
 
 @pytest.mark.parametrize("name", ["head", "text/features", "head/lora/embedding", "head/features/bottom:1"])
 def test_a_way_that_there_is_not_is_refused(name: str) -> None:
     with pytest.raises(RecipeError):
-        way_of(name, Recipe())
+        preset_recipe(name, Recipe())
 
 
 def test_text_needs_a_base_that_writes_and_ways_are_named_once(
@@ -61,7 +61,7 @@ def test_text_needs_a_base_that_writes_and_ways_are_named_once(
     local = resolve(tiny_encoder)
     with pytest.raises(UsageError, match="does not write"):
         compare(task, samples, samples, ["text/lora"], Recipe(base=str(tiny_encoder)), tmp_path, base=local)
-    with pytest.raises(UsageError, match="each way once"):
+    with pytest.raises(UsageError, match="each preset once"):
         compare(task, samples, samples, ["head/full"] * 2, Recipe(base=str(tiny_encoder)), tmp_path, base=local)
 
 
@@ -81,10 +81,10 @@ def test_a_way_of_a_comparison_is_a_fine_tune_that_can_be_exported(
     """It holds nothing apart: whatever an export is proved on, it finds among what was learnt."""
     task, samples = kinds["sort"]
     recipe = Recipe(base=str(tiny_base), epochs=1, head={"epochs": 5}, lora={"rank": 2}, precision="fp32")
-    ways, local = ["text/lora", "head/features"], resolve(tiny_base)
-    compare(task, samples[:16], samples[40:], ways, recipe, tmp_path, base=local, resamples=50)
-    for way in ways:
-        tuned = load_finetune(tmp_path / way.replace("/", "-"), way=None)
+    presets, local = ["text/lora", "head/features"], resolve(tiny_base)
+    compare(task, samples[:16], samples[40:], presets, recipe, tmp_path, base=local, resamples=50)
+    for preset in presets:
+        tuned = load_finetune(tmp_path / preset.replace("/", "-"), produces=None)
         assert held_out_data(tuned, None) == []
         made = export_together([tuned], tmp_path / "bundle", precision="fp32")
         assert len(made.manifest.heads or made.manifest.golden) > 0

@@ -30,7 +30,7 @@ def broken_at(step: int, seen: list[int]) -> Callable[[Progress], None]:
 
 
 def recipe(base: Path, **fields: Any) -> Recipe:
-    settings = {"way": "head", "batch_size": 16, "epochs": 2, "checkpoint_seconds": 1e-6, "lora": {"rank": 2}}
+    settings = {"produces": "head", "batch_size": 16, "epochs": 2, "checkpoint_seconds": 1e-6, "lora": {"rank": 2}}
     return Recipe(**{"base": str(base), **settings, **fields})
 
 
@@ -53,7 +53,7 @@ def test_a_broken_run_ends_with_the_weights_of_an_unbroken_one(
         with pytest.raises(BrokenError):
             adapt_head(task, samples, [], made, tmp_path / "broken", progress=broken_at(step, seen))
         with pytest.raises(UsageError, match="has not finished"):
-            load_finetune(tmp_path / "broken", way="head")
+            load_finetune(tmp_path / "broken", produces="head")
     resumed = adapt_head(task, samples, [], made, tmp_path / "broken", progress=broken_at(99, seen))
     # The step that was broken off had no checkpoint yet, so it comes twice, and no other one does.
     assert seen == sorted([*range(1, int(whole.card.training["steps"]) + 1), 2, 5])

@@ -111,7 +111,7 @@ def test_a_registry_is_there_whole_or_not_at_all(first, samples, tmp_path: Path,
 
 
 def test_a_fine_tune_that_no_turn_could_go_on_from_is_refused(first, tmp_path: Path) -> None:
-    headed = first.card.recipe.model_copy(update={"way": "head"})
+    headed = first.card.recipe.model_copy(update={"produces": "head"})
     other = first.model_copy(update={"card": first.card.model_copy(update={"recipe": headed})})
     with pytest.raises(UsageError, match="LoRA weights that answer in text"):
         Registry.create(tmp_path / "registry", other)

@@ -104,8 +104,8 @@ def test_a_prompt_that_tokenises_differently_is_found_at_load(copy):
 
 
 def test_another_schema_version_says_which(copy):
-    edit(copy, lambda m: m.update(schema_version="2"))
-    with pytest.raises(BundleError, match=r"schema version 2; this Metier reads 1"):
+    edit(copy, lambda m: m.update(schema_version="1"))
+    with pytest.raises(BundleError, match=r"the bundle was written by schema version 1; this Metier reads 2"):
         open_bundle(copy)
 
 

@@ -43,9 +43,9 @@ def test_a_text_too_long_to_be_read_twice_says_so_and_what_to_do(tiny_base: Path
 
 def test_decoders_read_twice_and_encoders_once_unless_the_recipe_says() -> None:
     decoder = Base(
-        id="tiny", architecture="LlamaForCausalLM", modalities_in=frozenset({Modality.TEXT}),
+        id="tiny", model_class="LlamaForCausalLM", modalities_in=frozenset({Modality.TEXT}),
         modalities_out=frozenset({Modality.TEXT}), languages=("en",), context_length=64,
     )  # fmt: skip
-    encoder = decoder.model_copy(update={"generative": False})
+    encoder = decoder.model_copy(update={"architecture": "encoder"})
     assert pooling_of(Recipe(), decoder) == "echo" and pooling_of(Recipe(), encoder) == "mean"
     assert pooling_of(Recipe(head={"pooling": "last"}), decoder) == "last"

@@ -203,7 +203,7 @@ def trade(tmp_path: Path) -> Trade:
         },
         adapter=FlowerCsv(example),
         card={
-            "base": Base(id="smollm2-135m", architecture="LlamaForCausalLM", context_length=2048),
+            "base": Base(id="smollm2-135m", model_class="LlamaForCausalLM", context_length=2048),
             "data": DataSummary(sha256="0" * 64, samples=4, held_out=2, held_out_sha256="0" * 64),
         },
         config={

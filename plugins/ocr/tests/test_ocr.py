@@ -40,7 +40,7 @@ HAN_FONTS = (
 )
 SMOL = Base(
     id="smol",
-    architecture="LlamaForCausalLM",
+    model_class="LlamaForCausalLM",
     languages=("en",),
     context_length=8192,
     licence="Apache-2.0",

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 
 from metier.align.calibration import pair_figures
 from metier.align.job import CHECKPOINT, claimed, digest
@@ -26,6 +25,7 @@ from metier.bases.resolve import LocalBase, resolve
 from metier.bases.torch_model import check_fits
 from metier.contracts import DataError, FineTune, Preference, RewardModelling, TaskContract, UsageError
 from metier.contracts.alignment import RewardCard
+from metier.contracts.documents import read_document
 from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
 from metier.decoding.tokenizer import ChatTokenizer
 from metier.disk import write_whole
@@ -161,12 +161,9 @@ def load_reward(
 
 
 def _card(path: Path) -> RewardCard:
-    try:
-        return RewardCard.model_validate_json((path / CARD).read_bytes())
-    except OSError as error:
-        raise UsageError(f"there is no {CARD}", where=str(path), remedy="give what `metier reward` wrote") from error
-    except ValidationError as error:
-        raise DataError(f"the card is damaged: {error.errors()[0]['msg']}", where=str(path / CARD)) from error
+    if not (path / CARD).is_file():
+        raise UsageError(f"there is no {CARD}", where=str(path), remedy="give what `metier reward` wrote")
+    return read_document(RewardCard, path / CARD, remedy="train the reward model again", name="the card")
 
 
 def _sequence_model(base: LocalBase, tokenizer: ChatTokenizer, dtype: torch.dtype) -> Any:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from metier.contracts.base import Base
+from metier.contracts.base import Architecture, Base
 from metier.contracts.errors import BaseError
 from metier.contracts.modality import Modality
 
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "max_seq_len")
 _INPUTS = {"vision_config": Modality.IMAGE, "audio_config": Modality.SPEECH}
-_WRITES = ("CausalLM", "LMHeadModel", "ConditionalGeneration")
+_GENERATES = ("CausalLM", "LMHeadModel", "ConditionalGeneration")
 """What transformers calls models with a head for the next token; `MaskedLM` and a bare `Model` have none."""
 _SPDX = {
     "apache-2.0": "Apache-2.0", "mit": "MIT", "bsd-3-clause": "BSD-3-Clause", "bsd-2-clause": "BSD-2-Clause",
@@ -50,16 +51,23 @@ def card_of(folder: Path, id: str, *, revision: str | None = None, sha256: str |
     return Base(
         id=id,
         revision=revision,
-        architecture=str(architectures[0]),
+        architecture=_architecture(str(architectures[0]), config),
+        model_class=str(architectures[0]),
         parameters=parameters_of(folder),
         modalities_in=frozenset({Modality.TEXT, *(m for key, m in _INPUTS.items() if config.get(key))}),
         languages=_languages(front.get("language")),
         context_length=context,
         licence=_licence(front),
         chat_template=has_chat_template(folder),
-        generative=any(mark in str(architectures[0]) for mark in _WRITES),
         sha256=sha256,
     )
+
+
+def _architecture(model_class: str, config: Mapping[str, Any]) -> Architecture:
+    if config.get("is_encoder_decoder"):
+        return Architecture.ENCODER_DECODER
+    generates = any(mark in model_class for mark in _GENERATES)
+    return Architecture.DECODER if generates else Architecture.ENCODER
 
 
 def parameters_of(folder: Path) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from metier.contracts.base import Base
+from metier.contracts.base import Architecture, Base
 from metier.contracts.schema import Data
 
 
@@ -41,7 +41,7 @@ CATALOGUE: dict[str, Entry] = {
     DEFAULT_BASE: Entry(
         card=Base(
             id=DEFAULT_BASE,
-            architecture="LlamaForCausalLM",
+            model_class="LlamaForCausalLM",
             parameters=134_515_008,
             languages=("en",),
             context_length=8192,
@@ -59,13 +59,13 @@ CATALOGUE: dict[str, Entry] = {
     "all-minilm-l6-v2": Entry(
         card=Base(
             id="all-minilm-l6-v2",
-            architecture="BertModel",
+            model_class="BertModel",
             parameters=22_713_728,
             languages=("en",),
             context_length=512,
             licence="Apache-2.0",
             chat_template=False,
-            generative=False,
+            architecture=Architecture.ENCODER,
         ),
         hub="sentence-transformers/all-MiniLM-L6-v2",
         hub_revision="c9745ed1d9f207416be6d2e6f8de32d1f16199bf",

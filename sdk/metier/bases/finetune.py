@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
-
-from pydantic import ValidationError
 
 from metier.bases.checksum import sha256_of
+from metier.contracts.documents import read_document
 from metier.contracts.errors import DataError, MetierError, RecipeError, UsageError
 from metier.contracts.finetune import CARD, PEFT_CONFIG, WEIGHTS, FineTune, FineTuneCard
-from metier.contracts.recipe import Recipe, layers_named, layers_said
+from metier.contracts.recipe import Produces, Recipe, layers_named, layers_said
 from metier.disk import write_whole
 
+_AGAIN = "adapt again, or copy the folder again"
 
-def load_finetune(path: str | Path, *, way: Literal["text", "head"] | None = "text") -> FineTune:
+
+def load_finetune(path: str | Path, *, produces: Produces | None = "text") -> FineTune:
     """The fine-tune in a folder, its weights verified against its card.
 
     Args:
         path: its folder.
-        way: how it answers; what is made for LoRA weights has no use for a head. None takes either.
+        produces: what its recipe must produce; None takes either.
 
     Raises:
-        UsageError: there is no fine-tune at that path, or it answers in the other way.
-        DataError: the card does not parse, or the weights are missing or not those of the card.
+        UsageError: there is no fine-tune at that path, or it produces something else.
+        DataError: the card does not parse or is of another schema version, or the weights are missing or not those
+            of the card.
     """
     folder = Path(path).expanduser()
     if not (folder / CARD).is_file():
@@ -36,16 +37,14 @@ def load_finetune(path: str | Path, *, way: Literal["text", "head"] | None = "te
             if unfinished
             else "give the --out of `metier adapt`",
         )
-    try:
-        card = FineTuneCard.model_validate_json((folder / CARD).read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise _damaged(folder / CARD, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    if way is not None and card.recipe.way != way:
+    card = read_document(FineTuneCard, folder / CARD, remedy=_AGAIN, name="the card of this fine-tune")
+    if produces is not None and card.recipe.produces != produces:
         raise UsageError(
-            f"{card.name} answers by {card.recipe.way}, which this cannot take",
+            f"{card.name} produces {card.recipe.produces}, and a fine-tune that produces {produces} is needed here",
             where=str(folder),
-            remedy="export it, and ask the bundle" if way == "text" else "give one whose recipe says way: head",
+            remedy="export it, and run the bundle"
+            if produces == "text"
+            else "give one whose recipe says produces: head",
         )
     weights = card.weights
     for name in (WEIGHTS, PEFT_CONFIG) if weights == WEIGHTS else (weights,):
@@ -104,4 +103,4 @@ def write_card(folder: Path, card: FineTuneCard) -> None:
 
 
 def _damaged(path: Path, what: str) -> MetierError:
-    return DataError(f"the fine-tune is damaged: {what}", where=str(path), remedy="adapt again, or copy it afresh")
+    return DataError(f"the fine-tune is damaged: {what}", where=str(path), remedy=_AGAIN)

@@ -27,11 +27,11 @@ def load_torch(base: LocalBase, dtype: str | torch.dtype = "float32", device: st
         BaseError: transformers cannot load the folder.
         ResourceError: it does not fit into memory.
     """
-    if not base.card.generative:
+    if not base.card.writes:
         raise BaseError(
-            f"{base.card.id} is a {base.card.architecture}: it reads and does not write",
+            f"{base.card.id} is a {base.card.model_class}, an encoder: it cannot generate",
             where=str(base.path),
-            remedy="let a head answer (`--set way=head`), or name a decoder",
+            remedy="adapt a head (`--set produces=head`), or name a decoder",
         )
     torch, transformers = _stack()
     wanted = getattr(torch, dtype) if isinstance(dtype, str) else dtype

@@ -74,7 +74,7 @@ def adapt(
     overrides = [*(set or []), *([f"base={base}"] if base else []), *([f"seed={seed}"] if seed is not None else [])]
     chosen = recipe_for(vertical, vertical.name if several else contracts[0].name, recipe, overrides)
     teach: Callable[..., FineTune] = adapt_base
-    if chosen.way == "head":
+    if chosen.produces == "head":
         from metier.heads.train import adapt_head
 
         teach = adapt_head
@@ -99,10 +99,10 @@ def adapt(
         local = resolve(chosen.base, sources=tuple(registry.base_sources.values()))
         with ExitStack() as stack:
             if watch:
-                if chosen.way == "head" or chosen.method != "lora":
+                if chosen.produces == "head" or chosen.method != "lora":
                     raise UsageError(
                         "--watch answers with the LoRA of the moment, and this recipe trains none",
-                        remedy="leave it out, or say way: text and method: lora",
+                        remedy="leave it out, or say produces: text and method: lora",
                     )
                 tick("making the graph that answers while it learns")
                 watching = Watch(local, contracts, found.held_out, vertical.checks_for, inputs=watch)

@@ -1,4 +1,4 @@
-"""`metier compare`: ways to solve one task, trained and measured on one split."""
+"""`metier compare`: presets to solve one task, trained and measured on one split."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from metier.terminal.screen import emit_json, note, say, table
 
 def compare(
     task: Task,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where each way's fine-tune goes; made if missing.")],
-    ways: Annotated[
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where each preset's fine-tune goes; made if missing.")],
+    presets: Annotated[
         str | None,
-        typer.Option(help="way/method[/layers], by comma; head: features, lora, full; text: lora, full [default: six]"),
+        typer.Option(
+            help="preset/method[/layers], by comma; head: features, lora, full; text: lora, full [default: six]"
+        ),
     ] = None,
     data: DataFile = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Train on this many; all where not given.")] = None,
@@ -31,12 +33,12 @@ def compare(
     on_bad: Bad = "raise",
     json: Json = False,
 ) -> None:
-    """Compare ways to solve a task on the same split. A head or text, frozen, LoRA or whole, over which layers."""
+    """Compare presets to solve a task on the same split. A head or text, frozen, LoRA or whole, over which layers."""
     from metier.bases import resolve
     from metier.contracts.task import HEADED
     from metier.data.training import training_data
     from metier.evaluate import compare as put_side_by_side
-    from metier.evaluate.presets import WAYS
+    from metier.evaluate.presets import PRESETS
     from metier.evaluate.recipe_comparison import RESULT
     from metier.plugins import load_plugins
     from metier.training import recipe_for
@@ -60,8 +62,12 @@ def compare(
         for line in found.remarks:
             note(line)
         local = resolve(recipe.base, sources=tuple(registry.base_sources.values()), progress=tick)
-        kinds = {"text": local.card.generative, "head": contract.kind in HEADED or not local.card.generative}
-        wanted = _joined(ways.split(",")) if ways else [way for way in WAYS if kinds[way.partition("/")[0]]]
+        kinds = {"text": local.card.writes, "head": contract.kind in HEADED or not local.card.writes}
+        wanted = (
+            _joined(presets.split(","))
+            if presets
+            else [preset for preset in PRESETS if kinds[preset.partition("/")[0]]]
+        )
         made = put_side_by_side(contract, found.train, found.held_out, wanted, recipe, out, base=local, progress=tick)
     if json:
         return emit_json(made)
@@ -69,29 +75,29 @@ def compare(
     say(f"{made.task} on {made.base}: {made.samples} samples, {made.inputs} inputs held out, 95% intervals")
     titles = [metric.title for metric in made.metrics]
     return table(
-        ("way", *titles, "training", "an epoch", "an answer", "size"),
+        ("preset", *titles, "training", "an epoch", "an answer", "size"),
         (
             (
-                figures.way,
-                *(_interval(metric.values[figures.way]) for metric in made.metrics),
+                figures.preset,
+                *(_interval(metric.values[figures.preset]) for metric in made.metrics),
                 f"{figures.training_seconds:.0f} s",
                 f"{figures.epoch_seconds:.2f} s",
                 f"{figures.answer_ms:.0f} ms",
                 f"{figures.megabytes:.1f} MB",
             )
-            for figures in made.ways
+            for figures in made.presets
         ),
     )
 
 
-def _joined(ways: list[str]) -> list[str]:
-    """Ranges of layers have commas of their own: a part that begins with a number belongs to the way before it."""
+def _joined(presets: list[str]) -> list[str]:
+    """Ranges of layers have commas of their own: a part that begins with a number belongs to the preset before it."""
     joined: list[str] = []
-    for way in ways:
-        if joined and way[:1].isdigit():
-            joined[-1] += f",{way}"
+    for preset in presets:
+        if joined and preset[:1].isdigit():
+            joined[-1] += f",{preset}"
         else:
-            joined.append(way.strip())
+            joined.append(preset.strip())
     return joined
 
 

@@ -50,7 +50,7 @@ def evaluate(
     from metier.plugins import load_plugins
 
     registry = load_plugins()
-    finetune = load_finetune(run, way=None)
+    finetune = load_finetune(run, produces=None)
     contracts = tasks_of(finetune, task)
     if data is not None and len(contracts) > 1:
         raise UsageError(f"{data} cannot hold samples of {len(contracts)} tasks", remedy="name one of them with --task")

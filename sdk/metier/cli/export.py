@@ -80,7 +80,7 @@ def _fine_tunes(run: str) -> list[FineTune]:
 
     vertical = None if Path(run).exists() else load_plugins().verticals.get(run)
     if vertical is None:
-        return [load_finetune(run, way=None)]
+        return [load_finetune(run, produces=None)]
     if not vertical.fine_tunes:
         raise UsageError(f"{run} ships no fine-tune", remedy=f"metier adapt {run} --out runs/{run}, then export that")
-    return [load_finetune(finetune.path, way=None) for finetune in vertical.fine_tunes]
+    return [load_finetune(finetune.path, produces=None) for finetune in vertical.fine_tunes]

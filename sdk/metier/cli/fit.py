@@ -46,7 +46,7 @@ def fit(
         local = resolve(name, sources=sources)
         card = local.card
         samples = samples_of(vertical, contract, data, columns=pairs(columns, "--columns"))
-        if card.generative:
+        if card.writes:
             lengths = token_lengths(local.path, contract, samples)
     else:
         card = show_base(name, sources=sources).card

@@ -37,12 +37,12 @@ def start(
     from metier.bases import load_finetune
     from metier.iterate import Registry
 
-    first = load_finetune(run, way=None)
+    first = load_finetune(run, produces=None)
     made = Registry.create(registry, first)
     if json:
         return emit_json(made.state())
     say(f"{registry}: champion v0001, measured on {len(made.held_out())} held-out samples")
-    slots = "" if first.card.recipe.way == "head" else " --slots"
+    slots = "" if first.card.recipe.produces == "head" else " --slots"
     return say(f"next: metier export {run}{slots} --out BUNDLE, and serve it; then metier iterate run {registry}")
 
 
@@ -136,7 +136,7 @@ def plan(
         made = planned(opened.task, fit(points), told, held_out, samples_now=len(pool), gain=gain, **known)
     if json:
         return emit_json(made)
-    per = "label" if recipe.way == "head" else "token"
+    per = "label" if recipe.produces == "head" else "token"
     say(f"now: {made.samples_now} samples, {made.loss_now.value:.3f} nats per held-out {per}")
     low, high = made.more_interval
     more = "more than can be said" if made.more is None else f"{made.more} more samples"

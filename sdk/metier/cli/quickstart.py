@@ -136,11 +136,12 @@ def _evaluated(
 ) -> Evaluation:
     """The evaluation that is there already for these weights and inputs, else a new one, written beside the report."""
     from metier.contracts import samples_sha256
+    from metier.contracts.documents import read_document
     from metier.evaluate import Evaluation, evaluate, record_metrics, write_html, write_json
 
     page = out / "report.html"
     if page.is_file() and page.with_suffix(".json").is_file():
-        known = Evaluation.model_validate_json(page.with_suffix(".json").read_bytes())
+        known = read_document(Evaluation, page.with_suffix(".json"), remedy=f"delete {page.with_suffix('.json')}")
         same = known.fine_tune is not None and known.fine_tune.weights_sha256 == finetune.card.weights_sha256
         if same and known.held_out_sha256 == samples_sha256(held_out):
             return known

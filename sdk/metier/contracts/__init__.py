@@ -4,7 +4,7 @@ payload's own file, no torch, no onnxruntime."""
 from metier.contracts.adapter import DataAdapter
 from metier.contracts.alignment import AlignmentStep, Dpo, Grpo, Kto, Ppo, RewardModelling
 from metier.contracts.answer import Answer, Caller
-from metier.contracts.base import Base
+from metier.contracts.base import Architecture, Base
 from metier.contracts.bridge import Bridge
 from metier.contracts.bundle import Manifest
 from metier.contracts.check import Check, Finding, run_checks
@@ -50,6 +50,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "AlignmentStep",
     "Answer",
+    "Architecture",
     "BadRow",
     "Base",
     "BaseError",

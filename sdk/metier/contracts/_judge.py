@@ -55,7 +55,7 @@ def judge_encoder(task: TaskContract, base: Base) -> FitFinding:
         return FitFinding(
             aspect="output",
             verdict=Verdict.OK,
-            reason=f"{base.id} does not write; a head on it can {task.kind} (way: head)",
+            reason=f"{base.id} does not write; a head on it can {task.kind} (produces: head)",
         )
     return FitFinding(
         aspect="output",

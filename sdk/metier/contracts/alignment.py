@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError
 
 from metier.contracts.base import Base
+from metier.contracts.documents import other_version
 from metier.contracts.errors import RecipeError
 from metier.contracts.nearest import did_you_mean
 from metier.contracts.recipe import Lora
@@ -17,7 +18,7 @@ from metier.contracts.task import TaskContract
 class Schedule(Data):
     """What every method has."""
 
-    schema_version: Literal["1"] = SCHEMA_VERSION
+    schema_version: Literal["2"] = SCHEMA_VERSION
     batch_size: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=1e-4, gt=0)
     max_grad_norm: float = Field(default=1.0, gt=0)
@@ -37,6 +38,8 @@ class Schedule(Data):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
+            if version := other_version(error, "the settings"):
+                raise RecipeError(version, where=where, remedy="delete the key `schema_version`") from error
             known = list(cls.model_fields)
             lines = []
             for e in error.errors():
@@ -172,7 +175,7 @@ class PairFigures(Data):
 class RewardCard(Data):
     """What a reward model is and how far it can be trusted."""
 
-    schema_version: Literal["1"] = SCHEMA_VERSION
+    schema_version: Literal["2"] = SCHEMA_VERSION
     tasks: tuple[TaskContract, ...]
     base: Base
     settings: RewardModelling

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field, field_serializer
@@ -11,15 +12,27 @@ from metier.contracts.modality import Modality
 from metier.contracts.schema import SCHEMA_VERSION, Data
 
 
+class Architecture(StrEnum):
+    """How a model takes a text in and gives one out."""
+
+    DECODER = "decoder"
+    """Continues a text, token by token: it generates."""
+    ENCODER = "encoder"
+    """Gives hidden states of a text; it cannot generate, and needs a head (`Recipe.produces`)."""
+    ENCODER_DECODER = "encoder-decoder"
+    """Encodes the input and generates the output (sequence to sequence)."""
+
+
 class Base(Data):
     """A general pretrained model, described."""
 
-    schema_version: Literal["1"] = SCHEMA_VERSION
+    schema_version: Literal["2"] = SCHEMA_VERSION
     id: str
     """Metier's short name, a hub id such as `Qwen/Qwen2.5-0.5B-Instruct`, or a local folder."""
     revision: str | None = None
     """Hub commit, or the wheel's version; None for a folder."""
-    architecture: str
+    architecture: Architecture = Architecture.DECODER
+    model_class: str
     """`architectures[0]` of its config.json, such as LlamaForCausalLM."""
     parameters: int | None = Field(default=None, ge=0)
     modalities_in: frozenset[Modality] = Field(default=frozenset({Modality.TEXT}), min_length=1)
@@ -32,10 +45,13 @@ class Base(Data):
     """SPDX identifier; None when the card does not say."""
     knowledge_cutoff: date | None = None
     chat_template: bool = True
-    generative: bool = True
-    """Whether it writes; an encoder only reads, and a head must answer (`Recipe.way`)."""
     sha256: str | None = None
     """Fingerprint of the weights: sha256 over the sorted (file name, sha256) of its safetensors."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether it can generate text."""
+        return self.architecture is not Architecture.ENCODER
 
     @field_serializer("modalities_in", "modalities_out")
     def _in_order(self, modalities: frozenset[Modality]) -> list[Modality]:

@@ -15,7 +15,7 @@ from metier.contracts.schema import SCHEMA_VERSION, Data
 class Bridge(Data):
     """One modality in, one out. `run` is code and does not serialise; the rest is its card."""
 
-    schema_version: Literal["1"] = SCHEMA_VERSION
+    schema_version: Literal["2"] = SCHEMA_VERSION
     name: str
     source: Modality
     target: Modality

@@ -131,7 +131,7 @@ class AdapterEntry(Data):
 class Manifest(Data):
     """`bundle.json`."""
 
-    schema_version: Literal["1"] = SCHEMA_VERSION
+    schema_version: Literal["2"] = SCHEMA_VERSION
     name: str
     created: AwareDatetime
     base: Base

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import AwareDatetime, JsonValue, ValidationError
+from pydantic import AwareDatetime, JsonValue
 
 from metier.contracts.alignment import AlignmentStep
 from metier.contracts.base import Base
+from metier.contracts.documents import read_document
 from metier.contracts.errors import PluginError
 from metier.contracts.recipe import Recipe
 from metier.contracts.schema import SCHEMA_VERSION, Data
@@ -38,7 +39,7 @@ class DataSummary(Data):
 class FineTuneCard(Data):
     """How a fine-tune came to be and what it gains."""
 
-    schema_version: Literal["1"] = SCHEMA_VERSION
+    schema_version: Literal["2"] = SCHEMA_VERSION
     name: str
     tasks: tuple[TaskContract, ...]
     base: Base
@@ -63,7 +64,7 @@ class FineTuneCard(Data):
     @property
     def weights(self) -> str:
         """Name of the file that holds what learnt."""
-        if self.recipe.way == "head":
+        if self.recipe.produces == "head":
             return HEAD
         return OWN_WEIGHTS if self.recipe.method == "full" else WEIGHTS
 
@@ -81,12 +82,7 @@ class FineTune(Data):
         Raises:
             PluginError: the card is missing or does not parse.
         """
-        try:
-            return cls(path=path, card=FineTuneCard.model_validate_json((path / CARD).read_bytes()))
-        except (OSError, ValidationError) as error:
-            said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-            raise PluginError(
-                f"its card is not valid: {said}",
-                where=str(path / CARD),
-                remedy="package the whole folder that `metier adapt` wrote",
-            ) from error
+        remedy = "adapt again, and package the whole folder that `metier adapt` writes"
+        return cls(
+            path=path, card=read_document(FineTuneCard, path / CARD, remedy=remedy, error=PluginError, name="its card")
+        )

@@ -84,7 +84,7 @@ def fit(
         findings.append(judge_licence(f"samples of {task.name}", samples_licence, use))
     findings += [judge_licence(f"bridge {bridge.name}", bridge.licence, use) for bridge in used.values()]
     findings.append(judge_knowledge(task, base, facts_until, search))
-    if not base.generative:
+    if not base.writes:
         findings.append(judge_encoder(task, base))
     elif not base.chat_template:
         findings.append(

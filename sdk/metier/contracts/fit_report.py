@@ -44,7 +44,7 @@ class Lengths(Data):
 class FitReport(Data):
     """Whether a base fits a task, aspect by aspect."""
 
-    schema_version: Literal["1"] = SCHEMA_VERSION
+    schema_version: Literal["2"] = SCHEMA_VERSION
     task: str
     base: str
     use: Use

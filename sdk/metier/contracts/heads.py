@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from metier.contracts.base import Base
+from metier.contracts.base import Architecture, Base
 from metier.contracts.finetune import FineTuneCard
 from metier.contracts.recipe import Recipe, layers_named
 from metier.contracts.sample import Value
@@ -92,7 +92,7 @@ class HeadEntry(Data):
 def pooling_of(recipe: Recipe, base: Base) -> Literal["mean", "last", "echo"]:
     """How a head of this recipe pools tokens on this base."""
     if recipe.head.pooling == "auto":
-        return "echo" if base.generative else "mean"
+        return "echo" if base.architecture is Architecture.DECODER else "mean"
     return recipe.head.pooling
 
 

@@ -8,9 +8,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from metier.contracts.documents import other_version
 from metier.contracts.errors import RecipeError
 from metier.contracts.nearest import did_you_mean
 from metier.contracts.schema import SCHEMA_VERSION, Data
+
+Produces = Literal["text", "head"]
+"""What gives the output: text that the base generates, or a head over its hidden states."""
 
 _SPAN = r"[1-9]\d*(-[1-9]\d*)?"
 
@@ -37,7 +41,7 @@ class Lora(Data):
 
 
 class Head(Data):
-    """The small network that answers where `way` is `head`, and how it is fitted over the base's features."""
+    """The small network of a recipe that produces `head`, and how it is fitted over the base's features."""
 
     pooling: Literal["auto", "mean", "last", "echo"] = "auto"
     """How tokens become one vector: their mean; the last of them; or `echo`, the mean of a text's second reading, since
@@ -51,14 +55,14 @@ class Head(Data):
 
 
 class Recipe(Data):
-    """Way, method, layers, LoRA, schedule and seed of one adaptation."""
+    """What an adaptation produces, its method, layers, LoRA, schedule and seed."""
 
-    schema_version: Literal["1"] = SCHEMA_VERSION
+    schema_version: Literal["2"] = SCHEMA_VERSION
     base: str = Field(default="smollm2-135m", pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]+$")
     """Metier's short name, a hub id, or a folder. No control characters: YAML would not give them back."""
-    way: Literal["text", "head"] = "text"
-    """`text`: the base writes every answer, whatever the task. `head`: a small network over its hidden states gives
-    it; for tasks that classify, extract, relate or rank, and the only way with an encoder."""
+    produces: Produces = "text"
+    """What gives the output. `text`: the base generates it, whatever the task. `head`: a small network over the base's
+    hidden states; for tasks that classify, extract, relate or rank, and the only choice with an encoder."""
     method: Literal["lora", "full", "features"] = "lora"
     """What of the base learns: LoRA weights beside its own, its own weights, or nothing (frozen features)."""
     layers: Layers = "all"
@@ -87,12 +91,12 @@ class Recipe(Data):
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
-        if self.way == "text" and self.method == "features":
-            raise ValueError("method features needs a head: say way: head, or method: lora or full")
+        if self.produces == "text" and self.method == "features":
+            raise ValueError("method features needs a head: say produces: head, or method: lora or full")
         if self.method == "lora" and self.layers == "embedding":
             raise ValueError("layers embedding has no projection for LoRA: say method: features or full")
-        if self.way == "text" and self.layers == "mix":
-            raise ValueError("layers mix needs a head that reads all layers: say way: head")
+        if self.produces == "text" and self.layers == "mix":
+            raise ValueError("layers mix needs a head that reads all layers: say produces: head")
         return self
 
     @classmethod
@@ -105,6 +109,12 @@ class Recipe(Data):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
+            if version := other_version(error, "the recipe"):
+                raise RecipeError(
+                    version,
+                    where=where,
+                    remedy="rename its key `way` to `produces`, and delete its key `schema_version`",
+                ) from error
             nested: dict[str, type[Data]] = {"lora": Lora, "head": Head}
             rules = _rules(cls) | {f"{at}.{k}": rule for at, part in nested.items() for k, rule in _rules(part).items()}
             found = [(e["type"], _key(e["loc"], rules), e["msg"]) for e in error.errors()]

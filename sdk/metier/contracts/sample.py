@@ -34,7 +34,7 @@ class Provenance(Data):
 class Sample(Data):
     """One (input, output) pair of a task. Several outputs for one input are several samples."""
 
-    schema_version: Literal["1"] = SCHEMA_VERSION
+    schema_version: Literal["2"] = SCHEMA_VERSION
     task: str
     input: Value
     output: Value
@@ -46,7 +46,7 @@ class Sample(Data):
 class Preference(Data):
     """For one input, an output that was preferred over another."""
 
-    schema_version: Literal["1"] = SCHEMA_VERSION
+    schema_version: Literal["2"] = SCHEMA_VERSION
     task: str
     input: Value
     chosen: Value
@@ -73,7 +73,7 @@ class FeedbackEvent(StrEnum):
 class Feedback(Data):
     """What one user did with one answer."""
 
-    schema_version: Literal["1"] = SCHEMA_VERSION
+    schema_version: Literal["2"] = SCHEMA_VERSION
     task: str
     input: Value
     answer: Value

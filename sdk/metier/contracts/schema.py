@@ -17,7 +17,7 @@ from metier.contracts.errors import ContractError
 
 JsonSchema = dict[str, Any]
 
-SCHEMA_VERSION: Literal["1"] = "1"
+SCHEMA_VERSION: Literal["2"] = "2"
 """Version of every serialised contract type. Grows when a reader of the old form could misread the new."""
 
 

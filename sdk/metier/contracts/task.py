@@ -96,7 +96,7 @@ class TaskContract(Data):
     whole: a bundle's reader in C#, Java or JavaScript needs neither Python nor the plugin.
     """
 
-    schema_version: Literal["1"] = SCHEMA_VERSION
+    schema_version: Literal["2"] = SCHEMA_VERSION
     name: str = Field(pattern=TASK_NAME)
     """`vertical.task`, lower case."""
     kind: TaskKind

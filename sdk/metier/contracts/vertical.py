@@ -31,7 +31,7 @@ class Vertical(Data):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    schema_version: Literal["1"] = SCHEMA_VERSION
+    schema_version: Literal["2"] = SCHEMA_VERSION
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     title: str = ""
     description: str = ""

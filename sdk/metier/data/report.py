@@ -33,7 +33,7 @@ EVERY = 5_000
 class DataReport(Data):
     """What one file holds."""
 
-    schema_version: Literal["1"] = SCHEMA_VERSION
+    schema_version: Literal["2"] = SCHEMA_VERSION
     file: str
     size: int
     """Bytes on disk."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from metier.contracts.documents import first_problem, other_version
 from metier.contracts.errors import DataError
 from metier.contracts.sample import BadRow, Provenance, Sample
 from metier.data.load import as_error
@@ -58,10 +59,8 @@ def read_samples(path: str | Path, *, task: str | None = None, licence: str | No
         try:
             sample = Sample.model_validate(values)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"]))
             raise DataError(
-                f"{field}: {first['msg']}",
+                other_version(error, "the sample") or first_problem(error),
                 where=str(row.provenance),
                 remedy='a row is {"task": …, "input": {…}, "output": {…}}',
             ) from error

@@ -14,6 +14,6 @@ __all__, __getattr__ = lazy_names(
         "metier.evaluate.card": "record_metrics",
         "metier.evaluate.report": "write_html write_json",
         "metier.evaluate.recipe_comparison": "Comparison compare",
-        "metier.evaluate.presets": "way_of",
+        "metier.evaluate.presets": "preset_recipe",
     },
 )

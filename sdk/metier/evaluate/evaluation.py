@@ -109,7 +109,7 @@ def evaluate(
         samples: held-out samples; several outputs of one input are its references.
         base: the base on disk.
         finetune: of that base.
-        head: opens the fine-tune's head, where its recipe says way: head, when its turn comes; heads live in a room
+        head: opens the fine-tune's head, where its recipe says produces: head, when its turn comes; heads live in a room
             above this one: `lambda: metier.heads.load_head(run, base=base).predict`.
         bundle: an exported bundle of the same task, measured through the runtime: with the LoRA or head that is the
             fine-tune, where it has that.
@@ -128,9 +128,9 @@ def evaluate(
     started = time.perf_counter()
     held_out = HeldOut(task, cases_of(task, samples), tuple(checks), progress)
     measures = choose_measures(task, wanted=options.metrics, checks=checks)
-    writing = finetune if finetune is not None and finetune.card.recipe.way == "text" else None
+    writing = finetune if finetune is not None and finetune.card.recipe.produces == "text" else None
     prompts = None
-    if base.card.generative and (base.card.chat_template or finetune is None or writing is not None):
+    if base.card.writes and (base.card.chat_template or finetune is None or writing is not None):
         limit = options.max_tokens or task.max_reply_tokens
         prompts = prompts_of(base, task, held_out.cases, train, options.few_shot, options.seed, limit)
     # Errors of the arguments come before minutes are spent on the base.
@@ -256,13 +256,13 @@ def _text_systems(
 def _check_answerable(
     base: LocalBase, finetune: FineTune | None, head: Callable[[], Predict] | None, bundle: Path | None
 ) -> None:
-    if finetune is not None and finetune.card.recipe.way == "head" and head is None:
+    if finetune is not None and finetune.card.recipe.produces == "head" and head is None:
         raise UsageError(
             f"{finetune.card.name} answers with a head, and no head is given",
             where=str(finetune.path),
             remedy="give head=lambda: metier.heads.load_head(path).predict",
         )
-    if not base.card.generative and finetune is None and bundle is None:
+    if not base.card.writes and finetune is None and bundle is None:
         raise UsageError(
             f"{base.card.id} cannot generate text, and there is no other system to evaluate",
             remedy="give a fine-tune with a head, or a bundle",
@@ -272,7 +272,7 @@ def _check_answerable(
 def _description(card: FineTuneCard) -> str:
     """A fine-tune in words: what of its base was trained, and whether a head answers."""
     recipe = card.recipe
-    if recipe.way == "text":
+    if recipe.produces == "text":
         trained = f"LoRA rank {recipe.lora.rank}" if recipe.method == "lora" else "the base's own weights"
         return f"{card.name}, {trained}"
     if recipe.method == "features":

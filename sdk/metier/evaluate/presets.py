@@ -1,4 +1,4 @@
-"""Ways by name, `way/method/layers`, and the recipe each stands for: what `metier compare` puts side by side."""
+"""Recipes by name, `produces/method/layers`: what `metier compare` puts side by side."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 from metier.contracts import Recipe, RecipeError
 
-WAYS = ("text/lora", "head/features", "head/features/mix", "head/lora", "head/full/top:2", "head/full")
-"""Those that are compared unless others are named; the first needs a base that writes."""
+PRESETS = ("text/lora", "head/features", "head/features/mix", "head/lora", "head/full/top:2", "head/full")
+"""Those that are compared unless others are named; `text` needs a base that generates."""
 
 _SETTINGS: dict[str, dict[str, Any]] = {
     "text/lora": {},
@@ -16,26 +16,29 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "head/lora": {"epochs": 4, "batch_size": 32, "learning_rate": 1e-3},
     "head/full": {"epochs": 4, "batch_size": 32, "learning_rate": 2e-4},
 }
-"""What each method is trained with unless the user's own recipe has the same way and method."""
+"""What each is trained with, unless the user's own recipe produces the same by the same method."""
 
 
-def way_of(name: str, recipe: Recipe) -> Recipe:
-    """The recipe of a way.
+def preset_recipe(name: str, recipe: Recipe) -> Recipe:
+    """The recipe that a preset's name stands for.
 
     Args:
-        name: `way/method` or `way/method/layers`, such as `head/full/top:2`.
-        recipe: base, seed, LoRA, head and lengths are taken from it, and where way and method are its own all the rest.
+        name: `produces/method` or `produces/method/layers`, such as `head/full/top:2`.
+        recipe: base, seed, LoRA, head and lengths come from it; all other settings too, where it produces the same by
+            the same method.
 
     Raises:
-        RecipeError: there is no such way, or its parts do not go together.
+        RecipeError: there is no such preset, or its parts do not go together.
     """
-    way, _, rest = name.partition("/")
+    produces, _, rest = name.partition("/")
     method, _, layers = rest.partition("/")
-    if f"{way}/{method}" not in _SETTINGS:
+    settings = _SETTINGS.get(f"{produces}/{method}")
+    if settings is None:
         raise RecipeError(
-            f"there is no way {name}",
+            f"there is no preset {name}",
             remedy=f"name one of {', '.join(_SETTINGS)}, and after another / the layers, such as top:2 or mix",
         )
-    own = (recipe.way, recipe.method) == (way, method)
-    changed = {"way": way, "method": method, "layers": layers or "all", **({} if own else _SETTINGS[f"{way}/{method}"])}
+    if (recipe.produces, recipe.method) == (produces, method):
+        settings = {}
+    changed = {"produces": produces, "method": method, "layers": layers or "all", **settings}
     return Recipe.parse({**recipe.model_dump(mode="json"), **changed}, where=name)

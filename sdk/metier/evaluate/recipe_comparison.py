@@ -1,4 +1,4 @@
-"""One task, one split, several ways to solve it: each is trained, asked the same held-out inputs, measured alike."""
+"""One task, one split, several presets to solve it: each is trained, asked the same held-out inputs, measured alike."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from metier.contracts.schema import Data
 from metier.decoding.tokenizer import ChatTokenizer
 from metier.disk import write_whole
 from metier.evaluate.figures import measured
-from metier.evaluate.presets import way_of
+from metier.evaluate.presets import preset_recipe
 from metier.evaluate.prompt_sets import zero_shot_prompts
 from metier.evaluate.systems import HeldOut, Label, SystemAnswers, head_answers, torch_answers
 from metier.heads.head_model import load_head
@@ -34,10 +34,10 @@ RESULT = "comparison.json"
 """The last thing written: the table, as `Comparison.model_validate_json` reads it back."""
 
 
-class WayFigures(Data):
-    """What one way costs."""
+class PresetFigures(Data):
+    """What one preset costs."""
 
-    way: str
+    preset: str
     recipe: Recipe
     training_seconds: float
     epoch_seconds: float
@@ -49,23 +49,23 @@ class WayFigures(Data):
 
 
 class Comparison(Data):
-    """Several ways on one split."""
+    """Several presets on one split."""
 
     task: str
     base: str
     samples: int
     inputs: int
     seed: int
-    ways: tuple[WayFigures, ...]
+    presets: tuple[PresetFigures, ...]
     metrics: tuple[MetricReport, ...]
-    """The values and paired differences of every measure, by way."""
+    """The values and paired differences of every measure, by preset."""
 
 
 def compare(
     task: TaskContract,
     train: Sequence[Sample],
     held_out: Sequence[Sample],
-    ways: Sequence[str],
+    presets: Sequence[str],
     recipe: Recipe,
     out: Path,
     *,
@@ -74,17 +74,17 @@ def compare(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Comparison:
-    """Train each way into a folder of `out` and measure all of them on `held_out`, with paired bootstrap intervals.
+    """Train each preset into a folder of `out` and measure all of them on `held_out`, with paired bootstrap intervals.
 
-    No way chooses anything by the held-out samples: the last weights count. Ways that are in `out` already, from the
+    No preset chooses anything by the held-out samples: the last weights count. Ways that are in `out` already, from the
     same recipe and samples, are taken as they are; what all came to is kept there as comparison.json.
 
     Args:
         task: the contract.
-        train: samples that every way learns from.
-        held_out: samples that every way is asked.
-        ways: names, of `way_of`.
-        recipe: what the ways have in common.
+        train: samples that every preset learns from.
+        held_out: samples that every preset is asked.
+        presets: names, of `preset_recipe`.
+        recipe: what the presets have in common.
         out: folder.
         base: the base on disk.
         resamples: of the bootstrap.
@@ -92,32 +92,32 @@ def compare(
         progress: called as `progress(what, done, total)`.
 
     Raises:
-        RecipeError: a way that there is not.
-        UsageError: no ways, two of one name, or one that the task or the base cannot go.
+        RecipeError: a preset that there is not.
+        UsageError: no presets, two of one name, or one that the task or the base cannot go.
     """
-    if not ways or len(set(ways)) < len(ways):
-        raise UsageError("name each way once", remedy="such as --ways head/features,head/full")
-    recipes = {name: way_of(name, recipe) for name in ways}
-    if writes := [name for name, one in recipes.items() if one.way == "text" and not base.card.generative]:
+    if not presets or len(set(presets)) < len(presets):
+        raise UsageError("name each preset once", remedy="such as --presets head/features,head/full")
+    recipes = {name: preset_recipe(name, recipe) for name in presets}
+    if writes := [name for name, one in recipes.items() if one.produces == "text" and not base.card.writes]:
         raise UsageError(
             f"{base.card.id} does not write, so that it cannot go {', '.join(writes)}",
-            remedy="compare ways of a head, or take a decoder with --base",
+            remedy="compare presets of a head, or take a decoder with --base",
         )
-    if any(one.way == "head" for one in recipes.values()):
+    if any(one.produces == "head" for one in recipes.values()):
         shape_of(task)
     told: Progress = progress or (lambda *_, **__: None)
     cases = cases_of(task, held_out)
     systems, figures = [], []
     for name, one in recipes.items():
         tuned = _trained(task, train, one, out / name.replace("/", "-").replace(":", ""), base, device, told, name)
-        ask = _asked_head if one.way == "head" else _asked_text
+        ask = _asked_head if one.produces == "head" else _asked_text
         answers = ask(tuned, task, cases, base, choose_device(device), name, told)
         systems.append(answers)
         costs = tuned.card.training
         steps = costs["steps"] / max(1.0, one.epochs)
         figures.append(
-            WayFigures(
-                way=name,
+            PresetFigures(
+                preset=name,
                 recipe=one,
                 training_seconds=costs["seconds"],
                 epoch_seconds=costs.get(
@@ -134,7 +134,7 @@ def compare(
         samples=len(train),
         inputs=len(cases),
         seed=recipe.seed,
-        ways=tuple(figures),
+        presets=tuple(figures),
         metrics=tuple(measured(m, cases, systems, [], weights, 0.95) for m in choose_measures(task)),
     )
     write_whole(out / RESULT, made.model_dump_json(indent=1) + "\n")
@@ -155,7 +155,7 @@ def _trained(
         told(f"{name}: loss {event.loss:.3f}", event.step, event.steps)
 
     told(f"{name}: reading the base")
-    teach = adapt_head if recipe.way == "head" else adapt
+    teach = adapt_head if recipe.produces == "head" else adapt
     return teach(task, train, (), recipe, out, base=base, device=device, progress=tick)
 
 

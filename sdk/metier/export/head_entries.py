@@ -42,7 +42,7 @@ def add_head(bundle: str | Path, source: str | Path, name: str | None = None) ->
             own name is taken.
         BundleError, DataError: the bundle or the fine-tune is damaged. In all cases the bundle is unchanged.
     """
-    finetune = load_finetune(source, way="head")
+    finetune = load_finetune(source, produces="head")
     graph = graph_of(finetune)
     with edited(Path(bundle)) as (part, manifest):
         name = name or free_name(manifest, finetune.path)

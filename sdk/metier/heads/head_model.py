@@ -182,7 +182,7 @@ def load_head(path: str | Path, *, base: LocalBase | None = None, device: str | 
         UsageError: there is no such fine-tune, or it belongs to other weights than this base's.
         DataError: it is damaged.
     """
-    finetune = load_finetune(path, way="head")
+    finetune = load_finetune(path, produces="head")
     card = finetune.card
     base = base or resolve(card.base.id, revision=card.base.revision)
     check_fits(base, finetune)

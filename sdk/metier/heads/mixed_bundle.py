@@ -43,8 +43,8 @@ def export_together(
     Raises:
         as `export`, `export_slots` and `export_heads`.
     """
-    heads = [finetune for finetune in finetunes if finetune.card.recipe.way == "head"]
-    writing = [finetune for finetune in finetunes if finetune.card.recipe.way == "text"]
+    heads = [finetune for finetune in finetunes if finetune.card.recipe.produces == "head"]
+    writing = [finetune for finetune in finetunes if finetune.card.recipe.produces == "text"]
     if heads and not writing:
         return export_heads(heads, out, precision=precision or "fp16", target=target, progress=progress)
     wanted: Precision = precision or default_precision(writing[0].card.base, target)

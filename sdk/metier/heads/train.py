@@ -84,11 +84,11 @@ def adapt_head(
         BaseError, DeviceError, ResourceError: as `metier.adapt.adapt`.
     """
     out = Path(out)
-    if recipe.way != "head":
-        raise RecipeError("this recipe's way is text", remedy="say way: head, or use metier.adapt.adapt")
+    if recipe.produces != "head":
+        raise RecipeError("this recipe's way is text", remedy="say produces: head, or use metier.adapt.adapt")
     task, *more = [tasks] if isinstance(tasks, TaskContract) else tasks
     if more:
-        raise UsageError("a head answers one task", remedy="adapt each on its own, or say way: text")
+        raise UsageError("a head answers one task", remedy="adapt each on its own, or say produces: text")
     if not train:
         raise UsageError("there are no samples to train on", remedy="give at least one")
     with said_clearly(out):
@@ -207,7 +207,7 @@ def _told(headed: Headed, held_out: Sequence[Sample], figures: Figures) -> dict[
 
 
 def _finished(out: Path, run: str) -> FineTune:
-    finetune = load_finetune(out, way="head")
+    finetune = load_finetune(out, produces="head")
     card, data = finetune.card, finetune.card.data
     if run == fingerprint(card.tasks, data.sha256, data.held_out_sha256, card.recipe, card.base.sha256, None):
         return finetune

@@ -177,7 +177,7 @@ def _run(
     task: TaskContract, train: Sequence[Sample], held_out: Sequence[Sample], recipe: Recipe, run: Path, base: Any
 ) -> float:
     """Adapt, and give the held-out loss; no held-out sample chooses anything."""
-    if recipe.way == "head":
+    if recipe.produces == "head":
         from metier.heads.train import adapt_head
 
         return adapt_head(task, train, held_out, recipe, run, base=base).card.training["held_out_loss"]

@@ -119,7 +119,7 @@ def _turn(
         nothing = harvest(registry.task, ())
         return Turn(outcome="on trial", version=state.challenger, champion=state.champion, why=why, harvest=nothing)
     going_on, graph = registry.finetune(state.champion), engine.bundle.manifest.graph
-    if graph is not None and going_on.card.recipe.way == "text":  # before an earlier turn is thrown away for it
+    if graph is not None and going_on.card.recipe.produces == "text":  # before an earlier turn is thrown away for it
         check_goes_on(going_on, recipe_of(going_on, settings), graph.layers)
     begun = begin(registry, store, settings, work)
     if begun.taken_up is not None:
@@ -219,14 +219,14 @@ def _adapted(
 ) -> FineTune:
     out = work / "run"
     if (out / CARD).is_file() and FineTune.packaged(out).card.data.sha256 == samples_sha256(train):
-        return load_finetune(out, way=None)
+        return load_finetune(out, produces=None)
     say("loading the base")
 
     def told(event: Any) -> None:
         say("adapting", event.step, event.steps, loss=event.loss)
 
     recipe = recipe_of(champion, settings)
-    if recipe.way == "head":
+    if recipe.produces == "head":
         from metier.heads.train import adapt_head
 
         return adapt_head(champion.card.tasks[0], train, [], recipe, out, base=base, progress=told)

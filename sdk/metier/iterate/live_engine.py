@@ -194,7 +194,7 @@ def wear(engine: Engine, name: str, folder: Path) -> None:
     if (folder / HEAD).is_file():
         from metier.export.head_entries import entry_for, graph_of
 
-        finetune = load_finetune(folder, way="head")
+        finetune = load_finetune(folder, produces="head")
         engine.heads.set(entry_for(engine.bundle.manifest, finetune, name), graph_of(finetune))
         return
     from safetensors.numpy import load_file

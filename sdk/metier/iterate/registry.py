@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
 
 from metier.bases.finetune import load_finetune
-from metier.contracts import DataError, FineTune, Sample, TaskContract, UsageError
+from metier.contracts import FineTune, Sample, TaskContract, UsageError
+from metier.contracts.documents import read_document
 from metier.contracts.finetune import CARD, HEAD, PEFT_CONFIG, WEIGHTS
 from metier.contracts.heads import HEAD_FILE
 from metier.contracts.recipe import spans_of
@@ -40,6 +40,8 @@ STATE, VERSIONS, HELD_OUT = "state.json", "versions", "held_out.jsonl"
 WORK, BEGUN, TURN_LOCK = "work", "turn.json", ".turn.lock"
 """Of a turn: its folder, what it is about, and who takes it."""
 _FILES = (WEIGHTS, PEFT_CONFIG, HEAD, HEAD_FILE, CARD, "recipe.yaml", "train.jsonl")
+
+_AGAIN = "start the registry anew with this version of Metier, from an adapted fine-tune"
 
 
 class Registry:
@@ -96,12 +98,7 @@ class Registry:
         Raises:
             DataError: the state does not parse.
         """
-        try:
-            return State.model_validate_json((self.folder / STATE).read_bytes())
-        except ValidationError as error:
-            raise DataError(
-                f"the state is damaged: {error.errors()[0]['msg']}", where=str(self.folder / STATE)
-            ) from error
+        return read_document(State, self.folder / STATE, remedy=_AGAIN, name="the state")
 
     @cached_property
     def task(self) -> TaskContract:
@@ -130,12 +127,16 @@ class Registry:
         return f"{self.task.name}.{name}"
 
     def version(self, name: str) -> Version:
-        """How a version came to be."""
-        return Version.model_validate_json((self.path(name) / "version.json").read_bytes())
+        """How a version came to be.
+
+        Raises:
+            DataError: its record does not parse, or is of another schema version.
+        """
+        return read_document(Version, self.path(name) / "version.json", remedy=_AGAIN, name="the version")
 
     def finetune(self, name: str) -> FineTune:
         """A version's weights, verified against their card."""
-        return load_finetune(self.path(name), way=None)
+        return load_finetune(self.path(name), produces=None)
 
     def pool(self, name: str) -> list[Sample]:
         """All that a version and its ancestors learnt, less what was erased since."""
@@ -395,12 +396,12 @@ class Registry:
 
 def _check_goes_on(finetune: FineTune) -> None:
     recipe = finetune.card.recipe
-    if (recipe.way, recipe.method) not in {("text", "lora"), ("head", "features")}:
+    if (recipe.produces, recipe.method) not in {("text", "lora"), ("head", "features")}:
         raise UsageError(
             "a registry goes on from LoRA weights that answer in text, or from a head over frozen features: what else "
             "learns is a graph of its own, which a running engine cannot take up",
             where=str(finetune.path),
-            remedy="adapt with way: text and method: lora, or with way: head and method: features",
+            remedy="adapt with produces: text and method: lora, or with produces: head and method: features",
         )
 
 

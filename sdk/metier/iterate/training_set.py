@@ -149,7 +149,7 @@ def lesson_of(registry: Registry, begun: Begun, champion: FineTune) -> Lesson:
     the seed."""
     new = list(begun.harvest.samples)
     pool, overruled = overrule(registry.task, registry.pool(begun.parent), begun.harvest)
-    if champion.card.recipe.way == "head":
+    if champion.card.recipe.produces == "head":
         whole = deduplicate([*new, *pool]).kept
         return Lesson(whole, len(whole) - len(new), whole, overruled)
     replayed = select(pool, round(begun.settings.replay * len(new)), begun.settings.seed)
@@ -163,7 +163,7 @@ def recipe_of(champion: FineTune, settings: Settings) -> Recipe:
     Raises:
         RecipeError: `layers` are no layers that LoRA learns in.
     """
-    if champion.card.recipe.way == "head":
+    if champion.card.recipe.produces == "head":
         return champion.card.recipe.model_copy(update={"seed": settings.seed})
     named = {"layers": settings.layers} if settings.layers else {}
     schedule = {"epochs": settings.epochs, "learning_rate": settings.learning_rate, "seed": settings.seed}

@@ -19,7 +19,7 @@ Stretch = tuple[int, int]
 class Version(Data):
     """How one version came to be: `version.json` in its folder, beside the fine-tune's own files."""
 
-    schema_version: Literal["1"] = SCHEMA_VERSION
+    schema_version: Literal["2"] = SCHEMA_VERSION
     name: str = Field(pattern=NAME)
     parent: str | None = None
     """Version that training went on from."""
@@ -62,7 +62,7 @@ class Move(Data):
 class State(Data):
     """What is at work: `state.json`, replaced whole."""
 
-    schema_version: Literal["1"] = SCHEMA_VERSION
+    schema_version: Literal["2"] = SCHEMA_VERSION
     trail: tuple[str, ...] = Field(min_length=1)
     """Champions, the present one last; a rollback takes the last away."""
     challenger: str | None = None

@@ -145,7 +145,7 @@ class TrainingLog(Data):
 class Evaluation(Data):
     """Base against fine-tune on the same held-out inputs."""
 
-    schema_version: Literal["1"] = SCHEMA_VERSION
+    schema_version: Literal["2"] = SCHEMA_VERSION
     task: str
     title: str
     base: Base
@@ -174,7 +174,7 @@ class Evaluation(Data):
     @property
     def base_kept(self) -> str | None:
         """Why a head has nothing to forget, in words; None where no head was measured."""
-        if self.fine_tune is None or self.fine_tune.recipe.way != "head":
+        if self.fine_tune is None or self.fine_tune.recipe.produces != "head":
             return None
         if self.fine_tune.recipe.method == "features":
             return "the base is frozen and forgets nothing"

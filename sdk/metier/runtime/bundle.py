@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from pydantic import ValidationError
-
 from metier.contracts import BundleError, Manifest, MetierError, TaskContract, UsageError
 from metier.contracts.bundle import MANIFEST
+from metier.contracts.documents import read_document
 from metier.contracts.heads import HEAD_FILE, TRUNK_FILE, HeadEntry, TrunkEntry, pooling_of
-from metier.contracts.schema import SCHEMA_VERSION
 from metier.decoding.tokenizer import ChatTokenizer
 from metier.prompting.prompt import prompt_ids
 from metier.runtime.head_inputs import asked
@@ -86,24 +84,11 @@ def read_manifest(path: Path) -> Manifest:
         BundleError: it is missing, not JSON, of another schema version, or not valid.
     """
     file = path / MANIFEST
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    if not file.is_file():
         raise BundleError(
             f"there is no readable {MANIFEST}", where=str(path), remedy="give the folder that `metier export` wrote"
-        ) from error
-    if (version := _schema_version(text)) not in (None, SCHEMA_VERSION):
-        raise BundleError(
-            f"the bundle has schema version {version}; this Metier reads {SCHEMA_VERSION}",
-            where=str(file),
-            remedy="upgrade Metier, or export again with this version",
         )
-    try:
-        return Manifest.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise BundleError(f"{place}: {first['msg']}", where=str(file), remedy=_AGAIN) from error
+    return read_document(Manifest, file, remedy=_AGAIN, error=BundleError, name="the bundle")
 
 
 def verify_files(path: Path, manifest: Manifest) -> None:
@@ -208,13 +193,3 @@ def _inside(root: Path, name: str) -> Path:
     if pure.suffix.lower() in REFUSED:
         raise BundleError(f"the bundle carries {name!r}, which could run code", where=str(root), remedy="do not use it")
     return file
-
-
-def _schema_version(text: str) -> str | None:
-    import json
-
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
-    return str(found["schema_version"]) if isinstance(found, dict) and "schema_version" in found else None

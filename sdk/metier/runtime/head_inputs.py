@@ -62,18 +62,18 @@ def shape_of(task: TaskContract) -> Shape:
     """
     if task.kind not in HEADED:
         raise UsageError(
-            f"{task.name} is to {task.kind}, which no head does", remedy="say way: text, with a base that writes"
+            f"{task.name} is to {task.kind}, which no head does", remedy="say produces: text, with a base that writes"
         )
     shape = _SHAPES[task.kind]
     if shape is Shape.TOKEN and not span_labels(task):
         raise UsageError(
             f"{task.name} gives no list `spans` of a label and a text, which a head could tag",
-            remedy="say way: text, or give the output spans: list of {label: Literal[…], text: str}",
+            remedy="say produces: text, or give the output spans: list of {label: Literal[…], text: str}",
         )
     if shape is not Shape.TOKEN and not task.labels:
         raise UsageError(
             f"{task.name} gives no single field of a fixed list, which a head could choose from",
-            remedy="say way: text, or give the output one Literal or enum",
+            remedy="say produces: text, or give the output one Literal or enum",
         )
     needed = {Shape.PAIR: 3, Shape.SIDES: 2}.get(shape, 1)
     if len(text_fields(task)) < needed:

@@ -38,7 +38,7 @@ def targets_of(task: TaskContract, sample: Sample, shown: Asked) -> list[int]:
             raise DataError(
                 f"the span {words!r} does not stand in the text",
                 where=str(sample.provenance) if sample.provenance else None,
-                remedy="copy spans word for word, or say way: text",
+                remedy="copy spans word for word, or say produces: text",
             )
         after[words] = start + len(words)
         first = 2 * names.index(str(span["label"])) + 1
