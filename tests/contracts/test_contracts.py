@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from metier.contracts import (
+    Check,
     ContractError,
     Feedback,
     MetierError,
@@ -159,6 +160,19 @@ def test_a_vertical_refers_only_to_its_own_tasks() -> None:
         Vertical(name="a", tasks=(contract(),), recipes={"a.c": Recipe()})
     with pytest.raises(UsageError, match=r"a has no task a\.c"):
         Vertical(name="a", tasks=(contract(),)).task("a.c")
+
+
+def test_checks_are_found_by_contract_or_name_and_an_unknown_task_is_an_error() -> None:
+    pair = ({"facts": "x"}, {"text": "y"})
+    check = Check(name="short", tasks=("a.b",), run=lambda input, output: [], passing=pair, failing=pair)
+    vertical = Vertical(name="a", tasks=(contract(), contract(name="a.other")), checks=(check,))
+    assert vertical.checks_for(contract()) == vertical.checks_for("a.b") == (check,)
+    assert vertical.checks_for("a.other") == ()
+    for unknown in ("a.othr", contract(name="a.othr")):
+        with pytest.raises(UsageError, match=r"a has no task a\.othr, did you mean a\.other\?"):
+            vertical.checks_for(unknown)
+        with pytest.raises(UsageError, match=r"did you mean a\.other\?"):
+            vertical.adapters_for(unknown)
 
 
 def test_a_verticals_own_name_stands_for_all_tasks_that_it_packages_samples_of() -> None:

@@ -8,8 +8,10 @@ import pytest
 from llguidance import LLMatcher, LLTokenizer
 from pydantic import BaseModel, Field
 
-from metier.contracts import ContractError, Sample, TaskContract, TaskKind, prompt
+from metier.contracts import BadRow, ContractError, Provenance, Sample, TaskContract, TaskKind, prompt
+from metier.data.sampling import check_sample, samples_from
 from metier.prompting.reply import decode_reply, grammar_of
+from metier.readers.row import Row
 
 
 class Scene(BaseModel):
@@ -131,3 +133,14 @@ def test_a_path_leads_into_lists_of_objects(given: dict, text: str, fits: bool) 
     assert accepted(task, text) is fits
     if fits:
         decode_reply(task, text)
+
+
+@pytest.mark.parametrize(("action", "fits"), [("wave", True), ("dance", False)])
+def test_a_row_is_held_to_the_strings_of_its_own_input(action: str, fits: bool) -> None:
+    pair = {"input": {"text": "Hi", "actions": ["wave", "none"]}, "output": {"action": action}}
+    place = Provenance(source="t.jsonl", line=1)
+    (found,) = samples_from([Row(pair, place)], TASK)
+    again = check_sample(TASK, Sample(task="a.b", **pair))
+    for item in (found, again):
+        assert isinstance(item, Sample if fits else BadRow)
+        assert fits or item.field == "output.action"
