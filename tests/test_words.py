@@ -100,9 +100,7 @@ def files(folders: tuple[str, ...], suffix: str) -> list[Path]:
 def pages(folders: tuple[str, ...]) -> list[Path]:
     """READMEs and pages of the docs; the changelog tells history in the words of its day."""
     own = [path for path in sorted(ROOT.glob("*.md")) if path.name != "CHANGELOG.md"]
-    return own + [
-        path for path in files(folders, ".md") if not DATA.search(path.relative_to(ROOT).as_posix())
-    ]
+    return own + [path for path in files(folders, ".md") if not DATA.search(path.relative_to(ROOT).as_posix())]
 
 
 def listed(found: list[Place]) -> str:

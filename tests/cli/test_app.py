@@ -69,8 +69,8 @@ def test_help_is_plain_and_no_command_s_line_is_cut() -> None:
     commands = CliRunner().invoke(tree.app, ["--help"], env={"COLUMNS": "80"}).output.partition("Commands:")[2]
     assert commands and "..." not in commands
     for command in COMMANDS:
-        said = CliRunner().invoke(tree.app, [command, "--help"], env={"COLUMNS": "100"}).output
-        assert "<bool>" not in said and "Usage: " in said
+        output = CliRunner().invoke(tree.app, [command, "--help"], env={"COLUMNS": "100"}).output
+        assert "<bool>" not in output and "Usage: " in output
 
 
 def test_the_version_is_the_packages_own(metier: Runner) -> None:

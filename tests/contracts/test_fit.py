@@ -129,7 +129,7 @@ def test_a_bridge_s_language_and_licence_count_only_where_it_is_used() -> None:
     assert fit(task(), base(), [caption], token_lengths=[1]).verdict is Verdict.OK
 
 
-def test_lengths_are_told_in_percentiles_by_nearest_rank() -> None:
+def test_lengths_are_percentiles_by_nearest_rank() -> None:
     report = fit(task(), base(), token_lengths=list(range(1, 101)))
     assert report.lengths is not None
     assert report.lengths.model_dump() == {"samples": 100, "p50": 50, "p95": 95, "p99": 99, "max": 100}
@@ -203,7 +203,7 @@ def test_fresh_facts_need_search_or_a_late_cut_off() -> None:
     one(fit(task(), base()), "knowledge", "ok")
 
 
-def test_a_task_that_takes_passages_is_told_to_ship_documents() -> None:
+def test_a_task_that_takes_passages_needs_documents_in_the_bundle() -> None:
     class Asked(BaseModel):
         question: str
         passages: list[dict[str, str]] = []

@@ -102,8 +102,8 @@ def test_a_real_file_tells_its_kind_size_and_shape_from_a_path_bytes_or_a_data_u
     by_uri = kind(name).of(by_bytes.data_uri())
     assert by_uri == by_bytes and by_path.source == str(folder / name)
     for payload in (by_path, by_bytes):
-        said = payload.model_dump()
-        assert {key: said[key] for key in facts} == pytest.approx(facts) and said["size"] == len(data)
+        dumped = payload.model_dump()
+        assert {key: dumped[key] for key in facts} == pytest.approx(facts) and dumped["size"] == len(data)
         assert payload.read() == data
         assert kind(name).model_validate_json(payload.model_dump_json()) == payload
         assert kind(name).model_validate(json.loads(payload.model_dump_json())) == payload

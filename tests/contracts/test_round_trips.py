@@ -63,7 +63,7 @@ class Facts(BaseModel):
 
 
 class Voice(BaseModel):
-    said: Speech
+    recording: Speech
     language: Literal["en", "zh"] = "en"
 
 

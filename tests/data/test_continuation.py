@@ -50,7 +50,7 @@ def facts(samples: list[Sample]) -> list[object]:
     return [sample.input["facts"] for sample in samples]
 
 
-def test_a_fine_tune_goes_on_with_its_own_samples_of_the_tasks_asked_for(own: FineTune, trade: Vertical) -> None:
+def test_a_fine_tune_continues_with_its_own_samples_of_the_requested_tasks(own: FineTune, trade: Vertical) -> None:
     both = onward_data(own, tasks(own, "tiny.copy", "tiny.item", "tiny.mood"), trade)
     assert facts(both.train) == ["a copper kettle", "a walnut chair", "a jug"]
     assert facts(both.held_out) == ["a linen scarf"] and both.leaking == 0

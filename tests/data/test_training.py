@@ -68,7 +68,7 @@ def test_fewer_samples_are_of_as_many_inputs_as_there_are(press: Vertical, tmp_p
     assert len({str(s.input) for s in data.train}) == len(data.train) == 8
 
 
-def test_what_was_left_out_is_said(press: Vertical, tmp_path: Path) -> None:
+def test_the_remarks_count_what_was_left_out(press: Vertical, tmp_path: Path) -> None:
     rows = [(f"News of the {word}.", word) for word in WORDS]
     path = write(tmp_path / "own.jsonl", [*rows, rows[0], rows[1]])
     with path.open("a") as file:

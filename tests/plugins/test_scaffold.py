@@ -66,7 +66,7 @@ def test_the_files_are_the_template_s_with_the_name_put_in(plugin: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "remedy_end"),
     [
         ("My-Trade", "my_trade"),
         ("9lives", "lives"),
@@ -77,10 +77,10 @@ def test_the_files_are_the_template_s_with_the_name_put_in(plugin: Path) -> None
         (LONG + "a", LONG),
     ],
 )
-def test_a_name_that_cannot_be_one_is_answered_with_one_that_can(name: str, said: str, tmp_path: Path) -> None:
+def test_an_invalid_name_is_an_error_that_suggests_a_valid_one(name: str, remedy_end: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         new_plugin(name, tmp_path / "out")
-    assert caught.value.remedy and caught.value.remedy.endswith(said)
+    assert caught.value.remedy and caught.value.remedy.endswith(remedy_end)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -38,17 +38,17 @@ def test_lines_come_in_order_with_their_place_and_blank_ones_are_passed_over(tmp
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (b'{"facts": "a"', "the line is not JSON"),
         (b'["a"]', "the line holds a list"),
         (b'{"facts": "\xff"}', "the line is not UTF-8"),
     ],
 )
-def test_a_bad_line_is_named_by_file_and_line(line: bytes, said: str, tmp_path: Path) -> None:
+def test_a_bad_line_is_named_by_file_and_line(line: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_bytes(b'{"facts": "a"}\n' + line)
-    with pytest.raises(DataError, match=said) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         read_inputs(path)
     assert caught.value.where == f"{path}:2"
 

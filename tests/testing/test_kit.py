@@ -352,9 +352,9 @@ def test_one_error_lists_every_fault_with_its_check(trade: Any) -> None:
     another_sdk(trade)
     with pytest.raises(ConformanceError) as caught:
         check_vertical(trade.vertical())
-    said = str(caught.value)
-    assert "vertical florist" in said and "3 things to change" in said
-    assert "sdk_version_fits" in said and "samples_satisfy_contracts" in said and "never fails" in said
+    message = str(caught.value)
+    assert "vertical florist" in message and "3 things to change" in message
+    assert "sdk_version_fits" in message and "samples_satisfy_contracts" in message and "never fails" in message
 
 
 def test_a_check_that_needs_a_failing_one_is_blocked_and_not_repeated(trade: Any) -> None:

@@ -23,11 +23,11 @@ def items(format: str, text: str) -> list[Item]:
 
 
 def spoken(format: str, text: str) -> list[tuple[str | None, str]]:
-    return [(i.speaker, i.said) for i in items(format, text) if i.kind == "line" and i.said]
+    return [(i.speaker, i.display_text) for i in items(format, text) if i.kind == "line" and i.display_text]
 
 
 def choices(format: str, text: str) -> list[str]:
-    return [i.said for i in items(format, text) if i.kind == "choice"]
+    return [i.display_text for i in items(format, text) if i.kind == "choice"]
 
 
 MARKS = (
@@ -63,8 +63,8 @@ def test_the_question_is_read_with_its_cast_and_its_menus() -> None:
     path = next(f for f in FILES if f.name == "the_question.rpy")
     read = list(renpy.read(lines_of(path)))
     assert {i.speaker for i in read if i.kind == "line"} == {"Sylvie", "Me", None}
-    assert [i.said for i in read if i.kind == "choice"][:2] == ["To ask her right away.", "To ask her later."]
-    hello = next(i for i in read if i.said == "Hi there! How was class?")
+    assert [i.display_text for i in read if i.kind == "choice"][:2] == ["To ask her right away.", "To ask her later."]
+    hello = next(i for i in read if i.display_text == "Hi there! How was class?")
     assert (hello.speaker, hello.node) == ("Sylvie", "rightaway")
     quotes = sum(line.strip().endswith('"') and line.startswith("    ") for _, line in lines_of(path))
     assert sum(i.kind == "line" for i in read) >= 0.9 * quotes
@@ -77,13 +77,13 @@ def test_ink_tells_words_from_weave_logic_and_diverts() -> None:
     )
     assert spoken("ink", text) == [("Mira", "Sit."), (None, "Well.")]
     (choice,) = [i for i in items("ink", text) if i.kind == "choice"]
-    assert (choice.said, choice.conditions, choice.target) == ("Who?", ("x > 1",), "inn")
+    assert (choice.display_text, choice.conditions, choice.target) == ("Who?", ("x > 1",), "inn")
     (line,) = [i for i in items("ink", text) if i.speaker]
     assert (line.tags, line.target, line.node) == (("happy",), "out", "inn")
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "display_text"),
     [
         ("One {two|three} four", "One two four"), ("{x: yes|no}", "yes"), ("{x} coins", "{x} coins"),
         ("a {b|{c|d}} e", "a b e"), (r"\{no\} \#tag", "{no} #tag"),
@@ -91,15 +91,15 @@ def test_ink_tells_words_from_weave_logic_and_diverts() -> None:
         ("{&a|b}{!c|d}", "ac"),
     ],
 )  # fmt: skip
-def test_ink_says_the_first_of_its_alternatives(source: str, said: str) -> None:
-    assert spoken("ink", source) == [(None, said)]
+def test_ink_says_the_first_of_its_alternatives(source: str, display_text: str) -> None:
+    assert spoken("ink", source) == [(None, display_text)]
 
 
 def test_ink_blocks_give_their_conditions_to_the_lines_within() -> None:
     text = (
         "{ trust > 2:\n  Mira: Sit.\n- else:\n  Mira: Go.\n}\nMira: Bye.\n{stopping:\n- Mira: One.\n- Mira: Two.\n}\n"
     )
-    assert [(i.said, i.within) for i in items("ink", text) if i.kind == "line"] == [
+    assert [(i.display_text, i.within) for i in items("ink", text) if i.kind == "line"] == [
         ("Sit.", ("trust > 2",)), ("Go.", ("not (trust > 2)",)), ("Bye.", ()), ("One.", ("",)), ("Two.", ("",)),
     ]  # fmt: skip
 
@@ -146,7 +146,7 @@ def test_renpy_knows_say_statements_from_other_statements() -> None:
     assert [i.tags for i in lines[:2]] == [("happy",), ("sad",)]
     assert [i.within for i in lines[3:5]] == [("x",), ("not (x)",)]
     (choice,) = [i for i in items("rpy", text) if i.kind == "choice"]
-    assert (choice.said, choice.conditions) == ("Go", ("x > 1",))
+    assert (choice.display_text, choice.conditions) == ("Go", ("x > 1",))
 
 
 def test_a_renpy_string_that_is_never_closed_does_not_swallow_the_file() -> None:

@@ -168,8 +168,8 @@ def test_a_task_reads_its_photo_where_the_input_does_not_say_what_stands_there(t
     bridges = metier_ocr.metier_bridges()
     read = read_off(LISTING, {"photo": str(photo)}, bridges)
     assert read["seen"] == "HARROW stoneware\n350 ml Made in Leeds\nHand wash only"
-    said = {"photo": str(photo), "seen": None}
-    assert read_off(LISTING, said, bridges) is said
+    value = {"photo": str(photo), "seen": None}
+    assert read_off(LISTING, value, bridges) is value
     with pytest.raises(UsageError, match="pip install metier-ocr"):
         read_off(LISTING, {"photo": str(photo)}, [])
     assert unread(LISTING, {"photo": "gone.png"}) == {"photo": "gone.png", "seen": None}

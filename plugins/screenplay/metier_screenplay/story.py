@@ -71,8 +71,8 @@ def to_twee(nodes: Iterable[Mapping[str, Any]], title: str = "Untitled") -> str:
         ContractError: the graph has a problem.
     """
     listed = _sound(nodes)
-    told = json.dumps([title, listed], sort_keys=True)
-    about = {"ifid": str(uuid.uuid5(uuid.NAMESPACE_URL, told)).upper(), "start": listed[0]["node"]}
+    identity = json.dumps([title, listed], sort_keys=True)
+    about = {"ifid": str(uuid.uuid5(uuid.NAMESPACE_URL, identity)).upper(), "start": listed[0]["node"]}
     parts = [f":: StoryTitle\n{_twee(' '.join(title.split()))}", f":: StoryData\n{json.dumps(about, indent=2)}"]
     for node in listed:
         rows = [f":: {node['node']}" + (" [ending]" if node["ending"] else "")]

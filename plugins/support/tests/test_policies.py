@@ -34,14 +34,14 @@ def test_a_passage_starts_on_the_line_it_says(path: Path) -> None:
         assert passage.text.split()[0].strip("|") in lines[passage.provenance.line - 1]
 
 
-def test_a_table_row_is_said_cell_by_cell() -> None:
+def test_a_table_row_becomes_text_cell_by_cell() -> None:
     assert any("Express | 1 working day | £6.95." in p.text for p in read_passages(MARKDOWN))
     assert any("Express | 1 working day | £6.95" in p.text for p in read_passages(HTML))
 
 
 def test_scripts_and_menus_are_no_policy() -> None:
-    said = " ".join(p.text for p in read_passages(HTML))
-    assert "track(" not in said and "Basket" not in said and "10% & more" in said
+    text = " ".join(p.text for p in read_passages(HTML))
+    assert "track(" not in text and "Basket" not in text and "10% & more" in text
 
 
 @pytest.mark.parametrize(

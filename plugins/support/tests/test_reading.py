@@ -28,7 +28,7 @@ def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
     return path
 
 
-def test_each_agent_turn_is_a_sample_of_its_row_with_what_was_said_before(tmp_path: Path) -> None:
+def test_each_agent_turn_is_a_sample_of_its_row_with_the_turns_before_it(tmp_path: Path) -> None:
     path = write(
         tmp_path / "log.csv",
         "Chat ID,Role,Message\n1,User,hi\n1,Bot,hello\n2,User,eta?\n1,User,thx\n1,Agent,bye\n2,Agent,soon\n",
@@ -226,7 +226,7 @@ def test_a_question_and_its_answer_in_a_row_are_a_sample(tmp_path: Path) -> None
      ("客服", "agent"),
      ("System", "silent"), ("Anna", None), ("", None), (None, None)],
 )  # fmt: skip
-def test_a_speaker_is_told_by_its_first_word(word: object, who: str | None) -> None:
+def test_a_speaker_is_recognised_by_its_first_word(word: object, who: str | None) -> None:
     assert speaker(word) == who
 
 

@@ -38,17 +38,17 @@ def test_every_sample_satisfies_its_contract_and_passes_its_checks(name: str) ->
 @pytest.mark.parametrize("name", PARTS)
 def test_there_are_as_many_samples_as_the_statement_says(name: str) -> None:
     statement = vertical().samples[name].statement
-    said = statement.read_text(encoding="utf-8") if statement else ""
+    statement_text = statement.read_text(encoding="utf-8") if statement else ""
     for part, file, least in zip(PARTS[name], ("train", "heldout"), LEAST[name], strict=True):
         count = Counter(row["input"]["language"] for row in part)
-        assert f"| `{name.split('.')[1]}.{file}.jsonl` | {count['en']} | {count['zh']} |" in said
+        assert f"| `{name.split('.')[1]}.{file}.jsonl` | {count['en']} | {count['zh']} |" in statement_text
         assert len(part) >= least
 
 
 @pytest.mark.parametrize("name", PARTS)
 def test_no_input_stands_twice(name: str) -> None:
-    asked = Counter(json.dumps(row["input"], sort_keys=True) for part in PARTS[name] for row in part)
-    assert max(asked.values()) == 1
+    input_counts = Counter(json.dumps(row["input"], sort_keys=True) for part in PARTS[name] for row in part)
+    assert max(input_counts.values()) == 1
 
 
 @pytest.mark.parametrize("name", [REPLY, LISTING, REVIEW])
@@ -90,6 +90,6 @@ def test_every_packaged_photo_is_a_whole_picture() -> None:
 
 
 def test_messages_are_as_untidy_as_customers_are() -> None:
-    said = [row["input"]["dialogue"][-1]["text"] for row in PARTS[REPLY][0] if row["input"]["language"] == "en"]
-    lower = sum(text == text.lower() for text in said) / len(said)
+    messages = [row["input"]["dialogue"][-1]["text"] for row in PARTS[REPLY][0] if row["input"]["language"] == "en"]
+    lower = sum(text == text.lower() for text in messages) / len(messages)
     assert lower > 0.25

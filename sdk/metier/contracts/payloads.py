@@ -74,8 +74,8 @@ class Payload(Data):
             return cls.model_validate(source)
         except ValidationError as error:
             where = None if isinstance(source, bytes) or str(source).startswith("data:") else str(source)
-            said = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise ContractError(said, where=where, remedy=f"give a whole file: {cls.kinds}") from error
+            problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise ContractError(problem, where=where, remedy=f"give a whole file: {cls.kinds}") from error
 
     def read(self) -> bytes:
         """The file's bytes.

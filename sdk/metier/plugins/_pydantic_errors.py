@@ -18,12 +18,14 @@ MOST = 3
 """Faults that are told; mending those often mends the rest."""
 
 
-def said_plainly(error: ValidationError) -> str:
+def describe_validation_error(error: ValidationError) -> str:
     """One line: the object with the author's file and line, and each fault with its field."""
     faults = error.errors(include_url=False)
-    said = [_fault(error.title, fault) for fault in faults[:MOST]]
+    descriptions = [_fault(error.title, fault) for fault in faults[:MOST]]
     more = f"; and {len(faults) - MOST} more" if len(faults) > MOST else ""
-    return f"{error.title}{_named(faults)} is not valid ({_place(error)}): {'; '.join(dict.fromkeys(said))}{more}"
+    return (
+        f"{error.title}{_named(faults)} is not valid ({_place(error)}): {'; '.join(dict.fromkeys(descriptions))}{more}"
+    )
 
 
 def _fault(title: str, fault: Mapping[str, Any]) -> str:

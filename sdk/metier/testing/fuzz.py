@@ -77,5 +77,5 @@ def damaged(draw: st.DrawFn, whole: bytes, marks: Sequence[bytes] = MARKS) -> by
 
 def any_bytes(whole: bytes, marks: Sequence[bytes] = MARKS) -> st.SearchStrategy[bytes]:
     """Noise, text of all scripts, and the good file `whole` damaged."""
-    text = st.text(max_size=200).map(lambda said: said.encode("utf-8", "surrogatepass"))
+    text = st.text(max_size=200).map(lambda string: string.encode("utf-8", "surrogatepass"))
     return st.one_of(st.binary(max_size=400), damaged(whole, marks), text)

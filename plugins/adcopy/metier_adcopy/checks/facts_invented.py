@@ -97,20 +97,20 @@ def _known(word: str, given: Text) -> bool:
 
 
 def _claims(text: str, facts: Sequence[Fact], known: str) -> Iterator[Finding]:
-    said = _flat(text)
+    flat = _flat(text)
     for fact in facts:  # A name may sound like a claim: a shop called The Organic Barn.
         if fact.key.casefold() in {"name", "brand", "title", "名称", "品牌", "店名"}:
-            said = said.replace(_flat(fact.value), " ")
+            flat = flat.replace(_flat(fact.value), " ")
     backed = _flat(known)
     for claim in (*ENGLISH, *CHINESE):
-        if (found := claim.pattern.search(said)) and not claim.backing.search(backed):
+        if (found := claim.pattern.search(flat)) and not claim.backing.search(backed):
             yield Finding(
                 message=f"claims {claim.label} ({found[0].strip()}), which is not in the brief",
                 rule=RULE,
                 excerpt=found[0].strip(),
             )
     words = Text(known)
-    for found in FREE_OF.finditer(said):
+    for found in FREE_OF.finditer(flat):
         if found[1] not in NOT_FREE_OF and not words.has(found[1]):
             yield Finding(message=f"claims {found[0]}, which is not in the brief", rule=RULE, excerpt=found[0])
 

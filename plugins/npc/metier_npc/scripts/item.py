@@ -31,7 +31,7 @@ class Item:
     lead: str = ""
     text: str = ""
     tail: str = ""
-    said: str = ""
+    display_text: str = ""
     """The text as a player reads it: escapes undone, markup away, the first of several alternatives."""
     speaker: str | None = None
     conditions: tuple[str, ...] = ()
