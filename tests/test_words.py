@@ -60,9 +60,12 @@ def strings(tree: ast.AST, *, documentation: bool) -> Iterator[tuple[int, str]]:
     """(line, text) of every string, or of documentation only."""
     documented = docstrings(tree)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if not documentation or id(node) in documented:
-                yield from enumerate_lines(node.lineno, node.value)
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and (not documentation or id(node) in documented)
+        ):
+            yield from enumerate_lines(node.lineno, node.value)
 
 
 def enumerate_lines(first: int, text: str) -> Iterator[tuple[int, str]]:

@@ -59,14 +59,14 @@ class Node(BaseModel):
 
 
 def contract(**fields: Any) -> TaskContract:
-    whole = {
+    defaults = {
         "name": "a.b",
         "kind": "generate",
         "input": Facts,
         "output": Text,
         "prompts": {"en": prompt("{{ facts }}")},
     }
-    return TaskContract(**{**whole, **fields})
+    return TaskContract(**{**defaults, **fields})
 
 
 @pytest.mark.parametrize(
@@ -197,11 +197,11 @@ def test_the_nearest_name_is_found_by_its_last_part_too() -> None:
     assert did_you_mean("zzz", ["adcopy.describe"]) == ""
 
 
-def test_every_error_has_an_exit_code_of_its_own_and_says_what_where_and_what_next() -> None:
+def test_every_error_has_an_exit_code_of_its_own_and_its_text_has_what_where_and_remedy() -> None:
     children = MetierError.__subclasses__()
     codes = [child.exit_code for child in children if child.__module__ == "metier.contracts.errors"]
     assert len(set(codes)) == len(codes) and min(codes) >= 2
-    assert str(MetierError("it broke", where="a.csv:3", remedy="mend it")) == "a.csv:3: it broke\n  → mend it"
+    assert str(MetierError("it broke", where="a.csv:3", remedy="fix it")) == "a.csv:3: it broke\n  → mend it"
 
 
 def test_a_mistyped_optional_field_gets_a_suggestion_and_a_foreign_one_is_accepted() -> None:
@@ -264,7 +264,7 @@ def test_a_recipe_with_an_unknown_field_names_its_file(tmp_path: Path) -> None:
         ({"event": "edited"}, False, None),
     ],
 )
-def test_what_a_user_did_says_whether_the_answer_stood_and_which_text_is_good(fields, stood, judged) -> None:
+def test_feedback_gives_whether_the_answer_stood_and_which_text_is_good(fields, stood, judged) -> None:
     feedback = Feedback(task="shop.describe", input={}, answer={"text": "A."}, **fields)
     assert feedback.stood is stood
     assert feedback.judged == (None if judged is None else ({"text": judged[0]}, judged[1]))

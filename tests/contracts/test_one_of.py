@@ -89,20 +89,20 @@ class Policy(BaseModel):
     id: str
 
 
-class Way(BaseModel):
+class Exit(BaseModel):
     text: str
     to: str
 
 
 class Case(BaseModel):
     passages: list[Policy] = []
-    ways: list[Way] = []
+    exits: list[Exit] = []
     chosen: str = ""
 
 
 class Reply(BaseModel):
     used: list[Annotated[str, Field(max_length=4, json_schema_extra={"x-metier-one-of": "passages[].id"})]]
-    node: str = Field(json_schema_extra={"x-metier-one-of": "ways[text=chosen].to"})
+    node: str = Field(json_schema_extra={"x-metier-one-of": "exits[text=chosen].to"})
 
 
 REPLY = TaskContract(
@@ -110,7 +110,7 @@ REPLY = TaskContract(
 )
 CASE = {
     "passages": [{"id": "P1"}, {"id": "P2"}, {"id": "too long"}, {"id": "P1"}],
-    "ways": [{"text": "go", "to": "cellar"}, {"text": "stay", "to": "attic"}],
+    "exits": [{"text": "go", "to": "cellar"}, {"text": "stay", "to": "attic"}],
     "chosen": "go",
 }
 

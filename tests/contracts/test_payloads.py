@@ -87,14 +87,14 @@ def kind(name: str) -> type[Payload]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All the files in one folder."""
-    made = tmp_path_factory.mktemp("media")
+    media = tmp_path_factory.mktemp("media")
     for name in (*FILES, *MESHES):
-        (made / name).write_bytes(content(name))
-    return made
+        (media / name).write_bytes(content(name))
+    return media
 
 
 @pytest.mark.parametrize("name", [*FILES, *MESHES])
-def test_a_real_file_tells_its_kind_size_and_shape_from_a_path_bytes_or_a_data_uri(folder: Path, name: str) -> None:
+def test_kind_size_and_shape_are_read_from_a_path_bytes_or_a_data_uri(folder: Path, name: str) -> None:
     data = content(name)
     facts = MESHES[name][1] if name in MESHES else FILES[name][1]
     by_path = kind(name).of(folder / name)

@@ -40,7 +40,7 @@ def test_the_report_counts_rows_columns_doubles_languages_and_personal_data(tmp_
     assert DataReport.model_validate_json(found.model_dump_json()) == found
 
 
-def test_with_a_task_the_rows_are_judged_as_its_samples(tmp_path, task):
+def test_with_a_task_the_rows_are_checked_as_its_samples(tmp_path, task):
     path = tmp_path / "t.csv"
     path.write_text("facts,text,price\na,b,1\na,b,cheap\n")
     found = data_report(task, path)
@@ -48,7 +48,7 @@ def test_with_a_task_the_rows_are_judged_as_its_samples(tmp_path, task):
     assert (found.good_rows, found.bad_rows, found.task) == (1, 1, task.name)
 
 
-def test_the_report_says_which_data_adapter_took_the_file(tmp_path, task):
+def test_the_report_names_the_data_adapter_that_read_the_file(tmp_path, task):
     path = tmp_path / "t.csv"
     path.write_text("Product facts,Body\na,b\n")
     feed = TableAdapter("feed", task, columns={"Product facts": "facts", "Body": "text"}, example=path)

@@ -55,8 +55,8 @@ def test_no_input_stands_on_both_sides_and_a_held_out_one_keeps_all_its_referenc
 ) -> None:
     rows = [(f"News of the {word}.", f"{word} {turn}") for word in WORDS for turn in ("opens at last", "closes")]
     data = training_data(press, TASK, write(tmp_path / "own.jsonl", rows), held_out=3, seed=1)
-    learnt, apart = ({str(s.input["story"]) for s in side} for side in (data.train, data.held_out))
-    assert not learnt & apart
+    trained_on, apart = ({str(s.input["story"]) for s in side} for side in (data.train, data.held_out))
+    assert not trained_on & apart
     assert (len(apart), len(data.held_out), len(data.train)) == (3, 6, 14)
     assert training_data(press, TASK, tmp_path / "own.jsonl", held_out=3, seed=1) == data
     assert training_data(press, TASK, tmp_path / "own.jsonl", held_out=3, seed=2) != data
@@ -79,7 +79,7 @@ def test_the_remarks_count_what_was_left_out(press: Vertical, tmp_path: Path) ->
     assert data.remarks[-1] == f"{len(data.train)} samples to learn from, 1 inputs held out"
 
 
-def test_a_task_without_samples_asks_for_a_file() -> None:
+def test_the_error_for_a_task_without_samples_suggests_a_file() -> None:
     bare = Vertical(name="press", tasks=(TASK,))
     with pytest.raises(UsageError, match="packages no samples"):
         training_data(bare, TASK)

@@ -22,9 +22,9 @@ GOOD: dict[str, Any] = {
 }
 
 
-def message_of(made: Any, **fields: Any) -> str:
+def message_of(build: Any, **fields: Any) -> str:
     with pytest.raises(ValidationError) as caught:
-        made(**fields)
+        build(**fields)
     return describe_validation_error(caught.value)
 
 
@@ -58,7 +58,7 @@ def test_a_wrong_vertical_and_a_wrong_sample_set_have_different_messages() -> No
         Vertical,
         name="press",
         tasks=(task,),
-        checks=(Check("fits", ("press.titel",), lambda given, made: [], ({}, {}), ({}, {})),),
+        checks=(Check("fits", ("press.titel",), lambda given, build: [], ({}, {}), ({}, {})),),
     )
     assert message_of(SampleSet, train="a", held_out="b").startswith("SampleSet is not valid (")
     assert "did you mean epochs?" in message_of(Recipe, epoch=3)

@@ -323,12 +323,12 @@ FAULTS = [
     (a_layer_of_another_width, "fine_tunes_match", "other layers"),
     (half_a_pair, "fine_tunes_match", "only lora_B"),
     (a_prompt_changed_since_training, "fine_tunes_match", "adapt again"),
-    (a_check_that_never_fails, "checks_tell_right_from_wrong", "never fails"),
-    (a_check_that_rejects_its_own_passing_example, "checks_tell_right_from_wrong", "rejects its own"),
-    (a_check_that_raises, "checks_tell_right_from_wrong", "KeyError"),
-    (a_check_that_returns_a_bool, "checks_tell_right_from_wrong", "return a list of Finding"),
-    (a_check_whose_example_is_no_pair, "checks_tell_right_from_wrong", "occasion"),
-    (a_check_that_changes_its_input, "checks_tell_right_from_wrong", "work on a copy"),
+    (a_check_that_never_fails, "checks_match_their_examples", "never fails"),
+    (a_check_that_rejects_its_own_passing_example, "checks_match_their_examples", "rejects its own"),
+    (a_check_that_raises, "checks_match_their_examples", "KeyError"),
+    (a_check_that_returns_a_bool, "checks_match_their_examples", "return a list of Finding"),
+    (a_check_whose_example_is_no_pair, "checks_match_their_examples", "occasion"),
+    (a_check_that_changes_its_input, "checks_match_their_examples", "work on a copy"),
 ]
 
 
@@ -363,7 +363,7 @@ def test_a_check_that_needs_a_failing_one_is_blocked_and_not_repeated(trade: Any
     assert blocked["prompts_render"] == "contracts_serialise" and blocked["contracts_serialise"] is None
 
 
-def test_a_trade_without_samples_has_its_prompts_tried_on_an_input_made_from_the_schema(trade: Any) -> None:
+def test_a_trade_without_samples_has_its_prompts_tried_on_an_input_built_from_the_schema(trade: Any) -> None:
     a_misspelt_field_in_one_language(trade)
     trade.vertical_fields["samples"] = {}
     assert "an input made from the schema" in failing(trade.vertical())["prompts_render"][0]

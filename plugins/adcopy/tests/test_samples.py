@@ -1,4 +1,4 @@
-"""The packaged samples: enough of them, all of them right by the plugin's own checks, and none worn out."""
+"""The packaged samples: enough of them, all correct by the plugin's own checks, and none overused."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_every_sample_satisfies_its_contract_and_passes_its_checks(name: str) ->
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_there_are_as_many_samples_as_the_statement_says(name: str) -> None:
+def test_the_counts_of_the_data_statement_are_right(name: str) -> None:
     statement = vertical().samples[name].statement
     statement_text = statement.read_text(encoding="utf-8") if statement else ""
     for part, file, least in zip(PARTS[name], ("train", "heldout"), LEAST[name], strict=True):
@@ -82,8 +82,8 @@ def test_no_opening_and_no_skeleton_is_overused(name: str) -> None:
             text = text.replace(value, "#")
         return re.sub(r"[\d.,]+", "#", text)
 
-    whole = Counter(skeleton(row, " / ".join(pieces(row["output"]))) for part in PARTS[name] for row in part)
-    assert whole.most_common(1)[0][1] <= 5
+    answers = Counter(skeleton(row, " / ".join(pieces(row["output"]))) for part in PARTS[name] for row in part)
+    assert answers.most_common(1)[0][1] <= 5
     sentences = Counter(skeleton(row, piece) for part in PARTS[name] for row in part for piece in pieces(row["output"]))
     overused = [(text, n) for text, n in sentences.most_common(5) if n > 5 and len(text.split()) > 3]
     assert not overused

@@ -17,7 +17,7 @@ TASK = {task.name: task for task in TASKS}
 SHARED = next((p / "shared" / "data" for p in Path(__file__).parents if (p / "shared" / "data").is_dir()), None)
 REAL = [(a, f) for a in (INK, YARN, RENPY) for f in sorted(SHARED.rglob("*")) if a.accepts(f)] if SHARED else []
 
-TELLING = (*MARKS, b"<<if", b"[[", b"#", b"::", b"*", b"\xed\xa0\x80", b"->")
+FORMAT_MARKS = (*MARKS, b"<<if", b"[[", b"#", b"::", b"*", b"\xed\xa0\x80", b"->")
 """Bytes that mean something to these formats."""
 
 
@@ -25,7 +25,7 @@ TELLING = (*MARKS, b"<<if", b"[[", b"#", b"::", b"*", b"\xed\xa0\x80", b"->")
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_bytes_end_in_rows_or_in_an_error_that_names_the_place(adapter: DataAdapter, data: st.DataObject) -> None:
-    content = data.draw(any_bytes(adapter.example.read_bytes(), TELLING))
+    content = data.draw(any_bytes(adapter.example.read_bytes(), FORMAT_MARKS))
     read_anyhow(adapter, TASKS, content, adapter.example.suffix)
 
 
@@ -166,7 +166,7 @@ def test_a_bark_sheet_without_a_situation_or_with_too_many_variants_names_the_fi
     assert isinstance(good, Sample) and good.output == {"variants": ["Hm?"]} and good.input["count"] == 1
 
 
-def test_a_sheet_without_a_speaker_column_says_which_columns_there_are(tmp_path: Path) -> None:
+def test_the_error_for_a_sheet_without_a_speaker_column_lists_its_columns(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("who_cares,text\na,b\n")
     assert not DialogueSheet().accepts(path)

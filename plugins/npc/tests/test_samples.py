@@ -42,7 +42,7 @@ def test_every_packaged_sample_passes_every_check(check: Any) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-def test_there_are_as_many_samples_as_the_statement_says(task: Any) -> None:
+def test_the_counts_of_the_data_statement_are_right(task: Any) -> None:
     statement = SETS[task.name].statement
     text = statement.read_text(encoding="utf-8") if statement else ""
     for name, part in zip(("train", "heldout"), PARTS[task.name], strict=True):

@@ -70,7 +70,7 @@ def test_the_question_is_read_with_its_cast_and_its_menus() -> None:
     assert sum(i.kind == "line" for i in read) >= 0.9 * quotes
 
 
-def test_ink_tells_words_from_weave_logic_and_diverts() -> None:
+def test_ink_separates_words_from_weave_logic_and_diverts() -> None:
     text = (
         "VAR x = 1\n=== inn ===\n~ x = 2\nMira: Sit. # happy -> out // why\n"
         "* (ask) {x > 1} Who[?] are you? -> inn\n- (g) Well.\n"
@@ -91,7 +91,7 @@ def test_ink_tells_words_from_weave_logic_and_diverts() -> None:
         ("{&a|b}{!c|d}", "ac"),
     ],
 )  # fmt: skip
-def test_ink_says_the_first_of_its_alternatives(source: str, display_text: str) -> None:
+def test_the_text_of_ink_alternatives_is_the_first(source: str, display_text: str) -> None:
     assert spoken("ink", source) == [(None, display_text)]
 
 
@@ -108,7 +108,7 @@ def test_ink_comments_over_lines_are_not_spoken() -> None:
     assert spoken("ink", "/* Mira: no\nMira: nor this */\nMira: Yes.\n") == [("Mira", "Yes.")]
 
 
-def test_yarn_tells_options_commands_tags_and_escapes_apart() -> None:
+def test_yarn_separates_options_commands_tags_and_escapes() -> None:
     text = (
         "title: Inn\n---\n<<if $x>>\nHobb: In \\#1 {$name}! [b]Now[/b] #line:1 #happy // c\n<<else>>\n"
         "Hobb: Out.\n<<endif>>\n"
@@ -154,7 +154,7 @@ def test_a_renpy_string_that_is_never_closed_does_not_swallow_the_file() -> None
     assert any(i.kind == "bad" for i in items("rpy", text)) or spoken("rpy", text)
 
 
-def test_twee_tells_prose_from_links_macros_and_code() -> None:
+def test_twee_separates_prose_from_links_macros_and_code() -> None:
     text = (
         ':: StoryData\n{"ifid": "X"}\n\n:: Code [script]\nvar a = "Mira: no";\n\n:: Inn [night] {"position":"1,1"}\n'
         "<<set $a to 1>>Mira: ''Sit'' by the [[fire->Hearth]].\n<<if $lamp>>\nA light.\n<</if>>\n"

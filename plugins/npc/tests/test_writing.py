@@ -105,7 +105,7 @@ def test_a_revised_script_differs_in_the_revised_lines_only(adapter: object, tmp
     assert {**again[-1].output, "line": ""} == {**samples[-1].output, "line": ""}
 
 
-def test_a_line_that_says_nothing_cannot_be_revised() -> None:
+def test_a_line_without_text_cannot_be_revised() -> None:
     with pytest.raises(DataError, match=r"ferry\.ink:1"):
         revise(INK.example, {1: "Hello."})
     with pytest.raises(UsageError):

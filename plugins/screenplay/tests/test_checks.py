@@ -128,7 +128,7 @@ def test_cameras_and_pans_that_are_things_pass(body: str) -> None:
 NOTE = {"character": "Mara", "lines": ["Out.", "Now."], "note": "softer", "max_words": 4}
 
 
-def test_a_rewrite_keeps_line_for_line_and_says_something_else() -> None:
+def test_a_rewrite_keeps_the_line_count_and_changes_the_words() -> None:
     assert not lines_kept(NOTE, {"text": "After you.\nWhen you're ready."})
     for wrong in (
         "After you.",

@@ -35,7 +35,7 @@ def test_every_packaged_sample_passes_every_check(check: Any) -> None:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_there_are_as_many_samples_as_the_statement_says(name: str) -> None:
+def test_the_counts_of_the_data_statement_are_right(name: str) -> None:
     statement = VERTICAL.samples[name].statement
     assert statement
     statement_text = statement.read_text(encoding="utf-8")

@@ -37,7 +37,7 @@ def found(policy: str, message: str, escalate: bool, reply: str, order: dict[str
         ("要求人工的，转人工。", "我要找人工", {}),
     ],
 )
-def test_where_the_policy_asks_for_a_person_an_answer_alone_is_wrong(
+def test_where_the_policy_requires_a_person_an_answer_alone_is_wrong(
     policy: str, message: str, order: dict[str, Any]
 ) -> None:
     assert any("does not escalate" in message for message in found(policy, message, False, HERE, order))
@@ -72,12 +72,12 @@ def test_a_rule_in_sight_is_no_reason_to_escalate_everything(message: str, right
     assert (not found(policy, message, True, OVER)) is right
 
 
-def test_a_customer_may_always_ask_for_a_person() -> None:
+def test_a_customer_can_always_request_a_person() -> None:
     assert found("Returns within 30 days.", "get me a human agent", True, OVER) == []
 
 
 @pytest.mark.parametrize(("escalate", "reply"), [(True, HERE), (False, OVER)])
-def test_the_reply_says_what_the_flag_says(escalate: bool, reply: str) -> None:
+def test_the_reply_agrees_with_the_flag(escalate: bool, reply: str) -> None:
     assert found("Escalate anything about fire.", "fire" if escalate else "hi", escalate, reply) != []
 
 

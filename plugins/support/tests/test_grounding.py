@@ -17,7 +17,7 @@ def case_with(text: str) -> dict[str, Any]:
     return {"dialogue": [{"who": "customer", "text": text}]}
 
 
-def test_a_question_is_answered_from_the_document_and_says_from_where() -> None:
+def test_an_answer_from_the_document_names_its_passage() -> None:
     case = reply.check_input(ground(case_with("how much is express delivery"), INDEX))
     first: Any = case["passages"][0]  # type: ignore[index,call-overload]
     assert (

@@ -1,4 +1,4 @@
-"""The packaged samples: enough of them, all of them right by the plugin's own checks, and none worn out."""
+"""The packaged samples: enough of them, all correct by the plugin's own checks, and none overused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_every_sample_satisfies_its_contract_and_passes_its_checks(name: str) ->
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_there_are_as_many_samples_as_the_statement_says(name: str) -> None:
+def test_the_counts_of_the_data_statement_are_right(name: str) -> None:
     statement = vertical().samples[name].statement
     statement_text = statement.read_text(encoding="utf-8") if statement else ""
     for part, file, least in zip(PARTS[name], ("train", "heldout"), LEAST[name], strict=True):
@@ -71,7 +71,7 @@ def test_held_out_policies_are_of_other_shops() -> None:
     assert not texts(train) & texts(held_out)
 
 
-def test_every_escalation_with_a_source_is_one_that_the_policy_asks_for() -> None:
+def test_every_escalation_with_a_source_is_one_that_the_policy_requires() -> None:
     for row in [r for part in PARTS[REPLY] for r in part]:
         if row["output"]["escalate"] and row["output"]["used"]:
             assert any(rule_holds(rule, row["input"]) for rule in rules_of(policy(row["input"]))), row
@@ -83,7 +83,7 @@ def test_every_intent_is_met_in_training() -> None:
     assert {row["output"]["intent"] for row in PARTS[REPLY][0]} == labels
 
 
-def test_every_packaged_photo_is_a_whole_picture() -> None:
+def test_every_packaged_photo_is_complete() -> None:
     for row in [r for part in PARTS[LISTING] for r in part]:
         photo = Image.of(row["input"]["photo"])
         assert (photo.media_type, photo.width, photo.height) == ("image/png", 160, 64)

@@ -31,7 +31,7 @@ def report(
     task: Annotated[
         str | None,
         typer.Option(
-            help="Check the rows as samples of this task.  [default: plain rows; for a format of a trade, its first task]"
+            help="Check rows as samples of this task.  [default: plain rows; in a trade's own format, its first task]"
         ),
     ] = None,
     columns: Columns = None,

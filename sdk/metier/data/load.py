@@ -52,7 +52,7 @@ def load_samples(
             found += 1
             yield item
         elif on_bad == "raise":
-            raise as_error(item)
+            raise error_of_row(item)
         else:
             skipped, first = skipped + 1, first or item
             if isinstance(bad, list):
@@ -129,11 +129,11 @@ def _synonyms(task: TaskContract, adapters: Sequence[DataAdapter]) -> dict[str, 
     return found
 
 
-def as_error(row: BadRow) -> DataError:
+def error_of_row(row: BadRow) -> DataError:
     """A bad row as the error that stops a run."""
     field = f"{row.field}: " if row.field else ""
     return DataError(
         f"{field}{row.reason}",
         where=str(row.provenance),
-        remedy=row.remedy or "mend the row, or skip bad rows with --on-bad skip",
+        remedy=row.remedy or "correct the row, or skip bad rows with --on-bad skip",
     )

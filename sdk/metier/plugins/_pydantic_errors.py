@@ -48,8 +48,8 @@ def _fault(title: str, fault: Mapping[str, Any]) -> str:
 def _named(faults: list[Any]) -> str:
     """The object's own name, where a fault holds the whole object; else its file and line must do."""
     for fault in faults:
-        whole = fault["input"] if fault["type"] in {"missing", "value_error"} and len(fault["loc"]) <= 1 else None
-        if isinstance(whole, dict) and isinstance(name := whole.get("name"), str):
+        value = fault["input"] if fault["type"] in {"missing", "value_error"} and len(fault["loc"]) <= 1 else None
+        if isinstance(value, dict) and isinstance(name := value.get("name"), str):
             return f" {name}"
     return ""
 

@@ -104,7 +104,7 @@ def _answer(manager: pluggy.PluginManager, hook: str) -> list[Any]:
     try:
         answers = getattr(manager.hook, hook)()
     except (Exception, SystemExit) as error:
-        raise PluginError(f"{hook} failed: {reason_of(error)}", remedy="mend the hook") from error
+        raise PluginError(f"{hook} failed: {reason_of(error)}", remedy="fix the hook") from error
     kind = KINDS[hook]
     found: list[Any] = []
     for answer in answers:

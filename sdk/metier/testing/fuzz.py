@@ -67,15 +67,15 @@ def read_anyhow(
 
 
 @st.composite
-def damaged(draw: st.DrawFn, whole: bytes, marks: Sequence[bytes] = MARKS) -> bytes:
+def damaged(draw: st.DrawFn, example: bytes, marks: Sequence[bytes] = MARKS) -> bytes:
     """A good file with a piece cut out, repeated, or replaced by noise."""
-    start = draw(st.integers(0, len(whole)))
-    stop = draw(st.integers(start, min(len(whole), start + 80)))
+    start = draw(st.integers(0, len(example)))
+    stop = draw(st.integers(start, min(len(example), start + 80)))
     noise = draw(st.one_of(st.binary(max_size=24), st.sampled_from(marks)))
-    return whole[:start] + noise + whole[start if draw(st.booleans()) else stop :]
+    return example[:start] + noise + example[start if draw(st.booleans()) else stop :]
 
 
-def any_bytes(whole: bytes, marks: Sequence[bytes] = MARKS) -> st.SearchStrategy[bytes]:
+def any_bytes(example: bytes, marks: Sequence[bytes] = MARKS) -> st.SearchStrategy[bytes]:
     """Noise, text of all scripts, and the good file `whole` damaged."""
     text = st.text(max_size=200).map(lambda string: string.encode("utf-8", "surrogatepass"))
-    return st.one_of(st.binary(max_size=400), damaged(whole, marks), text)
+    return st.one_of(st.binary(max_size=400), damaged(example, marks), text)

@@ -33,7 +33,7 @@ _CHECKS: dict[Complaints, tuple[Complaints, ...]] = {
     adapter_checks.adapters_keep_the_row: (adapter_checks.adapters_read_their_example,),
     adapter_checks.adapters_survive_garbage: (adapter_checks.adapters_read_their_example,),
     finetune_checks.fine_tunes_match: (),
-    rule_checks.checks_tell_right_from_wrong: (contract_checks.contracts_serialise,),
+    rule_checks.checks_match_their_examples: (contract_checks.contracts_serialise,),
 }
 """Check → those that must pass first, since it could only repeat their complaint."""
 

@@ -26,7 +26,7 @@ _TITLE_HAN = re.compile(r"《([^》]+)》")
 _ALWAYS = STOPWORDS | {
     "i", "no", "not", "ok", "mr", "mrs", "ms", "they", "there", "but", "join", "us",
 }  # fmt: skip
-_KIN = {"english": "british"}
+_INCLUDED_IN = {"english": "british"}
 
 
 def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
@@ -88,11 +88,11 @@ def _names(text: str, known: str) -> Iterator[Finding]:
 
 
 def _known(word: str, given: Text) -> bool:
-    # Close is enough: a brief's `Itallian` is mended in copy. Codes such as IPX7 are one token there, two words here.
+    # Close is enough: copy corrects a brief's `Itallian`. Codes such as IPX7 are one token there, two words here.
     return (
         given.has(word)
         or any(t.startswith(word) for t in given.tokens if any(c.isdigit() for c in t))
-        or any(same(_KIN.get(t, t), word) for t in given.tokens)
+        or any(same(_INCLUDED_IN.get(t, t), word) for t in given.tokens)
     )
 
 

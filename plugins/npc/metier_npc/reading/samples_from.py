@@ -52,7 +52,7 @@ def samples_of(items: Iterable[Item], source: str) -> Iterator[Sample | BadRow]:
                 yield BadRow(
                     provenance=Provenance(source=source, line=item.line),
                     reason=f"it holds a NUL byte, more than {LONGEST} characters, or a string that is never closed",
-                    remedy="mend the line, or leave it out",
+                    remedy="correct the line, or leave it out",
                 )
             if item.kind not in {"line", "choice"} or not item.display_text:
                 continue
@@ -98,7 +98,7 @@ def line_sample(input: dict[str, Any], output: dict[str, Any], provenance: Prove
             else f"the line has {len(line)} characters, {LONGEST_LINE} is the most" if len(line) > LONGEST_LINE
             else "the line holds bytes that are not of the file's encoding"
         )  # fmt: skip
-        return BadRow(provenance=provenance, field="line", reason=reason, remedy="mend the line, or leave it out")
+        return BadRow(provenance=provenance, field="line", reason=reason, remedy="correct the line, or leave it out")
     if language := language_of(line):
         input["language"] = language
     kept = {key: _clean(value) for key, value in input.items() if value}

@@ -175,7 +175,7 @@ class BarkSheet:
             ("line", any(len(v) > 160 for v in variants), "a bark has at most 160 characters"),
         ):
             if wrong:
-                return BadRow(provenance=place, field=field, reason=reason, remedy="mend the row, or leave it out")
+                return BadRow(provenance=place, field=field, reason=reason, remedy="correct the row, or leave it out")
         given = {
             "speaker": cells.get("speaker") or NARRATOR,
             "persona": cells.get("persona"),

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from metier_npc.scripts.item import Item, cut, speaker_in, split_end, whole
+from metier_npc.scripts.item import Item, cut, speaker_in, split_end, unparsable
 
 _KNOT = re.compile(r"={2,}\s*(?:function\s+)?(\w+)")
 _STITCH = re.compile(r"=\s*(\w+)")
@@ -48,7 +48,7 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
     in_comment, depth, knot, node = False, 0, "", ""
     blocks: list[_Block] = []
     for number, raw in lines:
-        if bad := whole(raw, number):
+        if bad := unparsable(raw, number):
             yield bad
             continue
         body, end = split_end(raw)

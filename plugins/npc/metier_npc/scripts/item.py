@@ -97,6 +97,6 @@ def speaker_in(text: str) -> tuple[str | None, int]:
     return (found[1], found.end()) if found else (None, 0)
 
 
-def whole(raw: str, line: int) -> Item | None:
+def unparsable(raw: str, line: int) -> Item | None:
     """A bad item for a line that no parser should be given; None where it is fit."""
     return Item("bad", line, text=raw) if len(raw) > LONGEST or "\0" in raw else None

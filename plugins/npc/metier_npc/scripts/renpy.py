@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from metier_npc.scripts.item import Item, split_end, whole
+from metier_npc.scripts.item import Item, split_end, unparsable
 
 _STRING = r'(?:_\(\s*)?("""|\'\'\'|```|"|\'|`)'
 _WHO = re.compile(r"""([A-Za-z_]\w*)((?:\s+@?\s*-?\w+)*)\s+$|("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')\s*$|$""")
@@ -41,7 +41,7 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
     choices: list[int] = []
     source = iter(lines)
     for number, raw in source:
-        if bad := whole(raw, number):
+        if bad := unparsable(raw, number):
             yield bad
             continue
         body, _ = split_end(raw)

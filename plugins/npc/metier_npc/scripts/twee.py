@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from metier_npc.scripts.item import Item, cut, speaker_in, split_end, whole
+from metier_npc.scripts.item import Item, cut, speaker_in, split_end, unparsable
 
 _HEADER = re.compile(r"::\s*((?:[^\\\[\]{}]|\\.)*?)\s*(?:(?<!\\)\[([^\]]*)\])?\s*(\{.*\})?\s*$")
 _LINK = re.compile(r"\[\[((?:[^\[\]]|\](?!\]))*)\](?:\[[^\[\]]*\])?\]")
@@ -26,7 +26,7 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
     node, prose = "", False
     blocks: list[str] = []
     for number, raw in lines:
-        if bad := whole(raw, number):
+        if bad := unparsable(raw, number):
             yield bad
             continue
         body, end = split_end(raw)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from metier_npc.scripts.item import Item, cut, split_end, whole
+from metier_npc.scripts.item import Item, cut, split_end, unparsable
 
 _SPEAKER = re.compile(r"([^\s:\\{}<\[#][^:\\{}<\[#]{0,60}?)(?:\s*:\s+|：\s*)(?=\S)")
 _COMMAND = re.compile(r"<<\s*(\w+)\b\s*(.*?)\s*>>\s*$")
@@ -25,7 +25,7 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
     blocks: list[str] = []
     options: list[int] = []  # indentation of each open option
     for number, raw in lines:
-        if bad := whole(raw, number):
+        if bad := unparsable(raw, number):
             yield bad
             continue
         body, end = split_end(raw)
@@ -73,7 +73,8 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
         lead, text, _ = cut(code, at, stop)
         yield Item(
             kind="choice" if choice else "line" if text else "other",
-            line=number, lead=lead, text=text, tail=body[len(lead) + len(text) :] + end, display_text=display_text(text),
+            line=number, lead=lead, text=text, tail=body[len(lead) + len(text) :] + end,
+            display_text=display_text(text),
             speaker=speaker[1].strip() if speaker else None,
             conditions=own, within=tuple(blocks),
             alternative=number if mark and not choice else 0, tags=tuple(_TAG.findall(code[stop:])),
