@@ -1,13 +1,14 @@
 """The conformance kit finds each fault by the check that is named for it, and says what to change."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
 
-from metier.contracts import Finding, Lora, Recipe, Sample, Vertical, prompt
+from metier.contracts import BadRow, DataError, Finding, Lora, Recipe, Sample, Vertical, prompt
 from metier.testing import ConformanceError, check_vertical, vertical_checks
 
 
@@ -198,12 +199,42 @@ def an_adapter_that_names_another_file(trade: Any) -> None:
 
 def an_adapter_that_trips_over_garbage(trade: Any) -> None:
     def read(path: Path) -> Any:
-        with path.open(encoding="utf-8") as file:
-            for _ in file:
-                pass
+        if path.is_file():
+            path.read_text(encoding="utf-8")
         yield from trade.adapter.rows(path)
 
     trade.adapter.changed["read"] = read
+
+
+def an_adapter_whose_error_names_no_file(trade: Any) -> None:
+    def read(path: Path) -> Any:
+        try:
+            yield from trade.adapter.rows(path)
+        except DataError as error:
+            raise DataError(error.what) from error
+
+    trade.adapter.changed["read"] = read
+
+
+def an_adapter_that_needs_its_suffix(trade: Any) -> None:
+    def read(path: Path) -> Any:
+        yield from {".csv": trade.adapter.rows}[path.suffix](path)
+
+    trade.adapter.changed["read"] = read
+
+
+def an_adapter_that_reads_a_missing_file_as_empty(trade: Any) -> None:
+    def read(path: Path) -> Any:
+        if path.is_file():
+            yield from trade.adapter.rows(path)
+
+    trade.adapter.changed["read"] = read
+
+
+def an_adapter_that_takes_the_example_of_another(trade: Any) -> None:
+    other = trade.folder / "other.csv"
+    other.write_bytes(trade.adapter.example.read_bytes())
+    trade.vertical_fields["data_adapters"] = (replace(trade.adapter, example=other, name="greedy"), trade.adapter)
 
 
 # -- fine-tunes --------------------------------------------------------------------------------------------------
@@ -278,6 +309,18 @@ def a_check_that_changes_its_input(trade: Any) -> None:
     trade.check["run"] = run
 
 
+def a_check_that_trips_over_a_text(trade: Any) -> None:
+    def run(order: Any, card: Any) -> list[Finding]:
+        card["text"].index("e")
+        return [] if order["flower"] in card["text"].lower() else [Finding(message="the flower is not named")]
+
+    trade.check["run"] = run
+
+
+def a_check_with_an_empty_message(trade: Any) -> None:
+    trade.check["run"] = lambda order, card: [] if order["flower"] in card["text"].lower() else [Finding(message=" ")]
+
+
 pytest_plugins = ["pytester"]
 
 FAULTS = [
@@ -315,6 +358,10 @@ FAULTS = [
     (an_adapter_that_forgets_the_row, "adapters_keep_the_row", "provenance"),
     (an_adapter_that_names_another_file, "adapters_keep_the_row", "as source"),
     (an_adapter_that_trips_over_garbage, "adapters_survive_garbage", "UnicodeDecodeError"),
+    (an_adapter_whose_error_names_no_file, "adapters_survive_damaged_files", "does not name the file"),
+    (an_adapter_that_needs_its_suffix, "adapters_survive_another_suffix", "KeyError"),
+    (an_adapter_that_reads_a_missing_file_as_empty, "adapters_refuse_missing_files", "raise DataError"),
+    (an_adapter_that_takes_the_example_of_another, "adapters_claim_their_example", "accepted by greedy"),
     (weights_of_another_hash, "fine_tunes_match", "of one run"),
     (a_config_of_another_base, "fine_tunes_match", "gpt2"),
     (a_card_of_another_base, "fine_tunes_match", "smollm2-360m"),
@@ -328,6 +375,8 @@ FAULTS = [
     (a_check_that_raises, "checks_match_their_examples", "KeyError"),
     (a_check_that_returns_a_bool, "checks_match_their_examples", "return a list of Finding"),
     (a_check_whose_example_is_no_pair, "checks_match_their_examples", "occasion"),
+    (a_check_that_trips_over_a_text, "checks_answer_any_text", "ValueError"),
+    (a_check_with_an_empty_message, "checks_answer_any_text", "no message"),
     (a_check_that_changes_its_input, "checks_match_their_examples", "work on a copy"),
 ]
 
@@ -376,19 +425,21 @@ def test_an_adapter_whose_rows_span_lines_is_not_accused_of_reading_ahead(trade:
     trade.adapter.example.write_text(json.dumps(rows, indent=1))
 
     def read(path: Path) -> Any:
-        from metier.contracts import DataError, Provenance
+        from metier.contracts import Provenance
 
         try:
             items = json.loads(path.read_bytes())
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise DataError(str(error), where=path.name) from error
-        for line, row in enumerate(items, 1):
-            text = {"text": row.pop("text")}
-            yield Sample(
-                task="florist.card", input=row, output=text, provenance=Provenance(source=path.name, line=line)
-            )
+        for line, row in enumerate(items if isinstance(items, list) else [items], 1):
+            place = Provenance(source=path.name, line=line)
+            if not isinstance(row, dict) or set(row) != set(rows[0]) or {type(v) for v in row.values()} != {str}:
+                yield BadRow(provenance=place, reason="an order has flower, occasion and text")
+            else:
+                text = {"text": row.pop("text")}
+                yield Sample(task="florist.card", input=row, output=text, provenance=place)
 
-    trade.adapter.changed.update(read=read, accepts=lambda path: path.suffix == ".json")
+    trade.adapter.changed.update(read=read, accepts=lambda path: path.suffix == ".json" and path.is_file())
     assert failing(trade.vertical()) == {}
 
 
