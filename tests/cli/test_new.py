@@ -8,7 +8,7 @@ from pathlib import Path
 Runner = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_it_says_what_to_type_next(metier: Runner, tmp_path: Path) -> None:
+def test_the_output_has_the_next_commands(metier: Runner, tmp_path: Path) -> None:
     done = metier("new", "press", "--out", "my trades/press")
     assert done.returncode == 0, done.stderr
     assert "pip install -e 'my trades/press' pytest" in done.stdout
@@ -17,8 +17,8 @@ def test_it_says_what_to_type_next(metier: Runner, tmp_path: Path) -> None:
 
 
 def test_the_result_can_be_had_as_json_and_a_second_call_changes_nothing(metier: Runner, tmp_path: Path) -> None:
-    made = json.loads(metier("new", "press", "--json").stdout)
-    assert made["task"] == "press.title" and "pyproject.toml" in made["files"]
+    created = json.loads(metier("new", "press", "--json").stdout)
+    assert created["task"] == "press.title" and "pyproject.toml" in created["files"]
     before = (tmp_path / "press" / "pyproject.toml").stat().st_mtime_ns
     again = metier("new", "press")
     assert again.returncode == 2 and "nothing is overwritten" in again.stderr

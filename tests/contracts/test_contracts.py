@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from metier.contracts import (
+    Check,
     ContractError,
     Feedback,
     MetierError,
@@ -58,14 +59,14 @@ class Node(BaseModel):
 
 
 def contract(**fields: Any) -> TaskContract:
-    whole = {
+    defaults = {
         "name": "a.b",
         "kind": "generate",
         "input": Facts,
         "output": Text,
         "prompts": {"en": prompt("{{ facts }}")},
     }
-    return TaskContract(**{**whole, **fields})
+    return TaskContract(**{**defaults, **fields})
 
 
 @pytest.mark.parametrize(
@@ -124,14 +125,14 @@ def test_a_type_without_a_schema_is_refused_by_name() -> None:
         schema_of(Camera)
 
 
-def test_a_value_that_misses_its_contract_is_told_field_by_field_with_its_place() -> None:
+def test_a_value_that_misses_its_contract_is_reported_field_by_field_with_its_place() -> None:
     sample = Sample(
         task="a.b", input={"stars": "five"}, output={"text": "x"}, provenance=Provenance(source="c.csv", line=7)
     )
     with pytest.raises(ContractError) as caught:
         contract().check_sample(sample)
-    said = str(caught.value)
-    assert said.startswith("c.csv:7: input does not satisfy a.b") and "facts" in said and "stars" in said
+    message = str(caught.value)
+    assert message.startswith("c.csv:7: input does not satisfy a.b") and "facts" in message and "stars" in message
     with pytest.raises(ContractError, match=r"a sample of task x\.y was given to a\.b"):
         contract().check_sample(sample.model_copy(update={"task": "x.y"}))
 
@@ -143,7 +144,7 @@ def test_modalities_and_labels_are_derived_and_a_recursive_type_ends() -> None:
     assert contract().text_field == "text" and contract(output=Two, reply="json").text_field is None
 
 
-def test_the_prompt_s_language_is_what_is_asked_else_the_input_s_else_the_first() -> None:
+def test_the_prompt_s_language_is_the_requested_one_else_the_input_s_else_the_first() -> None:
     task = contract(prompts={"en": prompt("a"), "zh": prompt("b")})
     assert task.language_of({"language": "zh"}) == "zh"
     assert task.language_of({"language": "zh"}, "en") == "en"
@@ -159,6 +160,19 @@ def test_a_vertical_refers_only_to_its_own_tasks() -> None:
         Vertical(name="a", tasks=(contract(),), recipes={"a.c": Recipe()})
     with pytest.raises(UsageError, match=r"a has no task a\.c"):
         Vertical(name="a", tasks=(contract(),)).task("a.c")
+
+
+def test_checks_are_found_by_contract_or_name_and_an_unknown_task_is_an_error() -> None:
+    pair = ({"facts": "x"}, {"text": "y"})
+    check = Check(name="short", tasks=("a.b",), run=lambda input, output: [], passing=pair, failing=pair)
+    vertical = Vertical(name="a", tasks=(contract(), contract(name="a.other")), checks=(check,))
+    assert vertical.checks_for(contract()) == vertical.checks_for("a.b") == (check,)
+    assert vertical.checks_for("a.other") == ()
+    for unknown in ("a.othr", contract(name="a.othr")):
+        with pytest.raises(UsageError, match=r"a has no task a\.othr, did you mean a\.other\?"):
+            vertical.checks_for(unknown)
+        with pytest.raises(UsageError, match=r"did you mean a\.other\?"):
+            vertical.adapters_for(unknown)
 
 
 def test_a_verticals_own_name_stands_for_all_tasks_that_it_packages_samples_of() -> None:
@@ -183,14 +197,14 @@ def test_the_nearest_name_is_found_by_its_last_part_too() -> None:
     assert did_you_mean("zzz", ["adcopy.describe"]) == ""
 
 
-def test_every_error_has_an_exit_code_of_its_own_and_says_what_where_and_what_next() -> None:
+def test_every_error_has_an_exit_code_of_its_own_and_its_text_has_what_where_and_remedy() -> None:
     children = MetierError.__subclasses__()
     codes = [child.exit_code for child in children if child.__module__ == "metier.contracts.errors"]
     assert len(set(codes)) == len(codes) and min(codes) >= 2
-    assert str(MetierError("it broke", where="a.csv:3", remedy="mend it")) == "a.csv:3: it broke\n  → mend it"
+    assert str(MetierError("it broke", where="a.csv:3", remedy="fix it")) == "a.csv:3: it broke\n  → mend it"
 
 
-def test_a_mistyped_optional_field_is_asked_about_and_a_foreign_one_is_let_through() -> None:
+def test_a_mistyped_optional_field_gets_a_suggestion_and_a_foreign_one_is_accepted() -> None:
     class Draft(BaseModel):
         text: str
         max_chars: int | None = None
@@ -208,7 +222,7 @@ def test_a_mistyped_optional_field_is_asked_about_and_a_foreign_one_is_let_throu
     assert words.check_input({"text": "a", "max_char": 9})
 
 
-def test_a_mistyped_reply_format_is_asked_about_and_a_trade_s_own_may_be_named_so() -> None:
+def test_a_mistyped_reply_format_gets_a_suggestion_and_a_trade_s_own_is_accepted() -> None:
     with pytest.raises(ValidationError, match="there is no reply format 'jsn', did you mean json"):
         contract(reply="jsn")
     assert contract(reply=ReplyFormat(name="tex")).reply.name == "tex"
@@ -237,7 +251,7 @@ def test_a_recipe_with_an_unknown_field_names_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "stood", "judged"),
+    ("fields", "stood", "judged"),
     [
         ({"event": "accepted"}, True, ("A.", True)),
         ({"event": "chosen"}, True, ("A.", True)),
@@ -250,12 +264,12 @@ def test_a_recipe_with_an_unknown_field_names_its_file(tmp_path: Path) -> None:
         ({"event": "edited"}, False, None),
     ],
 )
-def test_what_a_user_did_says_whether_the_answer_stood_and_which_text_is_good(said, stood, judged) -> None:
-    feedback = Feedback(task="shop.describe", input={}, answer={"text": "A."}, **said)
+def test_feedback_gives_whether_the_answer_stood_and_which_text_is_good(fields, stood, judged) -> None:
+    feedback = Feedback(task="shop.describe", input={}, answer={"text": "A."}, **fields)
     assert feedback.stood is stood
     assert feedback.judged == (None if judged is None else ({"text": judged[0]}, judged[1]))
 
 
 @given(st.sets(st.integers(1, 40), min_size=1))
-def test_layers_that_are_said_are_read_again(numbers: set[int]) -> None:
+def test_layers_that_are_written_are_read_again(numbers: set[int]) -> None:
     assert set(layers_named(layers_said(numbers), 40)) == numbers

@@ -62,7 +62,7 @@ def test_a_text_task_on_a_text_base_fits_and_needs_nothing_done() -> None:
     assert all(f.verdict is Verdict.OK and f.remedy is None for f in report.findings)
 
 
-def test_a_photo_without_a_bridge_fails_and_says_which_to_install() -> None:
+def test_a_photo_without_a_bridge_fails_and_the_remedy_names_one_to_install() -> None:
     found = one(fit(task(Photo), base()), "input", "fail")
     assert "no bridge closes the gap" in found.reason and "image→text" in str(found.remedy)
 
@@ -129,7 +129,7 @@ def test_a_bridge_s_language_and_licence_count_only_where_it_is_used() -> None:
     assert fit(task(), base(), [caption], token_lengths=[1]).verdict is Verdict.OK
 
 
-def test_lengths_are_told_in_percentiles_by_nearest_rank() -> None:
+def test_lengths_are_percentiles_by_nearest_rank() -> None:
     report = fit(task(), base(), token_lengths=list(range(1, 101)))
     assert report.lengths is not None
     assert report.lengths.model_dump() == {"samples": 100, "p50": 50, "p95": 95, "p99": 99, "max": 100}
@@ -203,16 +203,16 @@ def test_fresh_facts_need_search_or_a_late_cut_off() -> None:
     one(fit(task(), base()), "knowledge", "ok")
 
 
-def test_a_task_that_takes_passages_is_told_to_ship_documents() -> None:
-    class Asked(BaseModel):
+def test_a_task_that_takes_passages_needs_documents_in_the_bundle() -> None:
+    class Question(BaseModel):
         question: str
         passages: list[dict[str, str]] = []
 
-    grounded = task(input=Asked, fresh_facts=True)
+    grounded = task(input=Question, fresh_facts=True)
     assert grounded.takes_passages and not task().takes_passages
     assert "export --documents" in one(fit(grounded, base()), "knowledge", "warn").remedy
     assert "a field `passages`" in one(fit(task(fresh_facts=True), base()), "knowledge", "warn").remedy
-    assert "documents of a bundle" in one(fit(task(input=Asked), base()), "knowledge", "ok").reason
+    assert "documents of a bundle" in one(fit(task(input=Question), base()), "knowledge", "ok").reason
 
 
 def test_a_base_without_a_chat_template_warns() -> None:
@@ -229,7 +229,7 @@ def test_an_encoder_fits_what_a_head_can_answer_and_nothing_that_must_be_written
     assert any("a head on it can classify" in finding.reason for finding in report.findings)
 
 
-def test_the_licence_of_what_is_learnt_from_counts_as_the_base_s_does() -> None:
+def test_the_licence_of_the_training_samples_counts_as_the_base_s_does() -> None:
     assert fit(task(), base(), token_lengths=[10], samples_licence="CC0-1.0").verdict is Verdict.OK
     report = fit(task(), base(), token_lengths=[10], samples_licence="CC-BY-NC-4.0")
     (found,) = [f for f in report.findings if f.aspect == "licence" and f.verdict is Verdict.FAIL]

@@ -8,8 +8,10 @@ import pytest
 from llguidance import LLMatcher, LLTokenizer
 from pydantic import BaseModel, Field
 
-from metier.contracts import ContractError, Sample, TaskContract, TaskKind, prompt
+from metier.contracts import BadRow, ContractError, Provenance, Sample, TaskContract, TaskKind, prompt
+from metier.data.sampling import check_sample, samples_from
 from metier.prompting.reply import decode_reply, grammar_of
+from metier.readers.row import Row
 
 
 class Scene(BaseModel):
@@ -87,20 +89,20 @@ class Policy(BaseModel):
     id: str
 
 
-class Way(BaseModel):
+class Exit(BaseModel):
     text: str
     to: str
 
 
 class Case(BaseModel):
     passages: list[Policy] = []
-    ways: list[Way] = []
+    exits: list[Exit] = []
     chosen: str = ""
 
 
 class Reply(BaseModel):
     used: list[Annotated[str, Field(max_length=4, json_schema_extra={"x-metier-one-of": "passages[].id"})]]
-    node: str = Field(json_schema_extra={"x-metier-one-of": "ways[text=chosen].to"})
+    node: str = Field(json_schema_extra={"x-metier-one-of": "exits[text=chosen].to"})
 
 
 REPLY = TaskContract(
@@ -108,7 +110,7 @@ REPLY = TaskContract(
 )
 CASE = {
     "passages": [{"id": "P1"}, {"id": "P2"}, {"id": "too long"}, {"id": "P1"}],
-    "ways": [{"text": "go", "to": "cellar"}, {"text": "stay", "to": "attic"}],
+    "exits": [{"text": "go", "to": "cellar"}, {"text": "stay", "to": "attic"}],
     "chosen": "go",
 }
 
@@ -131,3 +133,14 @@ def test_a_path_leads_into_lists_of_objects(given: dict, text: str, fits: bool) 
     assert accepted(task, text) is fits
     if fits:
         decode_reply(task, text)
+
+
+@pytest.mark.parametrize(("action", "fits"), [("wave", True), ("dance", False)])
+def test_a_row_is_held_to_the_strings_of_its_own_input(action: str, fits: bool) -> None:
+    pair = {"input": {"text": "Hi", "actions": ["wave", "none"]}, "output": {"action": action}}
+    place = Provenance(source="t.jsonl", line=1)
+    (found,) = samples_from([Row(pair, place)], TASK)
+    again = check_sample(TASK, Sample(task="a.b", **pair))
+    for item in (found, again):
+        assert isinstance(item, Sample if fits else BadRow)
+        assert fits or item.field == "output.action"

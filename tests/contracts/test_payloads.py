@@ -87,14 +87,14 @@ def kind(name: str) -> type[Payload]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All the files in one folder."""
-    made = tmp_path_factory.mktemp("media")
+    media = tmp_path_factory.mktemp("media")
     for name in (*FILES, *MESHES):
-        (made / name).write_bytes(content(name))
-    return made
+        (media / name).write_bytes(content(name))
+    return media
 
 
 @pytest.mark.parametrize("name", [*FILES, *MESHES])
-def test_a_real_file_tells_its_kind_size_and_shape_from_a_path_bytes_or_a_data_uri(folder: Path, name: str) -> None:
+def test_kind_size_and_shape_are_read_from_a_path_bytes_or_a_data_uri(folder: Path, name: str) -> None:
     data = content(name)
     facts = MESHES[name][1] if name in MESHES else FILES[name][1]
     by_path = kind(name).of(folder / name)
@@ -102,8 +102,8 @@ def test_a_real_file_tells_its_kind_size_and_shape_from_a_path_bytes_or_a_data_u
     by_uri = kind(name).of(by_bytes.data_uri())
     assert by_uri == by_bytes and by_path.source == str(folder / name)
     for payload in (by_path, by_bytes):
-        said = payload.model_dump()
-        assert {key: said[key] for key in facts} == pytest.approx(facts) and said["size"] == len(data)
+        dumped = payload.model_dump()
+        assert {key: dumped[key] for key in facts} == pytest.approx(facts) and dumped["size"] == len(data)
         assert payload.read() == data
         assert kind(name).model_validate_json(payload.model_dump_json()) == payload
         assert kind(name).model_validate(json.loads(payload.model_dump_json())) == payload

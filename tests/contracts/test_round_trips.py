@@ -64,7 +64,7 @@ class Facts(BaseModel):
 
 
 class Voice(BaseModel):
-    said: Speech
+    recording: Speech
     language: Literal["en", "zh"] = "en"
 
 
@@ -282,7 +282,7 @@ reports = st.builds(
 def verticals(draw: st.DrawFn) -> Vertical:
     """Without data adapters and checks, which are code and stay behind."""
     own = draw(name)
-    made = [
+    own_tasks = [
         task.model_copy(update={"name": f"{own}.t{rank}"})
         for rank, task in enumerate(draw(st.lists(tasks, min_size=1, max_size=2)))
     ]
@@ -290,10 +290,10 @@ def verticals(draw: st.DrawFn) -> Vertical:
     return Vertical(
         name=own,
         title=draw(text),
-        tasks=tuple(made),
-        recipes={made[0].name: draw(recipes)},
+        tasks=tuple(own_tasks),
+        recipes={own_tasks[0].name: draw(recipes)},
         fine_tunes=(FineTune(path=Path("fine_tune"), card=draw(cards)),),
-        samples={made[-1].name: files},
+        samples={own_tasks[-1].name: files},
     )
 
 
@@ -315,13 +315,13 @@ PARTS = {
     BadRow: st.builds(BadRow, provenance=provenances, field=maybe(text), reason=text, remedy=maybe(text)),
     Finding: st.builds(Finding, message=text, rule=maybe(text), excerpt=maybe(text)),
 }
-ALL = [pytest.param(of, made, id=of.__name__) for of, made in {**DOCUMENTS, **PARTS}.items()]
+ALL = [pytest.param(of, own_tasks, id=of.__name__) for of, own_tasks in {**DOCUMENTS, **PARTS}.items()]
 
 
-@pytest.mark.parametrize(("of", "made"), ALL)
+@pytest.mark.parametrize(("of", "own_tasks"), ALL)
 @given(draw=st.data())
-def test_it_goes_through_json_and_comes_back_equal(of: type[BaseModel], made: Any, draw: st.DataObject) -> None:
-    one = draw.draw(made)
+def test_it_goes_through_json_and_comes_back_equal(of: type[BaseModel], own_tasks: Any, draw: st.DataObject) -> None:
+    one = draw.draw(own_tasks)
     written = one.model_dump_json()
     assert of.model_validate_json(written) == one
     assert of.model_validate(json.loads(written)) == one

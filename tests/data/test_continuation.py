@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from metier.contracts import AlignmentStep, Dpo, FineTune, Sample, SampleSet, TaskContract, UsageError, Vertical
-from metier.data import held_out_data, onward_data, without_leaks
+from metier.data import continuation_data, held_out_data, without_leaks
 
 
 def write(path: Path, rows: list[Sample]) -> Path:
@@ -50,29 +50,29 @@ def facts(samples: list[Sample]) -> list[object]:
     return [sample.input["facts"] for sample in samples]
 
 
-def test_a_fine_tune_goes_on_with_its_own_samples_of_the_tasks_asked_for(own: FineTune, trade: Vertical) -> None:
-    both = onward_data(own, tasks(own, "tiny.copy", "tiny.item", "tiny.mood"), trade)
+def test_a_fine_tune_continues_with_its_own_samples_of_the_requested_tasks(own: FineTune, trade: Vertical) -> None:
+    both = continuation_data(own, tasks(own, "tiny.copy", "tiny.item", "tiny.mood"), trade)
     assert facts(both.train) == ["a copper kettle", "a walnut chair", "a jug"]
     assert facts(both.held_out) == ["a linen scarf"] and both.leaking == 0
-    one = onward_data(own, tasks(own, "tiny.copy", "tiny.item"), trade, samples=1)
+    one = continuation_data(own, tasks(own, "tiny.copy", "tiny.item"), trade, samples=1)
     assert [sample.task for sample in one.train] == ["tiny.copy", "tiny.item"]
 
 
-def test_a_packaged_one_has_its_samples_from_the_trade_and_what_was_made_of_it_is_measured_on_the_same(
+def test_a_packaged_fine_tune_takes_its_samples_from_the_trade_and_its_successor_is_measured_on_the_same(
     tiny_finetune: FineTune, trade: Vertical, tmp_path: Path
 ) -> None:
     bare = FineTune(path=tmp_path / "shipped", card=tiny_finetune.card)
-    data = onward_data(bare, tasks(bare, "tiny.copy"), trade)
+    data = continuation_data(bare, tasks(bare, "tiny.copy"), trade)
     assert facts(data.train) == ["an oak desk", "a tin whistle"] and facts(data.held_out) == ["a brass lamp"]
     other = bare.model_copy(update={"card": bare.card.model_copy(update={"weights_sha256": "of another"})})
     assert held_out_data(other, trade) == []
     step = AlignmentStep(
         settings=Dpo(), began_from=bare.card.weights_sha256, data_sha256="", count=1, run="", figures={}
     )
-    made = other.model_copy(update={"card": other.card.model_copy(update={"alignment": (step,)})})
-    assert facts(held_out_data(made, trade)) == ["a brass lamp"]
+    successor = other.model_copy(update={"card": other.card.model_copy(update={"alignment": (step,)})})
+    assert facts(held_out_data(successor, trade)) == ["a brass lamp"]
     with pytest.raises(UsageError, match=r"no samples of tiny\.copy with it"):
-        onward_data(other, tasks(other, "tiny.copy"), trade)
+        continuation_data(other, tasks(other, "tiny.copy"), trade)
 
 
 def test_a_file_s_rows_that_are_like_held_out_ones_are_left_out_and_counted(
@@ -85,13 +85,15 @@ def test_a_file_s_rows_that_are_like_held_out_ones_are_left_out_and_counted(
         file.write_text("\n".join(lines) + "\n", "utf-8")
         return file
 
-    found = onward_data(own, tasks(own, "tiny.copy"), trade, rows("A linen  scarf", "a steel knife", "a glass bowl"))
+    found = continuation_data(
+        own, tasks(own, "tiny.copy"), trade, rows("A linen  scarf", "a steel knife", "a glass bowl")
+    )
     assert facts(found.train) == ["a steel knife", "a glass bowl"] and found.leaking == 1
     assert "1 samples left out: each is like an input that the run holds out" in found.remarks
     with pytest.raises(UsageError, match="each of the 1 samples is like the fine-tune's held-out data"):
-        onward_data(own, tasks(own, "tiny.copy"), trade, rows("a linen scarf"))
+        continuation_data(own, tasks(own, "tiny.copy"), trade, rows("a linen scarf"))
     with pytest.raises(UsageError, match="cannot hold samples of 2 tasks"):
-        onward_data(own, tasks(own, "tiny.copy", "tiny.item"), trade, file)
+        continuation_data(own, tasks(own, "tiny.copy", "tiny.item"), trade, file)
 
 
 def test_without_held_out_data_nothing_leaks() -> None:

@@ -76,7 +76,7 @@ def test_numbers_that_only_look_like_it_stay(text):
     assert scrub(text) == (text, [])
 
 
-def test_a_sample_is_scrubbed_in_every_string_and_says_in_which_field():
+def test_a_sample_is_scrubbed_in_every_string_and_the_field_is_reported():
     dirty = Sample(task="demo.x", input={"facts": "a@b.com", "tags": ["ok", {"tel": "13812345678"}]}, output={"n": 3})
     clean, found = scrub_sample(dirty)
     assert clean.input == {"facts": "[email]", "tags": ["ok", {"tel": "[phone]"}]} and clean.output == {"n": 3}

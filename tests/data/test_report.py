@@ -5,11 +5,14 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from metier.contracts import DataError
+from metier.contracts import DataError, Provenance, Sample, Vertical
 from metier.data import TableAdapter
+from metier.data.load import tasks_reading
 from metier.data.report import DataReport, data_report
-from metier.data.streaming_stats import Doubles
+from metier.data.streaming_stats import Doubles, quantile
 
 CSV = (
     "facts,text,note\n"
@@ -37,7 +40,7 @@ def test_the_report_counts_rows_columns_doubles_languages_and_personal_data(tmp_
     assert DataReport.model_validate_json(found.model_dump_json()) == found
 
 
-def test_with_a_task_the_rows_are_judged_as_its_samples(tmp_path, task):
+def test_with_a_task_the_rows_are_checked_as_its_samples(tmp_path, task):
     path = tmp_path / "t.csv"
     path.write_text("facts,text,price\na,b,1\na,b,cheap\n")
     found = data_report(task, path)
@@ -45,7 +48,7 @@ def test_with_a_task_the_rows_are_judged_as_its_samples(tmp_path, task):
     assert (found.good_rows, found.bad_rows, found.task) == (1, 1, task.name)
 
 
-def test_the_report_says_which_data_adapter_took_the_file(tmp_path, task):
+def test_the_report_names_the_data_adapter_that_read_the_file(tmp_path, task):
     path = tmp_path / "t.csv"
     path.write_text("Product facts,Body\na,b\n")
     feed = TableAdapter("feed", task, columns={"Product facts": "facts", "Body": "text"}, example=path)
@@ -53,6 +56,32 @@ def test_the_report_says_which_data_adapter_took_the_file(tmp_path, task):
     assert data_report(task, path, adapters=[feed], columns={"Body": "text"}).data_adapter is None
     (tmp_path / "u.csv").write_text("facts,text\na,b\n")
     assert data_report(task, tmp_path / "u.csv").data_adapter is None
+
+
+def test_a_file_of_a_trade_s_own_format_is_read_by_the_trade_s_adapters(tmp_path, task):
+    class Notes:
+        name, task, example = "notes", "shop.describe", tmp_path / "t.note"
+
+        def accepts(self, path):
+            return path.suffix == ".note"
+
+        def read(self, path):
+            for number, line in enumerate(path.read_text().splitlines(), start=1):
+                place = Provenance(source=str(path), line=number)
+                yield Sample(task=self.task, input={"facts": line}, output={"text": line}, provenance=place)
+
+    Notes.task = task.name
+    vertical = Vertical(name=task.vertical, tasks=(task,), data_adapters=(Notes(),))
+    Notes.example.write_text("a mug\na bowl\n")
+    assert tasks_reading(Notes.example, [vertical]) == [task]
+    found = data_report(task, Notes.example, adapters=vertical.adapters_for(task))
+    assert (found.format, found.data_adapter, found.good_rows) == ("note", "notes", 2)
+    (tmp_path / "t.csv").write_text("facts,text\na,b\n")
+    assert tasks_reading(tmp_path / "t.csv", [vertical]) == [], "a table stays a table"
+    (tmp_path / "t.odd").write_text("x")
+    assert tasks_reading(tmp_path / "t.odd", [vertical]) == []
+    with pytest.raises(DataError, match="no such file"):
+        tasks_reading(tmp_path / "none.note", [vertical])
 
 
 def test_near_duplicates_are_counted_apart_from_exact_ones(tmp_path):
@@ -66,6 +95,19 @@ def test_near_duplicates_are_counted_apart_from_exact_ones(tmp_path):
 def test_a_file_that_is_no_table_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         data_report(None, tmp_path / "none.csv")
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.floats(0, 1), st.floats(0, 1))
+def test_a_larger_share_never_has_a_smaller_quantile(values, share, other):
+    low, high = sorted((share, other))
+    assert quantile(sorted(values), low) <= quantile(sorted(values), high)
+
+
+def test_p95_of_two_rows_is_not_below_their_median(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("facts\na\nabcdefgh\n")
+    (column,) = data_report(None, path).columns
+    assert (column.lengths.median, column.lengths.p95) == (1, 8)
 
 
 def test_doubles_beyond_the_bound_are_estimated_within_a_tenth():

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metier.contracts import Sample, UsageError
-from metier.data.deduplicate import deduplicate, said, value_text
+from metier.data.deduplicate import deduplicate, sample_text, value_text
 from metier.data.load import load_samples
 from metier.data.near_duplicates import NEAR, jaccard, normal, shingles
 from metier.data.split import input_key, select, split
@@ -32,23 +32,23 @@ def test_a_split_loses_nothing_and_shares_no_input_nor_a_near_duplicate_of_one(s
         train, held_out = split(samples, wanted, seed)
     except UsageError:
         return
-    assert sorted(map(said, train + held_out)) == sorted(map(said, samples))
+    assert sorted(map(sample_text, train + held_out)) == sorted(map(sample_text, samples))
     assert len({input_key(s) for s in held_out}) <= wanted
     for a in held_out:
         for b in train:
-            for part in (lambda s: normal(value_text(s.input)), said):
+            for part in (lambda s: normal(value_text(s.input)), sample_text):
                 assert jaccard(shingles(part(a)), shingles(part(b))) < NEAR
 
 
 @settings(deadline=None, max_examples=40)
 @given(samples=SAMPLES, seed=st.integers(0, 5))
-def test_a_split_depends_on_what_the_samples_say_and_not_on_their_order(samples, seed):
+def test_a_split_depends_on_the_texts_of_the_samples_and_not_on_their_order(samples, seed):
     wanted = len({input_key(s) for s in samples}) // 2
     try:
         one, other = split(samples, wanted, seed), split(samples[::-1], wanted, seed)
     except UsageError:
         return
-    assert sorted(map(said, one.held_out)) == sorted(map(said, other.held_out))
+    assert sorted(map(sample_text, one.held_out)) == sorted(map(sample_text, other.held_out))
 
 
 @settings(deadline=None, max_examples=60)

@@ -55,8 +55,8 @@ def test_no_input_stands_on_both_sides_and_a_held_out_one_keeps_all_its_referenc
 ) -> None:
     rows = [(f"News of the {word}.", f"{word} {turn}") for word in WORDS for turn in ("opens at last", "closes")]
     data = training_data(press, TASK, write(tmp_path / "own.jsonl", rows), held_out=3, seed=1)
-    learnt, apart = ({str(s.input["story"]) for s in side} for side in (data.train, data.held_out))
-    assert not learnt & apart
+    trained_on, apart = ({str(s.input["story"]) for s in side} for side in (data.train, data.held_out))
+    assert not trained_on & apart
     assert (len(apart), len(data.held_out), len(data.train)) == (3, 6, 14)
     assert training_data(press, TASK, tmp_path / "own.jsonl", held_out=3, seed=1) == data
     assert training_data(press, TASK, tmp_path / "own.jsonl", held_out=3, seed=2) != data
@@ -68,7 +68,7 @@ def test_fewer_samples_are_of_as_many_inputs_as_there_are(press: Vertical, tmp_p
     assert len({str(s.input) for s in data.train}) == len(data.train) == 8
 
 
-def test_what_was_left_out_is_said(press: Vertical, tmp_path: Path) -> None:
+def test_the_remarks_count_what_was_left_out(press: Vertical, tmp_path: Path) -> None:
     rows = [(f"News of the {word}.", word) for word in WORDS]
     path = write(tmp_path / "own.jsonl", [*rows, rows[0], rows[1]])
     with path.open("a") as file:
@@ -79,7 +79,7 @@ def test_what_was_left_out_is_said(press: Vertical, tmp_path: Path) -> None:
     assert data.remarks[-1] == f"{len(data.train)} samples to learn from, 1 inputs held out"
 
 
-def test_a_task_without_samples_asks_for_a_file() -> None:
+def test_the_error_for_a_task_without_samples_suggests_a_file() -> None:
     bare = Vertical(name="press", tasks=(TASK,))
     with pytest.raises(UsageError, match="packages no samples"):
         training_data(bare, TASK)

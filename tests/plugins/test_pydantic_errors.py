@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from metier.contracts import Check, Recipe, SampleSet, TaskContract, Vertical, prompt
-from metier.plugins._pydantic_errors import said_plainly
+from metier.plugins._pydantic_errors import describe_validation_error
 
 
 class Text(BaseModel):
@@ -22,10 +22,10 @@ GOOD: dict[str, Any] = {
 }
 
 
-def told(made: Any, **fields: Any) -> str:
+def message_of(build: Any, **fields: Any) -> str:
     with pytest.raises(ValidationError) as caught:
-        made(**fields)
-    return said_plainly(caught.value)
+        build(**fields)
+    return describe_validation_error(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -40,23 +40,25 @@ def told(made: Any, **fields: Any) -> str:
     ],
 )
 def test_a_wrong_contract_names_field_file_and_line(change: dict[str, Any], words: str) -> None:
-    said = told(TaskContract, **{**GOOD, **change})
-    assert words in said
-    assert "test_pydantic_errors.py:" in said and "\n" not in said and "pydantic.dev" not in said
+    message = message_of(TaskContract, **{**GOOD, **change})
+    assert words in message
+    assert "test_pydantic_errors.py:" in message and "\n" not in message and "pydantic.dev" not in message
 
 
 def test_a_missing_field_names_the_object_it_is_missing_from() -> None:
-    said = told(TaskContract, **{key: value for key, value in GOOD.items() if key != "prompts"})
-    assert said.startswith("TaskContract press.title is not valid (") and said.endswith("the field prompts is missing")
+    message = message_of(TaskContract, **{key: value for key, value in GOOD.items() if key != "prompts"})
+    assert message.startswith("TaskContract press.title is not valid (") and message.endswith(
+        "the field prompts is missing"
+    )
 
 
-def test_a_wrong_vertical_and_sample_set_are_told_apart() -> None:
+def test_a_wrong_vertical_and_a_wrong_sample_set_have_different_messages() -> None:
     task = TaskContract(**GOOD)
-    assert "check fits" in told(
+    assert "check fits" in message_of(
         Vertical,
         name="press",
         tasks=(task,),
-        checks=(Check("fits", ("press.titel",), lambda given, made: [], ({}, {}), ({}, {})),),
+        checks=(Check("fits", ("press.titel",), lambda given, build: [], ({}, {}), ({}, {})),),
     )
-    assert told(SampleSet, train="a", held_out="b").startswith("SampleSet is not valid (")
-    assert "did you mean epochs?" in told(Recipe, epoch=3)
+    assert message_of(SampleSet, train="a", held_out="b").startswith("SampleSet is not valid (")
+    assert "did you mean epochs?" in message_of(Recipe, epoch=3)

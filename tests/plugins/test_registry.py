@@ -38,11 +38,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.delenv(ALLOW, raising=False)
     monkeypatch.delenv(DENY, raising=False)
-    made: list[str] = []
+    modules: list[str] = []
 
     def install(name: str, source: str, *, version: str = "1.0", entry: str | None = None) -> None:
         module = f"metier_test_{name}"
-        made.append(module)
+        modules.append(module)
         (site / f"{module}.py").write_text(GOOD + dedent(source), encoding="utf-8")
         info = site / f"metier_{name}-{version}.dist-info"
         info.mkdir()
@@ -50,7 +50,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         (info / "entry_points.txt").write_text(f"[metier]\n{entry or name} = {module}\n")
 
     yield install
-    for module in made:
+    for module in modules:
         sys.modules.pop(module, None)
 
 
@@ -132,7 +132,7 @@ def test_in_strict_mode_a_broken_plugin_raises_with_its_name_and_what_to_do(
     assert caught.value.remedy and reason in str(caught.value).replace("\n  → ", "; ")
 
 
-def test_a_name_that_clashes_takes_the_whole_later_plugin_out(install: Install, tmp_path: Path) -> None:
+def test_a_name_clash_makes_the_later_plugin_broken(install: Install, tmp_path: Path) -> None:
     install("aaa", FLORIST)
     install(
         "bbb",

@@ -42,11 +42,11 @@ def test_a_new_plugin_passes_its_own_tests_conformance_included(plugin: Path) ->
 
 @pytest.mark.parametrize("name", ["ab", "press", "night_press_2", LONG])
 def test_new_code_is_clean_whatever_the_trade_is_called(name: str, tmp_path: Path) -> None:
-    made = new_plugin(name, tmp_path / name)
-    folder = made.folder
+    created = new_plugin(name, tmp_path / name)
+    folder = created.folder
     run(folder, "ruff", "check", *RULES, "--select=E,F,W,I,UP,B,C4,SIM,N", ".")
     run(folder, "ruff", "format", *RULES[:2], "--check", ".")
-    assert [path for path in made.files if STAND_IN in path + (folder / path).read_text("utf-8")] == []
+    assert [path for path in created.files if STAND_IN in path + (folder / path).read_text("utf-8")] == []
 
 
 def test_new_code_is_strictly_typed(plugin: Path) -> None:
@@ -54,19 +54,19 @@ def test_new_code_is_strictly_typed(plugin: Path) -> None:
 
 
 def test_the_files_are_the_template_s_with_the_name_put_in(plugin: Path) -> None:
-    made = new_plugin("night_press", plugin.parent / "elsewhere" / "np")
-    assert (made.folder, made.task) == (plugin.parent / "elsewhere" / "np", "night_press.title")
-    assert set(made.files) >= {"pyproject.toml", "metier_night_press/task.py", "tests/test_night_press.py"}
-    assert sorted(p.relative_to(made.folder).as_posix() for p in made.folder.rglob("*") if p.is_file()) == list(
-        made.files
+    created = new_plugin("night_press", plugin.parent / "elsewhere" / "np")
+    assert (created.folder, created.task) == (plugin.parent / "elsewhere" / "np", "night_press.title")
+    assert set(created.files) >= {"pyproject.toml", "metier_night_press/task.py", "tests/test_night_press.py"}
+    assert sorted(p.relative_to(created.folder).as_posix() for p in created.folder.rglob("*") if p.is_file()) == list(
+        created.files
     )
-    project = (made.folder / "pyproject.toml").read_text("utf-8")
+    project = (created.folder / "pyproject.toml").read_text("utf-8")
     assert 'name = "metier-night-press"' in project and 'night_press = "metier_night_press"' in project
     assert (TEMPLATE / f"metier_{STAND_IN}" / "task.py").is_file()
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "remedy_end"),
     [
         ("My-Trade", "my_trade"),
         ("9lives", "lives"),
@@ -77,10 +77,10 @@ def test_the_files_are_the_template_s_with_the_name_put_in(plugin: Path) -> None
         (LONG + "a", LONG),
     ],
 )
-def test_a_name_that_cannot_be_one_is_answered_with_one_that_can(name: str, said: str, tmp_path: Path) -> None:
+def test_an_invalid_name_is_an_error_that_suggests_a_valid_one(name: str, remedy_end: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         new_plugin(name, tmp_path / "out")
-    assert caught.value.remedy and caught.value.remedy.endswith(said)
+    assert caught.value.remedy and caught.value.remedy.endswith(remedy_end)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -110,7 +110,7 @@ FILES = {
 
 
 @pytest.mark.parametrize(("make", "message"), FILES.values(), ids=FILES)
-def test_a_file_that_cannot_be_read_says_why(tmp_path, task, make, message):
+def test_the_error_for_an_unreadable_file_gives_the_reason(tmp_path, task, make, message):
     path = make(tmp_path)
     with pytest.raises(DataError, match=re.escape(message)) as caught:
         list(load_samples(task, path))

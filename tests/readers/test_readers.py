@@ -102,7 +102,7 @@ def test_a_sheet_is_chosen_by_name_and_a_wrong_name_lists_them(tmp_path):
         next(read_rows(tmp_path / "t.xlsx", sheet="Sprnig"))
 
 
-def test_nothing_is_opened_before_the_first_row_is_asked_for(tmp_path):
+def test_nothing_is_opened_before_the_first_row_is_requested(tmp_path):
     rows = read_rows(tmp_path / "not there yet.csv")
     (tmp_path / "not there yet.csv").write_text("a\n1\n")
     assert next(rows).values == {"a": "1"}

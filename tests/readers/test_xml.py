@@ -17,7 +17,7 @@ class Names(Collecting[tuple[int, str]]):
 
 
 def names(path: Path) -> list[tuple[int, str]]:
-    return list(stream(path, Names(), remedy="mend it"))
+    return list(stream(path, Names(), remedy="fix it"))
 
 
 def test_tags_come_with_the_line_they_stand_on(tmp_path: Path) -> None:
@@ -32,11 +32,11 @@ def test_tags_come_with_the_line_they_stand_on(tmp_path: Path) -> None:
 def test_what_is_finished_comes_out_before_a_later_fault(tmp_path: Path) -> None:
     file = tmp_path / "a.xml"
     file.write_text("<a>" + "<b/>" * 40_000 + "\n</c>", "utf-8")
-    found = stream(file, Names(), remedy="mend it")
+    found = stream(file, Names(), remedy="fix it")
     assert next(found) == (1, "a")
     with pytest.raises(DataError, match=r"a\.xml:2.*not well-formed") as caught:
         list(found)
-    assert "mend it" in str(caught.value)
+    assert "fix it" in str(caught.value)
 
 
 @pytest.mark.parametrize(

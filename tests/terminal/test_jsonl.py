@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from metier import TaskContract, TaskKind, prompt
 from metier.contracts import ContractError, DataError, UsageError
-from metier.terminal.jsonl import check_inputs, input_of, read_inputs, written_whole
+from metier.terminal.jsonl import check_inputs, input_of, output_file, read_inputs
 
 
 class Brief(BaseModel):
@@ -38,17 +38,17 @@ def test_lines_come_in_order_with_their_place_and_blank_ones_are_passed_over(tmp
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (b'{"facts": "a"', "the line is not JSON"),
         (b'["a"]', "the line holds a list"),
         (b'{"facts": "\xff"}', "the line is not UTF-8"),
     ],
 )
-def test_a_bad_line_is_named_by_file_and_line(line: bytes, said: str, tmp_path: Path) -> None:
+def test_a_bad_line_is_named_by_file_and_line(line: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_bytes(b'{"facts": "a"}\n' + line)
-    with pytest.raises(DataError, match=said) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         read_inputs(path)
     assert caught.value.where == f"{path}:2"
 
@@ -68,15 +68,15 @@ def test_what_a_person_types_is_json_or_the_only_required_field() -> None:
         input_of(_task(Brief), '{"facts": "a", "tone": 3}')
 
 
-def test_an_output_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+def test_an_output_appears_only_when_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "out.jsonl"
-    with pytest.raises(KeyboardInterrupt), written_whole(path) as file:
+    with pytest.raises(KeyboardInterrupt), output_file(path) as file:
         file.write("half")
         raise KeyboardInterrupt
     assert list(path.parent.iterdir()) == []
-    with written_whole(path) as file:
+    with output_file(path) as file:
         file.write("first\n")
-    with pytest.raises(ValueError, match="no"), written_whole(path) as file:
+    with pytest.raises(ValueError, match="no"), output_file(path) as file:
         file.write("second\n")
         raise ValueError("no")
     assert path.read_text() == "first\n"
@@ -84,7 +84,7 @@ def test_an_output_appears_only_when_it_is_whole(tmp_path: Path) -> None:
 
 
 def test_an_output_has_the_permissions_of_an_ordinary_file(tmp_path: Path) -> None:
-    with written_whole(tmp_path / "out.jsonl") as file:
+    with output_file(tmp_path / "out.jsonl") as file:
         file.write(json.dumps({}))
     (tmp_path / "plain").write_text("")
     assert (tmp_path / "out.jsonl").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -21,7 +21,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return hand
 
 
-def test_a_short_job_says_nothing(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_short_job_prints_nothing(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     with module.progress() as tick:
         for step in range(10):
             clock.now += 0.1
@@ -29,7 +29,7 @@ def test_a_short_job_says_nothing(clock: Clock, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr() == ("", "")
 
 
-def test_off_the_terminal_a_long_job_says_a_line_per_stage_and_now_and_then(
+def test_off_the_terminal_a_long_job_prints_a_line_per_stage_and_at_intervals(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with module.progress() as tick:

@@ -57,12 +57,14 @@ class FlowerCsv:
     changed: dict[str, Callable[..., Any]] = field(default_factory=dict)
 
     def accepts(self, path: Path) -> bool:
-        return self.changed["accepts"](path) if "accepts" in self.changed else path.suffix == ".csv"
+        return self.changed["accepts"](path) if "accepts" in self.changed else path.suffix == ".csv" and path.is_file()
 
     def read(self, path: Path) -> Any:
         return self.changed["read"](path) if "read" in self.changed else self.rows(path)
 
     def rows(self, path: Path, shift: int = 0) -> Any:
+        if not path.is_file():
+            raise DataError("there is no such file", where=str(path))
         with path.open(encoding="utf-8", errors="replace", newline="") as file:
             reader = csv.reader(line.replace("\0", " ") for line in file)
             try:

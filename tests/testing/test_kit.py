@@ -1,13 +1,14 @@
 """The conformance kit finds each fault by the check that is named for it, and says what to change."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
 
-from metier.contracts import Finding, Lora, Recipe, Sample, Vertical, prompt
+from metier.contracts import BadRow, DataError, Finding, Lora, Recipe, Sample, Vertical, prompt
 from metier.testing import ConformanceError, check_vertical, vertical_checks
 
 
@@ -198,12 +199,42 @@ def an_adapter_that_names_another_file(trade: Any) -> None:
 
 def an_adapter_that_trips_over_garbage(trade: Any) -> None:
     def read(path: Path) -> Any:
-        with path.open(encoding="utf-8") as file:
-            for _ in file:
-                pass
+        if path.is_file():
+            path.read_text(encoding="utf-8")
         yield from trade.adapter.rows(path)
 
     trade.adapter.changed["read"] = read
+
+
+def an_adapter_whose_error_names_no_file(trade: Any) -> None:
+    def read(path: Path) -> Any:
+        try:
+            yield from trade.adapter.rows(path)
+        except DataError as error:
+            raise DataError(error.what) from error
+
+    trade.adapter.changed["read"] = read
+
+
+def an_adapter_that_needs_its_suffix(trade: Any) -> None:
+    def read(path: Path) -> Any:
+        yield from {".csv": trade.adapter.rows}[path.suffix](path)
+
+    trade.adapter.changed["read"] = read
+
+
+def an_adapter_that_reads_a_missing_file_as_empty(trade: Any) -> None:
+    def read(path: Path) -> Any:
+        if path.is_file():
+            yield from trade.adapter.rows(path)
+
+    trade.adapter.changed["read"] = read
+
+
+def an_adapter_that_takes_the_example_of_another(trade: Any) -> None:
+    other = trade.folder / "other.csv"
+    other.write_bytes(trade.adapter.example.read_bytes())
+    trade.vertical_fields["data_adapters"] = (replace(trade.adapter, example=other, name="greedy"), trade.adapter)
 
 
 # -- fine-tunes --------------------------------------------------------------------------------------------------
@@ -278,6 +309,18 @@ def a_check_that_changes_its_input(trade: Any) -> None:
     trade.check["run"] = run
 
 
+def a_check_that_trips_over_a_text(trade: Any) -> None:
+    def run(order: Any, card: Any) -> list[Finding]:
+        card["text"].index("e")
+        return [] if order["flower"] in card["text"].lower() else [Finding(message="the flower is not named")]
+
+    trade.check["run"] = run
+
+
+def a_check_with_an_empty_message(trade: Any) -> None:
+    trade.check["run"] = lambda order, card: [] if order["flower"] in card["text"].lower() else [Finding(message=" ")]
+
+
 pytest_plugins = ["pytester"]
 
 FAULTS = [
@@ -315,6 +358,10 @@ FAULTS = [
     (an_adapter_that_forgets_the_row, "adapters_keep_the_row", "provenance"),
     (an_adapter_that_names_another_file, "adapters_keep_the_row", "as source"),
     (an_adapter_that_trips_over_garbage, "adapters_survive_garbage", "UnicodeDecodeError"),
+    (an_adapter_whose_error_names_no_file, "adapters_survive_damaged_files", "does not name the file"),
+    (an_adapter_that_needs_its_suffix, "adapters_survive_another_suffix", "KeyError"),
+    (an_adapter_that_reads_a_missing_file_as_empty, "adapters_refuse_missing_files", "raise DataError"),
+    (an_adapter_that_takes_the_example_of_another, "adapters_claim_their_example", "accepted by greedy"),
     (weights_of_another_hash, "fine_tunes_match", "of one run"),
     (a_config_of_another_base, "fine_tunes_match", "gpt2"),
     (a_card_of_another_base, "fine_tunes_match", "smollm2-360m"),
@@ -323,12 +370,14 @@ FAULTS = [
     (a_layer_of_another_width, "fine_tunes_match", "other layers"),
     (half_a_pair, "fine_tunes_match", "only lora_B"),
     (a_prompt_changed_since_training, "fine_tunes_match", "adapt again"),
-    (a_check_that_never_fails, "checks_tell_right_from_wrong", "never fails"),
-    (a_check_that_rejects_its_own_passing_example, "checks_tell_right_from_wrong", "rejects its own"),
-    (a_check_that_raises, "checks_tell_right_from_wrong", "KeyError"),
-    (a_check_that_returns_a_bool, "checks_tell_right_from_wrong", "return a list of Finding"),
-    (a_check_whose_example_is_no_pair, "checks_tell_right_from_wrong", "occasion"),
-    (a_check_that_changes_its_input, "checks_tell_right_from_wrong", "work on a copy"),
+    (a_check_that_never_fails, "checks_match_their_examples", "never fails"),
+    (a_check_that_rejects_its_own_passing_example, "checks_match_their_examples", "rejects its own"),
+    (a_check_that_raises, "checks_match_their_examples", "KeyError"),
+    (a_check_that_returns_a_bool, "checks_match_their_examples", "return a list of Finding"),
+    (a_check_whose_example_is_no_pair, "checks_match_their_examples", "occasion"),
+    (a_check_that_trips_over_a_text, "checks_answer_any_text", "ValueError"),
+    (a_check_with_an_empty_message, "checks_answer_any_text", "no message"),
+    (a_check_that_changes_its_input, "checks_match_their_examples", "work on a copy"),
 ]
 
 
@@ -352,9 +401,9 @@ def test_one_error_lists_every_fault_with_its_check(trade: Any) -> None:
     another_sdk(trade)
     with pytest.raises(ConformanceError) as caught:
         check_vertical(trade.vertical())
-    said = str(caught.value)
-    assert "vertical florist" in said and "3 things to change" in said
-    assert "sdk_version_fits" in said and "samples_satisfy_contracts" in said and "never fails" in said
+    message = str(caught.value)
+    assert "vertical florist" in message and "3 things to change" in message
+    assert "sdk_version_fits" in message and "samples_satisfy_contracts" in message and "never fails" in message
 
 
 def test_a_check_that_needs_a_failing_one_is_blocked_and_not_repeated(trade: Any) -> None:
@@ -363,7 +412,7 @@ def test_a_check_that_needs_a_failing_one_is_blocked_and_not_repeated(trade: Any
     assert blocked["prompts_render"] == "contracts_serialise" and blocked["contracts_serialise"] is None
 
 
-def test_a_trade_without_samples_has_its_prompts_tried_on_an_input_made_from_the_schema(trade: Any) -> None:
+def test_a_trade_without_samples_has_its_prompts_tried_on_an_input_built_from_the_schema(trade: Any) -> None:
     a_misspelt_field_in_one_language(trade)
     trade.vertical_fields["samples"] = {}
     assert "an input made from the schema" in failing(trade.vertical())["prompts_render"][0]
@@ -376,19 +425,21 @@ def test_an_adapter_whose_rows_span_lines_is_not_accused_of_reading_ahead(trade:
     trade.adapter.example.write_text(json.dumps(rows, indent=1))
 
     def read(path: Path) -> Any:
-        from metier.contracts import DataError, Provenance
+        from metier.contracts import Provenance
 
         try:
             items = json.loads(path.read_bytes())
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise DataError(str(error), where=path.name) from error
-        for line, row in enumerate(items, 1):
-            text = {"text": row.pop("text")}
-            yield Sample(
-                task="florist.card", input=row, output=text, provenance=Provenance(source=path.name, line=line)
-            )
+        for line, row in enumerate(items if isinstance(items, list) else [items], 1):
+            place = Provenance(source=path.name, line=line)
+            if not isinstance(row, dict) or set(row) != set(rows[0]) or {type(v) for v in row.values()} != {str}:
+                yield BadRow(provenance=place, reason="an order has flower, occasion and text")
+            else:
+                text = {"text": row.pop("text")}
+                yield Sample(task="florist.card", input=row, output=text, provenance=place)
 
-    trade.adapter.changed.update(read=read, accepts=lambda path: path.suffix == ".json")
+    trade.adapter.changed.update(read=read, accepts=lambda path: path.suffix == ".json" and path.is_file())
     assert failing(trade.vertical()) == {}
 
 

@@ -18,13 +18,17 @@ def pairwise_accuracy(hypotheses: Sequence[str], references: Sequence[Sequence[s
     (Goodman & Kruskal 1954) with ties split. Over all samples, not query by query: a metric sees texts only. An
     answer that is no grade ranks below all. Where all true grades are equal there is nothing to order, which is 100.
     """
-    pairs = Counter((_place(refs[0]), _place(said)) for said, refs in zip(hypotheses, references, strict=True))
+    pairs = Counter(
+        (_place(refs[0]), _place(hypothesis)) for hypothesis, refs in zip(hypotheses, references, strict=True)
+    )
     right = total = 0.0
-    for (better, said_better), n in pairs.items():
-        for (worse, said_worse), m in pairs.items():
+    for (better, rank_of_better), n in pairs.items():
+        for (worse, rank_of_worse), m in pairs.items():
             if better < worse:
                 total += n * m
-                right += n * m * (1.0 if said_better < said_worse else 0.5 if said_better == said_worse else 0.0)
+                right += (
+                    n * m * (1.0 if rank_of_better < rank_of_worse else 0.5 if rank_of_better == rank_of_worse else 0.0)
+                )
     return 100 * right / total if total else 100.0
 
 

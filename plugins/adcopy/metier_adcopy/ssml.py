@@ -35,8 +35,8 @@ def _line(number: int, line: Mapping[str, Any]) -> str:
     gesture = str(line.get("gesture") or "none")
     mark = "" if gesture == "none" else f"<mark name={quoteattr(f'line{number}:{gesture}')}/>"
     stress = [str(word) for word in line.get("stress") or ()]
-    said = _stressed(_FORBIDDEN.sub(" ", str(line.get("say", ""))), stress)
-    return f'  <p>{mark}<prosody duration="{line.get("seconds", 1)}s">{said}</prosody></p>'
+    words = _stressed(_FORBIDDEN.sub(" ", str(line.get("say", ""))), stress)
+    return f'  <p>{mark}<prosody duration="{line.get("seconds", 1)}s">{words}</prosody></p>'
 
 
 def stressed_at(text: str, stress: Sequence[str]) -> list[tuple[int, int]]:

@@ -104,7 +104,7 @@ def test_a_utf16_feed_is_recognised_and_read(tmp_path: Path) -> None:
     assert [type(row) for row in MerchantXml().read(path)] == [Sample]
 
 
-def test_a_text_feed_is_told_from_a_catalogue_by_its_attributes(tmp_path: Path) -> None:
+def test_a_text_feed_is_distinguished_from_a_catalogue_by_its_attributes(tmp_path: Path) -> None:
     feed = write(tmp_path / "feed.tsv", "id\ttitle\tdescription\tg:image link\nA\tMug\tA mug.\thttps://x/1.jpg\n")
     other = write(tmp_path / "list.tsv", "title\tdescription\nMug\tA mug.\n")
     assert MerchantTable().accepts(feed) and not MerchantTable().accepts(other)

@@ -12,7 +12,7 @@ BEST_FIRST = [[grade] for grade in GRADES]
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("hypotheses", "expected"),
     [
         (list(GRADES), 100.0),
         (list(reversed(GRADES)), 0.0),
@@ -22,14 +22,14 @@ BEST_FIRST = [[grade] for grade in GRADES]
         (["nonsense", "substitute", "complement", "irrelevant"], 50.0),
     ],
 )
-def test_a_pair_in_order_counts_one_a_tie_half_and_no_grade_ranks_last(said: list[str], expected: float) -> None:
-    assert pairwise_accuracy(said, BEST_FIRST) == pytest.approx(expected)
+def test_a_pair_in_order_counts_one_a_tie_half_and_no_grade_ranks_last(hypotheses: list[str], expected: float) -> None:
+    assert pairwise_accuracy(hypotheses, BEST_FIRST) == pytest.approx(expected)
 
 
 def test_with_two_grades_it_is_the_area_under_the_curve() -> None:
     truth = [["exact"], ["exact"], ["irrelevant"], ["irrelevant"]]
-    said = ["exact", "complement", "substitute", "irrelevant"]
-    assert pairwise_accuracy(said, truth) == pytest.approx(75.0)
+    hypotheses = ["exact", "complement", "substitute", "irrelevant"]
+    assert pairwise_accuracy(hypotheses, truth) == pytest.approx(75.0)
 
 
 def test_where_all_are_equal_there_is_nothing_to_order() -> None:

@@ -66,7 +66,7 @@ def test_every_packaged_script_is_valid_ssml(part: str) -> None:
 @given(
     say=st.text(min_size=1), stress=st.lists(st.text(min_size=1), max_size=2), tag=st.sampled_from(["en", "zh", "fr"])
 )
-def test_whatever_is_said_the_document_is_valid(say: str, stress: list[str], tag: str) -> None:
+def test_the_document_is_valid_for_any_text(say: str, stress: list[str], tag: str) -> None:
     assert faults(to_ssml({"lines": [line(say, stress=stress)]}, tag)) == []
 
 
@@ -88,7 +88,7 @@ def test_what_the_recommendation_allows_is_allowed(body: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "said"),
+    ("document", "message"),
     [
         ("<speak", "not well-formed"),
         ("<speak version='1.1' xml:lang='en'>no namespace</speak>", "the root is"),
@@ -108,8 +108,8 @@ def test_what_the_recommendation_allows_is_allowed(body: str) -> None:
         ("<!DOCTYPE speak [<!ENTITY a 'b'>]>" + speak("&a;"), "not well-formed"),
     ],
 )
-def test_what_it_does_not_allow_is_named(document: str, said: str) -> None:
-    assert any(said in fault for fault in faults(document)), faults(document)
+def test_what_it_does_not_allow_is_named(document: str, message: str) -> None:
+    assert any(message in fault for fault in faults(document)), faults(document)
 
 
 def test_a_line_takes_the_time_that_people_take() -> None:
@@ -121,8 +121,8 @@ def test_a_line_takes_the_time_that_people_take() -> None:
 
 @pytest.mark.parametrize(("seconds", "fits"), [(1, False), (3, True), (5, True), (9, False)])
 def test_seconds_are_those_it_takes_to_say(seconds: int, fits: bool) -> None:
-    said = "This is the Alder bench, and it is made of oak."
-    assert (spoken_time.run({}, {"lines": [line(said, seconds)]}) == []) is fits
+    text = "This is the Alder bench, and it is made of oak."
+    assert (spoken_time.run({}, {"lines": [line(text, seconds)]}) == []) is fits
 
 
 def test_lines_that_outrun_the_slot_are_found() -> None:
@@ -133,7 +133,7 @@ def test_lines_that_outrun_the_slot_are_found() -> None:
 
 
 @pytest.mark.parametrize(("stress", "finds"), [(["oak"], 0), (["ash"], 1), (["oak", "oak"], 1), (["an"], 1)])
-def test_stress_on_words_that_are_not_said_is_found(stress: list[str], finds: int) -> None:
+def test_stress_on_words_that_are_not_spoken_is_found(stress: list[str], finds: int) -> None:
     assert len(ssml_valid.run({}, {"lines": [line("Oak, and solid oak.", stress=stress)]})) == finds
 
 
@@ -147,7 +147,7 @@ def test_the_command_writes_one_document_an_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", '{"lines": []}', '{"lines": [{"say": "x"}]}'])
-def test_a_file_that_holds_no_answer_is_told_with_its_line(tmp_path: Path, text: str) -> None:
+def test_a_file_that_holds_no_answer_is_reported_with_its_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "answers.jsonl"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(MetierError) as caught:

@@ -1,4 +1,4 @@
-"""The packaged samples: enough of them, all of them right by the plugin's own checks, and none worn out."""
+"""The packaged samples: enough of them, all correct by the plugin's own checks, and none overused."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ def test_every_sample_satisfies_its_contract_and_passes_its_checks(name: str) ->
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_there_are_as_many_samples_as_the_statement_says(name: str) -> None:
+def test_the_counts_of_the_data_statement_are_right(name: str) -> None:
     statement = vertical().samples[name].statement
-    said = statement.read_text(encoding="utf-8") if statement else ""
+    statement_text = statement.read_text(encoding="utf-8") if statement else ""
     for part, file, least in zip(PARTS[name], ("train", "heldout"), LEAST[name], strict=True):
         count = Counter(row["input"]["language"] for row in part)
-        assert f"| `{name.split('.')[1]}.{file}.jsonl` | {count['en']} | {count['zh']} |" in said
+        assert f"| `{name.split('.')[1]}.{file}.jsonl` | {count['en']} | {count['zh']} |" in statement_text
         assert len(part) >= least
 
 
 @pytest.mark.parametrize("name", PARTS)
 def test_no_input_stands_twice(name: str) -> None:
-    asked = Counter(json.dumps(row["input"], sort_keys=True) for part in PARTS[name] for row in part)
-    assert max(asked.values()) == 1
+    input_counts = Counter(json.dumps(row["input"], sort_keys=True) for part in PARTS[name] for row in part)
+    assert max(input_counts.values()) == 1
 
 
 def test_briefs_vary_in_what_they_leave_out() -> None:
@@ -75,18 +75,18 @@ def test_no_product_described_in_training_is_held_out() -> None:
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_no_opening_and_no_skeleton_is_worn_out(name: str) -> None:
+def test_no_opening_and_no_skeleton_is_overused(name: str) -> None:
     def skeleton(row: dict[str, Any], text: str) -> str:
         values = sorted(re.findall(r"\[([^\]]+)\]", row["input"]["facts"]), key=len, reverse=True)
         for value in values:
             text = text.replace(value, "#")
         return re.sub(r"[\d.,]+", "#", text)
 
-    whole = Counter(skeleton(row, " / ".join(pieces(row["output"]))) for part in PARTS[name] for row in part)
-    assert whole.most_common(1)[0][1] <= 5
+    answers = Counter(skeleton(row, " / ".join(pieces(row["output"]))) for part in PARTS[name] for row in part)
+    assert answers.most_common(1)[0][1] <= 5
     sentences = Counter(skeleton(row, piece) for part in PARTS[name] for row in part for piece in pieces(row["output"]))
-    worn = [(text, n) for text, n in sentences.most_common(5) if n > 5 and len(text.split()) > 3]
-    assert not worn
+    overused = [(text, n) for text, n in sentences.most_common(5) if n > 5 and len(text.split()) > 3]
+    assert not overused
     openings = Counter(
         " ".join(pieces(row["output"])[0].split()[:3]) for row in PARTS[name][0] if row["input"]["language"] == "en"
     )

@@ -88,18 +88,20 @@ def test_headlines_that_add_something_differ(one: str, other: str) -> None:
     assert not alike(one, other)
 
 
-@pytest.mark.parametrize("said", ["Order it for £89.", "Sore back? Book a seat.", "一张书桌，点击选购", "Click here"])
-def test_a_verb_that_asks_is_a_call_to_action(said: str) -> None:
-    assert not call_to_action.run(FACTS, ad(["Oak bench", "Alder", said], ["Oak.", "Bench."]))
+@pytest.mark.parametrize(
+    "headline", ["Order it for £89.", "Sore back? Book a seat.", "一张书桌，点击选购", "Click here"]
+)
+def test_an_imperative_verb_is_a_call_to_action(headline: str) -> None:
+    assert not call_to_action.run(FACTS, ad(["Oak bench", "Alder", headline], ["Oak.", "Bench."]))
 
 
-@pytest.mark.parametrize("said", ["A book about benches", "The bench that gets looks", "橡木书桌很结实"])
-def test_a_verb_in_the_middle_of_a_statement_is_none(said: str) -> None:
-    (finding,) = call_to_action.run(FACTS, ad(["Oak bench", "Alder", said], ["Oak.", "Bench."]))
+@pytest.mark.parametrize("headline", ["A book about benches", "The bench that gets looks", "橡木书桌很结实"])
+def test_a_verb_in_the_middle_of_a_statement_is_none(headline: str) -> None:
+    (finding,) = call_to_action.run(FACTS, ad(["Oak bench", "Alder", headline], ["Oak.", "Bench."]))
     assert "6167122" in (finding.rule or "")
 
 
-def test_the_landing_page_and_the_keyword_may_be_said_and_nothing_else() -> None:
+def test_an_ad_can_state_the_landing_page_and_the_keyword_and_nothing_else() -> None:
     given = {**FACTS, "page": "delivery[free over £50]", "keyword": "hall bench"}
     assert not facts_invented.run(given, ad(["Free delivery over £50", "Hall bench in oak", "£89"]))
     found = facts_invented.run(FACTS, ad(["Free delivery over £50", "Hall bench in oak", "£89"]))

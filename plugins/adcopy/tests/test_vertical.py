@@ -27,7 +27,7 @@ def test_the_smallest_brief_is_its_facts_and_one_instruction() -> None:
     assert system["role"] == "system" and len(system["content"].split()) <= 12
 
 
-def test_a_full_brief_is_said_line_by_line_in_the_language_of_the_copy() -> None:
+def test_a_full_brief_is_rendered_line_by_line_in_the_language_of_the_copy() -> None:
     brief = {"facts": "name[Mug]", "audience": "tea people", "tone": "dry", "max_chars": 90, "language": "en"}
     assert (
         messages(describe, brief)[-1]["content"] == "name[Mug]\nAudience: tea people\nTone: dry\nAt most 90 characters"

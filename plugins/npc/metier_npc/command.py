@@ -31,14 +31,14 @@ def pairs(inputs: Path, answers: Path) -> Iterator[Spoken]:
     Raises:
         DataError: a file cannot be read, a line is no input or answer, or one file is longer.
     """
-    asked, answered = list(_rows(inputs)), list(_rows(answers))
-    if len(asked) != len(answered):
+    input_rows, answer_rows = list(_rows(inputs)), list(_rows(answers))
+    if len(input_rows) != len(answer_rows):
         raise DataError(
-            f"there are {len(answered)} answers to {len(asked)} inputs",
-            where=f"{answers}:{min(len(asked), len(answered)) + 1}",
+            f"there are {len(answer_rows)} answers to {len(input_rows)} inputs",
+            where=f"{answers}:{min(len(input_rows), len(answer_rows)) + 1}",
             remedy="give the inputs that were answered, in the same order",
         )
-    for number, (one, other) in enumerate(zip(asked, answered, strict=True), 1):
+    for number, (one, other) in enumerate(zip(input_rows, answer_rows, strict=True), 1):
         given = one.get("input", one)
         if not isinstance(given, dict) or not given.get("speaker"):
             raise DataError("there is no speaker in it", where=f"{inputs}:{number}", remedy="give an npc input a line")

@@ -28,7 +28,7 @@ class _Closed(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Said(_Closed):
+class Utterance(_Closed):
     """One turn of the talk so far."""
 
     who: Text
@@ -63,7 +63,7 @@ class Scene(Character):
     """What a line of dialogue comes from."""
 
     secrets: list[Secret] = []
-    history: list[Said] = Field(default=[], description="the talk so far, the last turn to be answered")
+    history: list[Utterance] = Field(default=[], description="the talk so far, the last turn to be answered")
     when: list[Text] = Field(default=[], description="conditions of the line, as a script writes them")
     choices: list[Text] = Field(default=[], description="what the player can answer next")
     tags: list[Text] = Field(default=[], description="the script's tags on the line")
@@ -100,7 +100,7 @@ class Talk(Character):
 
     facts: list[Text] = Field(default=[], description="what the character knows")
     secrets: list[Secret] = []
-    history: list[Said] = []
+    history: list[Utterance] = []
     player: Text
 
 
@@ -131,14 +131,14 @@ _OPEN = (
 )
 
 
-def _who(state: str, tell: str, hide: str, colon: str) -> str:
+def _who(state: str, revealable: str, hidden: str, colon: str) -> str:
     return (
         "{{ speaker }}{% if persona %}" + colon + "{{ persona }}{% endif %}"
         "{% if world %}\n{{ world }}{% endif %}"
         "{% if state %}\n" + state + "{% for k, v in state.items() %}{{ k }}={{ v|tojson }}"
         "{% if not loop.last %}, {% endif %}{% endfor %}{% endif %}"
-        "{% for s in secrets|default([]) %}" + _OPEN + "\n{% if open %}" + tell + "{{ s.text }}"
-        "{% else %}" + hide + "{{ s.about }}{% endif %}{% endfor %}"
+        "{% for s in secrets|default([]) %}" + _OPEN + "\n{% if open %}" + revealable + "{{ s.text }}"
+        "{% else %}" + hidden + "{{ s.about }}{% endif %}{% endfor %}"
     )
 
 

@@ -135,7 +135,7 @@ def test_a_figure_must_stand_in_what_the_character_knows() -> None:
     assert not found(numbers_known, {"text": "4471."}, secrets=[secret], state={"open": True}, player="?")
 
 
-def test_barks_must_be_as_many_as_asked_and_unlike_each_other_and_the_last_ones() -> None:
+def test_barks_have_the_requested_count_and_differ_from_each_other_and_the_last_ones() -> None:
     def barks(*variants: str, **input: Any) -> list[str]:
         return found(bark_variety, {"variants": list(variants)}, situation="noise", **input)
 

@@ -17,7 +17,7 @@ TASK = {task.name: task for task in TASKS}
 SHARED = next((p / "shared" / "data" for p in Path(__file__).parents if (p / "shared" / "data").is_dir()), None)
 REAL = [(a, f) for a in (INK, YARN, RENPY) for f in sorted(SHARED.rglob("*")) if a.accepts(f)] if SHARED else []
 
-TELLING = (*MARKS, b"<<if", b"[[", b"#", b"::", b"*", b"\xed\xa0\x80", b"->")
+FORMAT_MARKS = (*MARKS, b"<<if", b"[[", b"#", b"::", b"*", b"\xed\xa0\x80", b"->")
 """Bytes that mean something to these formats."""
 
 
@@ -25,7 +25,7 @@ TELLING = (*MARKS, b"<<if", b"[[", b"#", b"::", b"*", b"\xed\xa0\x80", b"->")
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_bytes_end_in_rows_or_in_an_error_that_names_the_place(adapter: DataAdapter, data: st.DataObject) -> None:
-    content = data.draw(any_bytes(adapter.example.read_bytes(), TELLING))
+    content = data.draw(any_bytes(adapter.example.read_bytes(), FORMAT_MARKS))
     read_anyhow(adapter, TASKS, content, adapter.example.suffix)
 
 
@@ -82,7 +82,7 @@ def script(adapter: DataAdapter, tmp_path: Path, text: str) -> list[Sample]:
     return [row for row in adapter.read(path) if isinstance(row, Sample)]
 
 
-def told(sample: Sample) -> list[str]:
+def history_of(sample: Sample) -> list[str]:
     return [turn["text"] for turn in sample.input.get("history", [])]  # type: ignore[union-attr,index,call-overload]
 
 
@@ -91,21 +91,21 @@ def test_ink_keeps_choices_conditions_and_the_talk_that_leads_to_a_line(tmp_path
         s for s in INK.read(INK.example) if isinstance(s, Sample) and "history" in s.input
     )
     assert first.input["choices"] == ["Say sorry", '"Ask about the wreck"']
-    assert told(sorry)[-1] == "Say sorry" and sorry.output["action"] == "point"
-    assert wreck.input["when"] == ["trust > 2"] and "Say sorry" not in told(wreck)
-    assert told(plank) == ["The river is high and brown.", "You're late. The rope won't wait for anybody."]
+    assert history_of(sorry)[-1] == "Say sorry" and sorry.output["action"] == "point"
+    assert wreck.input["when"] == ["trust > 2"] and "Say sorry" not in history_of(wreck)
+    assert history_of(plank) == ["The river is high and brown.", "You're late. The rope won't wait for anybody."]
 
 
-def test_a_line_never_remembers_what_another_branch_said(tmp_path: Path) -> None:
+def test_the_history_of_a_line_never_has_lines_of_another_branch(tmp_path: Path) -> None:
     yarn = (
         "title: A\n---\n<<if $x>>\nHobb: One.\n<<else>>\nHobb: Two.\n<<endif>>\n"
         "=> Hobb: Three.\n=> Hobb: Four.\nHobb: Five.\n===\n"
     )
-    assert [told(s) for s in script(YARN, tmp_path, yarn)] == [[]] * 5
+    assert [history_of(s) for s in script(YARN, tmp_path, yarn)] == [[]] * 5
     rpy = 'label a:\n    if x:\n        "One."\n    elif y:\n        "Two."\n    "Three."\n'
-    assert [told(s) for s in script(RENPY, tmp_path, rpy)] == [[]] * 3
+    assert [history_of(s) for s in script(RENPY, tmp_path, rpy)] == [[]] * 3
     ink = "{shuffle:\n- Mira: One.\n  Mira: More.\n- Mira: Two.\n}\nMira: Three.\n"
-    assert [told(s) for s in script(INK, tmp_path, ink)] == [[], ["One."], [], []]
+    assert [history_of(s) for s in script(INK, tmp_path, ink)] == [[], ["One."], [], []]
 
 
 def test_twee_links_are_the_choices_of_the_last_line(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_sheet_keeps_speaker_line_choices_condition_tags_and_the_conversation(
     rows = [row for row in DialogueSheet().read(DialogueSheet().example) if isinstance(row, Sample)]
     assert [row.provenance.line for row in rows if row.provenance] == [2, 3, 4, 5]
     assert rows[2].input["choices"] == ["How much?", "Never mind."] and rows[2].output["action"] == "shrug"
-    assert told(rows[2]) == ["Hands off. It's still hot.", "I need a blade by dawn."]
+    assert history_of(rows[2]) == ["Hands off. It's still hot.", "I need a blade by dawn."]
     assert rows[3].input["when"] == ["has_ore"] and "history" not in rows[3].input
     assert rows[3].output["emotion"] == "surprised" and rows[3].input["tags"] == ["vo"]
 
@@ -166,7 +166,7 @@ def test_a_bark_sheet_without_a_situation_or_with_too_many_variants_names_the_fi
     assert isinstance(good, Sample) and good.output == {"variants": ["Hm?"]} and good.input["count"] == 1
 
 
-def test_a_sheet_without_a_speaker_column_says_which_columns_there_are(tmp_path: Path) -> None:
+def test_the_error_for_a_sheet_without_a_speaker_column_lists_its_columns(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("who_cares,text\na,b\n")
     assert not DialogueSheet().accepts(path)

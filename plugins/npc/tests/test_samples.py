@@ -24,7 +24,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 PARTS = {name: (rows(files.train), rows(files.held_out)) for name, files in SETS.items()}
 
 
-def said(row: dict[str, Any]) -> list[str]:
+def spoken_lines(row: dict[str, Any]) -> list[str]:
     out = row["output"]
     return list(out.get("variants") or [out.get("line") or out["text"]])
 
@@ -32,7 +32,7 @@ def said(row: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 def test_every_packaged_sample_passes_every_check(check: Any) -> None:
     found = [
-        (said(row), f.message)
+        (spoken_lines(row), f.message)
         for name in check.tasks
         for part in PARTS[name]
         for row in part
@@ -42,7 +42,7 @@ def test_every_packaged_sample_passes_every_check(check: Any) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-def test_there_are_as_many_samples_as_the_statement_says(task: Any) -> None:
+def test_the_counts_of_the_data_statement_are_right(task: Any) -> None:
     statement = SETS[task.name].statement
     text = statement.read_text(encoding="utf-8") if statement else ""
     for name, part in zip(("train", "heldout"), PARTS[task.name], strict=True):
@@ -58,8 +58,8 @@ def test_no_character_stands_in_both_files(task: Any) -> None:
     assert not train & held_out
 
 
-def test_no_line_is_said_twice_and_no_skeleton_is_worn_out() -> None:
-    lines = [line for parts in PARTS.values() for part in parts for row in part for line in said(row)]
+def test_no_line_is_repeated_and_no_skeleton_is_overused() -> None:
+    lines = [line for parts in PARTS.values() for part in parts for row in part for line in spoken_lines(row)]
     assert len({line.casefold() for line in lines}) == len(lines)
 
     def skeleton(line: str) -> str:

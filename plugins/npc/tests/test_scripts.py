@@ -24,11 +24,11 @@ def items(format: str, text: str) -> list[Item]:
 
 
 def spoken(format: str, text: str) -> list[tuple[str | None, str]]:
-    return [(i.speaker, i.said) for i in items(format, text) if i.kind == "line" and i.said]
+    return [(i.speaker, i.display_text) for i in items(format, text) if i.kind == "line" and i.display_text]
 
 
 def choices(format: str, text: str) -> list[str]:
-    return [i.said for i in items(format, text) if i.kind == "choice"]
+    return [i.display_text for i in items(format, text) if i.kind == "choice"]
 
 
 MARKS = (
@@ -64,27 +64,27 @@ def test_the_question_is_read_with_its_cast_and_its_menus() -> None:
     path = next(f for f in FILES if f.name == "the_question.rpy")
     read = list(renpy.read(lines_of(path)))
     assert {i.speaker for i in read if i.kind == "line"} == {"Sylvie", "Me", None}
-    assert [i.said for i in read if i.kind == "choice"][:2] == ["To ask her right away.", "To ask her later."]
-    hello = next(i for i in read if i.said == "Hi there! How was class?")
+    assert [i.display_text for i in read if i.kind == "choice"][:2] == ["To ask her right away.", "To ask her later."]
+    hello = next(i for i in read if i.display_text == "Hi there! How was class?")
     assert (hello.speaker, hello.node) == ("Sylvie", "rightaway")
     quotes = sum(line.strip().endswith('"') and line.startswith("    ") for _, line in lines_of(path))
     assert sum(i.kind == "line" for i in read) >= 0.9 * quotes
 
 
-def test_ink_tells_words_from_weave_logic_and_diverts() -> None:
+def test_ink_separates_words_from_weave_logic_and_diverts() -> None:
     text = (
         "VAR x = 1\n=== inn ===\n~ x = 2\nMira: Sit. # happy -> out // why\n"
         "* (ask) {x > 1} Who[?] are you? -> inn\n- (g) Well.\n"
     )
     assert spoken("ink", text) == [("Mira", "Sit."), (None, "Well.")]
     (choice,) = [i for i in items("ink", text) if i.kind == "choice"]
-    assert (choice.said, choice.conditions, choice.target) == ("Who?", ("x > 1",), "inn")
+    assert (choice.display_text, choice.conditions, choice.target) == ("Who?", ("x > 1",), "inn")
     (line,) = [i for i in items("ink", text) if i.speaker]
     assert (line.tags, line.target, line.node) == (("happy",), "out", "inn")
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "display_text"),
     [
         ("One {two|three} four", "One two four"), ("{x: yes|no}", "yes"), ("{x} coins", "{x} coins"),
         ("a {b|{c|d}} e", "a b e"), (r"\{no\} \#tag", "{no} #tag"),
@@ -92,15 +92,15 @@ def test_ink_tells_words_from_weave_logic_and_diverts() -> None:
         ("{&a|b}{!c|d}", "ac"),
     ],
 )  # fmt: skip
-def test_ink_says_the_first_of_its_alternatives(source: str, said: str) -> None:
-    assert spoken("ink", source) == [(None, said)]
+def test_the_text_of_ink_alternatives_is_the_first(source: str, display_text: str) -> None:
+    assert spoken("ink", source) == [(None, display_text)]
 
 
 def test_ink_blocks_give_their_conditions_to_the_lines_within() -> None:
     text = (
         "{ trust > 2:\n  Mira: Sit.\n- else:\n  Mira: Go.\n}\nMira: Bye.\n{stopping:\n- Mira: One.\n- Mira: Two.\n}\n"
     )
-    assert [(i.said, i.within) for i in items("ink", text) if i.kind == "line"] == [
+    assert [(i.display_text, i.within) for i in items("ink", text) if i.kind == "line"] == [
         ("Sit.", ("trust > 2",)), ("Go.", ("not (trust > 2)",)), ("Bye.", ()), ("One.", ("",)), ("Two.", ("",)),
     ]  # fmt: skip
 
@@ -109,7 +109,7 @@ def test_ink_comments_over_lines_are_not_spoken() -> None:
     assert spoken("ink", "/* Mira: no\nMira: nor this */\nMira: Yes.\n") == [("Mira", "Yes.")]
 
 
-def test_yarn_tells_options_commands_tags_and_escapes_apart() -> None:
+def test_yarn_separates_options_commands_tags_and_escapes() -> None:
     text = (
         "title: Inn\n---\n<<if $x>>\nHobb: In \\#1 {$name}! [b]Now[/b] #line:1 #happy // c\n<<else>>\n"
         "Hobb: Out.\n<<endif>>\n"
@@ -147,7 +147,7 @@ def test_renpy_knows_say_statements_from_other_statements() -> None:
     assert [i.tags for i in lines[:2]] == [("happy",), ("sad",)]
     assert [i.within for i in lines[3:5]] == [("x",), ("not (x)",)]
     (choice,) = [i for i in items("rpy", text) if i.kind == "choice"]
-    assert (choice.said, choice.conditions) == ("Go", ("x > 1",))
+    assert (choice.display_text, choice.conditions) == ("Go", ("x > 1",))
 
 
 def test_a_renpy_string_that_is_never_closed_does_not_swallow_the_file() -> None:
@@ -155,7 +155,7 @@ def test_a_renpy_string_that_is_never_closed_does_not_swallow_the_file() -> None
     assert any(i.kind == "bad" for i in items("rpy", text)) or spoken("rpy", text)
 
 
-def test_twee_tells_prose_from_links_macros_and_code() -> None:
+def test_twee_separates_prose_from_links_macros_and_code() -> None:
     text = (
         ':: StoryData\n{"ifid": "X"}\n\n:: Code [script]\nvar a = "Mira: no";\n\n:: Inn [night] {"position":"1,1"}\n'
         "<<set $a to 1>>Mira: ''Sit'' by the [[fire->Hearth]].\n<<if $lamp>>\nA light.\n<</if>>\n"

@@ -20,7 +20,7 @@ test_conformance = conformance_test(vertical())
 SECRET: Value = {"about": "the wreck", "text": "Mira cut the rope", "when": "trust", "at_least": 3}
 
 
-def said(input: Value) -> str:
+def prompt_text(input: Value) -> str:
     return "\n".join(m["content"] for m in messages(line, input))
 
 
@@ -42,8 +42,8 @@ def test_a_secret_is_in_the_prompt_only_once_its_condition_holds(language: str, 
     scene: Value = {"speaker": "Mira", "secrets": [SECRET], "language": language}
     if trust is not None:
         scene["state"] = {"trust": trust}  # type: ignore[dict-item]
-    assert ("Mira cut the rope" in said(scene)) is open
-    assert ("the wreck" in said(scene)) is not open
+    assert ("Mira cut the rope" in prompt_text(scene)) is open
+    assert ("the wreck" in prompt_text(scene)) is not open
 
 
 @given(
@@ -55,19 +55,19 @@ def test_prompt_and_check_agree_on_when_a_secret_opens(value: object, least: flo
     secret: Value = {**SECRET, "at_least": least}
     state: Value = {"trust": value} if there else {}  # type: ignore[dict-item]
     scene: Value = {"speaker": "Mira", "secrets": [secret], "state": state}
-    assert ("Mira cut the rope" in said(scene)) is opened(secret, state)
+    assert ("Mira cut the rope" in prompt_text(scene)) is opened(secret, state)
 
 
-def test_a_conversation_is_told_in_turns_of_two_roles() -> None:
+def test_a_conversation_is_rendered_as_turns_of_two_roles() -> None:
     talk: Value = {
         "speaker": "Mira",
         "facts": ["the ferry holds 12"],
         "history": [{"who": "Player", "text": "Hello."}, {"who": "Mira", "text": "You're late."}],
         "player": "How many fit?",
     }
-    told = [(m["role"], m["content"]) for m in messages(persona, talk)]
-    assert told[0][1] == "Stay in character.\nMira\nKnows: the ferry holds 12"
-    assert told[1:] == [("user", "Hello."), ("assistant", "You're late."), ("user", "How many fit?")]
+    turns = [(m["role"], m["content"]) for m in messages(persona, talk)]
+    assert turns[0][1] == "Stay in character.\nMira\nKnows: the ferry holds 12"
+    assert turns[1:] == [("user", "Hello."), ("assistant", "You're late."), ("user", "How many fit?")]
 
 
 def test_the_action_field_names_the_input_list_that_narrows_it() -> None:

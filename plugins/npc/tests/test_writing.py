@@ -28,8 +28,8 @@ SPEAKERS = st.sampled_from(["Mira", "Old Pell", "周婆", "sentry bot", ""])
 @given(lines=st.lists(WORDS, min_size=1, max_size=4), speaker=SPEAKERS)
 def test_lines_written_as_ink_are_read_back_word_by_word(lines: list[str], speaker: str) -> None:
     text = write_ink([Spoken(speaker, tuple(lines), "gate guard", emotion="happy", action="step aside")])
-    read = [i for i in ink.read(numbered(text)) if i.kind == "line" and i.said]
-    assert [i.said for i in read] == lines
+    read = [i for i in ink.read(numbered(text)) if i.kind == "line" and i.display_text]
+    assert [i.display_text for i in read] == lines
     assert all((i.speaker or "") == speaker and i.node == "gate_guard" for i in read)
     assert all(i.tags[-2:] == ("emotion:happy", "action:step aside") for i in read)
     assert len({i.alternative for i in read}) == len(lines)
@@ -39,8 +39,8 @@ def test_lines_written_as_ink_are_read_back_word_by_word(lines: list[str], speak
 @given(lines=st.lists(WORDS, min_size=1, max_size=4), speaker=SPEAKERS)
 def test_lines_written_as_yarn_are_read_back_word_by_word(lines: list[str], speaker: str) -> None:
     text = write_yarn([Spoken(speaker, tuple(lines), "gate guard", emotion="happy", action="step aside")])
-    read = [i for i in yarn.read(numbered(text)) if i.kind == "line" and i.said]
-    assert [i.said for i in read] == lines
+    read = [i for i in yarn.read(numbered(text)) if i.kind == "line" and i.display_text]
+    assert [i.display_text for i in read] == lines
     assert all((i.speaker or "") == speaker and i.node == "gate_guard" for i in read)
     assert all(i.tags == ("emotion:happy", "action:step_aside") for i in read)
 
@@ -105,7 +105,7 @@ def test_a_revised_script_differs_in_the_revised_lines_only(adapter: object, tmp
     assert {**again[-1].output, "line": ""} == {**samples[-1].output, "line": ""}
 
 
-def test_a_line_that_says_nothing_cannot_be_revised() -> None:
+def test_a_line_without_text_cannot_be_revised() -> None:
     with pytest.raises(DataError, match=r"ferry\.ink:1"):
         revise(INK.example, {1: "Hello."})
     with pytest.raises(UsageError):

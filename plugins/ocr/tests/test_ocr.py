@@ -87,8 +87,8 @@ def test_a_label_is_read_in_reading_order() -> None:
 def test_every_line_has_its_place_and_confidence() -> None:
     lines = read_lines(Image.of(saved(MUG)))
     assert {line.text for line in lines} == {"HARROW stoneware", "350 ml", "Made in Leeds", "Hand wash only"}
-    made = next(line for line in lines if line.text == "Made in Leeds")
-    assert abs(made.left - 480) < 12 and 140 < made.top < made.bottom < 205
+    made_in = next(line for line in lines if line.text == "Made in Leeds")
+    assert abs(made_in.left - 480) < 12 and 140 < made_in.top < made_in.bottom < 205
     assert all(0.8 < line.confidence <= 1 for line in lines)
 
 
@@ -121,12 +121,12 @@ def test_a_picture_without_words_gives_no_text() -> None:
     assert read_text(Image.of(saved(Pillow.new("RGB", (1, 1), "grey")))) == ""
 
 
-def test_a_picture_that_breaks_off_is_an_error_that_says_so(tmp_path: Path) -> None:
-    whole = saved(MUG)
+def test_a_truncated_picture_is_an_error_that_names_it(tmp_path: Path) -> None:
+    content = saved(MUG)
     path = tmp_path / "cut.png"
-    path.write_bytes(whole)
+    path.write_bytes(content)
     image = Image.of(path)
-    path.write_bytes(whole[: len(whole) // 2])
+    path.write_bytes(content[: len(content) // 2])
     with pytest.raises(ContractError, match=r"cut\.png.*damaged"):
         read_lines(image)
 
@@ -168,8 +168,8 @@ def test_a_task_reads_its_photo_where_the_input_does_not_say_what_stands_there(t
     bridges = metier_ocr.metier_bridges()
     read = read_off(LISTING, {"photo": str(photo)}, bridges)
     assert read["seen"] == "HARROW stoneware\n350 ml Made in Leeds\nHand wash only"
-    said = {"photo": str(photo), "seen": None}
-    assert read_off(LISTING, said, bridges) is said
+    value = {"photo": str(photo), "seen": None}
+    assert read_off(LISTING, value, bridges) is value
     with pytest.raises(UsageError, match="plugins/ocr"):
         read_off(LISTING, {"photo": str(photo)}, [])
     assert unread(LISTING, {"photo": "gone.png"}) == {"photo": "gone.png", "seen": None}

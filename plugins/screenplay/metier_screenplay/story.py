@@ -25,26 +25,26 @@ def problems(nodes: Iterable[Mapping[str, Any]], start: str | None = None) -> li
     """
     listed = list(nodes)
     names = [str(node["node"]) for node in listed]
-    ways = {str(n["node"]): [str(c["to"]) for c in n["choices"]] for n in listed}
+    exits = {str(n["node"]): [str(c["to"]) for c in n["choices"]] for n in listed}
     ends = {str(n["node"]) for n in listed if n["ending"]}
     found = [_f(f"{n} stands twice", DEAD_END, n) for n in sorted({n for n in names if names.count(n) > 1})]
     start = start or (names[0] if names else None)
-    if start is None or start not in ways:
+    if start is None or start not in exits:
         return [*found, _f("there is no node to start from", UNREACHABLE, start)]
-    for name, to in ways.items():
+    for name, to in exits.items():
         found += [
-            _f(f"a choice of {name} leads to {t}, which is not written", DEAD_END, t) for t in to if t not in ways
+            _f(f"a choice of {name} leads to {t}, which is not written", DEAD_END, t) for t in to if t not in exits
         ]
-    reached = _closure([start], ways)
-    found += [_f(f"nothing leads to {n}", UNREACHABLE, n) for n in ways if n not in reached]
+    reached = _closure([start], exits)
+    found += [_f(f"nothing leads to {n}", UNREACHABLE, n) for n in exits if n not in reached]
     back: dict[str, list[str]] = {}
-    for name, to in ways.items():
+    for name, to in exits.items():
         for target in to:
             back.setdefault(target, []).append(name)
     leaving = _closure(ends, back)
-    for name in ways:
+    for name in exits:
         if name not in leaving:
-            stuck = "is a dead end" if not ways[name] else "can reach no ending"
+            stuck = "is a dead end" if not exits[name] else "can reach no ending"
             found.append(_f(f"{name} {stuck}", DEAD_END, name))
     return found
 
@@ -71,8 +71,8 @@ def to_twee(nodes: Iterable[Mapping[str, Any]], title: str = "Untitled") -> str:
         ContractError: the graph has a problem.
     """
     listed = _sound(nodes)
-    told = json.dumps([title, listed], sort_keys=True)
-    about = {"ifid": str(uuid.uuid5(uuid.NAMESPACE_URL, told)).upper(), "start": listed[0]["node"]}
+    identity = json.dumps([title, listed], sort_keys=True)
+    about = {"ifid": str(uuid.uuid5(uuid.NAMESPACE_URL, identity)).upper(), "start": listed[0]["node"]}
     parts = [f":: StoryTitle\n{_twee(' '.join(title.split()))}", f":: StoryData\n{json.dumps(about, indent=2)}"]
     for node in listed:
         rows = [f":: {node['node']}" + (" [ending]" if node["ending"] else "")]
@@ -93,13 +93,13 @@ def _sound(nodes: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return listed
 
 
-def _closure(begin: Iterable[str], ways: Mapping[str, list[str]]) -> set[str]:
+def _closure(begin: Iterable[str], exits: Mapping[str, list[str]]) -> set[str]:
     seen: set[str] = set()
     stack = list(begin)
     while stack:
         if (name := stack.pop()) not in seen:
             seen.add(name)
-            stack.extend(ways.get(name, ()))
+            stack.extend(exits.get(name, ()))
     return seen
 
 

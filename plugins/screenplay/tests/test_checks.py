@@ -12,7 +12,7 @@ from metier_screenplay.script import parse
 from metier_screenplay.script.pages import lines_of, minutes, pages
 
 
-def said(check: object, body: dict[str, object], **brief: object) -> list[str]:
+def messages(check: object, body: dict[str, object], **brief: object) -> list[str]:
     return [f.message for f in check.run({**BRIEF, **brief}, body)]  # type: ignore[attr-defined]
 
 
@@ -29,25 +29,28 @@ def said(check: object, body: dict[str, object], **brief: object) -> list[str]:
     ],
 )
 def test_a_scene_that_is_not_fountain_as_expected_is_marked(body: str, message: str) -> None:
-    assert any(message in m for m in said(scene_form, scene(body)))
+    assert any(message in m for m in messages(scene_form, scene(body)))
 
 
 def test_a_heading_needs_a_blank_line_below_and_must_come_first() -> None:
-    assert "no blank line follows" in said(scene_form, {"text": "INT. BAKERY - NIGHT\nA sack.\n\nMARA\nOut."})[0]
-    assert "does not begin" in said(scene_form, {"text": "FADE IN:\n\nINT. BAKERY - NIGHT\n\nA sack.\n\nMARA\nOut."})[0]
-    assert said(scene_form, {"text": ""}) != []
+    assert "no blank line follows" in messages(scene_form, {"text": "INT. BAKERY - NIGHT\nA sack.\n\nMARA\nOut."})[0]
+    assert (
+        "does not begin"
+        in messages(scene_form, {"text": "FADE IN:\n\nINT. BAKERY - NIGHT\n\nA sack.\n\nMARA\nOut."})[0]
+    )
+    assert messages(scene_form, {"text": ""}) != []
 
 
 def test_lyrics_dual_dialogue_and_transitions_are_good_fountain() -> None:
     body = "A lamp.\n\nMARA\n~La la la\n\nTOM ^\nStop.\n\n> FADE OUT."
-    assert said(scene_form, scene(body)) == said(cast, scene(body)) == []
+    assert messages(scene_form, scene(body)) == messages(cast, scene(body)) == []
 
 
 @pytest.mark.parametrize(
     "line", ["INT. BAKERY - NIGHT", "INT. THE OLD BAKERY - NIGHT", "INT. BAKERY - BACK ROOM - NIGHT"]
 )
 def test_headings_of_the_trade_pass(line: str) -> None:
-    assert said(heading, {"text": f"{line}\n\nA sack."}) == []
+    assert messages(heading, {"text": f"{line}\n\nA sack."}) == []
 
 
 @pytest.mark.parametrize(
@@ -62,19 +65,19 @@ def test_headings_of_the_trade_pass(line: str) -> None:
     ],
 )
 def test_headings_that_miss_the_brief_or_the_form_are_marked(line: str, message: str) -> None:
-    assert any(message in m for m in said(heading, {"text": f"{line}\n\nA sack."}))
+    assert any(message in m for m in messages(heading, {"text": f"{line}\n\nA sack."}))
 
 
 def test_a_cue_may_be_a_word_of_the_name_and_carry_extensions() -> None:
     brief = {"characters": [{"name": "Brick Braddock"}, {"name": "Dick Steel"}]}
-    assert said(cast, scene("Heat.\n\nSTEEL (V.O.) (CONT'D)\nBeer.\n\nBRICK ^\nCold?"), **brief) == []
-    assert said(cast, scene("Heat.\n\nSTEELE\nBeer.\n\nBRICK\nCold?"), **brief)[0].startswith("STEELE speaks")
+    assert messages(cast, scene("Heat.\n\nSTEEL (V.O.) (CONT'D)\nBeer.\n\nBRICK ^\nCold?"), **brief) == []
+    assert messages(cast, scene("Heat.\n\nSTEELE\nBeer.\n\nBRICK\nCold?"), **brief)[0].startswith("STEELE speaks")
 
 
 def test_a_member_of_the_cast_who_never_appears_is_missed() -> None:
-    assert said(cast, scene("Mara yawns.")) == ["Tom is in the cast, but not in the scene"]
+    assert messages(cast, scene("Mara yawns.")) == ["Tom is in the cast, but not in the scene"]
     chinese = {"characters": [{"name": "周婆"}, {"name": "小梅"}]}
-    assert said(cast, scene("小梅捧着罐子。\n\n@周婆\n给我。"), **chinese) == []
+    assert messages(cast, scene("小梅捧着罐子。\n\n@周婆\n给我。"), **chinese) == []
 
 
 def test_length_is_counted_as_courier_sets_it() -> None:
@@ -83,8 +86,8 @@ def test_length_is_counted_as_courier_sets_it() -> None:
     assert lines_of(parse("JOE\n" + "word " * 14)) == 1 + 2
     page = parse("INT. A - DAY\n\n" + "\n\n".join("Beat." for _ in range(27)))
     assert pages(page) == minutes(page) == 1.0
-    assert said(length, scene("\n\n".join("Beat." for _ in range(27)))) == []
-    assert "1.04 pages, about 62 seconds" in said(length, scene("\n\n".join("Beat." for _ in range(28))))[0]
+    assert messages(length, scene("\n\n".join("Beat." for _ in range(27)))) == []
+    assert "1.04 pages, about 62 seconds" in messages(length, scene("\n\n".join("Beat." for _ in range(28))))[0]
 
 
 def test_hidden_text_takes_no_room_and_full_width_characters_take_two_places() -> None:
@@ -93,7 +96,7 @@ def test_hidden_text_takes_no_room_and_full_width_characters_take_two_places() -
 
 
 def test_a_speech_over_a_quarter_of_a_page_is_marked() -> None:
-    assert said(length, scene("A sack.\n\nMARA\n" + "flour " * 90))[0].startswith("a speech of")
+    assert messages(length, scene("A sack.\n\nMARA\n" + "flour " * 90))[0].startswith("a speech of")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +111,7 @@ def test_a_speech_over_a_quarter_of_a_page_is_marked() -> None:
     ],
 )
 def test_camera_directions_are_marked_unless_the_house_allows_them(body: str) -> None:
-    assert said(camera, scene(body)) and not said(camera, scene(body), camera=True)
+    assert messages(camera, scene(body)) and not messages(camera, scene(body), camera=True)
 
 
 @pytest.mark.parametrize(
@@ -119,13 +122,13 @@ def test_camera_directions_are_marked_unless_the_house_allows_them(body: str) ->
     ],
 )  # fmt: skip
 def test_cameras_and_pans_that_are_things_pass(body: str) -> None:
-    assert said(camera, scene(body)) == []
+    assert messages(camera, scene(body)) == []
 
 
 NOTE = {"character": "Mara", "lines": ["Out.", "Now."], "note": "softer", "max_words": 4}
 
 
-def test_a_rewrite_keeps_line_for_line_and_says_something_else() -> None:
+def test_a_rewrite_keeps_the_line_count_and_changes_the_words() -> None:
     assert not lines_kept(NOTE, {"text": "After you.\nWhen you're ready."})
     for wrong in (
         "After you.",
@@ -166,4 +169,4 @@ def test_a_node_is_the_one_the_choice_leads_to() -> None:
 
 
 def test_the_checks_own_example_passes_them_all() -> None:
-    assert [m for c in (scene_form, heading, cast, length, camera) for m in said(c, TEXT)] == []
+    assert [m for c in (scene_form, heading, cast, length, camera) for m in messages(c, TEXT)] == []

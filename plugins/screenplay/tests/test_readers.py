@@ -58,9 +58,9 @@ def _words(output: dict[str, object]) -> list[str]:
 @shared
 def test_every_final_draft_file_comes_back_from_fountain_with_its_words() -> None:
     for path in sorted(SHARED.glob("*.fdx")):
-        made = list(elements(path))
-        kinds = [(e.kind, e.text.split()) for e in parse(write(made))]
-        words = [w for e in made for w in e.text.split()]
+        written = list(elements(path))
+        kinds = [(e.kind, e.text.split()) for e in parse(write(written))]
+        words = [w for e in written for w in e.text.split()]
         assert [w for _, text in kinds for w in text] == words, path.name
 
 

@@ -63,9 +63,9 @@ def test_any_text_comes_back(text: str) -> None:
 
 
 @given(st.lists(st.sampled_from(["heading", "action", "character", "transition", "section", "synopsis"]), max_size=6))
-def test_elements_that_were_made_and_not_read_keep_their_kind(kinds: list[str]) -> None:
-    made = [Element(kind, f"Some {kind}", depth=kind == "section") for kind in kinds]  # type: ignore[arg-type]
-    found = parse(write([*made, Element("dialogue", "Yes.")]))
+def test_elements_built_in_code_keep_their_kind(kinds: list[str]) -> None:
+    built = [Element(kind, f"Some {kind}", depth=kind == "section") for kind in kinds]  # type: ignore[arg-type]
+    found = parse(write([*built, Element("dialogue", "Yes.")]))
     # A cue needs words below it, and words a cue: alone, each is action.
     assert [e.kind for e in found if e.kind in {"heading", "section", "synopsis"}] == [
         k for k in kinds if k in {"heading", "section", "synopsis"}

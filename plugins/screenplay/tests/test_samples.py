@@ -35,13 +35,13 @@ def test_every_packaged_sample_passes_every_check(check: Any) -> None:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_there_are_as_many_samples_as_the_statement_says(name: str) -> None:
+def test_the_counts_of_the_data_statement_are_right(name: str) -> None:
     statement = VERTICAL.samples[name].statement
     assert statement
-    said = statement.read_text(encoding="utf-8")
+    statement_text = statement.read_text(encoding="utf-8")
     for part, found in (("train", TRAIN[name]), ("heldout", HELD_OUT[name])):
         count = Counter(row["input"]["language"] for row in found)
-        assert f"| `{name.partition('.')[2]}.{part}.jsonl` | {count['en']} | {count['zh']} |" in said
+        assert f"| `{name.partition('.')[2]}.{part}.jsonl` | {count['en']} | {count['zh']} |" in statement_text
     assert len(TRAIN[name]) >= LEAST[name][0] and len(HELD_OUT[name]) >= LEAST[name][1]
 
 
@@ -51,7 +51,7 @@ def test_no_answer_stands_twice(name: str) -> None:
     assert most == 1
 
 
-def test_no_skeleton_of_a_scene_is_worn_out() -> None:
+def test_no_skeleton_of_a_scene_is_overused() -> None:
     """Opening words of the first paragraph, and the closing ones: each at most five times."""
     openings, endings = Counter[str](), Counter[str]()
     for row in TRAIN["screenplay.scene"] + HELD_OUT["screenplay.scene"]:

@@ -53,7 +53,7 @@ def test_ink_has_a_knot_a_node_and_ends() -> None:
     )
 
 
-def test_twee_says_where_it_starts_and_which_nodes_end() -> None:
+def test_twee_names_its_start_and_its_endings() -> None:
     written = to_twee(GOOD, "House")
     assert written.startswith(":: StoryTitle\nHouse\n\n\n:: StoryData\n")
     data = json.loads(re.search(r"StoryData\n(\{.*?\n\})", written, re.S)[1])  # type: ignore[index]
@@ -81,13 +81,13 @@ def test_a_sound_graph_lets_every_walk_end(shape: list[tuple[str, list[str], boo
     nodes = [node(name, *([] if ending else to), ending=ending) for name, to, ending in shape]
     if problems(nodes):
         return
-    ways = {n["node"]: [c["to"] for c in n["choices"]] for n in nodes}
-    for name in ways:
+    exits = {n["node"]: [c["to"] for c in n["choices"]] for n in nodes}
+    for name in exits:
         seen, edge = {name}, [name]
         while edge:
-            edge = [t for e in edge for t in ways[e] if t not in seen]
+            edge = [t for e in edge for t in exits[e] if t not in seen]
             seen |= set(edge)
-        assert any(not ways[s] for s in seen)
+        assert any(not exits[s] for s in seen)
 
 
 def test_a_node_called_like_a_word_of_inks_is_another_knot() -> None:

@@ -45,7 +45,7 @@ def test_a_reply_lets_nobody_speak_but_the_cast(paragraph: str, taken: bool) -> 
     assert (matcher.try_consume_tokens(list(text)) == len(text) and matcher.is_accepting()) is taken
 
 
-def test_a_scene_is_asked_for_by_its_heading_cast_and_beats() -> None:
+def test_the_prompt_of_a_scene_has_its_heading_cast_and_beats() -> None:
     brief = {
         "logline": "A thief is found.",
         "beats": ["She waits."],

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-def said_by(input: Mapping[str, Any], who: str) -> str:
+def text_by(input: Mapping[str, Any], who: str) -> str:
     """All that the customer, or the agent, has said so far."""
     turns = input.get("dialogue")
     return "\n".join(

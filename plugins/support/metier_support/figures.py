@@ -74,47 +74,47 @@ def figures(text: str) -> list[Figure]:
 def _read(plain: str) -> Iterator[Figure]:
     currency = ""
     for m in _FORMS.finditer(plain):
-        said = m[0].strip()
+        matched = m[0].strip()
         if m["iso"]:
-            yield Figure("date", f"{int(m['im'])}-{int(m['id'])}", said)
+            yield Figure("date", f"{int(m['im'])}-{int(m['id'])}", matched)
         elif m["slash"]:
             # Day first, as most of the world writes it, unless that cannot be.
             day, month = (int(m["sb"]), int(m["sa"])) if int(m["sb"]) > 12 else (int(m["sa"]), int(m["sb"]))
-            yield Figure("date", f"{month}-{day}", said)
+            yield Figure("date", f"{month}-{day}", matched)
         elif m["range"]:
-            yield Figure("span", f"{m['ra']} {_unit(m['ru'])}", said)
-            yield Figure("span", f"{m['rb']} {_unit(m['ru'])}", said)
+            yield Figure("span", f"{m['ra']} {_unit(m['ru'])}", matched)
+            yield Figure("span", f"{m['rb']} {_unit(m['ru'])}", matched)
         elif m["handate"]:
-            yield Figure("date", f"{int(m['hm'])}-{int(m['hd'])}", said)
+            yield Figure("date", f"{int(m['hm'])}-{int(m['hd'])}", matched)
         elif m["daymonth"]:
-            yield Figure("date", f"{_month(m['dm'])}-{int(m['dd'])}", said)
+            yield Figure("date", f"{_month(m['dm'])}-{int(m['dd'])}", matched)
         elif m["monthday"]:
-            yield Figure("date", f"{_month(m['mm'])}-{int(m['md'])}", said)
+            yield Figure("date", f"{_month(m['mm'])}-{int(m['md'])}", matched)
         elif m["weekday"]:
-            yield Figure("day", _day(said), said)
+            yield Figure("day", _day(matched), matched)
         elif m["percent"]:
-            yield Figure("percent", number(m["pn"]), said)
+            yield Figure("percent", number(m["pn"]), matched)
         elif m["zhe"]:
-            yield Figure("percent", f"{m['zn']}折", said)
+            yield Figure("percent", f"{m['zn']}折", matched)
         elif m["bn"]:
             currency = _CURRENCY[m["before"].strip()]
-            yield Figure("amount", f"{number(m['bn'])} {currency}", said)
+            yield Figure("amount", f"{number(m['bn'])} {currency}", matched)
         elif m["an"]:
-            yield Figure("amount", f"{number(m['an'])} {_CURRENCY[m['after']]}", said)
+            yield Figure("amount", f"{number(m['an'])} {_CURRENCY[m['after']]}", matched)
         elif m["clock"]:
-            yield Figure("clock", _clock(said), said)
+            yield Figure("clock", _clock(matched), matched)
         elif m["unit"]:
-            if m["sw"] in {"a", "an"} and "working" not in said:
+            if m["sw"] in {"a", "an"} and "working" not in matched:
                 continue  # `a day`, `an hour later`: hardly ever a term.
             count = number(m["sn"]) if m["sn"] else str(_WORDS[m["sw"]]) if m["sw"] else _from_han(m["sh"])
-            yield Figure("span", f"{count} {_unit(m['unit'])}", said)
+            yield Figure("span", f"{count} {_unit(m['unit'])}", matched)
         elif m["code"]:
-            yield Figure("number", number(said.lstrip("#")), said)
+            yield Figure("number", number(matched.lstrip("#")), matched)
 
 
-def number(said: str) -> str:
+def number(matched: str) -> str:
     """A number in one spelling: no thousands separators, no empty decimals. A code comes back as it is."""
-    plain = re.sub(r"(?<=\d),(?=\d{3})", "", said)
+    plain = re.sub(r"(?<=\d),(?=\d{3})", "", matched)
     if re.fullmatch(r"\d+\.\d+", plain):
         plain = plain.rstrip("0").rstrip(".")
     return plain
@@ -129,15 +129,15 @@ def _unit(word: str) -> str:
     return _UNITS.get(unit) or _UNITS[unit.removesuffix("s")]
 
 
-def _day(said: str) -> str:
+def _day(matched: str) -> str:
     for han, word in {"今": "today", "明": "tomorrow", "后": "day after"}.items():
-        if said.startswith(han):
+        if matched.startswith(han):
             return word
-    return {"tonight": "today"}.get(said, said.removesuffix("s"))
+    return {"tonight": "today"}.get(matched, matched.removesuffix("s"))
 
 
-def _clock(said: str) -> str:
-    found = re.match(r"(\d{1,2})(?:[:.](\d{2}))?\s?(am|pm)?", said)
+def _clock(matched: str) -> str:
+    found = re.match(r"(\d{1,2})(?:[:.](\d{2}))?\s?(am|pm)?", matched)
     assert found
     hour = int(found[1]) % 12 + (12 if found[3] == "pm" else 0) if found[3] else int(found[1])
     return f"{hour}:{found[2] or '00'}"

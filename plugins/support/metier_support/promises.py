@@ -10,12 +10,12 @@ class Promise(NamedTuple):
     """A promise's name, how it is said, and what must stand in the policy or order where it is said."""
 
     label: str
-    said: re.Pattern[str]
+    pattern: re.Pattern[str]
     backing: re.Pattern[str]
 
 
-def _promise(label: str, said: str, backing: str | None = None) -> Promise:
-    return Promise(label, re.compile(said, re.IGNORECASE), re.compile(backing or said, re.IGNORECASE))
+def _promise(label: str, pattern: str, backing: str | None = None) -> Promise:
+    return Promise(label, re.compile(pattern, re.IGNORECASE), re.compile(backing or pattern, re.IGNORECASE))
 
 
 _FREE = (
@@ -72,13 +72,13 @@ def promises(text: str) -> list[tuple[Promise, str]]:
     found = []
     for sentence in _SENTENCE.split(text):
         for promise in PROMISES:
-            if (said := promise.said.search(sentence)) and not _denied(sentence, said):
-                found.append((promise, said[0]))
+            if (match := promise.match.search(sentence)) and not _denied(sentence, match):
+                found.append((promise, match[0]))
     return found
 
 
-def _denied(sentence: str, said: re.Match[str]) -> bool:
+def _denied(sentence: str, match: re.Match[str]) -> bool:
     """Whether a negation stands before the words; `free of charge` and `no charge` hold their own."""
-    return bool(_NOT.search(sentence[: said.start()])) or (
-        said[0][:1] not in "不没免nN" and bool(_NOT.search(said[0])) and "charge" not in said[0]
+    return bool(_NOT.search(sentence[: match.start()])) or (
+        match[0][:1] not in "不没免nN" and bool(_NOT.search(match[0])) and "charge" not in match[0]
     )

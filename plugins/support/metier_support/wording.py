@@ -18,7 +18,7 @@ _HANDS_OVER = re.compile(
     r"|转(?:给|交|接)?(?:人工|主管|专员|专人|经理|安全|售后主管|同事|法务)|(?:主管|专员|人工|专人|经理)(?:会|将|马上)|升级处理|已升级",
     re.IGNORECASE,
 )
-_ASKS_FOR_PERSON = re.compile(
+_REQUESTS_PERSON = re.compile(
     r"\b(?:speak|talk|chat|get|connect|transfer|put|give|want|need|let)\b[^.!?]{0,30}\b"
     r"(?:a|an|your|the|some|real|actual)\b[^.!?]{0,12}\b(?:human|person|someone|agent|manager|supervisor|representative)\b"
     r"|\b(?:real|actual) (?:person|human)\b|\b(?:human|agent|representative|operator)\s*(?:please|pls|now|!)"
@@ -33,6 +33,6 @@ def hands_over(reply: str) -> bool:
     return bool(_HANDS_OVER.search(reply))
 
 
-def asks_for_person(said: str) -> bool:
+def requests_person(message: str) -> bool:
     """Whether a customer asks for a person."""
-    return bool(_ASKS_FOR_PERSON.search(said))
+    return bool(_REQUESTS_PERSON.search(message))

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from metier_support.checks.escalation import rules_of, run
-from metier_support.wording import asks_for_person, hands_over
+from metier_support.wording import hands_over, requests_person
 
 OVER = "I'm passing this to our supervisor."
 HERE = "Let me look into that."
 
 
-def found(policy: str, said: str, escalate: bool, reply: str, order: dict[str, Any] | None = None) -> list[str]:
+def found(policy: str, message: str, escalate: bool, reply: str, order: dict[str, Any] | None = None) -> list[str]:
     case = {
-        "dialogue": [{"who": "customer", "text": said}],
+        "dialogue": [{"who": "customer", "text": message}],
         "passages": [{"id": "P1", "text": policy}],
         "order": order or {},
     }
@@ -23,7 +23,7 @@ def found(policy: str, said: str, escalate: bool, reply: str, order: dict[str, A
 
 
 @pytest.mark.parametrize(
-    ("policy", "said", "order"),
+    ("policy", "message", "order"),
     [
         ("Hand over any mention of injury or fire to the safety team.", "there was a FIRE", {}),
         ("Claims above £150 go to a supervisor.", "refund all of it", {"total": "£151"}),
@@ -37,15 +37,15 @@ def found(policy: str, said: str, escalate: bool, reply: str, order: dict[str, A
         ("要求人工的，转人工。", "我要找人工", {}),
     ],
 )
-def test_where_the_policy_asks_for_a_person_an_answer_alone_is_wrong(
-    policy: str, said: str, order: dict[str, Any]
+def test_where_the_policy_requires_a_person_an_answer_alone_is_wrong(
+    policy: str, message: str, order: dict[str, Any]
 ) -> None:
-    assert any("does not escalate" in message for message in found(policy, said, False, HERE, order))
-    assert found(policy, said, True, OVER if said.isascii() else "我马上转主管处理。", order) == []
+    assert any("does not escalate" in message for message in found(policy, message, False, HERE, order))
+    assert found(policy, message, True, OVER if message.isascii() else "我马上转主管处理。", order) == []
 
 
 @pytest.mark.parametrize(
-    ("policy", "said", "order"),
+    ("policy", "message", "order"),
     [
         ("Hand over any mention of injury or fire to the safety team.", "the mug is chipped", {}),
         ("Claims above £150 go to a supervisor.", "refund", {"total": "£150"}),
@@ -55,8 +55,8 @@ def test_where_the_policy_asks_for_a_person_an_answer_alone_is_wrong(
         ("涉及受伤、起火，转安全专员。", "颜色不对", {}),
     ],
 )
-def test_where_no_rule_holds_an_answer_is_right(policy: str, said: str, order: dict[str, Any]) -> None:
-    assert found(policy, said, False, HERE, order) == []
+def test_where_no_rule_holds_an_answer_is_right(policy: str, message: str, order: dict[str, Any]) -> None:
+    assert found(policy, message, False, HERE, order) == []
 
 
 def test_escalating_what_the_policy_answers_is_found() -> None:
@@ -64,20 +64,20 @@ def test_escalating_what_the_policy_answers_is_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "right"),
+    ("message", "right"),
     [("there was a small fire", True), ("my hand has an injury from it", True), ("can I return it", False)],
 )
-def test_a_rule_in_sight_is_no_reason_to_escalate_everything(said: str, right: bool) -> None:
+def test_a_rule_in_sight_is_no_reason_to_escalate_everything(message: str, right: bool) -> None:
     policy = "Returns within 30 days. Hand over anything about a kitchen fire or a bad injury to the safety team."
-    assert (not found(policy, said, True, OVER)) is right
+    assert (not found(policy, message, True, OVER)) is right
 
 
-def test_a_customer_may_always_ask_for_a_person() -> None:
+def test_a_customer_can_always_request_a_person() -> None:
     assert found("Returns within 30 days.", "get me a human agent", True, OVER) == []
 
 
 @pytest.mark.parametrize(("escalate", "reply"), [(True, HERE), (False, OVER)])
-def test_the_reply_says_what_the_flag_says(escalate: bool, reply: str) -> None:
+def test_the_reply_agrees_with_the_flag(escalate: bool, reply: str) -> None:
     assert found("Escalate anything about fire.", "fire" if escalate else "hi", escalate, reply) != []
 
 
@@ -97,7 +97,7 @@ def test_a_policy_that_names_no_person_holds_no_rule() -> None:
         ("Our team loves that colour.", False),
     ],
 )
-def test_handing_over_is_told_from_other_handing(text: str, expected: bool) -> None:
+def test_handing_over_is_distinguished_from_other_handing(text: str, expected: bool) -> None:
     assert hands_over(text) is expected
 
 
@@ -111,5 +111,5 @@ def test_handing_over_is_told_from_other_handing(text: str, expected: bool) -> N
         ("person", False),
     ],
 )
-def test_asking_for_a_person_is_told_from_naming_one(text: str, expected: bool) -> None:
-    assert asks_for_person(text) is expected
+def test_a_request_for_a_person_is_distinguished_from_naming_one(text: str, expected: bool) -> None:
+    assert requests_person(text) is expected

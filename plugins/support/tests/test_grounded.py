@@ -15,9 +15,9 @@ POLICY = (
 ORDER = {"number": "HP-2210", "total": "38.50", "shipped": "2026-05-03", "fee": "$1,200.00"}
 
 
-def found(reply: str, said: str = "hi") -> list[str]:
+def found(reply: str, message: str = "hi") -> list[str]:
     case = {
-        "dialogue": [{"who": "customer", "text": said}],
+        "dialogue": [{"who": "customer", "text": message}],
         "passages": [{"id": "P1", "text": POLICY}],
         "order": ORDER,
     }
@@ -42,7 +42,7 @@ def found(reply: str, said: str = "hi") -> list[str]:
         "Happy to help with both of them.",
     ],
 )
-def test_what_policy_or_order_holds_may_be_said(reply: str) -> None:
+def test_the_reply_can_state_what_policy_or_order_holds(reply: str) -> None:
     assert found(reply) == []
 
 
@@ -73,11 +73,11 @@ def test_what_neither_holds_is_found(reply: str, words: str) -> None:
 
 
 def test_an_amount_of_the_customers_is_not_the_shops() -> None:
-    assert found("We owe you £40.", said="you owe me £40") != []
+    assert found("We owe you £40.", message="you owe me £40") != []
 
 
 def test_an_order_number_of_the_customers_may_be_repeated() -> None:
-    assert found("Thanks, 77-Q it is.", said="order 77-Q") == []
+    assert found("Thanks, 77-Q it is.", message="order 77-Q") == []
 
 
 @pytest.mark.parametrize(

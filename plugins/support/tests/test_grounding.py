@@ -13,12 +13,12 @@ from metier_support.tasks import reply
 INDEX = PassageIndex(read_passages(Path(__file__).parents[1] / "metier_support" / "examples" / "policy.md"))
 
 
-def asked(text: str) -> dict[str, Any]:
+def case_with(text: str) -> dict[str, Any]:
     return {"dialogue": [{"who": "customer", "text": text}]}
 
 
-def test_a_question_is_answered_from_the_document_and_says_from_where() -> None:
-    case = reply.check_input(ground(asked("how much is express delivery"), INDEX))
+def test_an_answer_from_the_document_names_its_passage() -> None:
+    case = reply.check_input(ground(case_with("how much is express delivery"), INDEX))
     first: Any = case["passages"][0]  # type: ignore[index,call-overload]
     assert (
         "£6.95" in first["text"]
@@ -26,15 +26,15 @@ def test_a_question_is_answered_from_the_document_and_says_from_where() -> None:
     )
     answer = {"escalate": False, "used": [first["id"]], "reply": "Express is £6.95 and takes 1 working day."}
     assert not grounded.run(case, answer) and not passages_named.run(case, answer)
-    assert grounded.run(asked("how much is express delivery"), answer)
+    assert grounded.run(case_with("how much is express delivery"), answer)
 
 
 def test_passages_that_a_case_has_stay_in_front_and_none_stands_twice() -> None:
     own = {"id": "P3", "text": "Ours."}
-    case = ground({**asked("refund of a damaged item"), "passages": [own]}, INDEX, k=2)
+    case = ground({**case_with("refund of a damaged item"), "passages": [own]}, INDEX, k=2)
     ids = [p["id"] for p in case["passages"]]  # type: ignore[index,union-attr,call-overload]
     assert ids[0] == "P3" and len(ids) == 2 == len(set(ids))
 
 
 def test_a_case_that_no_passage_bears_on_stays_as_it_is() -> None:
-    assert ground(asked("zzz"), INDEX) == asked("zzz")
+    assert ground(case_with("zzz"), INDEX) == case_with("zzz")

@@ -12,8 +12,8 @@ from metier_support.checks import spans_verbatim as spans
 PASSAGES = [{"id": "P1", "text": "Express is £6.95."}, {"id": "P2", "text": "Track at {{link}}, open 9 am."}]
 
 
-def case(said: str = "hi", **more: Any) -> dict[str, Any]:
-    return {"dialogue": [{"who": "customer", "text": said}], "passages": PASSAGES, **more}
+def case(message: str = "hi", **more: Any) -> dict[str, Any]:
+    return {"dialogue": [{"who": "customer", "text": message}], "passages": PASSAGES, **more}
 
 
 @pytest.mark.parametrize(

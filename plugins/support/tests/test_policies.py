@@ -27,21 +27,21 @@ def test_headings_stay_with_the_passage_below_them(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [MARKDOWN, HTML], ids=["markdown", "html"])
-def test_a_passage_starts_on_the_line_it_says(path: Path) -> None:
+def test_the_line_of_a_passage_is_where_it_starts(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     for passage in read_passages(path):
         assert passage.provenance.line
         assert passage.text.split()[0].strip("|") in lines[passage.provenance.line - 1]
 
 
-def test_a_table_row_is_said_cell_by_cell() -> None:
+def test_a_table_row_becomes_text_cell_by_cell() -> None:
     assert any("Express | 1 working day | £6.95." in p.text for p in read_passages(MARKDOWN))
     assert any("Express | 1 working day | £6.95" in p.text for p in read_passages(HTML))
 
 
 def test_scripts_and_menus_are_no_policy() -> None:
-    said = " ".join(p.text for p in read_passages(HTML))
-    assert "track(" not in said and "Basket" not in said and "10% & more" in said
+    text = " ".join(p.text for p in read_passages(HTML))
+    assert "track(" not in text and "Basket" not in text and "10% & more" in text
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_a_file_that_is_no_policy_is_named(name: str, tmp_path: Path) -> None:
 def test_any_bytes_give_passages_or_an_error_with_the_place(
     path: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    whole = path.read_bytes()
-    start = data.draw(st.integers(0, len(whole)))
+    content = path.read_bytes()
+    start = data.draw(st.integers(0, len(content)))
     noise = data.draw(
         st.one_of(
             st.binary(max_size=40),
@@ -129,7 +129,8 @@ def test_any_bytes_give_passages_or_an_error_with_the_place(
         )
     )
     file = tmp_path_factory.mktemp("fuzz") / path.name
-    file.write_bytes(data.draw(st.sampled_from([whole[:start] + noise + whole[start:], noise, whole[:start] + noise])))
+    cases = [content[:start] + noise + content[start:], noise, content[:start] + noise]
+    file.write_bytes(data.draw(st.sampled_from(cases)))
     try:
         passages = list(read_passages(file))
     except MetierError as error:

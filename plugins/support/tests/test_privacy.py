@@ -16,9 +16,9 @@ ORDER = {
 }
 
 
-def found(reply: str, said: str = "hi", policy: str = "") -> list[str]:
+def found(reply: str, message: str = "hi", policy: str = "") -> list[str]:
     case = {
-        "dialogue": [{"who": "customer", "text": said}],
+        "dialogue": [{"who": "customer", "text": message}],
         "order": ORDER,
         "passages": [{"id": "P1", "text": policy or "Returns within 30 days."}],
     }
@@ -26,7 +26,7 @@ def found(reply: str, said: str = "hi", policy: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("reply", "said", "policy"),
+    ("reply", "message", "policy"),
     [
         ("HP-2210 has shipped to the address on your order.", "hi", ""),
         ("We wrote to jo.marsh@example.com.", "I am jo.marsh@example.com", ""),
@@ -35,8 +35,8 @@ def found(reply: str, said: str = "hi", policy: str = "") -> list[str]:
         ("Marshmallows are sold out.", "hi", ""),
     ],
 )
-def test_what_the_customer_or_the_policy_gave_may_be_said(reply: str, said: str, policy: str) -> None:
-    assert found(reply, said, policy) == []
+def test_the_reply_can_repeat_what_the_customer_or_the_policy_states(reply: str, message: str, policy: str) -> None:
+    assert found(reply, message, policy) == []
 
 
 @pytest.mark.parametrize(

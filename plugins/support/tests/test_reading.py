@@ -28,7 +28,7 @@ def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
     return path
 
 
-def test_each_agent_turn_is_a_sample_of_its_row_with_what_was_said_before(tmp_path: Path) -> None:
+def test_each_agent_turn_is_a_sample_of_its_row_with_the_turns_before_it(tmp_path: Path) -> None:
     path = write(
         tmp_path / "log.csv",
         "Chat ID,Role,Message\n1,User,hi\n1,Bot,hello\n2,User,eta?\n1,User,thx\n1,Agent,bye\n2,Agent,soon\n",
@@ -52,7 +52,7 @@ def test_a_turn_that_cannot_be_read_is_a_bad_row_with_its_field(row: str, field:
     assert (bad.field, bad.provenance.line) == (field, 3) and bad.remedy
 
 
-def test_inbound_tells_who_speaks_as_support_exports_write_it(tmp_path: Path) -> None:
+def test_the_inbound_column_of_support_exports_gives_the_speaker(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", "thread_id,inbound,text\n9,True,help\n9,False,sure\n")
     (sample,) = ChatTurns().read(path)
     assert isinstance(sample, Sample) and sample.output["reply"] == "sure"
@@ -149,14 +149,14 @@ def test_tickets_come_out_of_any_json_with_their_lines(wrap: str, tmp_path: Path
     ]
 
 
-def test_an_object_across_the_reader_s_pieces_is_whole(tmp_path: Path) -> None:
+def test_an_object_across_two_pieces_of_the_reader_is_complete(tmp_path: Path) -> None:
     for pad in (65_490, 65_530, 65_535, 65_536):
         ticket = {"pad": "x" * pad + '\\"{' * 20, "b": '"'}
         path = write(tmp_path / "t.json", json.dumps([ticket, {"c": 1}]))
         assert [r.values for r in read_records(path) if isinstance(r, Record)] == [ticket, {"c": 1}]
 
 
-def test_a_file_cut_off_within_a_ticket_says_where_that_ticket_starts(tmp_path: Path) -> None:
+def test_the_error_for_a_file_cut_off_within_a_ticket_has_the_line_where_the_ticket_starts(tmp_path: Path) -> None:
     path = write(tmp_path / "t.json", '[\n{"description": "a", "reply": "b"},\n{"descr')
     rows = Tickets().read(path)
     assert isinstance(next(rows), Sample)
@@ -226,7 +226,7 @@ def test_a_question_and_its_answer_in_a_row_are_a_sample(tmp_path: Path) -> None
      ("客服", "agent"),
      ("System", "silent"), ("Anna", None), ("", None), (None, None)],
 )  # fmt: skip
-def test_a_speaker_is_told_by_its_first_word(word: object, who: str | None) -> None:
+def test_a_speaker_is_recognised_by_its_first_word(word: object, who: str | None) -> None:
     assert speaker(word) == who
 
 

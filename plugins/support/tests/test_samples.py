@@ -1,4 +1,4 @@
-"""The packaged samples: enough of them, all of them right by the plugin's own checks, and none worn out."""
+"""The packaged samples: enough of them, all correct by the plugin's own checks, and none overused."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ def test_every_sample_satisfies_its_contract_and_passes_its_checks(name: str) ->
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_there_are_as_many_samples_as_the_statement_says(name: str) -> None:
+def test_the_counts_of_the_data_statement_are_right(name: str) -> None:
     statement = vertical().samples[name].statement
-    said = statement.read_text(encoding="utf-8") if statement else ""
+    statement_text = statement.read_text(encoding="utf-8") if statement else ""
     for part, file, least in zip(PARTS[name], ("train", "heldout"), LEAST[name], strict=True):
         count = Counter(row["input"]["language"] for row in part)
-        assert f"| `{name.split('.')[1]}.{file}.jsonl` | {count['en']} | {count['zh']} |" in said
+        assert f"| `{name.split('.')[1]}.{file}.jsonl` | {count['en']} | {count['zh']} |" in statement_text
         assert len(part) >= least
 
 
 @pytest.mark.parametrize("name", PARTS)
 def test_no_input_stands_twice(name: str) -> None:
-    asked = Counter(json.dumps(row["input"], sort_keys=True) for part in PARTS[name] for row in part)
-    assert max(asked.values()) == 1
+    input_counts = Counter(json.dumps(row["input"], sort_keys=True) for part in PARTS[name] for row in part)
+    assert max(input_counts.values()) == 1
 
 
 @pytest.mark.parametrize("name", [REPLY, LISTING, REVIEW])
@@ -71,7 +71,7 @@ def test_held_out_policies_are_of_other_shops() -> None:
     assert not texts(train) & texts(held_out)
 
 
-def test_every_escalation_with_a_source_is_one_that_the_policy_asks_for() -> None:
+def test_every_escalation_with_a_source_is_one_that_the_policy_requires() -> None:
     for row in [r for part in PARTS[REPLY] for r in part]:
         if row["output"]["escalate"] and row["output"]["used"]:
             assert any(rule_holds(rule, row["input"]) for rule in rules_of(policy(row["input"]))), row
@@ -83,13 +83,13 @@ def test_every_intent_is_met_in_training() -> None:
     assert {row["output"]["intent"] for row in PARTS[REPLY][0]} == labels
 
 
-def test_every_packaged_photo_is_a_whole_picture() -> None:
+def test_every_packaged_photo_is_complete() -> None:
     for row in [r for part in PARTS[LISTING] for r in part]:
         photo = Image.of(row["input"]["photo"])
         assert (photo.media_type, photo.width, photo.height) == ("image/png", 160, 64)
 
 
 def test_messages_are_as_untidy_as_customers_are() -> None:
-    said = [row["input"]["dialogue"][-1]["text"] for row in PARTS[REPLY][0] if row["input"]["language"] == "en"]
-    lower = sum(text == text.lower() for text in said) / len(said)
+    messages = [row["input"]["dialogue"][-1]["text"] for row in PARTS[REPLY][0] if row["input"]["language"] == "en"]
+    lower = sum(text == text.lower() for text in messages) / len(messages)
     assert lower > 0.25

@@ -66,7 +66,7 @@ def test_a_listing_takes_a_picture_and_words() -> None:
     )
 
 
-def test_reviews_are_told_with_their_stars() -> None:
+def test_the_prompt_has_the_stars_of_each_review() -> None:
     value = {"product": "Mug", "reviews": [{"text": "ok", "rating": 4.0}, {"text": "bad"}]}
     assert messages(review, value)[-1]["content"] == "Mug\n- 4/5 ok\n- bad"
 

@@ -25,18 +25,31 @@ def _group() -> None:
 
 @app.command()
 def report(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV, TSV, JSONL, Parquet or Excel.")],
-    task: Annotated[str | None, typer.Option(help="Judge the rows as samples of this task.")] = None,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV, TSV, JSONL, Parquet, Excel, or a format of a trade.")
+    ],
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="Check rows as samples of this task.  [default: plain rows; in a trade's own format, its first task]"
+        ),
+    ] = None,
     columns: Columns = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="JSON", help="Write the report there as well.")] = None,
     json: Json = False,
 ) -> None:
     """Report rows, fields, duplicates, lengths, personal data and bad rows of a file."""
+    from metier.data.load import tasks_reading
     from metier.data.report import data_report
     from metier.plugins import load_plugins
 
-    vertical, contract = load_plugins().task(task) if task else (None, None)
-    adapters = vertical.adapters_for(contract.name) if vertical and contract else ()
+    registry = load_plugins()
+    if task is None and (readable_as := tasks_reading(file, registry.verticals.values())):
+        task = readable_as[0].name
+        if others := [other.name for other in readable_as[1:]]:
+            note(f"read as samples of {task}; --task can also be {', '.join(others)}")
+    vertical, contract = registry.task(task) if task else (None, None)
+    adapters = vertical.adapters_for(contract) if vertical and contract else ()
     with progress(json) as tick:
         found = data_report(contract, file, adapters=adapters, columns=pairs(columns, "--columns"), progress=tick)
     if out is not None:

@@ -20,15 +20,15 @@ def new(
     """Make a plugin for a trade of your own. One task, a data adapter, a check, samples and tests, to be changed."""
     from metier.plugins.scaffold import new_plugin
 
-    made = new_plugin(name, out or Path(name))
+    created = new_plugin(name, out or Path(name))
     if json:
-        return emit_json(made)
-    folder = shlex.quote(str(made.folder))
-    say(f"{made.folder}: the task {made.task} in {len(made.files)} files")
+        return emit_json(created)
+    folder = shlex.quote(str(created.folder))
+    say(f"{created.folder}: the task {created.task} in {len(created.files)} files")
     return say(
         "next:\n"
         f"  pip install -e {folder} pytest\n"
         f"  pytest {folder}\n"
-        f"  metier adapt {made.task} --out runs/{name}\n"
+        f"  metier adapt {created.task} --out runs/{name}\n"
         f"{folder}/README.md says what to change where"
     )

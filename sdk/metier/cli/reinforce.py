@@ -49,7 +49,7 @@ def reinforce(
     from metier.align import reinforce as align
     from metier.bases import load_finetune
     from metier.contracts import Grpo, Ppo, UsageError
-    from metier.data import onward_data
+    from metier.data import continuation_data
     from metier.plugins import load_plugins
 
     chosen = settings_of(Ppo if method == "ppo" else Grpo, settings)
@@ -75,7 +75,7 @@ def reinforce(
             tick("loading the reward model")
             parts.append((weight, model_reward(load_reward(reward, device=device))))
         tick("reading samples")
-        found = onward_data(
+        found = continuation_data(
             begin, contracts, vertical, data, columns=pairs(columns, "--columns"), on_bad=on_bad, samples=samples,
             seed=chosen.seed,
         )  # fmt: skip

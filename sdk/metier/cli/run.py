@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from metier.contracts import Bridge, Check, MetierError, TaskContract, UsageError, Value, readings
-from metier.terminal.jsonl import STANDARD, check_inputs, input_of, read_inputs, written_whole
+from metier.terminal.jsonl import STANDARD, check_inputs, input_of, output_file, read_inputs
 from metier.terminal.options import Json
 from metier.terminal.progress import progress
 from metier.terminal.screen import emit_json, note, say
@@ -99,7 +99,7 @@ def run(
         for read in readings(contract.input) if bridges else ():
             way = " → ".join(bridge.name for bridge in read.chain(bridges) or ())
             note(f"{read.source} → {way} → {read.field}, where an input brings no {read.field}")
-        with written_whole(output) as file, progress(json) as tick:
+        with output_file(output) as file, progress(json) as tick:
             answers = _answers(engine, contract, inputs, sampling, guard)
             for done, (where, _) in enumerate(lines, 1):
                 with _placed(where):

@@ -140,15 +140,15 @@ def judge_context(task: TaskContract, base: Base, lengths: Lengths | None) -> Fi
             reason=f"{base.id} holds {room} tokens; the samples' lengths are not known",
             remedy="measure with samples: metier fit TASK --data FILE",
         )
-    said = (
+    description = (
         f"{lengths.samples} samples: half within {lengths.p50} tokens, 95% within {lengths.p95}, longest {lengths.max}"
     )
     if lengths.max <= room:
-        return FitFinding(aspect="context", verdict=Verdict.OK, reason=f"{base.id} holds {room} tokens; {said}")
+        return FitFinding(aspect="context", verdict=Verdict.OK, reason=f"{base.id} holds {room} tokens; {description}")
     return FitFinding(
         aspect="context",
         verdict=Verdict.FAIL if lengths.p95 > room else Verdict.WARN,
-        reason=f"{base.id} holds {room} tokens, not enough for all; {said}",
+        reason=f"{base.id} holds {room} tokens, not enough for all; {description}",
         remedy="take a base with a longer context, or shorten the longest inputs",
     )
 
@@ -185,13 +185,13 @@ _LICENCES: dict[Terms, tuple[dict[Use, Verdict], str, str | None]] = {
 
 def judge_licence(what: str, licence: str | None, use: Use) -> FitFinding:
     """`what` begins with what it is: base, bridge or samples."""
-    by_use, said, remedy = _LICENCES[terms_of(licence)]
+    by_use, description, remedy = _LICENCES[terms_of(licence)]
     other, such = _OTHER[what.split()[0]]
     verdict = by_use.get(use, Verdict.OK)
     return FitFinding(
         aspect="licence",
         verdict=verdict,
-        reason=f"{what}: licence {licence or '(none given)'}, {said}; the use is {use}",
+        reason=f"{what}: licence {licence or '(none given)'}, {description}; the use is {use}",
         remedy=remedy.format(other=other, such=such) if remedy and verdict is not Verdict.OK else None,
     )
 

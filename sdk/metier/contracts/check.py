@@ -59,6 +59,6 @@ def run_checks(checks: Sequence[Check], input: Value, output: Value | None) -> d
         except Exception as error:
             raise PluginError(
                 f"check {check.name} failed with {type(error).__name__}: {error}",
-                remedy="a check returns findings for any valid input and output; mend it in its plugin",
+                remedy="a check returns findings for any valid input and output; fix it in its plugin",
             ) from error
     return found

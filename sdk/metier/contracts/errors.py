@@ -27,25 +27,25 @@ class MetierError(Exception):
 
 
 class UsageError(MetierError):
-    """The call itself is off: an unknown name, an option that does not fit. Mend the call."""
+    """Invalid call: an unknown name, an option that does not fit. Fix the call."""
 
     exit_code = 2
 
 
 class DataError(MetierError):
-    """A file of the user's cannot be read, or a row of it does not fit. Mend the file."""
+    """A file of the user cannot be read, or a row does not satisfy the task. Correct the file."""
 
     exit_code = 3
 
 
 class ContractError(MetierError):
-    """A value does not satisfy a task contract, or the contract contradicts itself. Mend the value or contract."""
+    """A value does not satisfy a task contract, or the contract contradicts itself. Correct one of them."""
 
     exit_code = 4
 
 
 class PluginError(MetierError):
-    """A plugin is broken, clashes, or wants another SDK. Mend or remove the plugin."""
+    """A plugin is broken, clashes with another, or needs another SDK version. Fix or remove the plugin."""
 
     exit_code = 5
 
@@ -57,19 +57,19 @@ class BaseError(MetierError):
 
 
 class RecipeError(MetierError):
-    """A recipe is not valid. Mend the YAML."""
+    """A recipe is not valid. Correct the YAML."""
 
     exit_code = 7
 
 
 class ResourceError(MetierError):
-    """Memory, disk or time ran out. Free some, or ask for less."""
+    """Memory, disk or time ran out. Free some, or lower the settings."""
 
     exit_code = 8
 
 
 class ExportError(MetierError):
-    """A bundle could not be made, parity included. Nothing was written."""
+    """A bundle could not be exported, or parity was not reached. Nothing was written."""
 
     exit_code = 9
 
@@ -81,7 +81,7 @@ class BundleError(MetierError):
 
 
 class DeviceError(MetierError):
-    """The device asked for is not really active. Install what is missing, or ask for another device."""
+    """The requested device is not active. Install what is missing, or request another device."""
 
     exit_code = 11
 

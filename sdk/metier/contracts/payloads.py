@@ -74,8 +74,8 @@ class Payload(Data):
             return cls.model_validate(source)
         except ValidationError as error:
             where = None if isinstance(source, bytes) or str(source).startswith("data:") else str(source)
-            said = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise ContractError(said, where=where, remedy=f"give a whole file: {cls.kinds}") from error
+            problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise ContractError(problem, where=where, remedy=f"give a whole file: {cls.kinds}") from error
 
     def read(self) -> bytes:
         """The file's bytes.
@@ -154,9 +154,9 @@ class Payload(Data):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
-        whole = handler.resolve_ref_schema(handler(core))
+        full_schema = handler.resolve_ref_schema(handler(core))
         given = {"type": "string", "description": "a path, or a data: URI in base64"}
-        described = {k: v for k, v in whole.items() if k not in {"title", "description"}}
+        described = {k: v for k, v in full_schema.items() if k not in {"title", "description"}}
         described["required"] = ["source"]
         return {
             "title": cls.__name__,

@@ -220,9 +220,9 @@ class TaskContract(Data):
         if found or slips:
             listed = [f"{p.field or side}: {p.reason}" for p in found[:5]]
             # An open schema takes any field, so that a mistyped one would count for nothing and say nothing.
-            asked = [f"there is no field {name}, did you mean {near}?" for name, near in slips.items()]
+            suggestions = [f"there is no field {name}, did you mean {near}?" for name, near in slips.items()]
             raise ContractError(
-                f"{side} does not satisfy {self.name}: {'; '.join([*listed, *asked])}",
+                f"{side} does not satisfy {self.name}: {'; '.join([*listed, *suggestions])}",
                 where=where,
                 remedy=f"the {side}'s fields are: {', '.join(_fields(schema))}",
             )

@@ -12,6 +12,7 @@ from metier.contracts.adapter import DataAdapter
 from metier.contracts.check import Check
 from metier.contracts.errors import UsageError
 from metier.contracts.finetune import FineTune
+from metier.contracts.nearest import did_you_mean
 from metier.contracts.recipe import Recipe
 from metier.contracts.schema import SCHEMA_VERSION, Data
 from metier.contracts.task import TaskContract
@@ -75,8 +76,9 @@ class Vertical(Data):
         for task in self.tasks:
             if task.name == name:
                 return task
+        names = [task.name for task in self.tasks]
         raise UsageError(
-            f"{self.name} has no task {name}", remedy=f"its tasks: {', '.join(t.name for t in self.tasks)}"
+            f"{self.name} has no task {name}{did_you_mean(name, names)}", remedy=f"use one of: {', '.join(names)}"
         )
 
     def tasks_of(self, name: str) -> tuple[TaskContract, ...]:
@@ -92,10 +94,29 @@ class Vertical(Data):
             raise UsageError(f"{name} packages no samples", remedy="name one of its tasks, and give a file of samples")
         return found
 
-    def checks_for(self, task: str) -> tuple[Check, ...]:
-        """Checks that apply to a task, in order."""
-        return tuple(check for check in self.checks if task in check.tasks)
+    def checks_for(self, task: TaskContract | str) -> tuple[Check, ...]:
+        """Checks that apply to a task, in order; empty where the task has none.
 
-    def adapters_for(self, task: str) -> tuple[DataAdapter, ...]:
-        """Data adapters that give samples of a task, in order of preference."""
-        return tuple(adapter for adapter in self.data_adapters if adapter.task == task)
+        Args:
+            task: the contract or its full name.
+
+        Raises:
+            UsageError: the vertical has no such task.
+        """
+        name = self._name_of(task)
+        return tuple(check for check in self.checks if name in check.tasks)
+
+    def adapters_for(self, task: TaskContract | str) -> tuple[DataAdapter, ...]:
+        """Data adapters that give samples of a task, in order of preference.
+
+        Args:
+            task: the contract or its full name.
+
+        Raises:
+            UsageError: the vertical has no such task.
+        """
+        name = self._name_of(task)
+        return tuple(adapter for adapter in self.data_adapters if adapter.task == name)
+
+    def _name_of(self, task: TaskContract | str) -> str:
+        return self.task(task.name if isinstance(task, TaskContract) else task).name

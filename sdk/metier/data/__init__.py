@@ -9,7 +9,7 @@ __all__, __getattr__ = lazy_names(
         "metier.data.documents": "read_folder read_passages",
         "metier.data.leakage": "leaks without_leaks",
         "metier.data.load": "load_samples",
-        "metier.data.continuation": "held_out_data onward_data",
+        "metier.data.continuation": "held_out_data continuation_data",
         "metier.data.pii": "scrub scrub_sample",
         "metier.data.report": "DataReport data_report",
         "metier.data.samples_file": "read_samples write_samples",

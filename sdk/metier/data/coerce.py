@@ -54,8 +54,8 @@ def coerce(schema: Mapping[str, Any], value: Any) -> Any:
 
 def _number(kinds: list[str], value: Any) -> Any:
     """Spreadsheets know no integers: 3.0 is 3 where an integer is wanted."""
-    whole = isinstance(value, float) and value.is_integer() and "integer" in kinds and "number" not in kinds
-    return int(value) if whole else value
+    integral = isinstance(value, float) and value.is_integer() and "integer" in kinds and "number" not in kinds
+    return int(value) if integral else value
 
 
 def _integer(text: str) -> int:

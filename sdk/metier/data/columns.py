@@ -87,8 +87,8 @@ def _remedy(lost: Sequence[Target], free: Sequence[str], synonyms: Mapping[str, 
     it, they = ("it", "it is") if len(lost) == 1 else ("them", "they are")
     if len(free) < len(lost):
         return f"add the column{'s' * (len(lost) > 1)} {', '.join(wanted)}"
-    said = ",".join(f"{column}={target.field}" for column, target in zip(free, lost, strict=False))
-    return f"name {it} {', '.join(wanted)}, or say which {they}: --columns {shlex.quote(said)}"
+    example = ",".join(f"{column}={target.field}" for column, target in zip(free, lost, strict=False))
+    return f"name {it} {', '.join(wanted)}, or say which {they}: --columns {shlex.quote(example)}"
 
 
 def _fields(side: str, schema: JsonSchema) -> list[Target]:

@@ -16,7 +16,7 @@ from metier.data.split import select
 from metier.data.training import TrainingData, packaged, train_of, training_data
 
 
-def onward_data(
+def continuation_data(
     finetune: FineTune,
     tasks: Sequence[TaskContract],
     vertical: Vertical,
@@ -50,7 +50,7 @@ def onward_data(
     if path is not None:
         read = training_data(vertical, tasks[0], path, columns=columns, on_bad=on_bad, held_out=0)
     else:
-        read = TrainingData(train=_learnt(finetune, tasks, vertical), held_out=[])
+        read = TrainingData(train=_trained_on(finetune, tasks, vertical), held_out=[])
     kept = without_leaks(read.train, apart)
     if not kept:
         raise UsageError(
@@ -80,7 +80,7 @@ def held_out_data(finetune: FineTune, vertical: Vertical | None) -> list[Sample]
     ]
 
 
-def _learnt(finetune: FineTune, tasks: Sequence[TaskContract], vertical: Vertical) -> list[Sample]:
+def _trained_on(finetune: FineTune, tasks: Sequence[TaskContract], vertical: Vertical) -> list[Sample]:
     names = {task.name for task in tasks}
     if found := [sample for sample in train_of(finetune.path) if sample.task in names]:
         return found

@@ -40,7 +40,7 @@ def deduplicate(samples: Iterable[Sample], threshold: float = NEAR) -> Cleaned:
     dropped: list[Dropped] = []
     first: dict[str, Sample] = {}
     for sample in samples:
-        key = normal(said(sample))
+        key = normal(sample_text(sample))
         if (twin := first.get(key)) is not None:
             dropped.append(Dropped(sample, "exact", twin))
         else:
@@ -49,7 +49,7 @@ def deduplicate(samples: Iterable[Sample], threshold: float = NEAR) -> Cleaned:
     if threshold > 1:
         return Cleaned(kept, dropped)
     twins: dict[int, int] = {}
-    for later, earlier in near_pairs((said(sample) for sample in kept), threshold):
+    for later, earlier in near_pairs((sample_text(sample) for sample in kept), threshold):
         # A twin that is dropped itself would leave nobody who says it.
         if later not in twins and earlier not in twins and _same_kind(kept[later], kept[earlier]):
             twins[later] = earlier
@@ -57,7 +57,7 @@ def deduplicate(samples: Iterable[Sample], threshold: float = NEAR) -> Cleaned:
     return Cleaned([sample for place, sample in enumerate(kept) if place not in twins], dropped)
 
 
-def said(sample: Sample) -> str:
+def sample_text(sample: Sample) -> str:
     """All that a sample says, as one text."""
     return f"{sample.task}\n{sample.language or ''}\n{value_text(sample.input)}\n{value_text(sample.output)}"
 

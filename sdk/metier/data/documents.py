@@ -192,7 +192,7 @@ def _html(text: str, path: Path) -> Iterator[Block]:
         parser.close()
     except (AssertionError, ValueError) as error:  # html.parser gives up on some broken declarations.
         raise DataError(
-            f"the HTML cannot be read: {error}", where=f"{path}:{parser.getpos()[0]}", remedy="mend the markup there"
+            f"the HTML cannot be read: {error}", where=f"{path}:{parser.getpos()[0]}", remedy="correct the markup there"
         ) from error
     parser.close_block()
     yield from parser.blocks

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from metier.contracts import Sample
-from metier.data.deduplicate import said, value_text
+from metier.data.deduplicate import sample_text, value_text
 from metier.data.near_duplicates import NEAR, near_pairs, normal
 from metier.data.pii import scrub_sample
 
@@ -27,11 +27,11 @@ def leaks(samples: Sequence[Sample], held_out: Sequence[Sample], threshold: floa
     forms = [(form, sample) for sample in held_out for form in _forms(sample)]
     apart: dict[str, Sample] = {}
     for form, sample in forms:
-        apart.setdefault(_asked(form), sample)
+        apart.setdefault(_input_text(form), sample)
     for place, sample in enumerate(samples):
-        if (twin := apart.get(_asked(sample))) is not None:
+        if (twin := apart.get(_input_text(sample))) is not None:
             found[place] = twin
-    for text in (_asked, said):
+    for text in (_input_text, sample_text):
         kept = list({text(form): sample for form, sample in forms}.items())
         new = [(place, text(sample)) for place, sample in enumerate(samples) if place not in found]
         pairs = near_pairs([normal(t) for t, _ in kept] + [normal(t) for _, t in new], threshold)
@@ -53,7 +53,7 @@ def _forms(sample: Sample) -> list[Sample]:
     return [sample, clean] if replaced else [sample]
 
 
-def _asked(sample: Sample) -> str:
+def _input_text(sample: Sample) -> str:
     return f"{sample.task}\n{value_text(_plain(sample.input))}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,9 +11,10 @@ from metier.contracts.adapter import DataAdapter
 from metier.contracts.errors import DataError
 from metier.contracts.sample import BadRow, Sample
 from metier.contracts.task import TaskContract
+from metier.contracts.vertical import Vertical
 from metier.data.adapter import TableAdapter
 from metier.data.sampling import check_sample, samples_from
-from metier.readers.tables import read_rows
+from metier.readers.tables import is_table, read_rows
 
 OnBad = Literal["raise", "skip"]
 
@@ -51,7 +52,7 @@ def load_samples(
             found += 1
             yield item
         elif on_bad == "raise":
-            raise as_error(item)
+            raise error_of_row(item)
         else:
             skipped, first = skipped + 1, first or item
             if isinstance(bad, list):
@@ -96,6 +97,28 @@ def adapter_for(
     return None if columns else next((a for a in adapters if file.is_file() and a.accepts(file)), None)
 
 
+def tasks_reading(path: str | Path, verticals: Iterable[Vertical]) -> list[TaskContract]:
+    """Tasks with a data adapter for this file, where only adapters can read it; empty for a table any reader reads.
+
+    Args:
+        path: the user's file.
+        verticals: trades, in order of preference.
+
+    Raises:
+        DataError: the file does not exist or cannot be opened.
+    """
+    file = Path(path).expanduser()
+    if is_table(file):
+        return []
+    found = [
+        vertical.task(adapter.task)
+        for vertical in verticals
+        for adapter in vertical.data_adapters
+        if adapter_for(file, [adapter]) is not None
+    ]
+    return list({task.name: task for task in found}.values())
+
+
 def _synonyms(task: TaskContract, adapters: Sequence[DataAdapter]) -> dict[str, list[str]]:
     """Field → what the trade's tables call it, for a file that lacks a column or has one under another name."""
     found: dict[str, list[str]] = {}
@@ -106,11 +129,11 @@ def _synonyms(task: TaskContract, adapters: Sequence[DataAdapter]) -> dict[str, 
     return found
 
 
-def as_error(row: BadRow) -> DataError:
+def error_of_row(row: BadRow) -> DataError:
     """A bad row as the error that stops a run."""
     field = f"{row.field}: " if row.field else ""
     return DataError(
         f"{field}{row.reason}",
         where=str(row.provenance),
-        remedy=row.remedy or "mend the row, or skip bad rows with --on-bad skip",
+        remedy=row.remedy or "correct the row, or skip bad rows with --on-bad skip",
     )

@@ -91,7 +91,7 @@ def data_report(
         DataError: the file as a whole cannot be read. Bad rows are reported, not raised.
     """
     file = Path(path).expanduser()
-    form, found_encoding = _form(file, encoding)
+    format_name, text_encoding = _format_of(file, encoding)
     items: Iterable[Row | Sample | BadRow]
     if task is None:
         items = read_rows(file, encoding=encoding, sheet=sheet)
@@ -99,28 +99,28 @@ def data_report(
         items = every_row(task, file, adapters=adapters, columns=columns, encoding=encoding, sheet=sheet)
     adapter = adapter_for(file, adapters, columns) if task else None
     fields: dict[str, Column] = {}
-    doubles, some = Doubles(), Reservoir(NEAR_ROWS)
+    doubles, sample_rows = Doubles(), Reservoir(NEAR_ROWS)
     bad: list[BadRow] = []
     bad_fields: Counter[str] = Counter()
     personal: Counter[str] = Counter()
     places: list[str] = []
-    good = wrong = 0
+    good_count = bad_count = 0
     for count, item in enumerate(items, start=1):
         if progress and count % EVERY == 0:
             progress("reading", count, None)
         if isinstance(item, BadRow):
-            wrong += 1
+            bad_count += 1
             if len(bad) < BAD_KEPT:
                 bad.append(item)
             if item.field:
                 bad_fields[item.field] += 1
             continue
-        good += 1
+        good_count += 1
         cells = _cells(item)
         for name, text in cells.items():
             if (column := fields.get(name)) is None:
                 column = fields[name] = Column(name)
-                column.empty = good - 1  # earlier rows did not have it
+                column.empty = good_count - 1  # earlier rows did not have it
             column.add(text)
             for piece in find_pii(text):
                 personal[piece.kind] += 1
@@ -129,40 +129,40 @@ def data_report(
         if len(cells) < len(fields):
             for name in fields.keys() - cells.keys():
                 fields[name].empty += 1
-        whole = "\x1f".join(cells.values())
-        doubles.add(whole)
-        some.add(whole)
-    distinct = list(dict.fromkeys(some.items))
+        row_text = "\x1f".join(cells.values())
+        doubles.add(row_text)
+        sample_rows.add(row_text)
+    distinct = list(dict.fromkeys(sample_rows.items))
     return DataReport(
         file=str(file),
         size=file.stat().st_size,
-        format=form,
-        encoding=found_encoding,
+        format=format_name,
+        encoding=text_encoding,
         task=task.name if task else None,
         data_adapter=adapter.name if adapter else None,
-        rows=good + wrong,
-        good_rows=good,
-        bad_rows=wrong,
+        rows=good_count + bad_count,
+        good_rows=good_count,
+        bad_rows=bad_count,
         bad=bad,
         bad_fields=dict(bad_fields.most_common()),
         columns=[column.report() for column in fields.values()],
         duplicates=doubles.count,
         duplicates_estimated=doubles.estimated,
         near_duplicates=len({later for later, _ in near_pairs(distinct, NEAR)}),
-        near_duplicates_among=len(some.items),
+        near_duplicates_among=len(sample_rows.items),
         personal_data=dict(personal.most_common()),
         personal_data_at=places,
     )
 
 
-def _form(file: Path, encoding: str | None) -> tuple[str, str | None]:
+def _format_of(file: Path, encoding: str | None) -> tuple[str, str | None]:
     try:
-        form = kind_of(file)
+        format_name = kind_of(file)
     except DataError:
         if not file.is_file():
             raise
         return file.suffix.lstrip(".").lower() or "unknown", None  # a data adapter may read it; else reading raises
-    return form, (encoding or detect_encoding(file)) if form in {"delimited", "lines"} else None
+    return format_name, (encoding or detect_encoding(file)) if format_name in {"delimited", "lines"} else None
 
 
 def _cells(item: Row | Sample) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from metier.contracts.documents import first_problem, other_version
 from metier.contracts.errors import DataError
 from metier.contracts.sample import BadRow, Provenance, Sample
-from metier.data.load import as_error
+from metier.data.load import error_of_row
 from metier.disk import whole_file
 from metier.readers.json_lines import read_json_lines
 
@@ -54,7 +54,7 @@ def read_samples(path: str | Path, *, task: str | None = None, licence: str | No
         return
     for row in read_json_lines(file, encoding="utf-8"):
         if isinstance(row, BadRow):
-            raise as_error(row)
+            raise error_of_row(row)
         values = {"task": task, **row.values} if task else row.values
         try:
             sample = Sample.model_validate(values)

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from metier.contracts.errors import UsageError
 from metier.contracts.sample import Sample
-from metier.data.deduplicate import said, value_text
+from metier.data.deduplicate import sample_text, value_text
 from metier.data.near_duplicates import NEAR, near_pairs, normal
 
 Prefer = Literal["random", "central"]
@@ -45,7 +45,7 @@ def split(samples: Sequence[Sample], held_out: int, seed: int, *, threshold: flo
         raise UsageError(
             f"cannot hold out {held_out} of {sum(inputs)} distinct inputs", remedy="hold out fewer, or give more rows"
         )
-    names = [min(normal(said(samples[i])) for i in group) for group in groups]
+    names = [min(normal(sample_text(samples[i])) for i in group) for group in groups]
     order = sorted(range(len(groups)), key=names.__getitem__)
     random.Random(seed).shuffle(order)
     apart: set[int] = set()
@@ -121,7 +121,7 @@ def groups_of(samples: Sequence[Sample], threshold: float = NEAR) -> list[list[i
     places = list(first.values())
     for a, b in near_pairs((normal(value_text(samples[i].input)) for i in places), threshold):
         parent[root(places[a])] = root(places[b])
-    for a, b in near_pairs((said(sample) for sample in samples), threshold):
+    for a, b in near_pairs((sample_text(sample) for sample in samples), threshold):
         parent[root(a)] = root(b)
     groups: dict[int, list[int]] = {}
     for place in range(len(samples)):

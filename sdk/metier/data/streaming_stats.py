@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import random
 import re
+from collections.abc import Sequence
+from math import ceil
 from typing import Any
 
 from metier.contracts.schema import Data
@@ -69,6 +71,14 @@ class Lengths(Data):
     longest: int
 
 
+def quantile(ordered: Sequence[int], share: float) -> int:
+    """The smallest value of a sorted, non-empty sample that at least `share` of the sample does not exceed.
+
+    The nearest-rank definition for every share, so that a larger share never gives a smaller value.
+    """
+    return ordered[max(0, ceil(share * len(ordered)) - 1)]
+
+
 class ColumnReport(Data):
     """One column, or one field of a task."""
 
@@ -109,12 +119,12 @@ class Column:
         """What was counted."""
         if not self.filled:
             return ColumnReport(name=self.name, filled=0, empty=self.empty)
-        some = sorted(self._lengths.items)
+        sample = sorted(self._lengths.items)
         lengths = Lengths(
             shortest=self._shortest,
-            median=some[len(some) // 2],
+            median=quantile(sample, 0.5),
             mean=round(self._total / self.filled, 1),
-            p95=some[int(0.95 * (len(some) - 1))],
+            p95=quantile(sample, 0.95),
             longest=self._longest,
         )
         ranked = sorted(self._scripts.items(), key=lambda item: -item[1])

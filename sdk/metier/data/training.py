@@ -34,15 +34,15 @@ class TrainingData(Data):
     @property
     def remarks(self) -> list[str]:
         """What a user should know before the training begins, a line each."""
-        said = [str(row) for row in self.bad[:20]]
+        lines = [str(row) for row in self.bad[:20]]
         if len(self.bad) > 20:
-            said.append(f"… and {len(self.bad) - 20} more rows that do not fit")
+            lines.append(f"… and {len(self.bad) - 20} more rows that do not fit")
         if self.doubled:
-            said.append(f"{self.doubled} samples left out: each says the same, or nearly, as another")
+            lines.append(f"{self.doubled} samples left out: each says the same, or nearly, as another")
         if self.leaking:
-            said.append(f"{self.leaking} samples left out: each is like an input that the run holds out")
+            lines.append(f"{self.leaking} samples left out: each is like an input that the run holds out")
         inputs = len(_by_input(self.held_out))
-        return [*said, f"{len(self.train)} samples to learn from, {inputs} inputs held out"]
+        return [*lines, f"{len(self.train)} samples to learn from, {inputs} inputs held out"]
 
 
 def training_data(

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from metier.contracts import BadRow, DataError
 from metier.contracts.schema import Data
-from metier.data.load import as_error
+from metier.data.load import error_of_row
 from metier.data.samples_file import write_samples
 from metier.disk import whole_file, whole_folder
 from metier.feedback.harvest import Harvest
@@ -65,7 +65,7 @@ def import_jsonl(store: FeedbackStore, path: str | Path) -> Imported:
     lines = []
     for row in read_json_lines(Path(path), encoding="utf-8"):
         if isinstance(row, BadRow):
-            raise as_error(row)
+            raise error_of_row(row)
         try:
             line = Line.model_validate(row.values)
         except ValidationError as error:

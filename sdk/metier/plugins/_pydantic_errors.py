@@ -18,12 +18,14 @@ MOST = 3
 """Faults that are told; mending those often mends the rest."""
 
 
-def said_plainly(error: ValidationError) -> str:
+def describe_validation_error(error: ValidationError) -> str:
     """One line: the object with the author's file and line, and each fault with its field."""
     faults = error.errors(include_url=False)
-    said = [_fault(error.title, fault) for fault in faults[:MOST]]
+    descriptions = [_fault(error.title, fault) for fault in faults[:MOST]]
     more = f"; and {len(faults) - MOST} more" if len(faults) > MOST else ""
-    return f"{error.title}{_named(faults)} is not valid ({_place(error)}): {'; '.join(dict.fromkeys(said))}{more}"
+    return (
+        f"{error.title}{_named(faults)} is not valid ({_place(error)}): {'; '.join(dict.fromkeys(descriptions))}{more}"
+    )
 
 
 def _fault(title: str, fault: Mapping[str, Any]) -> str:
@@ -46,8 +48,8 @@ def _fault(title: str, fault: Mapping[str, Any]) -> str:
 def _named(faults: list[Any]) -> str:
     """The object's own name, where a fault holds the whole object; else its file and line must do."""
     for fault in faults:
-        whole = fault["input"] if fault["type"] in {"missing", "value_error"} and len(fault["loc"]) <= 1 else None
-        if isinstance(whole, dict) and isinstance(name := whole.get("name"), str):
+        value = fault["input"] if fault["type"] in {"missing", "value_error"} and len(fault["loc"]) <= 1 else None
+        if isinstance(value, dict) and isinstance(name := value.get("name"), str):
             return f" {name}"
     return ""
 

@@ -20,7 +20,7 @@ from metier.contracts.errors import MetierError, PluginError
 from metier.contracts.nearest import did_you_mean
 from metier.contracts.vertical import Vertical
 from metier.plugins import hookspecs
-from metier.plugins._pydantic_errors import said_plainly
+from metier.plugins._pydantic_errors import describe_validation_error
 from metier.plugins.base_source import BaseSource
 from metier.plugins.command import CORE_COMMANDS, Command
 from metier.plugins.metric import Metric
@@ -79,11 +79,11 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, MetierError):
         return str(error).replace("\n", " ")
     if isinstance(error, ValidationError):
-        return said_plainly(error)
+        return describe_validation_error(error)
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"the module {error.name} is not installed ({_where(error)})"
-    said = " ".join(str(error).split())
-    return f"{type(error).__name__}{': ' + said if said else ''} ({_where(error)})"[:500]
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}{': ' + message if message else ''} ({_where(error)})"[:500]
 
 
 def _where(error: BaseException) -> str:
@@ -93,18 +93,18 @@ def _where(error: BaseException) -> str:
     return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "no place known"
 
 
-def _pending(plugin: object, said: str) -> str:
+def _pending(plugin: object, message: str) -> str:
     for name in dir(plugin):
-        if name.startswith("metier_") and name not in KINDS and repr(name) in said:
+        if name.startswith("metier_") and name not in KINDS and repr(name) in message:
             return f"there is no hook {name}{did_you_mean(name, KINDS)}"
-    return " ".join(said.split())
+    return " ".join(message.split())
 
 
 def _answer(manager: pluggy.PluginManager, hook: str) -> list[Any]:
     try:
         answers = getattr(manager.hook, hook)()
     except (Exception, SystemExit) as error:
-        raise PluginError(f"{hook} failed: {reason_of(error)}", remedy="mend the hook") from error
+        raise PluginError(f"{hook} failed: {reason_of(error)}", remedy="fix the hook") from error
     kind = KINDS[hook]
     found: list[Any] = []
     for answer in answers:

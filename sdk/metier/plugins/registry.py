@@ -81,7 +81,7 @@ class Registry:
             PluginError: it is broken, or clashes with one that is there; nothing of it was taken.
         """
         if isinstance(plugin, Vertical):
-            name, plugin = name or plugin.name, _Only(plugin)
+            name, plugin = name or plugin.name, _SingleVertical(plugin)
         name = name or str(getattr(plugin, "__name__", type(plugin).__name__))
         if any(row.name == name and row.status == "ok" for row in self.plugins):
             return self._broken(
@@ -91,7 +91,7 @@ class Registry:
             offer = offer_of(plugin)
             self._unclaimed(offer)
         except (Exception, SystemExit) as error:
-            known = error if isinstance(error, PluginError) else _odd(error)
+            known = error if isinstance(error, PluginError) else _unexpected(error)
             return self._broken(name, distribution, version, known, strict)
         row = PluginRow(
             name=name,
@@ -99,12 +99,12 @@ class Registry:
             version=version,
             status="ok",
             tasks=tuple(task.name for vertical in offer.items["metier_verticals"] for task in vertical.tasks),
-            **{_shelf(hook): tuple(item.name for item in items) for hook, items in offer.items.items()},
+            **{_attribute_of(hook): tuple(item.name for item in items) for hook, items in offer.items.items()},
         )
         for hook, items in offer.items.items():
             for item in items:
-                getattr(self, _shelf(hook))[item.name] = item
-                self._owners[_shelf(hook), item.name] = name
+                getattr(self, _attribute_of(hook))[item.name] = item
+                self._owners[_attribute_of(hook), item.name] = name
         self.plugins.append(row)
         return row
 
@@ -150,18 +150,18 @@ class Registry:
         """
         return self._pick("metric", self.metrics, name)
 
-    def _pick(self, kind: str, shelf: Mapping[str, T], name: str) -> T:
-        if name in shelf:
-            return shelf[name]
-        have = f"there are: {', '.join(shelf)}" if shelf else f"no installed plugin brings a {kind}"
-        faulty = [f"{row.name} ({row.status})" for row in self.plugins if row.status != "ok"]
-        more = f"; not loaded: {', '.join(faulty)}, see `metier plugins`" if faulty else ""
-        raise UsageError(f"there is no {kind} {name}{did_you_mean(name, shelf)}", remedy=have + more)
+    def _pick(self, kind: str, known: Mapping[str, T], name: str) -> T:
+        if name in known:
+            return known[name]
+        have = f"there are: {', '.join(known)}" if known else f"no installed plugin brings a {kind}"
+        not_loaded = [f"{row.name} ({row.status})" for row in self.plugins if row.status != "ok"]
+        more = f"; not loaded: {', '.join(not_loaded)}, see `metier plugins`" if not_loaded else ""
+        raise UsageError(f"there is no {kind} {name}{did_you_mean(name, known)}", remedy=have + more)
 
     def _unclaimed(self, offer: Offer) -> None:
         for hook, items in offer.items.items():
             for item in items:
-                if owner := self._owners.get((_shelf(hook), item.name)):
+                if owner := self._owners.get((_attribute_of(hook), item.name)):
                     raise _clash(KINDS[hook].__name__, item.name, f"plugin {owner}")
 
     def _broken(
@@ -177,7 +177,7 @@ class Registry:
         return row
 
 
-class _Only:
+class _SingleVertical:
     """A plugin that offers one vertical."""
 
     def __init__(self, vertical: Vertical) -> None:
@@ -216,7 +216,7 @@ def load_plugins(*, strict: bool = False, found: Iterable[EntryPoint] | None = N
         except (Exception, SystemExit) as error:
             wrong = PluginError(
                 f"importing {point.value} failed: {reason_of(error)}",
-                remedy=f"mend or uninstall it, or set {DENY}={name}",
+                remedy=f"fix or uninstall it, or set {DENY}={name}",
             )
             wrong.__cause__ = error
             registry._broken(name, distribution, version, wrong, strict)
@@ -229,7 +229,7 @@ def _names(variable: str) -> set[str]:
     return {name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()}
 
 
-def _shelf(hook: str) -> str:
+def _attribute_of(hook: str) -> str:
     return hook.removeprefix("metier_")
 
 
@@ -237,10 +237,12 @@ def _label(name: str, distribution: str | None, version: str | None) -> str:
     return f"plugin {name} ({distribution} {version})" if distribution else f"plugin {name}"
 
 
-def _odd(error: BaseException) -> PluginError:
-    odd = PluginError(f"reading what it offers failed: {reason_of(error)}", remedy="mend the object it hands over")
-    odd.__cause__ = error
-    return odd
+def _unexpected(error: BaseException) -> PluginError:
+    unexpected = PluginError(
+        f"reading what it offers failed: {reason_of(error)}", remedy="fix the object that the hook returns"
+    )
+    unexpected.__cause__ = error
+    return unexpected
 
 
 def _clash(kind: str, name: str, holder: str) -> PluginError:

@@ -70,7 +70,7 @@ def _check_name(name: str) -> None:
 
 
 def _copy(name: str, target: Path) -> list[str]:
-    made = []
+    written = []
     for source in TEMPLATE.rglob("*"):
         place = source.relative_to(TEMPLATE).as_posix().replace(STAND_IN, name)
         if source.is_dir() or "__pycache__" in place:
@@ -78,5 +78,5 @@ def _copy(name: str, target: Path) -> list[str]:
         (target / place).parent.mkdir(parents=True, exist_ok=True)
         text = source.read_text("utf-8").replace(f"metier-{STAND_IN}", f"metier-{name.replace('_', '-')}")
         (target / place).write_text(text.replace(STAND_IN, name), "utf-8", newline="\n")
-        made.append(place)
-    return made
+        written.append(place)
+    return written

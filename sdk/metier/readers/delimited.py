@@ -92,7 +92,7 @@ def _records(lines: TextLines, delimiter: str | None) -> Iterator[tuple[int, lis
         try:
             cells: list[str] | str | None = next(reader, None)
         except csv.Error as error:
-            cells, reader = _said(error, len(record)), None
+            cells, reader = _csv_problem(error, len(record)), None
             waiting.extendleft(reversed(record[1:]))
             del record[1:]
         if cells is None:
@@ -103,7 +103,7 @@ def _records(lines: TextLines, delimiter: str | None) -> Iterator[tuple[int, lis
         line += len(record)
 
 
-def _said(error: csv.Error, lines: int) -> str:
+def _csv_problem(error: csv.Error, lines: int) -> str:
     text = str(error)
     if "field larger" in text:
         return f"a cell is longer than {CELL_LIMIT} characters, or its quote is not closed"

@@ -71,7 +71,7 @@ def _rows(path: Path, page: Any, formulas: Any, merged: Merged) -> Iterator[Row 
             name, value = names[column], cell.value
             hidden = value is None and column < len(formula) and formula[column].value is not None
             if cell.data_type == "e":
-                wrong = name, f"the cell holds the error {value}", "mend the formula"
+                wrong = name, f"the cell holds the error {value}", "correct the formula"
             elif hidden:
                 wrong = name, "the formula has no computed value", "open the workbook in Excel, and save it"
             elif value is None and (number, column + 1) in merged:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from pathlib import Path
 
+from metier.contracts.errors import DataError
 from metier.contracts.sample import BadRow
 from metier.readers.delimited import read_delimited
 from metier.readers.encoding import open_bytes
@@ -52,6 +53,21 @@ def read_rows(
 def _suffix(path: Path) -> str:
     name = path.name.lower().removesuffix(".gz")
     return Path(name).suffix
+
+
+def is_table(path: Path) -> bool:
+    """Whether `read_rows` has a reader for the file.
+
+    Raises:
+        DataError: the file does not exist.
+    """
+    try:
+        kind_of(path)
+    except DataError:
+        if not path.is_file():
+            raise
+        return False
+    return True
 
 
 def kind_of(path: Path) -> str:

@@ -80,9 +80,9 @@ def failures(*, debug: bool) -> Iterator[None]:
     except Exception as error:
         if hasattr(error, "exit_code"):  # typer's own: Exit and usage errors, printed by typer
             raise
-        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        summary = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         remedy = "this is a defect of Metier or a plugin: run again with --debug and report what it prints"
-        raise _fail(f"unexpected {said}\n  → {remedy}", 1, debug) from error
+        raise _fail(f"unexpected {summary}\n  → {remedy}", 1, debug) from error
 
 
 def _fail(message: str, code: int, debug: bool) -> typer.Exit:

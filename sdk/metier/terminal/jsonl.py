@@ -105,7 +105,7 @@ def input_of(task: TaskContract, text: str) -> Value:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[TextIO]:
+def output_file(path: Path) -> Iterator[TextIO]:
     """A text file that appears under its name only when the block ends well, or standard output."""
     if path == STANDARD:
         yield sys.stdout

@@ -66,7 +66,7 @@ class _Lines:
             return
         self.last = now
         share = f" {done:g}/{total:g}" if total else ""
-        note(f"{what}{share}{_said(figures)}")
+        note(f"{what}{share}{_figures_text(figures)}")
 
 
 class _Bar:
@@ -79,11 +79,11 @@ class _Bar:
         if what != self.stage:
             if self.row is not None:
                 self.bars.stop_task(self.row)
-            self.stage, self.row = what, self.bars.add_task(what, total=total, said="")
-        self.bars.update(self.row, completed=done, total=total, said=_said(figures))
+            self.stage, self.row = what, self.bars.add_task(what, total=total, figures="")
+        self.bars.update(self.row, completed=done, total=total, figures=_figures_text(figures))
 
 
-def _said(figures: dict[str, float]) -> str:
+def _figures_text(figures: dict[str, float]) -> str:
     return "".join(f"  {name.replace('_', ' ')} {value:.4g}" for name, value in figures.items())
 
 
@@ -96,7 +96,7 @@ def _bars() -> Any:
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[said]}"),
+        TextColumn("{task.fields[figures]}"),
         console=Console(stderr=True),
     )
 
@@ -120,7 +120,7 @@ def rewards_tick(tick: Tick) -> Callable[[Update, int], None]:
 
     def show(update: Update, total: int) -> None:
         watched.update(list((update.watched or {}).items())[:_FIGURES])
-        told = {"reward": update.score, "kl": update.kl, "tokens": update.length, **watched}
-        tick("learning from rewards", update.update, total, **told)
+        figures = {"reward": update.score, "kl": update.kl, "tokens": update.length, **watched}
+        tick("learning from rewards", update.update, total, **figures)
 
     return show

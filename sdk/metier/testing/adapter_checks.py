@@ -116,19 +116,19 @@ def adapters_keep_the_row(vertical: Vertical) -> Iterator[str]:
 def adapters_survive_garbage(vertical: Vertical) -> Iterator[str]:
     """A damaged file ends in bad rows or in an error of Metier's, never in another exception."""
     for adapter in vertical.data_adapters:
-        whole = adapter.example.read_bytes()
-        half = len(whole) // 2
+        content = adapter.example.read_bytes()
+        half = len(content) // 2
         noise = bytes(range(256)) * 8
         cases = {
             "an empty file": b"",
             "random bytes": noise[::-1] + noise,
-            "its example cut in the middle": whole[:half],
-            "its example with noise in the middle": whole[:half] + noise + whole[half:],
-            "its example followed by noise": whole + noise,
+            "its example cut in the middle": content[:half],
+            "its example with noise in the middle": content[:half] + noise + content[half:],
+            "its example followed by noise": content + noise,
             "a file of blank lines": b"\n" * 50,
         }
-        for what, content in cases.items():
-            with _copy_of(adapter.example, content) as path:
+        for what, damaged in cases.items():
+            with _copy_of(adapter.example, damaged) as path:
                 try:
                     accepted = adapter.accepts(path)
                     rows = _read(adapter, path)

@@ -103,13 +103,13 @@ def _tried(vertical: Vertical, task: TaskContract) -> Iterator[tuple[str, Value]
 
 def _render_fault(task: TaskContract, value: Value, language: str) -> str | None:
     try:
-        said = messages(task, value, language=language)
+        rendered = messages(task, value, language=language)
     except MetierError as error:
         return f"{error.what}: correct the template; {error.remedy or ''}".rstrip("; ")
-    if not said or said[-1]["role"] != "user":
-        last = f"ends with the {said[-1]['role']}'s turn" if said else "is empty"
+    if not rendered or rendered[-1]["role"] != "user":
+        last = f"ends with the {rendered[-1]['role']}'s turn" if rendered else "is empty"
         return f"the prompt {last}: let the last turn be the user's, so that the model answers it"
-    if foreign := {m["role"] for m in said} - _ROLES:
+    if foreign := {m["role"] for m in rendered} - _ROLES:
         return f"the role {', '.join(sorted(foreign))} is none of {', '.join(sorted(_ROLES))}: rename it"
     return None
 

@@ -65,8 +65,8 @@ def random_inputs(task: TaskContract, count: int, seed: int = 0) -> Iterator[Val
     """
     chance = random.Random(f"{seed} {task.name}")
     for _ in range(count):
-        made = _object(chance, task.input, resolve(task.input, task.input), 0)
-        yield task.check_input(made)
+        value = _object(chance, task.input, resolve(task.input, task.input), 0)
+        yield task.check_input(value)
 
 
 def _value(chance: random.Random, root: Mapping[str, Any], node: Mapping[str, Any], depth: int) -> Any:
@@ -97,17 +97,17 @@ def _value(chance: random.Random, root: Mapping[str, Any], node: Mapping[str, An
 
 
 def _object(chance: random.Random, root: Mapping[str, Any], node: Mapping[str, Any], depth: int) -> Value:
-    made: Value = {}
+    value: Value = {}
     for name, field in node.get("properties", {}).items():
         # What a bridge would read off a made-up photo is given along.
         if name in node.get("required", ()) or READ_FROM in field or chance.random() < 0.7:
-            made[name] = _value(chance, root, field, depth + 1)
+            value[name] = _value(chance, root, field, depth + 1)
     more = node.get("additionalProperties", "properties" not in node)
     least = node.get("minProperties", 0)
     if more is not False:
         for n in range(chance.randint(least, least + 3)):
-            made[f"{chance.choice(TEXTS)}{n}"] = _value(chance, root, more if more is not True else {}, depth + 1)
-    return made
+            value[f"{chance.choice(TEXTS)}{n}"] = _value(chance, root, more if more is not True else {}, depth + 1)
+    return value
 
 
 def _string(chance: random.Random, node: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from metier.contracts.errors import PluginError
 from metier.contracts.vertical import Vertical
-from metier.testing import adapter_checks, contract_checks, finetune_checks, rule_checks, sample_checks
+from metier.testing import adapter_checks, contract_checks, finetune_checks, fuzz_checks, rule_checks, sample_checks
 
 
 class ConformanceError(PluginError):
@@ -32,10 +32,31 @@ _CHECKS: dict[Complaints, tuple[Complaints, ...]] = {
     adapter_checks.adapters_are_lazy: (adapter_checks.adapters_read_their_example,),
     adapter_checks.adapters_keep_the_row: (adapter_checks.adapters_read_their_example,),
     adapter_checks.adapters_survive_garbage: (adapter_checks.adapters_read_their_example,),
+    fuzz_checks.adapters_survive_damaged_files: (
+        adapter_checks.adapters_keep_the_row,
+        adapter_checks.adapters_survive_garbage,
+    ),
+    fuzz_checks.adapters_survive_another_suffix: (
+        adapter_checks.adapters_keep_the_row,
+        adapter_checks.adapters_survive_garbage,
+    ),
+    fuzz_checks.adapters_refuse_missing_files: (
+        adapter_checks.adapters_read_their_example,
+        adapter_checks.adapters_are_lazy,
+    ),
+    fuzz_checks.adapters_claim_their_example: (adapter_checks.adapters_read_their_example,),
     finetune_checks.fine_tunes_match: (),
-    rule_checks.checks_tell_right_from_wrong: (contract_checks.contracts_serialise,),
+    rule_checks.checks_match_their_examples: (contract_checks.contracts_serialise,),
+    fuzz_checks.checks_answer_any_text: (rule_checks.checks_match_their_examples,),
 }
 """Check → those that must pass first, since it could only repeat their complaint."""
+
+
+def _required(check: Complaints) -> Iterator[Complaints]:
+    """The checks that must pass first, and those that must pass before them."""
+    for needed in _CHECKS[check]:
+        yield from _required(needed)
+        yield needed
 
 
 @dataclass(frozen=True)
@@ -84,8 +105,15 @@ def vertical_checks(vertical: Vertical) -> list[BoundCheck]:
     """Every named check, bound to a vertical, for whoever wants to run them one by one."""
     found: dict[Complaints, list[str]] = {}
     return [
-        BoundCheck(check.__name__, (check.__doc__ or "").strip().splitlines()[0], vertical, check, needs, found)
-        for check, needs in _CHECKS.items()
+        BoundCheck(
+            check.__name__,
+            (check.__doc__ or "").strip().splitlines()[0],
+            vertical,
+            check,
+            tuple(_required(check)),
+            found,
+        )
+        for check in _CHECKS
     ]
 
 

@@ -57,9 +57,9 @@ def inputs(vertical: Vertical, task: TaskContract) -> Iterator[tuple[str, Value]
             found = True
             yield place, sample.input
     if not found:
-        made = _example(task.input, task.input)
-        if isinstance(made, dict) and not problems(task.input, made):
-            yield "an input made from the schema", made
+        example = _example(task.input, task.input)
+        if isinstance(example, dict) and not problems(task.input, example):
+            yield "an input made from the schema", example
 
 
 def _example(root: Mapping[str, Any], raw: Mapping[str, Any]) -> Any:

@@ -15,7 +15,7 @@ from metier.contracts.vertical import Vertical
 from metier.testing import packaged
 
 
-def checks_tell_right_from_wrong(vertical: Vertical) -> Iterator[str]:
+def checks_match_their_examples(vertical: Vertical) -> Iterator[str]:
     """Every check passes its passing example, finds its failing one wrong, and runs on the packaged samples."""
     names = [check.name for check in vertical.checks]
     for name in sorted({name for name in names if names.count(name) > 1}):

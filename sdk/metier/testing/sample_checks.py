@@ -48,12 +48,12 @@ def samples_satisfy_contracts(vertical: Vertical) -> Iterator[str]:
 def held_out_is_apart(vertical: Vertical) -> Iterator[str]:
     """No held-out sample is in the training set too, or nearly so."""
     for task in vertical.tasks:
-        train = [(place, _said(s), _whole(s)) for place, s in packaged.samples(vertical, task, "train")]
-        asked = {said: place for place, said, _ in train}
-        shingles = [(place, _shingles(whole)) for place, _, whole in train]
+        train = [(place, _input_text(s), _sample_text(s)) for place, s in packaged.samples(vertical, task, "train")]
+        train_inputs = {input_text: place for place, input_text, _ in train}
+        shingles = [(place, _shingles(sample_text)) for place, _, sample_text in train]
         wrong: list[str] = []
         for place, sample in packaged.samples(vertical, task, "held_out"):
-            twin = asked.get(_said(sample)) or _twin(_shingles(_whole(sample)), shingles)
+            twin = train_inputs.get(_input_text(sample)) or _twin(_shingles(_sample_text(sample)), shingles)
             if twin:
                 wrong.append(f"{place} is nearly the same as {twin}: move it to train, or replace it")
         yield from _few(wrong)
@@ -106,11 +106,11 @@ def _refused(grammar: str, text: str) -> str | None:
     return None if matcher.is_accepting() else "it is not finished there"
 
 
-def _said(sample: Sample) -> str:
+def _input_text(sample: Sample) -> str:
     return _plain(sample.model_dump_json(include={"input"}))
 
 
-def _whole(sample: Sample) -> str:
+def _sample_text(sample: Sample) -> str:
     return _plain(sample.model_dump_json(include={"input", "output"}))
 
 

@@ -36,8 +36,8 @@ _CHINESE = re.compile(
 
 def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
     """One finding where no text asks for anything."""
-    said = "\n".join(pieces(output))
-    if _ENGLISH.search(said) or _CHINESE.search(said):
+    copy_text = "\n".join(pieces(output))
+    if _ENGLISH.search(copy_text) or _CHINESE.search(copy_text):
         return []
     return [Finding(message="nothing says what to do next", rule=RULE)]
 

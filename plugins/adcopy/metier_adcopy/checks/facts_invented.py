@@ -26,7 +26,7 @@ _TITLE_HAN = re.compile(r"《([^》]+)》")
 _ALWAYS = STOPWORDS | {
     "i", "no", "not", "ok", "mr", "mrs", "ms", "they", "there", "but", "join", "us",
 }  # fmt: skip
-_KIN = {"english": "british"}
+_INCLUDED_IN = {"english": "british"}
 
 
 def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
@@ -88,29 +88,29 @@ def _names(text: str, known: str) -> Iterator[Finding]:
 
 
 def _known(word: str, given: Text) -> bool:
-    # Close is enough: a brief's `Itallian` is mended in copy. Codes such as IPX7 are one token there, two words here.
+    # Close is enough: copy corrects a brief's `Itallian`. Codes such as IPX7 are one token there, two words here.
     return (
         given.has(word)
         or any(t.startswith(word) for t in given.tokens if any(c.isdigit() for c in t))
-        or any(same(_KIN.get(t, t), word) for t in given.tokens)
+        or any(same(_INCLUDED_IN.get(t, t), word) for t in given.tokens)
     )
 
 
 def _claims(text: str, facts: Sequence[Fact], known: str) -> Iterator[Finding]:
-    said = _flat(text)
+    flat = _flat(text)
     for fact in facts:  # A name may sound like a claim: a shop called The Organic Barn.
         if fact.key.casefold() in {"name", "brand", "title", "名称", "品牌", "店名"}:
-            said = said.replace(_flat(fact.value), " ")
+            flat = flat.replace(_flat(fact.value), " ")
     backed = _flat(known)
     for claim in (*ENGLISH, *CHINESE):
-        if (found := claim.pattern.search(said)) and not claim.backing.search(backed):
+        if (found := claim.pattern.search(flat)) and not claim.backing.search(backed):
             yield Finding(
                 message=f"claims {claim.label} ({found[0].strip()}), which is not in the brief",
                 rule=RULE,
                 excerpt=found[0].strip(),
             )
     words = Text(known)
-    for found in FREE_OF.finditer(said):
+    for found in FREE_OF.finditer(flat):
         if found[1] not in NOT_FREE_OF and not words.has(found[1]):
             yield Finding(message=f"claims {found[0]}, which is not in the brief", rule=RULE, excerpt=found[0])
 

@@ -17,7 +17,7 @@ from metier_adcopy.tasks import DESCRIBE, PRESENTER, SEARCH_ADS
 from metier_adcopy.wording.other_words import other_words
 from metier_adcopy.wording.quantities import quantities
 from metier_adcopy.wording.words import HAN, Text, content, normalise, tokens
-from metier_adcopy.wording.yes_no import says, yes_no
+from metier_adcopy.wording.yes_no import states_yes_no, yes_no
 
 RULE = "House rule: state every fact of the brief"
 
@@ -49,7 +49,7 @@ def states(text: Text, fact: Fact) -> bool:
     """Whether the text states one fact."""
     if answer := yes_no(fact.value):
         wanted, beside = answer
-        return says(text, fact.key, wanted) and (not beside or _phrase(text, beside))
+        return states_yes_no(text, fact.key, wanted) and (not beside or _phrase(text, beside))
     key = normalise(fact.key)
     if key in NAME_KEYS or (key == "near" and fact.value[:1].isupper()):
         return _name(text, fact.value)

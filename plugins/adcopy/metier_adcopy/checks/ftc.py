@@ -166,11 +166,11 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     known = _flat(", ".join(f"{fact.key} {fact.value}" for fact in facts))
     found: dict[tuple[str, str], Finding] = {}
     for piece in pieces(output):
-        said = _flat(piece)
+        flat = _flat(piece)
         for name in names:
-            said = said.replace(name, " ")
+            flat = flat.replace(name, " ")
         for rule in _RULES:
-            if (claim := rule.pattern.search(said)) and not (rule.backing and rule.backing.search(known)):
+            if (claim := rule.pattern.search(flat)) and not (rule.backing and rule.backing.search(known)):
                 words = claim[0].strip()
                 found.setdefault(
                     (rule.what, words), Finding(message=f"{rule.what}: {words}", rule=rule.rule, excerpt=words)

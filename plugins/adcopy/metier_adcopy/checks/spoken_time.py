@@ -54,14 +54,14 @@ def _findings(input: Mapping[str, Any], output: Mapping[str, Any]) -> Iterator[F
     lines = [line for line in output.get("lines") or [] if isinstance(line, Mapping)]
     total = 0.0
     for number, line in enumerate(lines, 1):
-        said, seconds = str(line.get("say", "")), line.get("seconds")
+        words, seconds = str(line.get("say", "")), line.get("seconds")
         if not isinstance(seconds, int | float):
             continue
         total += seconds
-        shortest, longest = spoken_seconds(said)
+        shortest, longest = spoken_seconds(words)
         if not shortest - LEAVE <= seconds <= longest + LEAVE:
             takes = f"{shortest:.0f} to {longest:.0f} s"
-            yield Finding(message=f"line {number} takes {takes} to say, not {seconds}", rule=RULE, excerpt=said[:40])
+            yield Finding(message=f"line {number} takes {takes} to say, not {seconds}", rule=RULE, excerpt=words[:40])
     slot = input.get("seconds")
     if isinstance(slot, int | float) and total > slot:
         yield Finding(message=f"the lines take {total:g} s, the slot has {slot:g}", rule="The brief's own length")

@@ -25,8 +25,8 @@ def _faults(input: Mapping[str, Any], output: Mapping[str, Any]) -> list[str]:
 def _lost(output: Mapping[str, Any]) -> Iterator[Finding]:
     lines = output.get("lines")
     for number, line in enumerate(lines if isinstance(lines, list) else (), 1):
-        said, stress = str(line.get("say", "")), [str(word) for word in line.get("stress") or ()]
-        if len(stressed_at(said, stress)) < len(stress):
+        words, stress = str(line.get("say", "")), [str(word) for word in line.get("stress") or ()]
+        if len(stressed_at(words, stress)) < len(stress):
             message = f"line {number} stresses words that it does not say, or the same twice"
             yield Finding(message=message, rule=f"{RULE}#S3.2.2 (emphasis)", excerpt=", ".join(stress))
 

@@ -79,15 +79,15 @@ def _sample(cells: Mapping[str, str], keyword: str | None, provenance: Provenanc
         if len(output[field]) < least:
             reason = f"the ad has {len(output[field])} {field}, a responsive search ad has at least {least}"
             return _bad(provenance, f"{column} {least}", reason, "add texts, or leave the ad out")
-        for number, said in output[field]:
+        for number, content in output[field]:
             most = LIMITS["google"][field][1]
-            if width(said) > most:
-                reason = f"takes {width(said)} characters ({RULES['google']})"
+            if width(content) > most:
+                reason = f"takes {width(content)} characters ({RULES['google']})"
                 return _bad(provenance, f"{column} {number}", reason, "shorten it")
-            if "{" in said:
-                reason = f"holds an ad customizer: {said}"
+            if "{" in content:
+                reason = f"holds an ad customizer: {content}"
                 return _bad(provenance, f"{column} {number}", reason, "write what a searcher would read")
-        output[field] = [said for _, said in output[field]]
+        output[field] = [content for _, content in output[field]]
     if len(output["headlines"]) > 15 or len(output["descriptions"]) > 4:
         return _bad(provenance, "Headline 16", "the ad has more than 15 headlines or 4 descriptions", "drop some")
     facts = cells.get("facts") or write_facts([("offer", cells.get("adgroup") or cells.get("campaign") or "")])
@@ -111,9 +111,9 @@ def _texts(cells: Mapping[str, str], kind: str) -> list[tuple[int, str]]:
     found = []
     for name, value in cells.items():
         column = _TEXT.fullmatch(name)
-        said = " ".join(_INSERTED.sub(r"\1", value).split())
-        if column and column["kind"] == kind and said and said != "[]":
-            found.append((int(column["number"]), said))
+        content = " ".join(_INSERTED.sub(r"\1", value).split())
+        if column and column["kind"] == kind and content and content != "[]":
+            found.append((int(column["number"]), content))
     return sorted(found)
 
 

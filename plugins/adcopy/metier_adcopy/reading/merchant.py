@@ -52,9 +52,9 @@ def _fact(attribute: str, value: str) -> tuple[str, str]:
     if attribute == "product_type":  # Home > Kitchen > Mugs: copy says mugs.
         value = re.split(r"\s*>\s*", value)[-1]
     if attribute == "product_detail":  # Section:name:value, the section optional.
-        *_, key, said = ["", *value.split(":", 2)]
+        *_, key, content = ["", *value.split(":", 2)]
         if key.strip():
-            return key.strip(), said.strip()
+            return key.strip(), content.strip()
     if attribute == "condition":
         value = value.casefold()
     if attribute in ("price", "sale_price"):  # 24.00 GBP is £24.

@@ -13,7 +13,7 @@ from metier_adcopy.reading.tables import header, rows_with, text
 from metier_adcopy.tasks import DESCRIBE
 
 # What a feed has and an ordinary catalogue has not, beside title and description.
-_TELLING = {"image_link", "availability", "gtin", "mpn", "google_product_category", "link", "identifier_exists"}
+_DISTINCTIVE = {"image_link", "availability", "gtin", "mpn", "google_product_category", "link", "identifier_exists"}
 
 
 def attribute_of(column: str) -> str:
@@ -33,7 +33,7 @@ class MerchantTable:
     def accepts(self, path: Path) -> bool:
         """Whether the header is a feed's: title, description and an attribute that only feeds have."""
         have = {attribute_of(column) for column in header(path)}
-        return {"title", "description"} <= have and bool(have & _TELLING)
+        return {"title", "description"} <= have and bool(have & _DISTINCTIVE)
 
     def read(self, path: Path) -> Iterator[Sample | BadRow]:
         """One sample a line.

@@ -40,7 +40,7 @@ class MerchantXml:
             DataError: the file is not well-formed XML (with the line), declares a DTD, or is no feed.
         """
         items = _Items()
-        remedy = "mend the tag or the character there, and see that & is written &amp;"
+        remedy = "correct the tag or the character there, and see that & is written &amp;"
         for line, attributes in stream(path, items, remedy=remedy, namespaces=True):
             yield sample_of_product(attributes, Provenance(source=str(path), line=line))
         if not items.root_is_feed:

@@ -59,21 +59,21 @@ class RelevanceTable:
                     where=f"{path}:{row.provenance.line}",
                     remedy=f"name one of the columns {' or '.join(_COLUMNS[lost[0]].split()[:4])}",
                 )
-            said = {name: plain_text(text(row.values.get(column))) for name, column in names.items()}
-            yield _sample(said, names, row)
+            cells = {name: plain_text(text(row.values.get(column))) for name, column in names.items()}
+            yield _sample(cells, names, row)
 
 
-def _sample(said: dict[str, str], names: dict[str, str], row: Any) -> Sample | BadRow:
-    grade = _GRADE_OF.get(said["grade"].casefold().removesuffix(".0"))
-    empty = next((name for name in ("query", "title") if not said[name]), None)
+def _sample(cells: dict[str, str], names: dict[str, str], row: Any) -> Sample | BadRow:
+    grade = _GRADE_OF.get(cells["grade"].casefold().removesuffix(".0"))
+    empty = next((name for name in ("query", "title") if not cells[name]), None)
     if empty or grade is None:
         field = empty or "grade"
-        reason = f"there is no {field}" if not said[field] else f"{said[field]!r} is no grade"
+        reason = f"there is no {field}" if not cells[field] else f"{cells[field]!r} is no grade"
         remedy = "leave the row out" if empty else "write exact, substitute, complement or irrelevant (E, S, C, I)"
         return BadRow(provenance=row.provenance, field=names[field], reason=reason, remedy=remedy)
-    input: dict[str, Any] = {"query": said["query"], "title": said["title"]}
-    if said.get("text"):
-        input["text"] = said["text"][:LONGEST]
-    if language_of(said["query"]) == "zh":
+    input: dict[str, Any] = {"query": cells["query"], "title": cells["title"]}
+    if cells.get("text"):
+        input["text"] = cells["text"][:LONGEST]
+    if language_of(cells["query"]) == "zh":
         input["language"] = "zh"
     return Sample(task=SEARCH_MATCH, input=input, output={"grade": grade}, provenance=row.provenance)

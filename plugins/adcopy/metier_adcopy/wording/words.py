@@ -68,9 +68,9 @@ def tokens(text: str) -> list[str]:
 def number(text: str) -> str:
     """One spelling for a number: `1,000.50` → `1000.5`."""
     plain = text.replace(",", "")
-    whole, _, fraction = plain.partition(".")
-    whole, fraction = whole.lstrip("0") or "0", fraction.rstrip("0")
-    return f"{whole}.{fraction}" if fraction else whole
+    integer, _, fraction = plain.partition(".")
+    integer, fraction = integer.lstrip("0") or "0", fraction.rstrip("0")
+    return f"{integer}.{fraction}" if fraction else integer
 
 
 def content(words: list[str]) -> list[str]:

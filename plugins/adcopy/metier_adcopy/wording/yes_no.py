@@ -37,11 +37,11 @@ def yes_no(value: str) -> tuple[bool, str] | None:
     return None
 
 
-def says(text: Text, key: str, wanted: bool) -> bool:
+def states_yes_no(text: Text, key: str, wanted: bool) -> bool:
     """Whether the text says that `key` holds, or does not."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key)
     if HAN.search(key):
-        return _says_in_chinese(text, normalise(key).replace(" ", ""), wanted) if text.chinese else True
+        return _states_in_chinese(text, normalise(key).replace(" ", ""), wanted) if text.chinese else True
     words = tokens(spaced)
     known = " ".join(words)
     for table, kind in ((NO_WORDS, False), (YES_WORDS, True)):
@@ -78,7 +78,7 @@ def _polarity(clause: list[str], core: list[str], wanted: bool) -> bool:
     return negated is not wanted
 
 
-def _says_in_chinese(text: Text, key: str, wanted: bool) -> bool:
+def _states_in_chinese(text: Text, key: str, wanted: bool) -> bool:
     core = _AROUND_HAN.sub("", key) or key
     if core[0] in "无免不非" and len(core) > 1:
         core, wanted = core[1:], not wanted

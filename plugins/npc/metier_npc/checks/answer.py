@@ -10,7 +10,7 @@ WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+(?:[.,]\d+)*")
 HAN = re.compile(r"[\u3400-\u9fff]")
 
 
-def said_in(output: Mapping[str, Any]) -> Iterator[str]:
+def spoken_lines(output: Mapping[str, Any]) -> Iterator[str]:
     """Each thing that is said aloud, of any of the three tasks."""
     for field in ("line", "text"):
         if isinstance(value := output.get(field), str):

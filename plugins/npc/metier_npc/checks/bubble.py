@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metier.contracts import Check, Finding, Value
-from metier_npc.checks.answer import said_in
+from metier_npc.checks.answer import spoken_lines
 from metier_npc.tasks import BARK, LINE, PERSONA
 
 RULE = "max_chars, East Asian Wide and Fullwidth characters (UAX #11) counted as two"
@@ -28,7 +28,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
         return []
     return [
         Finding(message=f"takes {width(text)} characters, the bubble has {limit}", rule=RULE, excerpt=text[-40:])
-        for text in said_in(output)
+        for text in spoken_lines(output)
         if width(text) > limit
     ]
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metier.contracts import Check, Finding, Value
-from metier_npc.checks.answer import given, said_in
+from metier_npc.checks.answer import given, spoken_lines
 from metier_npc.tasks import BARK, LINE, PERSONA
 
 _MODEL = re.compile(
@@ -60,7 +60,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     era = input.get("era")
     later = ERAS[ERAS.index(era) + 1 :] if era in ERAS else ()
     found = []
-    for text in said_in(output):
+    for text in spoken_lines(output):
         rules = [("talk of being a model", _MODEL), ("talk of the game as a game", _GAME)]
         rules += [(f"nobody in the {era} age knows it", _LATER[name]) for name in later]
         rules += [

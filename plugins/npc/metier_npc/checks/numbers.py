@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metier.contracts import Check, Finding, Value
-from metier_npc.checks.answer import given, said_in
+from metier_npc.checks.answer import given, spoken_lines
 from metier_npc.tasks import PERSONA, opened
 
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
@@ -20,7 +20,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     have = set(_NUMBER.findall(known))
     return [
         Finding(message=f"nothing it knows says {number}", rule="house rule: no made-up figures", excerpt=number)
-        for text in said_in(output)
+        for text in spoken_lines(output)
         for number in _NUMBER.findall(text)
         if number not in have
     ]

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metier.contracts import Check, Finding, Value
-from metier_npc.checks.answer import HAN, WORD, given, said_in
+from metier_npc.checks.answer import HAN, WORD, given, spoken_lines
 from metier_npc.tasks import LINE, PERSONA, opened
 
 RULE = "the secret's own condition"
@@ -31,7 +31,7 @@ _TITLES = frozenset(
 )
 
 
-def told(secret: Mapping[str, Any], text: str, known: str) -> str | None:
+def revealed_words(secret: Mapping[str, Any], text: str, known: str) -> str | None:
     """The words that give a secret away; None where it is kept.
 
     Args:
@@ -41,8 +41,8 @@ def told(secret: Mapping[str, Any], text: str, known: str) -> str | None:
     """
     mine, theirs = _marks(f"{secret['text']}"), _marks(f"{known} {secret.get('about', '')}")
     own = {mark for mark in mine if mark not in theirs}
-    said = _marks(text)
-    hits = own & said
+    marks = _marks(text)
+    hits = own & marks
     names = {m.casefold() for m in re.findall(r"(?<=[\w,;] )[A-Z][a-z]{2,}|\d+", str(secret["text"]))} - _TITLES
     if not hits:
         return None
@@ -62,8 +62,8 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     for secret in input.get("secrets") or ():
         if opened(secret, state):
             continue
-        for text in said_in(output):
-            if words := told(secret, text, known):
+        for text in spoken_lines(output):
+            if words := revealed_words(secret, text, known):
                 condition = secret["when"] + (
                     f" >= {secret['at_least']:g}" if secret.get("at_least") is not None else ""
                 )

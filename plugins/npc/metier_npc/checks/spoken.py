@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metier.contracts import Check, Finding, Value
-from metier_npc.checks.answer import said_in
+from metier_npc.checks.answer import spoken_lines
 from metier_npc.tasks import BARK, LINE, PERSONA
 
 RULE = "house rule: dialogue holds spoken words only"
@@ -21,7 +21,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     names |= {str(turn.get("who", "")) for turn in input.get("history") or () if isinstance(turn, Mapping)}
     voice = re.compile(rf"(?:^|\n|[.!?。！？]\s*)(?:{'|'.join(re.escape(n) for n in names if n)})\s*[:：]")
     found = []
-    for text in said_in(output):
+    for text in spoken_lines(output):
         for what, match in (
             ("a name stands ahead of the words", voice.search(text)),
             ("a stage direction stands among the words", _DIRECTION.search(text)),

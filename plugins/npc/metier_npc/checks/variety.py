@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import JsonValue
 
 from metier.contracts import Check, Finding, Value
-from metier_npc.checks.answer import likeness, said_in
+from metier_npc.checks.answer import likeness, spoken_lines
 from metier_npc.tasks import BARK, LINE, PERSONA
 
 TWINS = 0.7
@@ -43,18 +43,18 @@ def _pairs(line: str) -> list[tuple[str, str]]:
 
 def among_barks(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
     """Findings for a wrong number of variants, twins among them, and barks that were to be avoided."""
-    variants = list(said_in(output))
+    variants = list(spoken_lines(output))
     found = []
     if len(variants) != (wanted := input.get("count", 3)):
         found.append(Finding(message=f"{len(variants)} variants where {wanted} were asked for", rule=RULE))
     for one, other in combinations(variants, 2):
         if likeness(one, other) >= TWINS:
             found.append(Finding(message=f"two variants sound the same: {one!r}", rule=RULE, excerpt=other))
-    for heard in input.get("avoid") or ():
+    for recent in input.get("avoid") or ():
         found += [
-            Finding(message=f"heard lately: {heard!r}", rule=RULE, excerpt=v)
+            Finding(message=f"heard lately: {recent!r}", rule=RULE, excerpt=v)
             for v in variants
-            if likeness(v, heard) >= TWINS
+            if likeness(v, recent) >= TWINS
         ]
     return found
 
@@ -65,7 +65,7 @@ def within_talk(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence
     before = [t["text"] for t in input.get("history") or () if t.get("who") == me]
     return [
         Finding(message=f"said before: {old!r}", rule=RULE, excerpt=text)
-        for text in said_in(output)
+        for text in spoken_lines(output)
         for old in before
         if likeness(text, old) >= TWINS
     ]

@@ -52,9 +52,9 @@ def samples_of(items: Iterable[Item], source: str) -> Iterator[Sample | BadRow]:
                 yield BadRow(
                     provenance=Provenance(source=source, line=item.line),
                     reason=f"it holds a NUL byte, more than {LONGEST} characters, or a string that is never closed",
-                    remedy="mend the line, or leave it out",
+                    remedy="correct the line, or leave it out",
                 )
-            if item.kind not in {"line", "choice"} or not item.said:
+            if item.kind not in {"line", "choice"} or not item.display_text:
                 continue
             path = [before for before in path if _leads(before, item)]
             if item.kind == "line":
@@ -71,7 +71,7 @@ def _leads(before: Item, item: Item) -> bool:
 
 
 def _turn(item: Item) -> dict[str, str]:
-    return {"who": item.speaker or (PLAYER if item.kind == "choice" else NARRATOR), "text": item.said}
+    return {"who": item.speaker or (PLAYER if item.kind == "choice" else NARRATOR), "text": item.display_text}
 
 
 def emotion_of(tags: Iterable[str]) -> str | None:
@@ -98,7 +98,7 @@ def line_sample(input: dict[str, Any], output: dict[str, Any], provenance: Prove
             else f"the line has {len(line)} characters, {LONGEST_LINE} is the most" if len(line) > LONGEST_LINE
             else "the line holds bytes that are not of the file's encoding"
         )  # fmt: skip
-        return BadRow(provenance=provenance, field="line", reason=reason, remedy="mend the line, or leave it out")
+        return BadRow(provenance=provenance, field="line", reason=reason, remedy="correct the line, or leave it out")
     if language := language_of(line):
         input["language"] = language
     kept = {key: _clean(value) for key, value in input.items() if value}
@@ -133,8 +133,8 @@ def _choices(group: list[Item]) -> dict[int, list[str]]:
         if item.kind == "line":
             last = {depth: at for depth, at in last.items() if depth < item.depth}
             last[item.depth] = place
-        if item.kind == "choice" and item.said and item.depth in last:
-            found.setdefault(last[item.depth], []).append(item.said)
+        if item.kind == "choice" and item.display_text and item.depth in last:
+            found.setdefault(last[item.depth], []).append(item.display_text)
         if item.links and item.depth in last:
             found.setdefault(last[item.depth], []).extend(item.links)
     return found
@@ -163,6 +163,6 @@ def _sample(item: Item, path: list[Item], choices: list[str], seen: list[str], s
             "tags": tags,
             "actions": [NONE, *seen] if seen else None,
         },
-        {"line": item.said, "emotion": emotion or "neutral", "action": action},
+        {"line": item.display_text, "emotion": emotion or "neutral", "action": action},
         Provenance(source=source, line=item.line),
     )

@@ -24,7 +24,7 @@ class ScriptAdapter:
     suffixes: tuple[str, ...]
     items: Callable[[Iterable[tuple[int, str]]], Iterator[Item]]
     example: Path
-    telling: re.Pattern[str] | None = None
+    signature: re.Pattern[str] | None = None
     """What must stand near the file's start, where the suffix alone says too little."""
     task: str = LINE
 
@@ -38,7 +38,8 @@ class ScriptAdapter:
         except (OSError, ValueError):
             return False
         # NUL bytes go: UTF-16's halves leave the same letters.
-        return self.telling is None or bool(self.telling.search(start.replace(b"\0", b"").decode("utf-8", "replace")))
+        text = start.replace(b"\0", b"").decode("utf-8", "replace")
+        return self.signature is None or bool(self.signature.search(text))
 
     def read(self, path: Path) -> Iterator[Sample | BadRow]:
         """Samples in the script's order.

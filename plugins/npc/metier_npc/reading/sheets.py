@@ -110,7 +110,7 @@ class DialogueSheet:
         Raises:
             DataError: no table, or no column for the speaker or the line.
         """
-        said: deque[dict[str, str]] = deque(maxlen=HISTORY)
+        history: deque[dict[str, str]] = deque(maxlen=HISTORY)
         seen: list[str] = []
         node = None
         for row in _rows(path, ("speaker", "line")):
@@ -120,7 +120,7 @@ class DialogueSheet:
             place, cells = row[0].provenance, row[1]
             if cells.get("node") != node:
                 node = cells.get("node")
-                said.clear()
+                history.clear()
             action = cells.get("action") or NONE
             if action not in (*seen, NONE):
                 seen.append(action)
@@ -132,7 +132,7 @@ class DialogueSheet:
                     "speaker": speaker,
                     "persona": cells.get("persona"),
                     "world": cells.get("world"),
-                    "history": list(said),
+                    "history": list(history),
                     "when": _listed(cells.get("when", "")),
                     "choices": _listed(cells.get("choices", "")),
                     "tags": _listed(cells.get("tags", "")),
@@ -142,7 +142,7 @@ class DialogueSheet:
                 place,
             )
             if line and node:  # without conversations, neighbouring rows need not belong together
-                said.append({"who": speaker, "text": line})
+                history.append({"who": speaker, "text": line})
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class BarkSheet:
             ("line", any(len(v) > 160 for v in variants), "a bark has at most 160 characters"),
         ):
             if wrong:
-                return BadRow(provenance=place, field=field, reason=reason, remedy="mend the row, or leave it out")
+                return BadRow(provenance=place, field=field, reason=reason, remedy="correct the row, or leave it out")
         given = {
             "speaker": cells.get("speaker") or NARRATOR,
             "persona": cells.get("persona"),

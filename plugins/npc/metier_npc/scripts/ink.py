@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from metier_npc.scripts.item import Item, cut, speaker_in, split_end, whole
+from metier_npc.scripts.item import Item, cut, speaker_in, split_end, unparsable
 
 _KNOT = re.compile(r"={2,}\s*(?:function\s+)?(\w+)")
 _STITCH = re.compile(r"=\s*(\w+)")
@@ -48,7 +48,7 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
     in_comment, depth, knot, node = False, 0, "", ""
     blocks: list[_Block] = []
     for number, raw in lines:
-        if bad := whole(raw, number):
+        if bad := unparsable(raw, number):
             yield bad
             continue
         body, end = split_end(raw)
@@ -102,7 +102,7 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
         yield Item(
             kind="choice" if kind == "choice" else "line" if words or tags else "other",
             line=number, lead=body[:start], text=body[start:finish], tail=body[finish:] + end,
-            said=_choice_said(words) if kind == "choice" else _said(words),
+            display_text=_choice_text(words) if kind == "choice" else _display_text(words),
             alternative=alternative, speaker=speaker, conditions=conditions, within=within,
             tags=tags, target=target, depth=depth, node=node,
         )  # fmt: skip
@@ -160,14 +160,14 @@ def _tags(text: str) -> tuple[str, ...]:
     return tuple(" ".join(_ESCAPED.sub(r"\1", tag).split()) for tag in _TAG.findall(text) if tag.strip())
 
 
-def _choice_said(text: str) -> str:
+def _choice_text(text: str) -> str:
     """What the player sees: the words before the brackets and those in them."""
     text = _TAG.sub("", text)
     before, bracket, rest = text.partition("[")
-    return _said(before + rest.partition("]")[0] if bracket else before)
+    return _display_text(before + rest.partition("]")[0] if bracket else before)
 
 
-def _said(text: str) -> str:
+def _display_text(text: str) -> str:
     text = _ESCAPED.sub(lambda m: chr(_HIDDEN + ord(m[1])) if m[1].isascii() else m[1], text)
     for _ in range(20):  # nested deeper than anyone writes: left as it is
         text, changed = _INNER.subn(_first, text)

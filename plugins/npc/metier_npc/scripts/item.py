@@ -31,7 +31,7 @@ class Item:
     lead: str = ""
     text: str = ""
     tail: str = ""
-    said: str = ""
+    display_text: str = ""
     """The text as a player reads it: escapes undone, markup away, the first of several alternatives."""
     speaker: str | None = None
     conditions: tuple[str, ...] = ()
@@ -97,6 +97,6 @@ def speaker_in(text: str) -> tuple[str | None, int]:
     return (found[1], found.end()) if found else (None, 0)
 
 
-def whole(raw: str, line: int) -> Item | None:
+def unparsable(raw: str, line: int) -> Item | None:
     """A bad item for a line that no parser should be given; None where it is fit."""
     return Item("bad", line, text=raw) if len(raw) > LONGEST or "\0" in raw else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from metier_npc.scripts.item import Item, split_end, whole
+from metier_npc.scripts.item import Item, split_end, unparsable
 
 _STRING = r'(?:_\(\s*)?("""|\'\'\'|```|"|\'|`)'
 _WHO = re.compile(r"""([A-Za-z_]\w*)((?:\s+@?\s*-?\w+)*)\s+$|("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')\s*$|$""")
@@ -41,7 +41,7 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
     choices: list[int] = []
     source = iter(lines)
     for number, raw in source:
-        if bad := whole(raw, number):
+        if bad := unparsable(raw, number):
             yield bad
             continue
         body, _ = split_end(raw)
@@ -89,14 +89,14 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
         own = (menu[1],) if menu and menu[1] else ()
         yield Item(
             kind="choice" if menu else "line", line=number, lead=item.lead, text=item.text, tail=item.tail,
-            said=said(item.text), speaker=item.speaker, tags=item.tags, conditions=own,
+            display_text=display_text(item.text), speaker=item.speaker, tags=item.tags, conditions=own,
             within=tuple(c for _, c in blocks), depth=len(choices), node=node,
         )  # fmt: skip
         if menu:
             choices.append(indent)
 
 
-def said(text: str) -> str:
+def display_text(text: str) -> str:
     """The words without text tags; `[name]` stays, as a place for the game's own word."""
     text = re.sub(r"(?<!\{)\{[^{}]*\}", "", text).replace("{{", "{").replace("%%", "%").replace("[[", "[")
     text = re.sub(r"\\n", " ", text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from metier_npc.scripts.item import Item, cut, speaker_in, split_end, whole
+from metier_npc.scripts.item import Item, cut, speaker_in, split_end, unparsable
 
 _HEADER = re.compile(r"::\s*((?:[^\\\[\]{}]|\\.)*?)\s*(?:(?<!\\)\[([^\]]*)\])?\s*(\{.*\})?\s*$")
 _LINK = re.compile(r"\[\[((?:[^\[\]]|\](?!\]))*)\](?:\[[^\[\]]*\])?\]")
@@ -26,7 +26,7 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
     node, prose = "", False
     blocks: list[str] = []
     for number, raw in lines:
-        if bad := whole(raw, number):
+        if bad := unparsable(raw, number):
             yield bad
             continue
         body, end = split_end(raw)
@@ -39,7 +39,7 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
             yield Item("node", number, text=raw, tags=tags, node=node)
             continue
         links = tuple(_shown(m[1]) for m in _LINK.finditer(body))
-        words = said(body)
+        words = display_text(body)
         _follow(body, blocks)
         if not prose or not (words or links):
             yield Item("other", number, text=raw, node=node)
@@ -50,13 +50,13 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
         lead, text, tail = cut(body, at, len(body))
         yield Item(
             kind="line" if words else "choice",
-            line=number, lead=lead, text=text, tail=tail + end, said=words[speaker_in(words)[1] :],
+            line=number, lead=lead, text=text, tail=tail + end, display_text=words[speaker_in(words)[1] :],
             speaker=speaker, within=tuple(blocks), links=links, node=node,
             target=next((_goal(m[1]) for m in _LINK.finditer(body)), None),
         )  # fmt: skip
 
 
-def said(text: str) -> str:
+def display_text(text: str) -> str:
     """The words: macros, tags and styling away; a link within a sentence says its own words, a link alone nothing."""
     alone = not _LINK.sub("", re.sub(r"<<[^<>]*>>|^[\s*#>-]+", "", text)).strip(" .|,;—-\t]")
     text = _LINK.sub("" if alone else lambda m: _shown(m[1]), text)

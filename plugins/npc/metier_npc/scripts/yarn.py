@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from metier_npc.scripts.item import Item, cut, split_end, whole
+from metier_npc.scripts.item import Item, cut, split_end, unparsable
 
 _SPEAKER = re.compile(r"([^\s:\\{}<\[#][^:\\{}<\[#]{0,60}?)(?:\s*:\s+|：\s*)(?=\S)")
 _COMMAND = re.compile(r"<<\s*(\w+)\b\s*(.*?)\s*>>\s*$")
@@ -25,7 +25,7 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
     blocks: list[str] = []
     options: list[int] = []  # indentation of each open option
     for number, raw in lines:
-        if bad := whole(raw, number):
+        if bad := unparsable(raw, number):
             yield bad
             continue
         body, end = split_end(raw)
@@ -54,7 +54,7 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
             text = link[2] or ""
             yield Item(
                 kind="choice" if text else "other", line=number, lead=link[1], text=text,
-                tail=body[link.end(1) + len(text) :] + end, said=said(text), target=link[3].strip(),
+                tail=body[link.end(1) + len(text) :] + end, display_text=display_text(text), target=link[3].strip(),
                 within=tuple(blocks), depth=len(options), node=node,
             )  # fmt: skip
             continue
@@ -73,7 +73,8 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
         lead, text, _ = cut(code, at, stop)
         yield Item(
             kind="choice" if choice else "line" if text else "other",
-            line=number, lead=lead, text=text, tail=body[len(lead) + len(text) :] + end, said=said(text),
+            line=number, lead=lead, text=text, tail=body[len(lead) + len(text) :] + end,
+            display_text=display_text(text),
             speaker=speaker[1].strip() if speaker else None,
             conditions=own, within=tuple(blocks),
             alternative=number if mark and not choice else 0, tags=tuple(_TAG.findall(code[stop:])),
@@ -83,7 +84,7 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
             options.append(indent)
 
 
-def said(text: str) -> str:
+def display_text(text: str) -> str:
     """The words without markup, escapes undone; `{$name}` stays, as a place for the game's own word."""
     text = re.sub(r"(?<!\\)\[/?[^\[\]]*(?<!\\)\]", "", text)
     return " ".join(re.sub(r"\\(.)", r"\1", text).split())

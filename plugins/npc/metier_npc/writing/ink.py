@@ -21,8 +21,8 @@ def escape(text: str) -> str:
 def line(speaker: str, text: str, tags: Iterable[str] = ()) -> str:
     """One line with its speaker and tags."""
     words = escape(text)
-    told, _ = speaker_in(f"{speaker}: x")
-    head = f"{speaker}: " if told == speaker else ""
+    recognised, _ = speaker_in(f"{speaker}: x")
+    head = f"{speaker}: " if recognised == speaker else ""
     # A name that reads like a sentence's start goes into a tag, where it cannot be mistaken.
     tags = tags if head or not speaker else (f"speaker:{speaker}", *tags)
     if not head:  # `Note: run` must not make Note a speaker
@@ -35,7 +35,7 @@ def write_ink(spoken: Iterable[Spoken]) -> str:
     items = list(spoken)
     out = []
     for item, name in zip(items, unique([item.name for item in items]), strict=True):
-        said = [line(item.speaker, text, item.tags) for text in item.lines]
-        body = said if len(said) == 1 else ["{shuffle:", *(f"- {text}" for text in said), "}"]
+        lines = [line(item.speaker, text, item.tags) for text in item.lines]
+        body = lines if len(lines) == 1 else ["{shuffle:", *(f"- {text}" for text in lines), "}"]
         out.append("\n".join([f"=== {name} ===", *body, "->->", ""]))
     return "\n".join(out)

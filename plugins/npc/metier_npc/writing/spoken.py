@@ -31,8 +31,8 @@ class Spoken:
     @property
     def tags(self) -> tuple[str, ...]:
         """Emotion and action as script tags, those that say nothing left out."""
-        said = (("emotion", self.emotion, "neutral"), ("action", self.action, NONE))
-        return tuple(f"{key}:{value}" for key, value, plain in said if value and value != plain)
+        tagged = (("emotion", self.emotion, "neutral"), ("action", self.action, NONE))
+        return tuple(f"{key}:{value}" for key, value, plain in tagged if value and value != plain)
 
 
 def spoken_of(input: Mapping[str, Any], output: Mapping[str, Any], *, node: str | None = None) -> Spoken:

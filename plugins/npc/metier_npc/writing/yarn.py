@@ -33,6 +33,6 @@ def write_yarn(spoken: Iterable[Spoken]) -> str:
     out = []
     for item, name in zip(items, unique([item.name for item in items]), strict=True):
         mark = "=> " if len(item.lines) > 1 else ""
-        said = [mark + line(item.speaker, text, item.tags) for text in item.lines]
-        out.append("\n".join([f"title: {name}", "---", *said, "===", ""]))
+        lines = [mark + line(item.speaker, text, item.tags) for text in item.lines]
+        out.append("\n".join([f"title: {name}", "---", *lines, "===", ""]))
     return "".join(out)

@@ -32,8 +32,8 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
 
 def same(cue: str, name: str) -> bool:
     """Whether a cue calls a member of the cast: by the whole name or by words of it, `STEEL` for Dick Steel."""
-    said, known = _words(cue), _words(name)
-    return bool(said) and (said == known or set(said) <= set(known))
+    cue_words, known = _words(cue), _words(name)
+    return bool(cue_words) and (cue_words == known or set(cue_words) <= set(known))
 
 
 def _words(text: str) -> list[str]:
@@ -41,10 +41,10 @@ def _words(text: str) -> list[str]:
 
 
 def _named(name: str, text: str) -> bool:
-    known, said = _words(name), text.casefold().replace("’", "'")
+    known, lowered = _words(name), text.casefold().replace("’", "'")
     # Chinese has no spaces: a name is looked for anywhere. A word of three letters at least may stand for the name.
     if any(ord(c) > 0x2E7F for c in name):
-        return name.casefold() in said
+        return name.casefold() in lowered
     tokens = set(_words(text)) | {w.removesuffix("'s") for w in _words(text)}
     return not known or set(known) <= tokens or any(len(w) > 2 and w in tokens for w in known)
 

@@ -36,9 +36,9 @@ def no_dead_end(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence
     if input.get("end") and not ending:
         found.append(Finding(message="the story shall end here, and does not", rule="the brief's `end`"))
     for field in ("text", "to"):
-        said = [str(choice.get(field)).strip().casefold() for choice in choices]
-        if len(set(said)) < len(said):
-            found.append(Finding(message=f"two choices have the same {field}", rule=DEAD_END, excerpt=said[0]))
+        values = [str(choice.get(field)).strip().casefold() for choice in choices]
+        if len(set(values)) < len(values):
+            found.append(Finding(message=f"two choices have the same {field}", rule=DEAD_END, excerpt=values[0]))
     return found
 
 

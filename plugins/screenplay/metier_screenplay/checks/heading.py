@@ -21,20 +21,20 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     heading = next((e.text for e in parse(str(output.get("text", ""))) if e.kind == "heading"), None)
     if heading is None:
         return [Finding(message="there is no scene heading", rule=RULE)]
-    said = []
+    problems = []
     if not _FORM.match(heading):
-        said.append("it does not begin with INT. or EXT.")
+        problems.append("it does not begin with INT. or EXT.")
     if heading != heading.upper():
-        said.append("it is not in capitals")
+        problems.append("it is not in capitals")
     setting, place, time = split_heading(heading)
     wanted = str(input.get("setting") or "INT")
     if setting != wanted:
-        said.append(f"the brief sets it {wanted}, the heading {setting}")
+        problems.append(f"the brief sets it {wanted}, the heading {setting}")
     if _bare(str(input.get("place", ""))) not in _bare(heading):
-        said.append(f"the place is {input.get('place')}, the heading says {place}")
+        problems.append(f"the place is {input.get('place')}, the heading says {place}")
     if input.get("time") and _bare(str(input["time"])) not in _bare(heading):
-        said.append(f"the time is {input['time']}, the heading says {time or 'none'}")
-    return [Finding(message=message, rule=RULE, excerpt=heading[:80]) for message in said]
+        problems.append(f"the time is {input['time']}, the heading says {time or 'none'}")
+    return [Finding(message=message, rule=RULE, excerpt=heading[:80]) for message in problems]
 
 
 def _bare(text: str) -> str:

@@ -15,7 +15,7 @@ from metier_screenplay.script import read
 from metier_screenplay.tasks import SCENE
 
 _SUFFIXES = {".fountain", ".spmd"}
-_TELLING = re.compile(r"(?m)\A(?:title|author|credit|logline)\s*:|^(?:INT|EXT|EST|I/E)[./ ]", re.I)
+_SIGNATURE = re.compile(r"(?m)\A(?:title|author|credit|logline)\s*:|^(?:INT|EXT|EST|I/E)[./ ]", re.I)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class FountainFile:
             return path.is_file()
         start = start_of(path) if suffix in {".md", ".txt", ".text"} else ""
         # Deep indentation is a typewriter's layout, hard line breaks and all: the plain-text reader's.
-        return bool(_TELLING.search(start)) and not re.search(r"(?m)^(?: {10}|\t\t)", start)
+        return bool(_SIGNATURE.search(start)) and not re.search(r"(?m)^(?: {10}|\t\t)", start)
 
     def read(self, path: Path) -> Iterator[Sample | BadRow]:
         """Scenes in the file's order.

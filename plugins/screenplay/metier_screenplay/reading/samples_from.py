@@ -73,17 +73,17 @@ def _sample(scene: list[Element], logline: str | None, source: str) -> Sample | 
     setting, where, time = split_heading(scene[0].text)
     if not where:
         return BadRow(provenance=place, field="place", reason="the scene heading names no place")
-    told: dict[str, Any] = {"setting": setting, "place": where}
+    brief: dict[str, Any] = {"setting": setting, "place": where}
     if time:
-        told["time"] = time
+        brief["time"] = time
     if logline:
-        told["logline"] = logline
+        brief["logline"] = logline
     names = list(dict.fromkeys(n for e in body if e.kind == "character" and (n := speaker(e.text))))
-    told |= {"characters": [{"name": name} for name in names], "beats": _beats(scene)}
+    brief |= {"characters": [{"name": name} for name in names], "beats": _beats(scene)}
     text = write([replace(scene[0], text=_seen(scene[0].text), number=None, before=0), *_laid_out(body)]).strip()
     han = len(_HAN.findall(text)) > 0.2 * sum(c.isalpha() for c in text)
-    told["language"] = "zh" if han else "en"
-    return Sample(task=SCENE, input=told, output={"text": text}, language=told["language"], provenance=place)
+    brief["language"] = "zh" if han else "en"
+    return Sample(task=SCENE, input=brief, output={"text": text}, language=brief["language"], provenance=place)
 
 
 def _seen(text: str) -> str:

@@ -101,14 +101,14 @@ def _action(text: str, first: bool, gap: bool, joined: bool) -> Iterator[str]:
     for at, (line, within) in enumerate(lines):
         bare = shown(line).strip()
         followed = at + 1 < len(lines) or joined
-        told = not within and (
+        ambiguous = not within and (
             not line.strip()
             or _MARKED.match(line)
             or (first and marks.TITLE_KEY.match(line))
             or (gap and marks.HEADING.match(line.lstrip()))
             or (gap and (marks.is_cue(bare) if followed else marks.is_transition(bare)))
         )
-        yield f"!{line}" if told else line
+        yield f"!{line}" if ambiguous else line
         first = gap = False
 
 

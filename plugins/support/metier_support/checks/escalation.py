@@ -15,10 +15,10 @@ from pydantic import JsonValue
 
 from metier.contracts import Check, Finding, Value
 from metier.data import terms
-from metier_support.case import order_text, policy, said_by
+from metier_support.case import order_text, policy, text_by
 from metier_support.figures import figures
 from metier_support.tasks import REPLY
-from metier_support.wording import asks_for_person, hands_over
+from metier_support.wording import hands_over, requests_person
 
 RULE = "House rule: a person takes over where the policy says so"
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？；])|\n")
@@ -58,15 +58,15 @@ _HAN_SCAFFOLD = re.compile(
 def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
     """Findings where the flag goes against the policy, or the reply against the flag."""
     flag, reply = output.get("escalate") is True, str(output.get("reply", ""))
-    asked = said_by(input, "customer")
+    request = text_by(input, "customer")
     rules = list(rules_of(policy(input)))
     holds = next((rule for rule in rules if rule_holds(rule, input)), None)
     found = []
     if holds and not flag:
         found.append(Finding(message=f"does not escalate, though the policy says: {holds}", rule=RULE, excerpt=holds))
     # A rule may hold in other words than its own; one that shares none with the customer does not.
-    near = any(rule_touches(rule, asked) for rule in rules)
-    if flag and not holds and output.get("used") and not near and not asks_for_person(asked):
+    near = any(rule_touches(rule, request) for rule in rules)
+    if flag and not holds and output.get("used") and not near and not requests_person(request):
         found.append(Finding(message="escalates what the policy lets an agent answer", rule=RULE))
     if flag and not hands_over(reply):
         found.append(
@@ -94,11 +94,11 @@ def rules_of(text: str) -> Iterator[str]:
 
 def rule_holds(rule: str, input: Mapping[str, Any]) -> bool:
     """Whether one alternative of such a sentence holds for this customer and order."""
-    said = said_by(input, "customer")
-    words = set(terms(said))
+    request = text_by(input, "customer")
+    words = set(terms(request))
     limits = [f for f in figures(rule) if f.kind == "amount"]
     if limits and _ABOVE.search(rule):
-        amounts = [f.value.split() for f in figures(f"{order_text(input)}\n{said}") if f.kind == "amount"]
+        amounts = [f.value.split() for f in figures(f"{order_text(input)}\n{request}") if f.kind == "amount"]
         if any(
             a[1] == limit.value.split()[1] and float(a[0]) > float(limit.value.split()[0])
             for a in amounts
@@ -109,19 +109,19 @@ def rule_holds(rule: str, input: Mapping[str, Any]) -> bool:
         r"asks? for a (?:person|human|manager|supervisor)|wants? a (?:person|human|manager)|要求人工|要找人工",
         rule,
         re.IGNORECASE,
-    ) and asks_for_person(said):
+    ) and requests_person(request):
         return True
-    return any(_said(part, said, words) for part in _conditions(rule))
+    return any(_mentioned(part, request, words) for part in _conditions(rule))
 
 
-def rule_touches(rule: str, said: str) -> bool:
+def rule_touches(rule: str, request: str) -> bool:
     """Whether a customer used any content word of a rule's condition, or named an amount where it has a threshold."""
-    words = set(terms(said))
+    words = set(terms(request))
     amounts = any(figure.kind == "amount" for figure in figures(rule)) and any(
-        f.kind == "amount" for f in figures(said)
+        f.kind == "amount" for f in figures(request)
     )
     return amounts or any(
-        c in words or (c > "\u3400" and any(c[i : i + 2] in said for i in range(len(c) - 1)))
+        c in words or (c > "\u3400" and any(c[i : i + 2] in request for i in range(len(c) - 1)))
         for part in _conditions(rule)
         for c in _content(part)
     )
@@ -147,9 +147,9 @@ def _content(part: str) -> list[str]:
     return [term for term in terms(part) if term not in _SCAFFOLD]
 
 
-def _said(part: str, said: str, words: set[str]) -> bool:
+def _mentioned(part: str, request: str, words: set[str]) -> bool:
     content = _content(part)
-    return bool(content) and all(c in said if c > "\u3400" else c in words for c in content)
+    return bool(content) and all(c in request if c > "\u3400" else c in words for c in content)
 
 
 def _inside(found: re.Match[str]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from metier.contracts import Check, Finding, Value
-from metier_support.case import order_text, policy, said_by
+from metier_support.case import order_text, policy, text_by
 from metier_support.figures import figures
 from metier_support.promises import promises
 from metier_support.tasks import REPLY
@@ -29,7 +29,7 @@ def _found(input: Mapping[str, Any], reply: str) -> Iterator[Finding]:
     known = {(f.kind, f.value) for f in figures(backing)}
     # A bare number may be part of the order's own spelling (`total 48.00`), and a number of the customer's is a name.
     bare = {value.split()[0] for _, value in known}
-    numbers = {f.value for f in figures(said_by(input, "customer")) if f.kind == "number"} | bare
+    numbers = {f.value for f in figures(text_by(input, "customer")) if f.kind == "number"} | bare
     for figure in figures(reply):
         if (figure.kind, figure.value) in known or (figure.kind == "number" and figure.value in numbers):
             continue
@@ -40,12 +40,12 @@ def _found(input: Mapping[str, Any], reply: str) -> Iterator[Finding]:
             rule=RULE,
             excerpt=figure.excerpt,
         )
-    for promise, said in promises(reply):
+    for promise, wording in promises(reply):
         if not promise.backing.search(backing):
             yield Finding(
-                message=f"promises {promise.label} ({said}), which neither the policy nor the order holds",
+                message=f"promises {promise.label} ({wording}), which neither the policy nor the order holds",
                 rule=RULE,
-                excerpt=said,
+                excerpt=wording,
             )
 
 

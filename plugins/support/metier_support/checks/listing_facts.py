@@ -33,7 +33,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     known = " ".join([*(f"{k} {v}" for k, v in pairs), str(input.get("seen") or ""), str(input.get("draft") or "")])
     known = _plain(known)
     bullets = output.get("bullets")
-    said = _plain(
+    listing_text = _plain(
         " \n ".join(
             [
                 str(output.get("title", "")),
@@ -45,21 +45,21 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     numbers = {number(n) for n in _NUMBER.findall(known)}
     found = [
         Finding(message=f"adds the number {n}", rule=RULE, excerpt=n)
-        for n in dict.fromkeys(_NUMBER.findall(said))
+        for n in dict.fromkeys(_NUMBER.findall(listing_text))
         if number(n) not in numbers
     ]
     squeezed = re.sub(r"[\s\-]+", "", known)
     found += [
         Finding(message=f"claims {claim}, which the attributes do not say", rule=RULE, excerpt=claim)
-        for claim in dict.fromkeys(m[0] for m in _CLAIMS.finditer(said))
-        if re.sub(r"[\s\-]+", "", claim) not in squeezed and not _denied(claim, said)
+        for claim in dict.fromkeys(m[0] for m in _CLAIMS.finditer(listing_text))
+        if re.sub(r"[\s\-]+", "", claim) not in squeezed and not _denied(claim, listing_text)
     ]
     return found
 
 
-def _denied(claim: str, said: str) -> bool:
+def _denied(claim: str, text: str) -> bool:
     """Whether it is only named as what the product is not."""
-    return bool(re.search(rf"\b(?:not|no|isn't|never) (?:[a-z]+ )?{re.escape(claim)}|[不非]{re.escape(claim)}", said))
+    return bool(re.search(rf"\b(?:not|no|isn't|never) (?:[a-z]+ )?{re.escape(claim)}|[不非]{re.escape(claim)}", text))
 
 
 def _plain(text: str) -> str:

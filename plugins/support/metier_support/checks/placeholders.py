@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metier.contracts import Check, Finding, Value
-from metier_support.case import order_text, passages, policy, said_by
+from metier_support.case import order_text, passages, policy, text_by
 from metier_support.tasks import LISTING, REPLY
 
 RULE = "House rule: placeholders survive"
@@ -22,26 +22,26 @@ _BROKEN = re.compile(r"\{\{(?![^{}\n]{1,60}\}\})|(?<!\{)\{(?=[^{}\n]{0,60}\}\})|
 def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
     """One finding per placeholder that was made up, misspelt, broken or dropped."""
     is_reply = "reply" in output
-    said = str(output["reply"]) if is_reply else " ".join(_strings(output))
+    answer_text = str(output["reply"]) if is_reply else " ".join(_strings(output))
     given = (
-        f"{policy(input)}\n{order_text(input)}\n{said_by(input, 'customer')}\n{said_by(input, 'agent')}"
+        f"{policy(input)}\n{order_text(input)}\n{text_by(input, 'customer')}\n{text_by(input, 'agent')}"
         if is_reply
         else " ".join(_strings(input))
     )
     known = set(PLACEHOLDER.findall(given))
     found = [
         Finding(message=f"the placeholder {mark} is not in the input", rule=RULE, excerpt=mark)
-        for mark in dict.fromkeys(PLACEHOLDER.findall(said))
+        for mark in dict.fromkeys(PLACEHOLDER.findall(answer_text))
         if mark not in known
     ]
-    rest = PLACEHOLDER.sub("", said)
+    rest = PLACEHOLDER.sub("", answer_text)
     if broken := _BROKEN.search(rest):
         found.append(Finding(message="a placeholder is broken", rule=RULE, excerpt=rest[broken.start() :][:30]))
     listed = output.get("used")
     used = listed if is_reply and isinstance(listed, list) else []
     for name, text in passages(input):
         for mark in PLACEHOLDER.findall(text) if name in used else ():
-            if mark not in said:
+            if mark not in answer_text:
                 found.append(Finding(message=f"{name}'s placeholder {mark} was dropped", rule=RULE, excerpt=mark))
     return found
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metier.contracts import Check, Finding, Value
-from metier_support.case import order, policy, said_by
+from metier_support.case import order, policy, text_by
 from metier_support.tasks import PRIVATE_KEYS, REPLY
 
 RULE = "GDPR article 5(1)(c), data minimisation; PIPL article 6 (个人信息保护法第六条)"
@@ -24,7 +24,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     from metier.data.pii import find_pii
 
     reply = str(output.get("reply", ""))
-    given, public = said_by(input, "customer"), policy(input)
+    given, public = text_by(input, "customer"), policy(input)
     found = [
         Finding(
             message=f"gives away a personal datum ({piece.kind})",

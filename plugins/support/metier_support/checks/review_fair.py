@@ -43,8 +43,8 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     numbers = set(_NUMBER.findall(known))
     # A summary may count the reviews and their stars.
     counts = numbers | {f"{s:g}" for s in stars} | {str(n) for n in range(len(listed) + 1)} | {"5"}
-    said = [(" ".join(map(str, [*pros, *cons])), numbers), (str(output.get("summary", "")), counts)]
-    for text, allowed in said:
+    stated = [(" ".join(map(str, [*pros, *cons])), numbers), (str(output.get("summary", "")), counts)]
+    for text, allowed in stated:
         for figure in dict.fromkeys(_NUMBER.findall(text)):
             if figure not in allowed:
                 found.append(Finding(message=f"the number {figure} stands in no review", rule=RULE, excerpt=figure))

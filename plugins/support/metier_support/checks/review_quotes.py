@@ -25,13 +25,13 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     texts = [str(r.get("text", "")) for r in (reviews if isinstance(reviews, list) else ()) if isinstance(r, Mapping)]
     known = [_plain(t) for t in texts]
     summary = str(output.get("summary", ""))
-    said = quotes(summary)
+    quoted = quotes(summary)
     found = [
         Finding(message=f"quotes {quote!r}, which no review says", rule=RULE, excerpt=quote)
-        for quote in said
+        for quote in quoted
         if not any(_plain(quote).strip(" .,!?。，！？") in text for text in known)
     ]
-    if not said:
+    if not quoted:
         found.append(Finding(message="quotes no review", rule=RULE, excerpt=summary[:60]))
     return found
 

@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from metier.contracts import Value
 from metier.data import PassageIndex
-from metier_support.case import said_by
+from metier_support.case import text_by
 
 QUERY = 400
 """Characters of what the customer said last that are searched for: earlier topics would drown the present one."""
@@ -24,7 +24,7 @@ def ground(case: Value, index: PassageIndex, k: int = 3) -> Value:
     has = case.get("passages")
     given: list[JsonValue] = list(has) if isinstance(has, list) else []
     taken = {str(passage["id"]) for passage in given if isinstance(passage, dict)}
-    found = [passage.as_input() for passage in index.search(said_by(case, "customer")[-QUERY:], k)]
+    found = [passage.as_input() for passage in index.search(text_by(case, "customer")[-QUERY:], k)]
     new = [passage for passage in found if passage["id"] not in taken]
     passages: list[JsonValue] = list(given)
     for passage in new[: max(0, k - len(given))]:

@@ -76,15 +76,15 @@ def text(value: Any) -> str:
         return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    said = str(value)
-    if "<" in said:
-        said = _TAG.sub(" ", said)
-    if "&" in said:
-        said = html.unescape(said)
-    return " ".join("".join(c if c.isprintable() or c.isspace() else " " for c in said).split())
+    cleaned = str(value)
+    if "<" in cleaned:
+        cleaned = _TAG.sub(" ", cleaned)
+    if "&" in cleaned:
+        cleaned = html.unescape(cleaned)
+    return " ".join("".join(c if c.isprintable() or c.isspace() else " " for c in cleaned).split())
 
 
-def language_of(said: str) -> str:
+def language_of(content: str) -> str:
     """`zh` where at least a fifth of the letters are Han, else `en`."""
-    letters = sum(c.isalpha() for c in said)
-    return "zh" if letters and len(_HAN.findall(said)) / letters >= 0.2 else "en"
+    letters = sum(c.isalpha() for c in content)
+    return "zh" if letters and len(_HAN.findall(content)) / letters >= 0.2 else "en"

@@ -9,7 +9,7 @@ from typing import Any
 
 from metier.contracts import BadRow, Sample
 from metier_support.reading.cells import column, first_row, rows_with, text
-from metier_support.reading.dialogue import Conversation, Said, speaker
+from metier_support.reading.dialogue import Conversation, Message, speaker
 from metier_support.reading.order_facts import order_of
 from metier_support.tasks import REPLY
 
@@ -58,9 +58,9 @@ class ChatTurns:
             if len(talks) > OPEN:
                 talks.popitem(last=False)
             talk.order |= order_of(row.values)
-            said = Said(speaker(values["speaker"]) or "", text(values["text"]))
+            message = Message(speaker(values["speaker"]) or "", text(values["text"]))
             yield from talk.add(
-                said, row.provenance, intent=_cell(row, INTENT) or None, escalate=_yes_no(_cell(row, ESCALATE))
+                message, row.provenance, intent=_cell(row, INTENT) or None, escalate=_yes_no(_cell(row, ESCALATE))
             )
 
 
@@ -82,8 +82,8 @@ def _cell(row: Any, names: tuple[str, ...]) -> str:
     return str(value) if isinstance(value, bool) else text(value)
 
 
-def _yes_no(said: str) -> bool | None:
-    word = said.casefold()
+def _yes_no(cell: str) -> bool | None:
+    word = cell.casefold()
     return (
         True if word in {"true", "yes", "1", "y", "是"} else False if word in {"false", "no", "0", "n", "否"} else None
     )

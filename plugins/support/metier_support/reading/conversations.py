@@ -10,7 +10,7 @@ from typing import Any
 
 from metier.contracts import BadRow, Sample
 from metier_support.reading.cells import column, first_row, rows_with, text
-from metier_support.reading.dialogue import Conversation, Said, speaker
+from metier_support.reading.dialogue import Conversation, Message, speaker
 from metier_support.reading.order_facts import order_of
 from metier_support.tasks import REPLY
 
@@ -20,7 +20,7 @@ TALK = (
 )  # fmt: skip
 INTENT = ("intent", "label", "category", "意图")
 WHO = ("role", "speaker", "who", "from", "sender", "author", "inbound", "incoming")
-SAID = ("content", "text", "value", "message", "body_text", "body", "utterance")
+CONTENT = ("content", "text", "value", "message", "body_text", "body", "utterance")
 _LINE = re.compile(r"(?:^|\n|\s\|\s)\s*(?:\[[^\]\n]{0,30}\]\s*)?(?P<who>[\w \-]{1,24}?)\s*[:：]\s*")
 
 
@@ -43,11 +43,11 @@ class Conversations:
                 continue
             row, named = item
             name = named.get("messages", "messages")
-            said = messages(row.values.get(name))
+            turns = messages(row.values.get(name))
             label = column(row, INTENT)
             talk = Conversation(order_of(row.values))
             given = False
-            for one in said:
+            for one in turns:
                 for sample in talk.add(one, row.provenance, intent=text(row.values[label]) if label else None):
                     given = True
                     yield sample
@@ -55,12 +55,12 @@ class Conversations:
                 yield BadRow(
                     provenance=row.provenance,
                     field=name,
-                    reason="no agent answers a customer in it" if said else "this is no conversation",
+                    reason="no agent answers a customer in it" if turns else "this is no conversation",
                     remedy='write [{"role": "customer", "content": …}, …] or lines such as Customer: …',
                 )
 
 
-def messages(value: Any) -> list[Said]:
+def messages(value: Any) -> list[Message]:
     """Messages of a conversation in any of its spellings; empty where it is none.
 
     A list of objects with a speaker and a text, the same as JSON in a cell, or text with a speaker before each line.
@@ -86,15 +86,15 @@ def messages(value: Any) -> list[Said]:
         who = next((low[k] for k in WHO if k in low), None)
         if isinstance(who, dict):
             who = who.get("role") or who.get("type")
-        said = next((low[k] for k in SAID if k in low), None)
+        content = next((low[k] for k in CONTENT if k in low), None)
         known = speaker(who)
-        if known and known != "silent" and text(said):
-            found.append(Said(known, text(said)))
+        if known and known != "silent" and text(content):
+            found.append(Message(known, text(content)))
     return found
 
 
-def _from_lines(value: str) -> list[Said]:
+def _from_lines(value: str) -> list[Message]:
     marks = [m for m in _LINE.finditer(value) if speaker(m["who"]) is not None]
     ends = [*(m.start() for m in marks[1:]), len(value)]
     found = [(speaker(m["who"]) or "", text(value[m.end() : end])) for m, end in zip(marks, ends, strict=False)]
-    return [Said(who, said) for who, said in found if who != "silent" and said]
+    return [Message(who, content) for who, content in found if who != "silent" and content]

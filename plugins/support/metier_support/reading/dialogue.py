@@ -34,7 +34,7 @@ AGENT = frozenset({
 SILENT = frozenset(["system", "event", "note", "internal_note", "metadata", "status", "系统"])
 
 
-class Said(NamedTuple):
+class Message(NamedTuple):
     """One message with its speaker: `customer`, `agent`, or `silent` for what belongs to neither."""
 
     who: str
@@ -46,9 +46,9 @@ def speaker(value: Any) -> str | None:
     word = str(value).strip().casefold().rstrip(":：").replace(" ", "_")
     # `Agent Mia`, `customer_17` and `Support (Bot)` say it with their first word.
     first = re.match(r"[^\W\d_]+", word)
-    for said in (word, first[0] if first and len(first[0]) > 2 else ""):
+    for form in (word, first[0] if first and len(first[0]) > 2 else ""):
         for who, words in (("customer", CUSTOMER), ("agent", AGENT), ("silent", SILENT)):
-            if said in words:
+            if form in words:
                 return who
     return None
 
@@ -65,22 +65,22 @@ class Conversation:
         self._turns: list[dict[str, str]] = []
 
     def add(
-        self, said: Said, provenance: Provenance, *, intent: str | None = None, escalate: bool | None = None
+        self, message: Message, provenance: Provenance, *, intent: str | None = None, escalate: bool | None = None
     ) -> Iterator[Sample | BadRow]:
         """The sample of an agent's message, where a customer spoke before it; nothing for other messages."""
-        asked = any(turn["who"] == "customer" for turn in self._turns)
-        if said.who == "agent" and asked:
-            if len(said.text) > LONGEST_REPLY:
+        has_question = any(turn["who"] == "customer" for turn in self._turns)
+        if message.who == "agent" and has_question:
+            if len(message.text) > LONGEST_REPLY:
                 yield BadRow(
                     provenance=provenance,
                     field="text",
-                    reason=f"the reply has {len(said.text)} characters, a chat reply at most {LONGEST_REPLY}",
+                    reason=f"the reply has {len(message.text)} characters, a chat reply at most {LONGEST_REPLY}",
                     remedy="shorten it, or leave the row out",
                 )
             else:
-                yield self._sample(said.text, provenance, intent, escalate)
-        if said.who != "silent":
-            self._turns = [*self._turns, {"who": said.who, "text": said.text}][-TURNS:]
+                yield self._sample(message.text, provenance, intent, escalate)
+        if message.who != "silent":
+            self._turns = [*self._turns, {"who": message.who, "text": message.text}][-TURNS:]
 
     def _sample(self, text: str, provenance: Provenance, intent: str | None, escalate: bool | None) -> Sample:
         input: dict[str, Any] = {"dialogue": list(self._turns)}

@@ -72,10 +72,10 @@ class IntentTable:
                 yield item
                 continue
             row, named = item
-            said = text(row.values.get(named.get("text", "")))
+            utterance = text(row.values.get(named.get("text", "")))
             word = text(row.values.get(named.get("intent", "")))
             label = self._label(word)
-            if not said:
+            if not utterance:
                 yield BadRow(
                     provenance=row.provenance, field=named.get("text", "text"), reason="there is no text",
                     remedy="fill it, or leave the row out",
@@ -87,7 +87,7 @@ class IntentTable:
                     remedy=did_you_mean(word, self.contract.labels) or "use your own intents: intent_among([...])",
                 )  # fmt: skip
             else:
-                input = {"text": said, **({"language": "zh"} if language_of(said) == "zh" else {})}
+                input = {"text": utterance, **({"language": "zh"} if language_of(utterance) == "zh" else {})}
                 yield Sample(task=INTENT, input=input, output={"intent": label}, provenance=row.provenance)
 
     def _label(self, word: str) -> str | None:

@@ -122,8 +122,8 @@ class _Scanner:
         try:
             value = json.loads(text, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
-            said = getattr(error, "msg", None) or str(error) or "it is nested too deeply"
-            return BadRow(provenance=place, reason=f"this is not JSON: {said}", remedy="export it again")
+            problem = getattr(error, "msg", None) or str(error) or "it is nested too deeply"
+            return BadRow(provenance=place, reason=f"this is not JSON: {problem}", remedy="export it again")
         return Record(value, place)
 
     def _broken(self, what: str, line: int) -> DataError:

@@ -99,10 +99,10 @@ def _cell(row: Row, names: tuple[str, ...]) -> str:
 
 
 def _input(row: Row) -> dict[str, Any]:
-    said = _cell(row, TEXT)
-    if not said:
+    content = _cell(row, TEXT)
+    if not content:
         raise _UnfitError(column(row, TEXT) or "review", "there is no review", "fill it, or leave the row out")
-    review: dict[str, Any] = {"text": said}
+    review: dict[str, Any] = {"text": content}
     if stars := _cell(row, RATING):
         number = re.match(r"\d(?:\.\d+)?", stars)
         if not number or float(number[0]) > 5:
@@ -112,7 +112,7 @@ def _input(row: Row) -> dict[str, Any]:
     return {
         **({"product": product} if product else {}),
         "reviews": [review],
-        **({"language": "zh"} if language_of(said) == "zh" else {}),
+        **({"language": "zh"} if language_of(content) == "zh" else {}),
     }
 
 
@@ -138,5 +138,5 @@ def _digest(row: Row) -> dict[str, Any]:
     }
 
 
-def _parts(said: str) -> list[str]:
-    return [part.strip() for part in re.split(r"[;；|]", said) if part.strip()]
+def _parts(cell: str) -> list[str]:
+    return [part.strip() for part in re.split(r"[;；|]", cell) if part.strip()]

@@ -9,14 +9,14 @@ from typing import Any
 from metier.contracts import BadRow, Sample
 from metier_support.reading.cells import text
 from metier_support.reading.conversations import messages
-from metier_support.reading.dialogue import Conversation, Said
+from metier_support.reading.dialogue import Conversation, Message
 from metier_support.reading.json_records import read_records
 from metier_support.reading.order_facts import order_of
 from metier_support.reading.zendesk import first_record
 from metier_support.tasks import REPLY
 
 SUBJECT = ("subject", "title", "主题", "标题")
-ASKED = (
+QUESTION = (
     "description_text",
     "description",
     "body",
@@ -28,7 +28,7 @@ ASKED = (
     "问题",
     "描述",
 )
-ANSWERED = ("answer", "reply", "response", "resolution", "agent_reply", "solution", "回复", "答复", "解决方案")
+ANSWER = ("answer", "reply", "response", "resolution", "agent_reply", "solution", "回复", "答复", "解决方案")
 TALK = (
     "messages",
     "conversations",
@@ -55,7 +55,7 @@ class Tickets:
         if ticket is None:
             return False
         low = {str(k).casefold(): v for k, v in ticket.items()}
-        return {said.who for said in _said(low)} == {"customer", "agent"}
+        return {message.who for message in _messages_of(low)} == {"customer", "agent"}
 
     def read(self, path: Path) -> Iterator[Sample | BadRow]:
         """Samples in order, all of a ticket at the line it starts on; a ticket without an answer is a bad row."""
@@ -67,27 +67,27 @@ class Tickets:
             talk = Conversation(order_of(ticket))
             intent = next((text(ticket[k]) for k in ("intent", "category", "type", "意图") if k in ticket), None)
             given = False
-            for said in _said(ticket):
-                for sample in talk.add(said, record.provenance, intent=intent):
+            for message in _messages_of(ticket):
+                for sample in talk.add(message, record.provenance, intent=intent):
                     given = True
                     yield sample
             if not given:
-                asked = any(k in ticket for k in ASKED)
+                has_question = any(k in ticket for k in QUESTION)
                 yield BadRow(
                     provenance=record.provenance,
-                    field="answer" if asked else "description",
-                    reason="there is no answer in it" if asked else "there is no message of a customer in it",
+                    field="answer" if has_question else "description",
+                    reason="there is no answer in it" if has_question else "there is no message of a customer in it",
                     remedy="give description and answer, or messages with a role and a text",
                 )
 
 
-def _said(ticket: dict[str, Any]) -> list[Said]:
-    subject, asked, answered = (
-        next((said for key in keys if (said := text(ticket.get(key)))), "") for keys in (SUBJECT, ASKED, ANSWERED)
+def _messages_of(ticket: dict[str, Any]) -> list[Message]:
+    subject, question, answer = (
+        next((value for key in keys if (value := text(ticket.get(key)))), "") for keys in (SUBJECT, QUESTION, ANSWER)
     )
     thread = next((found for key in TALK if (found := messages(ticket.get(key)))), [])
-    opening = ": ".join(part for part in (subject, asked) if part)
+    opening = ": ".join(part for part in (subject, question) if part)
     # The thread may begin with the message itself; a subject alone is no message where there is a thread.
-    doubled = thread and (thread[0].text[:60] == asked[:60] or (thread[0].who == "customer" and not asked))
-    first = [Said("customer", opening)] if opening and not doubled else []
-    return [*first, *thread, *([Said("agent", answered)] if answered else [])]
+    doubled = thread and (thread[0].text[:60] == question[:60] or (thread[0].who == "customer" and not question))
+    first = [Message("customer", opening)] if opening and not doubled else []
+    return [*first, *thread, *([Message("agent", answer)] if answer else [])]

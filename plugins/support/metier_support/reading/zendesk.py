@@ -12,7 +12,7 @@ from typing import Any
 
 from metier.contracts import BadRow, MetierError, Sample
 from metier_support.reading.cells import text
-from metier_support.reading.dialogue import INTENTS, Conversation, Said
+from metier_support.reading.dialogue import INTENTS, Conversation, Message
 from metier_support.reading.json_records import Record, read_records
 from metier_support.reading.order_facts import order_of
 from metier_support.tasks import REPLY
@@ -52,10 +52,10 @@ class Zendesk:
                 yield record
                 continue
             ticket, place = record
-            said = list(_public(ticket))
+            thread = list(_public(ticket))
             talk = Conversation(order_of(ticket))
             given = False
-            for one in said:
+            for one in thread:
                 for sample in talk.add(one, place, intent=_intent(ticket)):
                     given = True
                     yield sample
@@ -68,21 +68,21 @@ class Zendesk:
                 )
 
 
-def _public(ticket: dict[str, Any]) -> Iterator[Said]:
+def _public(ticket: dict[str, Any]) -> Iterator[Message]:
     comments = ticket.get("comments")
     listed = [c for c in comments if isinstance(c, dict)] if isinstance(comments, list) else []
     requester = ticket.get("requester_id")
     # The description is the first comment; exports that leave it out of the comments have it here.
     opening = text(ticket.get("description"))
     if opening and not any(_body(c)[:60] == opening[:60] for c in listed[:1]):
-        yield Said("customer", opening)
+        yield Message("customer", opening)
     for comment in listed:
         if comment.get("public") is not False and (body := _body(comment)):
-            yield Said("customer" if comment.get("author_id") == requester else "agent", body)
+            yield Message("customer" if comment.get("author_id") == requester else "agent", body)
 
 
 def _body(comment: dict[str, Any]) -> str:
-    return next((said for key in ("plain_body", "body", "html_body") if (said := text(comment.get(key)))), "")
+    return next((body for key in ("plain_body", "body", "html_body") if (body := text(comment.get(key)))), "")
 
 
 def _intent(ticket: dict[str, Any]) -> str | None:

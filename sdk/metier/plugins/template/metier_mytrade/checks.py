@@ -6,9 +6,9 @@ from typing import Any
 from metier.contracts import Check, Finding, Value
 
 
-def fits(given: Mapping[str, Any], made: Mapping[str, Any]) -> list[Finding]:
+def fits(given: Mapping[str, Any], output: Mapping[str, Any]) -> list[Finding]:
     """The title is no longer than the room there is."""
-    room, title = given.get("max_chars") or 60, made["title"]
+    room, title = given.get("max_chars") or 60, output["title"]
     if len(title) <= room:
         return []
     return [Finding(message=f"{len(title)} characters, room for {room}", rule="house rule", excerpt=title[room:])]
