@@ -22,12 +22,12 @@ from typing import Any
 
 from metier.adapt import adapt
 from metier.bases import resolve
-from metier.contracts import ContractError, Sample
+from metier.contracts import Answer, ContractError, Sample
 from metier.data.near_duplicates import jaccard, shingles
 from metier.data.split import select
 from metier.data.training import first_inputs, training_data
 from metier.export import export_slots
-from metier.feedback import Answer, FeedbackStore
+from metier.feedback import FeedbackStore
 from metier.iterate import Gate, Live, Registry, Settings, compare, turn
 from metier.iterate.curve import fit, measure
 from metier.iterate.plan import plan
@@ -75,7 +75,7 @@ def simulated_day(live: Live, samples: list[Sample], day: int, strangers: list[S
             kind, fields = "rejected", {}
         else:
             kind, fields = "edited", {"edited_to": {"text": wanted}}
-        live.store.tell(answer.id, kind, **fields, **when)  # an event that is there already is passed over
+        live.store.add_event(answer.id, kind, **fields, **when)  # an event that is there already is passed over
         said[kind] = said.get(kind, 0) + 1
     return said
 
@@ -94,7 +94,7 @@ def morning(live: Live, day: int, sizes: list[int], base: Any) -> dict[str, Any]
     first, held_out = registry.finetune("v0001"), registry.held_out()
     runs = registry.folder / "curve"
     points = measure(registry.task, registry.pool("v0001"), held_out, first.card.recipe, sizes, SEEDS, runs, base=base)
-    pool, said = registry.pool(state.champion), live.store.told(registry.task.name)
+    pool, said = registry.pool(state.champion), live.store.events(registry.task.name)
     made = plan(
         registry.task, fit(points), said, held_out, samples_now=len(pool), gain=GAIN, pool=pool, refused=state.refused,
         now=MONDAY + timedelta(days=day - 1),
@@ -140,7 +140,7 @@ def trial_ends(live: Live) -> dict[str, Any]:
     better for sure."""
     registry, state = live.registry, live.registry.state()
     sides = registry.adapter(state.champion), registry.adapter(state.challenger)
-    trial = compare(live.store.told(registry.task.name), *sides, since=state.tried_since)
+    trial = compare(live.store.events(registry.task.name), *sides, since=state.tried_since)
     found = trial.difference
     worse, better = (found.high < 0, found.low > 0) if found else (False, False)
     if worse or not (better or registry.version(state.challenger).passed):

@@ -11,7 +11,7 @@ _names, __getattr__ = lazy_names(
     __name__,
     {
         "metier.contracts": (
-            "BadRow Base Bridge Check DataAdapter Feedback FineTune Finding MetierError Modality Preference Prompt"
+            "BadRow Base Bridge Check DataAdapter FeedbackEvent FineTune Finding MetierError Modality Preference Prompt"
             " Provenance Recipe ReplyFormat Sample SampleSet TaskContract TaskKind Turn Vertical modalities_of prompt"
         ),
         "metier.contracts.fit": "FitReport fit",

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from metier.align import read_judged, read_preferences
 from metier.bases.finetune import load_finetune
 from metier.cli.app import app
-from metier.contracts import FineTune, Preference, TaskContract
-from metier.feedback import Answer, FeedbackStore
+from metier.contracts import Answer, FineTune, Preference, TaskContract
+from metier.feedback import FeedbackStore
 from metier.plugins import load_plugins
 
 Margin = Callable[[FineTune, TaskContract, list[Preference]], float]
@@ -39,12 +39,12 @@ def store(tmp_path: Path) -> Path:
             wordy = Answer(**same, output={"text": f"{plain} Best in town, buy now!"})
             false = Answer(**same, output={"text": f"Nobody else sells a {name} at half the price."})
             opened.add(wordy, false)
-            opened.tell(wordy.id, "edited", user="ann", edited_to={"text": plain})
-            opened.tell(false.id, "rejected", user="bob")
+            opened.add_event(wordy.id, "edited", user="ann", edited_to={"text": plain})
+            opened.add_event(false.id, "rejected", user="bob")
             if number % 2:
                 other = Answer(**same, output={"text": f"{stuff.capitalize()}: that is the {name}."})
                 opened.add(other)
-                opened.tell(other.id, "accepted", user="cid")
+                opened.add_event(other.id, "accepted", user="cid")
     return file
 
 
@@ -54,7 +54,7 @@ def test_harvested_feedback_aligns_the_current_fine_tune_by_pairs_and_then_by_ju
     begun = tmp_path / "begun"
     few = ["--samples", 8, "--set", "epochs=1", "--set", "precision=fp32", "--base", tiny_base]
     run("adapt", "adcopy.describe", "--out", begun, *few)
-    counts = json.loads(run("feedback", "harvest", store, "adcopy.describe", "--out", tmp_path / "found", "--json"))
+    counts = json.loads(run("feedback", "collect", store, "adcopy.describe", "--out", tmp_path / "found", "--json"))
     pairs, judged = tmp_path / "found/preferences.jsonl", tmp_path / "found/judged.jsonl"
     good, bad = read_judged(judged)
     assert (counts["preferences"], len(good), len(bad)) == (8, 12, 8)

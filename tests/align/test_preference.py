@@ -16,8 +16,7 @@ from metier.bases.resolve import LocalBase
 from metier.contracts import (
     DataError,
     Dpo,
-    Feedback,
-    FeedbackEvent,
+    JudgedSample,
     FineTune,
     Kto,
     Preference,
@@ -223,19 +222,21 @@ def test_bad_pairs_are_named_by_file_and_line(
         prefer(start, [], tmp_path / "none", base=local_base)
 
 
-def test_judged_answers_are_good_or_bad_by_what_the_user_did(tmp_path: Path) -> None:
-    same = {"task": "shop.describe", "input": {"facts": "a"}, "answer": {"text": "A."}}
+def test_judged_samples_are_read_as_good_and_bad_ones(tmp_path: Path) -> None:
+    same = {"task": "shop.describe", "input": {"facts": "a"}}
     rows = [
-        Feedback(**same, event=FeedbackEvent.ACCEPTED),
-        Feedback(**same, event=FeedbackEvent.REJECTED),
-        Feedback(**same, event=FeedbackEvent.RATED, rating=0.2),
-        Feedback(**same, event=FeedbackEvent.RATED, rating=0.5),
-        Feedback(**same, event=FeedbackEvent.EDITED, edited_to={"text": "B."}),
+        JudgedSample(**same, output={"text": "A."}, good=True),
+        JudgedSample(**same, output={"text": "C."}, good=False),
+        JudgedSample(**same, output={"text": "B."}, good=True),
     ]
     file = tmp_path / "judged.jsonl"
     file.write_text("".join(row.model_dump_json() + "\n" for row in rows), "utf-8")
     good, bad = read_judged(file)
-    assert [s.output["text"] for s in good] == ["A.", "B."] and [s.output["text"] for s in bad] == ["A.", "A."]
+    assert [s.output["text"] for s in good] == ["A.", "B."] and [s.output["text"] for s in bad] == ["C."]
+    assert {type(s) for s in (*good, *bad)} == {Sample}
+    file.write_text('{"task": "shop.describe", "input": {}, "answer": {}, "event": "accepted"}\n', "utf-8")
+    with pytest.raises(DataError, match=r"judged\.jsonl:1: output"):
+        read_judged(file)
 
 
 def test_all_pairs_of_one_input_are_held_out_together(preferences: list[Preference]) -> None:

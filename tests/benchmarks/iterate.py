@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from slot_bundles import machine
 
-from metier.contracts import Sample, TaskContract
+from metier.contracts import Answer, FeedbackEvent, Sample, TaskContract
 from metier.contracts.vertical import Vertical
 from metier.data.split import select
 from metier.data.training import first_inputs, training_data
-from metier.feedback import Answer, Event, FeedbackStore
+from metier.feedback import FeedbackStore
 from metier.iterate import Live, Registry, Settings, turn
 from metier.iterate.judge import Measured
 from metier.iterate.training_set import recipe_of
@@ -110,7 +110,7 @@ def measured(work: Path, settings: Settings) -> dict[str, Any]:
         assert "torch" not in sys.modules
         for sample in new:
             answer = Answer(task=TASK, input=sample.input, output={"text": "…"}, consent=True)
-            store.add(answer, Event(answer=answer.id, kind="edited", edited_to=sample.output))
+            store.add(answer, FeedbackEvent(answer=answer.id, kind="edited", edited_to=sample.output))
         clock = Clock()
         result = turn(registry, store, engine, settings=settings, checks=checks, progress=clock)
         clock("first answer of the new champion")

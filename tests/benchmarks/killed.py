@@ -276,8 +276,9 @@ def _command(line: list[str], log: Path) -> None:
 def _prepare(folder: Path, run: Path) -> None:
     from conftest import make_tiny_base
     from metier.cli.app import app
+    from metier.contracts import Answer
     from metier.data.training import training_data
-    from metier.feedback import Answer, FeedbackStore
+    from metier.feedback import FeedbackStore
     from metier.plugins import load_plugins
 
     base = make_tiny_base(folder / "base")
@@ -299,7 +300,7 @@ def _prepare(folder: Path, run: Path) -> None:
         for sample in training_data(*load_plugins().task("adcopy.describe")).train[:80]:
             said = Answer(task=sample.task, input=sample.input, output=sample.output, consent=True)
             store.add(said)
-            store.tell(said.id, "accepted")
+            store.add_event(said.id, "accepted")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ FORK = multiprocessing.get_context("fork")
 TASK, COMMAND = "adcopy.describe", "python tests/benchmarks/killed_loop.py --json"
 LINES: dict[str, list[list[str]]] = {
     "plan": [["iterate", "plan", "registry", "--store", "store.db", "--sizes", "4,8,12", "--seeds", "2"]],
-    "harvest": [["feedback", "harvest", "store.db", TASK, "--out", "harvest", "--after", after] for after in "07"],
+    "harvest": [["feedback", "collect", "store.db", TASK, "--out", "harvest", "--after", after] for after in "07"],
     "import": [["feedback", "import", "other.db", "rows.jsonl"]],
     "move": [["iterate", "promote", "registry", "v0002"], ["iterate", "rollback", "registry"]],
 }  # fmt: skip
@@ -205,8 +205,9 @@ def _command(line: list[str], here: Path) -> None:
 def _prepare(home: Path) -> None:
     from conftest import make_tiny_base
     from metier.adapt import adapt
+    from metier.contracts import Answer, FeedbackEvent
     from metier.data.training import training_data
-    from metier.feedback import Answer, Event, FeedbackStore
+    from metier.feedback import FeedbackStore
     from metier.feedback.exchange import export_jsonl
     from metier.iterate import Registry
     from metier.plugins import load_plugins
@@ -223,7 +224,7 @@ def _prepare(home: Path) -> None:
     with FeedbackStore(home / "store.db") as store:
         for number, sample in enumerate(data.train[16:28]):
             answer = Answer(id=str(number), task=TASK, input=sample.input, output={"text": "…"}, consent=True)
-            edit = Event(id=str(number), answer=answer.id, kind="edited", edited_to=sample.output)
+            edit = FeedbackEvent(id=str(number), answer=answer.id, kind="edited", edited_to=sample.output)
             store.add(answer, edit)
         export_jsonl(store, home / "rows.jsonl")
 

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from metier.cli.app import app
-from metier.contracts import Feedback, FeedbackEvent, Preference, Sample
+from metier.contracts import JudgedSample, Preference, Sample
 
 EXAMPLE = Path(__file__).parents[2] / "examples/shop.csv"
 FAST = [f"--set={s}" for s in ("updates=2", "rollouts=4", "batch_size=4", "max_tokens=4", "precision=fp32")]
@@ -51,9 +51,9 @@ def test_prefer_learns_from_answers_that_were_accepted_or_rejected_each_on_its_o
 ) -> None:
     file = tmp_path / "judged.jsonl"
     told = [
-        Feedback(task="tiny.copy", input={"facts": facts}, answer={"text": text}, event=event)
+        JudgedSample(task="tiny.copy", input={"facts": facts}, output={"text": text}, good=text == good)
         for facts, good, bad in SAID
-        for text, event in ((good, FeedbackEvent.ACCEPTED), (bad, FeedbackEvent.REJECTED))
+        for text in (good, bad)
     ]
     file.write_text("".join(f.model_dump_json() + "\n" for f in told[:3]), "utf-8")
     line = ["prefer", tiny_finetune.path, "--data", file, "--judged", "--method", "kto", "--out"]
@@ -129,9 +129,9 @@ def test_preferences_about_held_out_inputs_are_left_out_and_counted(command: str
     bad = {"text": "Buy it."}
     if command == "judged":
         rows = [
-            Feedback(task=s.task, input=s.input, answer=answer, event=event)
+            JudgedSample(task=s.task, input=s.input, output=output, good=output != bad)
             for s in [*apart, *learnt]
-            for answer, event in ((s.output, FeedbackEvent.ACCEPTED), (bad, FeedbackEvent.REJECTED))
+            for output in (s.output, bad)
         ]
         line = ["prefer", "--judged", "--method", "kto"]
     else:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from metier.contracts import Provenance, Sample, errors
-from metier.feedback import Answer, Event, FeedbackStore
+from metier.contracts import Answer, FeedbackEvent, Provenance, Sample, errors
+from metier.feedback import FeedbackStore
 from metier.iterate import Registry
 
 Runner = Callable[..., subprocess.CompletedProcess[str]]
@@ -22,7 +22,9 @@ def feedback(tmp_path: Path) -> Path:
         for number, name in enumerate(("Mug", "Lamp", "Desk")):
             facts = {"facts": f"name[{name}], price[{number}]"}
             answer = Answer(task="adcopy.describe", input=facts, output={"text": "Buy."}, user=name, consent=True)
-            edit = Event(answer=answer.id, kind="edited", edited_to={"text": f"The {name} costs {number}."}, user=name)
+            edit = FeedbackEvent(
+                answer=answer.id, kind="edited", edited_to={"text": f"The {name} costs {number}."}, user=name
+            )
             store.add(answer, edit)
     return store.path
 
@@ -31,7 +33,7 @@ def test_feedback_is_counted_harvested_carried_over_and_erased(metier: Runner, f
     assert json.loads(metier("feedback", "show", feedback, "--json").stdout) == {"answers": 3, "edited": 3}
     (tmp_path / "apart.jsonl").write_text('{"input": {"facts": "name[mug], price[0]"}, "output": {"text": "x"}}\n')
     made = metier(
-        "feedback", "harvest", feedback, "adcopy.describe", "--out", "H", "--held-out", "apart.jsonl", "--json"
+        "feedback", "collect", feedback, "adcopy.describe", "--out", "H", "--held-out", "apart.jsonl", "--json"
     )
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout) == {
@@ -56,7 +58,7 @@ def test_what_is_erased_or_swept_is_taken_out_of_a_registry_and_its_versions_are
         for number, user in enumerate(("ann", "bob"), 1):
             until = datetime(2020, 1, 1, tzinfo=UTC) if user == "bob" else None
             answer = Answer(task=task, input={}, output={}, user=user, keep_until=until)
-            store.add(answer, Event(answer=answer.id, kind="accepted"))
+            store.add(answer, FeedbackEvent(answer=answer.id, kind="accepted"))
             place = Provenance(source="feedback", line=number)
             registry.add(tiny_player, [Sample(task=task, input={}, output={}, provenance=place)], parent="v0001")
     assert metier("feedback", "erase", "f.db", "--user", "ann", "--registry", "RGE").returncode == 2

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ValidationError
 from metier.contracts import (
     Check,
     ContractError,
-    Feedback,
     MetierError,
     Modality,
     PluginError,
@@ -248,26 +247,6 @@ def test_a_recipe_with_an_unknown_field_names_its_file(tmp_path: Path) -> None:
     (tmp_path / "reply.yaml").write_text("epoch: 2\n", "utf-8")
     with pytest.raises(RecipeError, match=r"reply\.yaml"):
         recipes_in(tmp_path, "shop")
-
-
-@pytest.mark.parametrize(
-    ("fields", "stood", "judged"),
-    [
-        ({"event": "accepted"}, True, ("A.", True)),
-        ({"event": "chosen"}, True, ("A.", True)),
-        ({"event": "rejected", "rating": 1}, False, ("A.", False)),
-        ({"event": "rated", "rating": 0.75}, True, ("A.", True)),
-        ({"event": "rated", "rating": 0.5}, None, None),
-        ({"event": "rated", "rating": 0.25}, False, ("A.", False)),
-        ({"event": "edited", "edited_to": {"text": "B."}}, False, ("B.", True)),
-        ({"event": "edited", "edited_to": {"text": "A."}}, True, ("A.", True)),
-        ({"event": "edited"}, False, None),
-    ],
-)
-def test_feedback_gives_whether_the_answer_stood_and_which_text_is_good(fields, stood, judged) -> None:
-    feedback = Feedback(task="shop.describe", input={}, answer={"text": "A."}, **fields)
-    assert feedback.stood is stood
-    assert feedback.judged == (None if judged is None else ({"text": judged[0]}, judged[1]))
 
 
 @given(st.sets(st.integers(1, 40), min_size=1))

@@ -20,12 +20,13 @@ from metier.contracts import (
     Base,
     Bridge,
     DataSummary,
-    Feedback,
+    EventKind,
     FeedbackEvent,
     Finding,
     FineTune,
     FineTuneCard,
     FitReport,
+    JudgedSample,
     Lora,
     Manifest,
     Modality,
@@ -107,15 +108,16 @@ samples = st.builds(
     Sample, task=text, input=value, output=value, language=maybe(language), provenance=maybe(provenances)
 )
 preferences = st.builds(Preference, task=text, input=value, chosen=value, rejected=value, provenance=maybe(provenances))
-feedback = st.builds(
-    Feedback,
-    task=text,
-    input=value,
-    answer=value,
-    event=st.sampled_from(FeedbackEvent),
-    edited_to=maybe(value),
-    rating=maybe(st.floats(0, 1)),
-    at=maybe(moment),
+judged = st.builds(JudgedSample, task=text, input=value, output=value, good=st.booleans())
+events = st.builds(
+    FeedbackEvent,
+    answer=text,
+    kind=st.sampled_from(EventKind),
+    edited_to=value,
+    among=some(value).filter(bool),
+    rating=st.floats(0, 1),
+    comment=text,
+    at=moment,
 )
 bases = st.builds(
     Base,
@@ -300,7 +302,8 @@ def verticals(draw: st.DrawFn) -> Vertical:
 DOCUMENTS = {
     Sample: samples,
     Preference: preferences,
-    Feedback: feedback,
+    JudgedSample: judged,
+    FeedbackEvent: events,
     Base: bases,
     Bridge: bridges,
     Recipe: recipes,

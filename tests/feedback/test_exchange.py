@@ -1,4 +1,4 @@
-"""Feedback leaves the store and comes back: as JSON lines, and through Label Studio with what annotators did there."""
+"""Feedback is exported and imported again: as JSON lines, and through Label Studio with its annotations."""
 
 import json
 from datetime import UTC, datetime
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metier.contracts import DataError, Finding
-from metier.feedback import Answer, Event, FeedbackStore
+from metier.contracts import Answer, DataError, FeedbackEvent, Finding
+from metier.feedback import FeedbackStore
 from metier.feedback.exchange import export_jsonl, import_jsonl, lines_of
 from metier.feedback.label_studio import LABELING_CONFIG, export_label_studio, import_label_studio
 
@@ -25,16 +25,16 @@ answers = st.builds(
     at=when,
     user=st.none() | text,
     prompt=st.none() | text,
-    checks=st.dictionaries(text, st.lists(st.builds(Finding, message=text), max_size=2).map(tuple), max_size=2),
+    findings=st.dictionaries(text, st.lists(st.builds(Finding, message=text), max_size=2).map(tuple), max_size=2),
     consent=st.booleans(),
     keep_until=st.none() | when,
 )
 
 
-def event_of(answer: Answer) -> st.SearchStrategy[Event]:
+def event_of(answer: Answer) -> st.SearchStrategy[FeedbackEvent]:
     def kind(name: str, **fields):
         return st.builds(
-            Event,
+            FeedbackEvent,
             answer=st.just(answer.id),
             kind=st.just(name),
             at=when,
@@ -97,7 +97,7 @@ def control(name: str, kind: str, **value) -> dict:
     return {"id": "Dx_aB91ISN", "from_name": name, "to_name": "input", "type": kind, "value": value, "origin": "manual"}
 
 
-def test_what_annotators_did_becomes_events(store, tmp_path: Path) -> None:
+def test_annotations_become_events(store, tmp_path: Path) -> None:
     plain = [Answer(task="shop.a", input={"facts": f"mug {n}"}, output={"text": "A mug."}, consent=True) for n in "123"]
     rich = Answer(task="shop.a", input={"facts": "lamp"}, output={"name": "lamp", "tags": ["oak"]})
     store.add(*plain, rich)
@@ -111,29 +111,29 @@ def test_what_annotators_did_becomes_events(store, tmp_path: Path) -> None:
     )
     assert import_label_studio(store, file).events == 5
     assert import_label_studio(store, file).events == 0
-    whole = [
+    other_form = [
         task
         | {"annotations": [a | {"completed_by": {"id": 7, "email": "ann@example.org"}} for a in task["annotations"]]}
         for task in json.loads(file.read_text())
     ]
-    (tmp_path / "whole.json").write_text(json.dumps(whole))
-    assert import_label_studio(store, tmp_path / "whole.json").events == 0, (
-        "another form of export tells of the same annotator"
+    (tmp_path / "other.json").write_text(json.dumps(other_form))
+    assert import_label_studio(store, tmp_path / "other.json").events == 0, (
+        "the annotator is the same in another form of export"
     )
-    told = [(t.event.kind, t.event.edited_to, t.event.rating, t.event.user) for t in store.told()]
-    assert told == [
+    events = [stored.event for stored in store.events()]
+    assert [(e.kind, e.edited_to, e.rating, e.user) for e in events] == [
         ("edited", {"text": "A blue mug."}, None, "label-studio:7"),
         ("accepted", None, None, "label-studio:7"),
         ("rejected", None, None, "label-studio:7"),
         ("rated", None, 0.25, "label-studio:7"),
         ("edited", {"name": "lamp", "tags": []}, None, "label-studio:7"),
     ]
-    assert next(store.told()).event.at == datetime(2026, 5, 4, 10, tzinfo=UTC)
+    assert next(store.events()).event.at == datetime(2026, 5, 4, 10, tzinfo=UTC)
 
 
-def test_a_skipped_annotation_adds_nothing_and_a_changed_one_of_ours_is_new(store, tmp_path: Path) -> None:
-    given = Answer(task="shop.a", input={"facts": "mug"}, output={"text": "A mug."})
-    store.add(given, Event(answer=given.id, kind="accepted", user="ann"))
+def test_a_skipped_annotation_adds_nothing_and_a_changed_one_is_new(store, tmp_path: Path) -> None:
+    answer = Answer(task="shop.a", input={"facts": "mug"}, output={"text": "A mug."})
+    store.add(answer, FeedbackEvent(answer=answer.id, kind="accepted", user="ann"))
     export_label_studio(store, tmp_path / "out.json")
     skipped = annotated(tmp_path / "out.json", [control("verdict", "choices", choices=["rejected"])])
     tasks = json.loads(skipped.read_text())
@@ -143,13 +143,13 @@ def test_a_skipped_annotation_adds_nothing_and_a_changed_one_of_ours_is_new(stor
     tasks[0]["annotations"][0]["result"][0]["value"] = {"choices": ["rejected"]}
     skipped.write_text(json.dumps(tasks))
     assert import_label_studio(store, skipped).events == 1
-    assert [t.event.kind for t in store.told()] == ["accepted", "rejected"]
+    assert [stored.event.kind for stored in store.events()] == ["accepted", "rejected"]
 
 
 def test_every_control_that_is_written_is_in_the_labelling_config(store, tmp_path: Path) -> None:
     names = {node.get("name"): node for node in ElementTree.fromstring(LABELING_CONFIG).iter() if node.get("name")}
-    given = Answer(task="shop.a", input={"facts": "mug"}, output={"text": "A mug."})
-    store.add(given, *(Event(answer=given.id, kind=k, rating=1, edited_to={"text": "x"}, comment="c")
+    answer = Answer(task="shop.a", input={"facts": "mug"}, output={"text": "A mug."})
+    store.add(answer, *(FeedbackEvent(answer=answer.id, kind=k, rating=1, edited_to={"text": "x"}, comment="c")
                        for k in ("accepted", "edited", "rated", "comment")))  # fmt: skip
     export_label_studio(store, tmp_path / "out.json")
     (task,) = json.loads((tmp_path / "out.json").read_text())
@@ -162,11 +162,11 @@ def test_every_control_that_is_written_is_in_the_labelling_config(store, tmp_pat
     ("content", "words"),
     [
         ("{}", "not a list of tasks"),
-        ('[{"id": 5, "data": {"text": "x"}}]', "task 5: it does not carry the answer"),
+        ('[{"id": 5, "data": {"text": "x"}}]', "task 5: the task does not hold the answer"),
         ("nonsense", "cannot be read"),
     ],
 )
-def test_a_file_that_is_no_such_export_is_refused_with_its_place(store, tmp_path: Path, content, words) -> None:
+def test_a_file_that_is_not_such_an_export_raises_with_its_place(store, tmp_path: Path, content, words) -> None:
     (tmp_path / "in.json").write_text(content)
     with pytest.raises(DataError, match=words):
         import_label_studio(store, tmp_path / "in.json")
@@ -187,17 +187,17 @@ def test_a_bad_line_is_named_and_nothing_is_added(store, tmp_path: Path) -> None
 def test_what_was_erased_does_not_come_back_with_an_older_export(store, tmp_path: Path, export, load) -> None:
     for user in ("ann", "bob"):
         answer = Answer(task="shop.a", input={"facts": user}, output={"text": "x"}, user=user, consent=True)
-        store.add(answer, Event(answer=answer.id, kind="accepted", user=user))
+        store.add(answer, FeedbackEvent(answer=answer.id, kind="accepted", user=user))
     shown = Answer(task="shop.a", input={"facts": "shared"}, output={"text": "x"}, consent=True)
-    store.add(shown, Event(answer=shown.id, kind="rejected", user="ann"))
+    store.add(shown, FeedbackEvent(answer=shown.id, kind="rejected", user="ann"))
     export(store, tmp_path / "monday.json")
     store.erase("ann")
     assert load(store, tmp_path / "monday.json") == (0, 0, 3, 3), "bob's two rows and the shared answer; ann's three"
     assert {answer.input["facts"] for answer in store.answers()} == {"bob", "shared"}
-    assert [told.event.user for told in store.told()] == ["bob"]
+    assert [stored.event.user for stored in store.events()] == ["bob"]
 
 
-def test_a_line_of_the_form_that_is_asked_for_is_taken(store, tmp_path: Path) -> None:
+def test_a_line_in_the_form_of_the_error_message_is_imported(store, tmp_path: Path) -> None:
     file = tmp_path / "lines.jsonl"
     file.write_text('{"answer": {"id": "a1"}}\n')
     with pytest.raises(DataError) as refused:
@@ -206,4 +206,6 @@ def test_a_line_of_the_form_that_is_asked_for_is_taken(store, tmp_path: Path) ->
     for place, value in (('"kind": …', '"kind": "accepted"'), ('"task": …', '"task": "shop.a"')):
         form = form.replace(place, value)
     file.write_text(form.replace("}, …]", "}]").replace("…", "{}") + "\n")
-    assert import_jsonl(store, file) == (1, 1, 0, 0) and [told.event.kind for told in store.told()] == ["accepted"]
+    assert import_jsonl(store, file) == (1, 1, 0, 0) and [stored.event.kind for stored in store.events()] == [
+        "accepted"
+    ]

@@ -1,22 +1,20 @@
-"""The engine writes every answer down before it is handed out, and nobody but the one who asked waits for the disk."""
+"""The engine stores every answer before it returns it, and only the answer's own caller waits for the disk."""
 
 import asyncio
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from metier.contracts import FineTune, ResourceError, UsageError
+from metier.contracts import Answer, Caller, FineTune, ResourceError, UsageError
 from metier.feedback import FeedbackStore, StoreRecorder
 from metier.iterate import Live, Registry
-from metier.runtime import Asker, Engine
-from metier.runtime.recorder import Given
+from metier.runtime import Engine
 
-ASKED = {"facts": "mug, blue"}
+INPUT = {"facts": "mug, blue"}
 
 
 @pytest.fixture
@@ -38,68 +36,69 @@ def engine(opened: Engine, store: FeedbackStore):
     opened.recorder = None
 
 
-def given(number: int) -> Given:
-    asker = Asker(id=str(number))
-    return Given("shop.describe", ASKED, {"text": "A mug."}, None, "?", "b", None, {}, asker)
+def answer(id: str | None = None, **fields) -> Answer:
+    identity = {} if id is None else {"id": id}
+    return Answer(task="shop.describe", output={"text": "A mug."}, **{"input": INPUT, **identity, **fields})
 
 
-def test_every_way_to_ask_leaves_one_row_that_says_who_when_and_what(engine, store, check) -> None:
+def test_every_call_of_the_engine_stores_one_answer_with_its_caller(engine, store, check) -> None:
     until = datetime(2030, 1, 1, tzinfo=UTC)
-    asker = Asker(user="ann", consent=True, keep_until=until)
+    caller = Caller(user="ann", consent=True, keep_until=until)
 
-    async def asked_at_once() -> None:
-        assert await engine.arun("shop.describe", ASKED, asker=asker) == told
-        assert (await engine.aanswer("shop.describe", ASKED, [check], asker=asker)).output
-        async for _ in engine.astream("shop.describe", ASKED, asker=asker):
+    async def call_async() -> None:
+        assert await engine.arun("shop.describe", INPUT, caller=caller) == output
+        assert (await engine.aanswer("shop.describe", INPUT, [check], caller=caller)).output
+        async for _ in engine.astream("shop.describe", INPUT, caller=caller):
             pass
 
-    told = engine.run("shop.describe", ASKED, asker=asker)
-    assert list(engine.run_many("shop.describe", [ASKED, ASKED], asker=asker)) == [told, told]
-    made = engine.answer("shop.describe", ASKED, [check], retries=1, asker=asker)
-    list(engine.stream("shop.describe", ASKED, asker=asker))
-    asyncio.run(asked_at_once())
+    output = engine.run("shop.describe", INPUT, caller=caller)
+    assert list(engine.run_many("shop.describe", [INPUT, INPUT], caller=caller)) == [output, output]
+    checked = engine.answer("shop.describe", INPUT, [check], retries=1, caller=caller)
+    list(engine.stream("shop.describe", INPUT, caller=caller))
+    asyncio.run(call_async())
     rows = list(store.answers())
     assert len(rows) == 8 and len({row.id for row in rows}) == 8
     for row in rows:
         assert (row.task, row.input, row.user, row.consent, row.keep_until) == (
             "shop.describe",
-            ASKED,
+            INPUT,
             "ann",
             True,
             until,
         )
         assert (row.bundle, row.adapter) == (engine.bundle.manifest.name, "first")
         assert "mug, blue" in row.prompt and row.prompt == rows[0].prompt
-    assert [row.output for row in rows[:3]] == [told] * 3
-    judged = store.answer(made.id)
-    assert judged.output == made.output and judged.checks == made.findings and set(judged.checks) == {"full_stop"}
-    store.tell(made.id, "accepted", user="ann")
+    assert [row.output for row in rows[:3]] == [output] * 3
+    stored = store.answer(checked.id)
+    assert stored.output == checked.output and stored.findings == checked.findings
+    assert set(stored.findings) == {"full_stop"}
+    store.add_event(checked.id, "accepted", user="ann")
 
 
-def test_what_is_left_while_it_streams_is_no_answer(engine, store) -> None:
-    for _ in engine.stream("shop.describe", ASKED):
+def test_a_stream_that_is_left_stores_no_answer(engine, store) -> None:
+    for _ in engine.stream("shop.describe", INPUT):
         break
-    engine.submit(engine.request("shop.describe", ASKED)).result()
+    engine.submit(engine.request("shop.describe", INPUT)).result()
     assert store.counts()["answers"] == 0
 
 
-def test_whoever_waits_for_the_disk_does_not_keep_others_from_their_answers(opened) -> None:
+def test_a_caller_that_waits_for_the_disk_does_not_delay_others(opened) -> None:
     free, waits = threading.Event(), threading.Event()
 
     class Slow:
-        def record(self, given: Given) -> str:
-            if given.asker.user == "slow":
+        def record(self, answer: Answer) -> str:
+            if answer.user == "slow":
                 waits.set()
                 assert free.wait(30)
             return "x"
 
     opened.recorder = Slow()
     try:
-        with ThreadPoolExecutor(1) as desk:
-            held = desk.submit(opened.run, "shop.describe", ASKED, asker=Asker(user="slow"))
+        with ThreadPoolExecutor(1) as pool:
+            held = pool.submit(opened.run, "shop.describe", INPUT, caller=Caller(user="slow"))
             assert waits.wait(30)
             for _ in range(3):
-                opened.run("shop.describe", ASKED, asker=Asker(user="quick"))
+                opened.run("shop.describe", INPUT, caller=Caller(user="quick"))
             assert not held.done()
             free.set()
             assert held.result(30)
@@ -110,7 +109,7 @@ def test_whoever_waits_for_the_disk_does_not_keep_others_from_their_answers(open
 
 def test_many_callers_share_a_transaction_and_each_row_is_there_when_its_caller_goes_on(store) -> None:
     recorder, commits = StoreRecorder(store), []
-    store._db.set_trace_callback(lambda statement: commits.append(1) if statement == "COMMIT" else None)
+    store._connection.db.set_trace_callback(lambda statement: commits.append(1) if statement == "COMMIT" else None)
     add = store.add
 
     def slow(*rows) -> None:  # the first to write holds the disk until all the others wait for it
@@ -120,24 +119,24 @@ def test_many_callers_share_a_transaction_and_each_row_is_there_when_its_caller_
         add(*rows)
 
     store.add = slow
-    with ThreadPoolExecutor(16) as desk:
-        ids = list(desk.map(lambda n: recorder.record(given(n)), range(400)))
-    store._db.set_trace_callback(None)
+    with ThreadPoolExecutor(16) as pool:
+        ids = list(pool.map(lambda n: recorder.record(answer(str(n))), range(400)))
+    store._connection.db.set_trace_callback(None)
     assert ids == [str(n) for n in range(400)] and {row.id for row in store.answers()} == set(ids)
     assert len(commits) <= 400 - 14, "callers that waited were written together"
 
 
-def test_an_answer_that_cannot_be_written_is_not_handed_out(engine, tmp_path: Path) -> None:
+def test_an_answer_that_cannot_be_written_is_not_returned(engine, tmp_path: Path) -> None:
     closed = FeedbackStore(tmp_path / "closed.db")
     engine.recorder = StoreRecorder(closed)
     closed.close()
-    with pytest.raises(ResourceError, match="cannot be written down"):
-        engine.run("shop.describe", ASKED)
+    with pytest.raises(ResourceError, match="cannot be written"):
+        engine.run("shop.describe", INPUT)
 
 
-def test_an_id_that_was_used_before_fails_its_own_caller_and_nobody_who_waits_beside(store) -> None:
+def test_a_repeated_id_fails_its_own_caller_only(store) -> None:
     recorder = StoreRecorder(store)
-    recorder.record(given(0))
+    recorder.record(answer("0"))
     held, waits = threading.Event(), threading.Event()
     add = store.add
 
@@ -147,50 +146,95 @@ def test_an_id_that_was_used_before_fails_its_own_caller_and_nobody_who_waits_be
         add(*rows)
 
     store.add = slow
-    with ThreadPoolExecutor(4) as desk:
-        first = desk.submit(recorder.record, given(1))
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(recorder.record, answer("1"))
         assert waits.wait(30)
-        rest = [desk.submit(recorder.record, replace(given(n), input={"facts": "a lamp"})) for n in (0, 2, 3)]
+        rest = [pool.submit(recorder.record, answer(n, input={"facts": "a lamp"})) for n in "023"]
         while len(recorder._waiting) < 3:
             threading.Event().wait(0.01)
         held.set()
-        with pytest.raises(UsageError, match="answer 0 is there already"):
+        with pytest.raises(UsageError, match="the store holds another answer 0"):
             rest[0].result(30)
         assert [first.result(30), rest[1].result(30), rest[2].result(30)] == ["1", "2", "3"]
-    assert store.answer("0").input == ASKED and store.counts()["answers"] == 4
+    assert store.answer("0").input == INPUT and store.counts()["answers"] == 4
 
 
-def test_a_killed_process_has_lost_no_answer_that_it_handed_out(tmp_path: Path, killed) -> None:
-    def work(say) -> None:
+def test_every_waiting_caller_returns_whatever_the_store_raises(store) -> None:
+    """One row holds text that is not valid Unicode; another makes the store raise an error of any type."""
+    recorder = StoreRecorder(store)
+    started, release = threading.Event(), threading.Event()
+    add = store.add
+
+    def slow(*rows) -> None:
+        started.set()
+        assert release.wait(30)
+        if any(row.id == "broken" for row in rows):
+            raise RuntimeError("broken")
+        add(*rows)
+
+    store.add = slow
+    bad = Answer.model_construct(**{**dict(answer("bad")), "user": "\ud800"})
+    with ThreadPoolExecutor(5) as pool:
+        first = pool.submit(recorder.record, answer("1"))
+        assert started.wait(30)
+        rest = [pool.submit(recorder.record, row) for row in (answer("2"), bad, answer("broken"), answer("3"))]
+        while len(recorder._waiting) < 4:
+            threading.Event().wait(0.01)
+        release.set()
+        assert [first.result(30), rest[0].result(30), rest[3].result(30)] == ["1", "2", "3"]
+        with pytest.raises(UsageError, match="answer bad cannot be stored"):
+            rest[1].result(30)
+        with pytest.raises(RuntimeError, match="broken"):
+            rest[2].result(30)
+    assert {row.id for row in store.answers()} == {"1", "2", "3"}
+
+
+def test_an_interrupt_of_the_writing_thread_does_not_leave_the_others_waiting(store) -> None:
+    recorder = StoreRecorder(store)
+
+    def interrupted(*rows) -> None:
+        raise KeyboardInterrupt
+
+    store.add = interrupted
+    waiting: Future[str] = Future()
+    recorder._waiting.append((answer("1"), waiting))
+    with pytest.raises(KeyboardInterrupt):
+        recorder.record(answer("2"))
+    with pytest.raises(ResourceError, match="answer 1 was interrupted"):
+        waiting.result(0)
+
+
+def test_a_killed_process_has_lost_no_answer_that_it_returned(tmp_path: Path, killed) -> None:
+    def work(send) -> None:
         recorder = StoreRecorder(FeedbackStore(tmp_path / "feedback.db"))
 
-        def ask_on() -> None:
+        def record_on() -> None:
             while True:
-                say(recorder.record(replace(given(0), asker=Asker())))
+                send(recorder.record(answer()))
 
-        callers = [threading.Thread(target=ask_on) for _ in range(8)]
+        callers = [threading.Thread(target=record_on) for _ in range(8)]
         for caller in callers:
             caller.start()
         for caller in callers:
             caller.join()
 
     FeedbackStore(tmp_path / "feedback.db").close()
-    handed_out: list[str] = []
+    returned: list[str] = []
     for kills in range(100):
-        handed_out += killed(0.4, work)
-        if kills >= 2 and handed_out:  # a busy machine writes less before each kill
+        returned += killed(0.4, work)
+        if kills >= 2 and returned:  # a busy machine writes less before each kill
             break
     with FeedbackStore(tmp_path / "feedback.db") as store:
-        assert handed_out and {row.id for row in store.answers()} >= set(handed_out)
+        assert returned and {row.id for row in store.answers()} >= set(returned)
 
 
-def test_live_has_the_engine_write_into_its_store_and_no_other(opened, store, first: FineTune, tmp_path: Path) -> None:
+def test_a_live_engine_writes_into_its_own_store_only(opened, store, first: FineTune, tmp_path: Path) -> None:
     registry = Registry.create(tmp_path / "registry", first)
     try:
         live = Live(opened, registry, store)
-        answer = live.answer(ASKED, user="bob", id="7")
+        answer = live.answer(INPUT, user="bob", id="7")
         assert store.answer("7") == answer and answer.adapter == "shop.describe.v0001" and answer.prompt
-        with pytest.raises(UsageError, match="answer 7 is there already"):
+        with pytest.raises(UsageError, match="the store holds another answer 7"):
             live.answer({"facts": "lamp, red"}, user="bob", id="7")
         with FeedbackStore(tmp_path / "other.db") as other, pytest.raises(UsageError, match="elsewhere"):
             Live(opened, registry, other)

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from metier.bases.resolve import resolve
 from metier.cli.app import app
-from metier.contracts import FineTune, Recipe, Sample, TaskContract, UsageError
+from metier.contracts import Answer, FeedbackEvent, FineTune, Recipe, Sample, TaskContract, UsageError
 from metier.export.head_entries import add_head
-from metier.feedback import Answer, Event, FeedbackStore
+from metier.feedback import FeedbackStore
 from metier.heads import adapt_head, export_heads, load_head
 from metier.iterate import Live, Registry, Settings, compare, turn
 from metier.iterate.curve import fit, measure
@@ -68,7 +68,7 @@ def teach(store: FeedbackStore, samples: list[Sample], *, well: bool = True) -> 
         answer = Answer(
             task=sample.task, input=sample.input, output={"kind": "a tool"}, user=f"u{number}", consent=True
         )
-        store.add(answer, Event(answer=answer.id, kind="edited", edited_to={"kind": kind}, user=f"u{number}"))
+        store.add(answer, FeedbackEvent(answer=answer.id, kind="edited", edited_to={"kind": kind}, user=f"u{number}"))
 
 
 SETTINGS = Settings(least=4)
@@ -140,9 +140,9 @@ def test_a_share_of_the_users_tries_a_head_and_their_verdicts_are_compared(
         sample, user = samples[number % len(samples)], f"u{number}"
         given = live.answer(sample.input, user=user)
         assert given.adapter == registry.adapter(live.whose(user))
-        store.tell(given.id, "accepted" if given.output == sample.output else "rejected", user=user)
+        store.add_event(given.id, "accepted" if given.output == sample.output else "rejected", user=user)
     sides = registry.adapter("v0001"), registry.adapter("v0002")
-    trial = compare(store.told("tiny.sort"), *sides, since=registry.state().tried_since)
+    trial = compare(store.events("tiny.sort"), *sides, since=registry.state().tried_since)
     assert 12 < trial.users[sides[1]] < 36 and sum(trial.users.values()) == 60
     assert trial.stood[sides[1]].value == 1 > trial.stood[sides[0]].value
     registry.withdraw("enough seen")

@@ -2,8 +2,8 @@
 
 import random
 
-from metier.feedback import Answer, Event
-from metier.feedback.records import Told
+from metier.contracts import Answer, FeedbackEvent
+from metier.feedback.stored_event import StoredEvent
 from metier.iterate.canary import chosen, compare
 
 
@@ -17,14 +17,16 @@ def test_a_share_is_met_and_a_larger_one_keeps_those_who_were_in() -> None:
     assert len(other & small) < 0.3 * len(small)
 
 
-def feedback(rates: dict[str, float], users: int, each: int, seed: int = 0) -> list[Told]:
+def feedback(rates: dict[str, float], users: int, each: int, seed: int = 0) -> list[StoredEvent]:
     rng, told = random.Random(seed), []
     for adapter, rate in rates.items():
         for user in range(users):
             for _ in range(each):
                 answer = Answer(task="a.b", input={}, output={}, adapter=adapter)
-                event = Event(answer=answer.id, kind="accepted" if rng.random() < rate else "rejected", user=f"u{user}")
-                told.append(Told(number=len(told) + 1, answer=answer, event=event))
+                event = FeedbackEvent(
+                    answer=answer.id, kind="accepted" if rng.random() < rate else "rejected", user=f"u{user}"
+                )
+                told.append(StoredEvent(number=len(told) + 1, answer=answer, event=event))
     return told
 
 
@@ -54,24 +56,24 @@ def test_one_loud_user_is_no_proof() -> None:
 def test_stars_do_not_make_an_answer_stand_that_their_user_mended() -> None:
     answer = Answer(task="a.b", input={}, output={"text": "x"}, adapter="v1", user="ann")
     events = [
-        Event(answer=answer.id, kind="edited", edited_to={"text": "y"}, user="ann"),
-        Event(answer=answer.id, kind="rated", rating=1.0),  # of ann's, since it is her answer
-        Event(answer=answer.id, kind="rated", rating=1.0, user="bob"),
+        FeedbackEvent(answer=answer.id, kind="edited", edited_to={"text": "y"}, user="ann"),
+        FeedbackEvent(answer=answer.id, kind="rated", rating=1.0),  # of ann's, since it is her answer
+        FeedbackEvent(answer=answer.id, kind="rated", rating=1.0, user="bob"),
     ]
-    trial = compare([Told(number=i, answer=answer, event=e) for i, e in enumerate(events, 1)], "v1", "v2")
+    trial = compare([StoredEvent(number=i, answer=answer, event=e) for i, e in enumerate(events, 1)], "v1", "v2")
     assert (trial.users["v1"], trial.answers["v1"], trial.stood["v1"].value) == (2, 2, 0.5)
 
 
 def test_the_last_word_counts_and_an_unchanged_edit_lets_it_stand() -> None:
     answer = Answer(task="a.b", input={}, output={"text": "x"}, adapter="v1")
     events = [
-        Event(answer=answer.id, kind="accepted", user="ann"),
-        Event(answer=answer.id, kind="rejected", user="ann"),
-        Event(answer=answer.id, kind="edited", edited_to={"text": "x"}, user="bob"),
-        Event(answer=answer.id, kind="rated", rating=0.5, user="cyd"),
-        Event(answer=answer.id, kind="comment", comment="fine", user="ann"),
+        FeedbackEvent(answer=answer.id, kind="accepted", user="ann"),
+        FeedbackEvent(answer=answer.id, kind="rejected", user="ann"),
+        FeedbackEvent(answer=answer.id, kind="edited", edited_to={"text": "x"}, user="bob"),
+        FeedbackEvent(answer=answer.id, kind="rated", rating=0.5, user="cyd"),
+        FeedbackEvent(answer=answer.id, kind="comment", comment="fine", user="ann"),
     ]
-    told = [Told(number=i, answer=answer, event=event) for i, event in enumerate(events, 1)]
+    told = [StoredEvent(number=i, answer=answer, event=event) for i, event in enumerate(events, 1)]
     trial = compare(told, "v1", "v2")
     assert trial.answers["v1"] == 2 and trial.stood["v1"].value == 0.5
 

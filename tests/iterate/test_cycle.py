@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from metier.contracts import RecipeError, Sample, UsageError
-from metier.feedback import Answer, FeedbackStore
-from metier.feedback.records import Event
+from metier.contracts import Answer, FeedbackEvent, RecipeError, Sample, UsageError
+from metier.feedback import FeedbackStore
 from metier.iterate import Gate, Live, Registry, Settings, turn
 from metier.iterate.gate import Criterion, Verdict, judge
 from metier.iterate.training_set import recipe_of
@@ -47,7 +46,7 @@ def teach(store: FeedbackStore, samples: list[Sample], *, well: bool = True, at:
         answer = Answer(task=sample.task, input=sample.input, output={"text": "x"}, user=f"u{number}", consent=True)
         when = {"at": at} if at else {}
         edited = {"text": right if well else wrong}
-        event = Event(answer=answer.id, kind="edited", edited_to=edited, user=f"u{number}", **when)
+        event = FeedbackEvent(answer=answer.id, kind="edited", edited_to=edited, user=f"u{number}", **when)
         store.add(answer, event)
 
 
@@ -215,7 +214,7 @@ def test_what_was_learnt_and_is_rejected_now_is_neither_reminded_of_nor_kept(reg
     teach(store, samples[16:64])
     learnt = registry.pool("v0001")[3]
     answer = Answer(task=learnt.task, input=learnt.input, output=learnt.output, user="ann", consent=True)
-    store.add(answer, Event(answer=answer.id, kind="rejected", user="ann"))
+    store.add(answer, FeedbackEvent(answer=answer.id, kind="rejected", user="ann"))
     result = turn(registry, store, engine, settings=SETTINGS)
     assert (result.outcome, result.replayed) == ("promoted", 15)
     assert result.harvest.counts()["left out: overruled"] == 1
@@ -349,8 +348,8 @@ def test_what_was_taken_from_the_users_is_not_promoted_again_because_somebody_co
     teach(store, samples[16:64])
     assert turn(registry, store, engine, settings=SETTINGS).outcome == "promoted"
     registry.rollback("users complain")
-    (told,) = list(store.told())[:1]
-    store.tell(told.answer.id, "comment", comment="this is worse than before")
+    (told,) = list(store.events())[:1]
+    store.add_event(told.answer.id, "comment", comment="this is worse than before")
     result = turn(registry, store, engine, settings=SETTINGS)
     assert (result.outcome, result.champion, result.harvest.until) == ("waiting", "v0001", 49)
     assert "taken from its users again" in result.why and registry.names() == ["v0001", "v0002"]

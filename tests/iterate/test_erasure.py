@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from metier.contracts import Provenance, Sample, UsageError
+from metier.contracts import Answer, FeedbackEvent, Provenance, Sample, UsageError
 from metier.data.deduplicate import deduplicate
 from metier.disk import PART
-from metier.feedback import Answer, Event, FeedbackStore
-from metier.feedback.harvest import harvest
+from metier.feedback import FeedbackStore
+from metier.feedback.training_data import collect_feedback
 from metier.iterate import Registry, Settings, forget, turn
 from metier.iterate.erasure import learnt_erased
 from metier.runtime import Engine
@@ -17,7 +17,7 @@ from metier.runtime import Engine
 
 def say(store: FeedbackStore, user: str, facts: str, made: str) -> None:
     answer = Answer(task="shop.describe", input={"facts": facts}, output={"text": "x"}, user=user, consent=True)
-    store.add(answer, Event(answer=answer.id, kind="edited", edited_to={"text": made}, user=user))
+    store.add(answer, FeedbackEvent(answer=answer.id, kind="edited", edited_to={"text": made}, user=user))
 
 
 def holding(folder: Path, word: bytes) -> list[str]:
@@ -27,7 +27,7 @@ def holding(folder: Path, word: bytes) -> list[str]:
 
 def learnt(registry: Registry, store: FeedbackStore, parent: str = "v0001") -> str:
     """A version that learnt all of the store's feedback, as a turn adds it."""
-    said = harvest(registry.task, store.told(), registry.held_out())
+    said = collect_feedback(registry.task, store.events(), registry.held_out())
     pool = deduplicate([*said.samples, *registry.pool(parent)], threshold=2).kept
     return registry.add(registry.finetune("v0001"), pool, parent=parent, until=said.until).name
 
@@ -53,9 +53,9 @@ def test_what_was_erased_is_in_no_file_and_every_version_that_learnt_it_is_marke
     registry.finetune(with_ann)  # its checksum holds
     assert registry.pool(heir) == []
 
-    assert forget(registry, store.erased()) == ((with_ann, heir), 0, False)
+    assert forget(registry, store.erased_numbers()) == ((with_ann, heir), 0, False)
     store.erase("bob")
-    assert forget(registry, store.erased()) == ((before, with_ann, heir), 1, False)
+    assert forget(registry, store.erased_numbers()) == ((before, with_ann, heir), 1, False)
     assert learnt_erased(registry)[heir] == (1, 2)
 
 
@@ -93,7 +93,7 @@ def test_a_turn_that_waits_is_thrown_away_where_it_holds_what_was_erased(registr
 
     say(store, "cyd", "a wedding dress", "Her wedding dress.")
     turn(registry, store, engine, settings=settings)
-    assert forget(registry, store.erased()).turn is False, "bob's and cyd's words stay"
+    assert forget(registry, store.erased_numbers()).turn is False, "bob's and cyd's words stay"
     store.erase("cyd")  # and nobody says which registry had it
     assert len(turn(registry, store, engine, settings=settings).harvest.samples) == 1
     assert holding(registry.folder, b"wedding") == []
@@ -112,7 +112,7 @@ def test_while_a_turn_is_taken_nothing_is_promised_and_the_numbers_are_still_the
     name = learnt(registry, store)
     with FileLock(registry.folder / ".turn.lock"), pytest.raises(UsageError, match="another process takes a turn"):
         forget(registry, store.erase("ann").numbers)
-    assert store.erase("ann").numbers == () and forget(registry, store.erased()) == ((name,), 1, False)
+    assert store.erase("ann").numbers == () and forget(registry, store.erased_numbers()) == ((name,), 1, False)
 
 
 def test_whoever_is_killed_while_forgetting_is_made_good_by_the_next(registry, store, killed) -> None:

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from metier.contracts import TaskContract, UsageError
-from metier.feedback import Answer, Event
-from metier.feedback.harvest import harvest
-from metier.feedback.records import Told
+from metier.contracts import Answer, FeedbackEvent, TaskContract, UsageError
+from metier.feedback.stored_event import StoredEvent
+from metier.feedback.training_data import collect_feedback
 from metier.iterate.curve import Point, fit, measure
 from metier.iterate.plan import arrival, new_facts, plan
 
@@ -55,15 +54,17 @@ def day(number: int) -> datetime:
     return datetime(2030, 1, 1, 18, tzinfo=UTC) + timedelta(days=number)
 
 
-def feedback(per_day: list[int]) -> list[Told]:
-    told: list[Told] = []
+def feedback(per_day: list[int]) -> list[StoredEvent]:
+    told: list[StoredEvent] = []
     for day, count in enumerate(per_day):
         for i in range(count):
             facts = f"item {day * 1000 + i * 7} of oak, number {i * i + day}"
             answer = Answer(task="shop.describe", input={"facts": facts}, output={"text": facts[::-1]}, consent=True)
             at = datetime(2030, 1, 1, 12, tzinfo=UTC) + timedelta(days=day, minutes=i)
             told.append(
-                Told(number=len(told) + 1, answer=answer, event=Event(answer=answer.id, kind="accepted", at=at))
+                StoredEvent(
+                    number=len(told) + 1, answer=answer, event=FeedbackEvent(answer=answer.id, kind="accepted", at=at)
+                )
             )
     return told
 
@@ -95,8 +96,8 @@ def test_feedback_that_dried_up_promises_nothing(task) -> None:
 def test_what_is_refused_or_was_there_already_does_not_arrive(task) -> None:
     told = feedback([4, 4])
     assert arrival(task, told, [], now=day(1), refused=[(1, 3)]).samples == 5
-    learnt = harvest(task, told[:4]).samples  # of the first day: they did arrive
-    given = [s.model_copy(update={"provenance": None}) for s in harvest(task, told[4:6]).samples]
+    learnt = collect_feedback(task, told[:4]).samples  # of the first day: they did arrive
+    given = [s.model_copy(update={"provenance": None}) for s in collect_feedback(task, told[4:6]).samples]
     assert arrival(task, told, [], now=day(1), pool=[*given, *learnt]).samples == 6
 
 
@@ -110,9 +111,11 @@ def test_a_plan_says_samples_and_days_and_which_well(task) -> None:
     assert plan(task, curve, [], [], samples_now=100, gain=0.1).days is None
 
 
-def edit(facts: str, answer: str, edited: str) -> Told:
+def edit(facts: str, answer: str, edited: str) -> StoredEvent:
     given = Answer(task="a.b", input={"facts": facts}, output={"text": answer})
-    return Told(number=1, answer=given, event=Event(answer=given.id, kind="edited", edited_to={"text": edited}))
+    return StoredEvent(
+        number=1, answer=given, event=FeedbackEvent(answer=given.id, kind="edited", edited_to={"text": edited})
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from metier.contracts import DataError, Feedback, Preference, Sample, TaskContract
+from metier.contracts import DataError, JudgedSample, Preference, Sample, TaskContract
 from metier.data.leakage import leaks
 from metier.decoding.tokenizer import ChatTokenizer
 from metier.training.examples import encode_samples
 
-Row = TypeVar("Row", Preference, Feedback)
+Row = TypeVar("Row", Preference, JudgedSample)
 
 
 @dataclass(frozen=True)
@@ -71,23 +71,13 @@ def read_preferences(path: Path) -> list[Preference]:
 
 
 def read_judged(path: Path) -> tuple[list[Sample], list[Sample]]:
-    """(good, bad) answers of a JSONL file, one a line, as `Feedback` writes them and `Feedback.judged` judges
-    them; lines that judge nothing, such as three stars of five, are passed over.
+    """(good, bad) samples of a JSONL file, one a line, as `JudgedSample` writes them.
 
     Raises:
         DataError: naming file and line.
     """
-    good: list[Sample] = []
-    bad: list[Sample] = []
-    for said in _rows(path, Feedback, '{"task": …, "input": {…}, "answer": {…}, "event": "accepted" or "rejected"}'):
-        if said.judged is None:
-            continue
-        output, fine = said.judged
-        sample = Sample(
-            task=said.task, input=said.input, output=output, language=said.language, provenance=said.provenance
-        )
-        (good if fine else bad).append(sample)
-    return good, bad
+    rows = _rows(path, JudgedSample, '{"task": …, "input": {…}, "output": {…}, "good": true or false}')
+    return [row.sample() for row in rows if row.good], [row.sample() for row in rows if not row.good]
 
 
 def _rows(path: Path, kind: type[Row], form: str) -> list[Row]:

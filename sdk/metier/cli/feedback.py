@@ -1,4 +1,4 @@
-"""`metier feedback`: what users did with answers, in and out of the store, and what can be learnt from it. No torch."""
+"""`metier feedback`: the store of answers and what users did with them, and the training data it gives. No torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from metier.feedback import Erased, FeedbackStore
     from metier.iterate import Registry
 
-app = typer.Typer(help="Feedback: count, export, import, harvest, erase.", no_args_is_help=True)
+app = typer.Typer(help="Feedback: count, export, import, collect training data, erase.", no_args_is_help=True)
 
 StoreFile = Annotated[Path, typer.Argument(metavar="STORE", help="The feedback store, an SQLite file.")]
 OneTask = Annotated[str | None, typer.Option("--task", help="Of this task only.")]
@@ -41,7 +41,7 @@ def show(store: StoreFile, task: OneTask = None, json: Json = False) -> None:
 @app.command("export")
 def export_(
     store: StoreFile,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Written whole or not at all.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Written completely or not at all.")],
     to: Annotated[Form, typer.Option("--to", help="JSON lines, or tasks to import into Label Studio.")] = "jsonl",
     task: OneTask = None,
     json: Json = False,
@@ -60,53 +60,56 @@ def export_(
 
 @app.command("import")
 def import_(
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="The feedback store; made where missing.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What export wrote, or Label Studio's JSON.")],
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The feedback store; created where missing.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="File of `metier feedback export`, or Label Studio's JSON.")
+    ],
     form: Annotated[Form, typer.Option("--from", help="JSON lines, or Label Studio's JSON export.")] = "jsonl",
     json: Json = False,
 ) -> None:
-    """Add a file's answers and events, all or none; what is there already, or was erased, is passed over."""
+    """Add a file's answers and events, all or none; rows that are stored already, or were erased, are skipped."""
     from metier.feedback import FeedbackStore
     from metier.feedback.exchange import import_jsonl
     from metier.feedback.label_studio import import_label_studio
 
     with FeedbackStore(store) as opened:
-        found = (import_jsonl if form == "jsonl" else import_label_studio)(opened, file)
+        imported = (import_jsonl if form == "jsonl" else import_label_studio)(opened, file)
     if json:
-        return emit_json(found._asdict())
-    passed = f"; {found.known} rows were there already" if found.known else ""
-    passed += f"; {found.erased} rows are erased here, and stay away" if found.erased else ""
-    return say(f"{store}: {found.answers} new answers, {found.events} new events{passed}")
+        return emit_json(imported._asdict())
+    skipped = f"; {imported.known} rows were stored already" if imported.known else ""
+    skipped += f"; {imported.erased} rows were erased here and are not imported" if imported.erased else ""
+    return say(f"{store}: {imported.answers} new answers, {imported.events} new events{skipped}")
 
 
 @app.command()
-def harvest(
+def collect(
     store: StoreFile,
     task: Task,
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the files go.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write.")],
     held_out: Annotated[
-        Path | None, typer.Option(metavar="JSONL", help="Samples to measure on: nothing like them is harvested.")
+        Path | None,
+        typer.Option(metavar="JSONL", help="Samples to measure on: events that resemble them are left out."),
     ] = None,
     after: Annotated[int, typer.Option(help="Only events with a larger number.")] = 0,
     json: Json = False,
 ) -> None:
-    """Make samples, preferences and judged answers of the feedback, and say what was left out and why."""
+    """Write the samples, preferences and judged samples that feedback gives, and which events were left out and why."""
     from metier.data.samples_file import read_samples
-    from metier.feedback.exchange import write_harvest
-    from metier.feedback.harvest import harvest as made_of
+    from metier.feedback.exchange import write_feedback_data
+    from metier.feedback.training_data import collect_feedback
     from metier.plugins import load_plugins
 
     _, contract = load_plugins().task(task)
-    apart = list(read_samples(held_out, task=task)) if held_out else []
+    measured_on = list(read_samples(held_out, task=task)) if held_out else []
     with open_store(store) as opened:
-        found = made_of(contract, opened.told(task, after=after), apart)
-    write_harvest(found, out)
+        data = collect_feedback(contract, opened.events(task, after=after), measured_on)
+    write_feedback_data(data, out)
     if json:
-        return emit_json({**found.counts(), "until": found.until, "scrubbed": found.scrubbed})
-    table(("", "rows"), found.counts().items())
-    for left in found.left_out[:10]:
+        return emit_json({**data.counts(), "until": data.until, "scrubbed": data.scrubbed})
+    table(("", "rows"), data.counts().items())
+    for left in data.left_out[:10]:
         say(f"event {left.number}: {left.rule}, {left.reason}")
-    return say(f"{out}: samples.jsonl, preferences.jsonl, judged.jsonl, left_out.jsonl; last event {found.until}")
+    return say(f"{out}: samples.jsonl, preferences.jsonl, judged.jsonl, left_out.jsonl; last event {data.until}")
 
 
 @app.command()
@@ -138,7 +141,7 @@ def _gone(store: FeedbackStore, erased: Erased, registry: Registry | None, json:
         say(f"{erased.answers} answers and {erased.events} events are gone")
     if registry is None:
         return emit_json({"answers": erased.answers, "events": erased.events}) if json else None
-    found = forget(registry, store.erased())
+    found = forget(registry, store.erased_numbers())
     if json:
         samples = {"samples": found.samples, "learnt_from": found.versions}
         return emit_json({"answers": erased.answers, "events": erased.events, **samples})

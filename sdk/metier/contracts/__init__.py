@@ -22,6 +22,7 @@ from metier.contracts.errors import (
     ResourceError,
     UsageError,
 )
+from metier.contracts.feedback import EVENT_KINDS, EventKind, FeedbackEvent
 from metier.contracts.finetune import DataSummary, FineTune, FineTuneCard
 from metier.contracts.fit import FitFinding, FitReport, Verdict
 from metier.contracts.licence import Terms, terms_of
@@ -33,8 +34,7 @@ from metier.contracts.reading import Reading, read_from, readings
 from metier.contracts.recipe import Lora, Recipe
 from metier.contracts.sample import (
     BadRow,
-    Feedback,
-    FeedbackEvent,
+    JudgedSample,
     Preference,
     Provenance,
     Sample,
@@ -46,6 +46,7 @@ from metier.contracts.task import Prompt, ReplyFormat, TaskContract, TaskKind, T
 from metier.contracts.vertical import SampleSet, Vertical
 
 __all__ = [
+    "EVENT_KINDS",
     "PAYLOADS",
     "SCHEMA_VERSION",
     "AlignmentStep",
@@ -64,8 +65,8 @@ __all__ = [
     "DataSummary",
     "DeviceError",
     "Dpo",
+    "EventKind",
     "ExportError",
-    "Feedback",
     "FeedbackEvent",
     "Finding",
     "FineTune",
@@ -74,6 +75,7 @@ __all__ = [
     "FitReport",
     "Grpo",
     "Image",
+    "JudgedSample",
     "Kto",
     "Lora",
     "Manifest",

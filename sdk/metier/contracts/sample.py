@@ -1,13 +1,12 @@
-"""What a trade's data is made of: samples, preferences, feedback, and where each came from."""
+"""What a trade's data consists of: samples, preferences, judged samples, and where each came from."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from enum import StrEnum
 from typing import Literal
 
-from pydantic import AwareDatetime, Field, JsonValue
+from pydantic import Field, JsonValue
 
 from metier.contracts.schema import SCHEMA_VERSION, Data
 
@@ -55,67 +54,15 @@ class Preference(Data):
     provenance: Provenance | None = None
 
 
-GOOD, BAD = 0.75, 0.25
-"""Ratings from which an answer counts as let stand, and up to which as rejected: four stars of five, and two. What lies
-between says neither."""
+class JudgedSample(Sample):
+    """An output with a user's verdict: what KTO learns from. Unlike a preference it needs no second output."""
 
+    good: bool
+    """Whether the output is worth learning, or worth avoiding."""
 
-class FeedbackEvent(StrEnum):
-    """What a user did with an answer."""
-
-    ACCEPTED = "accepted"
-    EDITED = "edited"
-    REJECTED = "rejected"
-    CHOSEN = "chosen"
-    RATED = "rated"
-
-
-class Feedback(Data):
-    """What one user did with one answer."""
-
-    schema_version: Literal["2"] = SCHEMA_VERSION
-    task: str
-    input: Value
-    answer: Value
-    event: FeedbackEvent
-    edited_to: Value | None = None
-    rating: float | None = Field(default=None, ge=0, le=1)
-    comment: str | None = None
-    user: str | None = None
-    at: AwareDatetime | None = None
-    bundle: str | None = None
-    adapter: str | None = None
-    language: str | None = None
-    provenance: Provenance | None = None
-
-    @property
-    def stood(self) -> bool | None:
-        """Whether the user let the answer stand, as it was; None where what they did says neither.
-
-        An answer that was mended did not stand, one that was "edited" into itself did. Stars count where they are the
-        event, not beside another.
-        """
-        match self.event:
-            case FeedbackEvent.ACCEPTED | FeedbackEvent.CHOSEN:
-                return True
-            case FeedbackEvent.REJECTED:
-                return False
-            case FeedbackEvent.EDITED:
-                return self.edited_to == self.answer
-            case FeedbackEvent.RATED:
-                rating = 0.5 if self.rating is None else self.rating
-                return None if BAD < rating < GOOD else rating >= GOOD
-
-    @property
-    def judged(self) -> tuple[Value, bool] | None:
-        """The output that this judges, and whether it is good; None where it judges none.
-
-        An edit says that what it makes is good. What it mends is worse than that, which is a preference, but it need
-        not be bad: a comma more is no verdict on the rest.
-        """
-        if self.event is FeedbackEvent.EDITED:
-            return None if self.edited_to is None else (self.edited_to, True)
-        return None if self.stood is None else (self.answer, self.stood)
+    def sample(self) -> Sample:
+        """The same without the verdict."""
+        return Sample.model_validate(self.model_dump(exclude={"good"}))
 
 
 class BadRow(Data):

@@ -5,9 +5,10 @@ from metier._lazy import lazy_names
 __all__, __getattr__ = lazy_names(
     __name__,
     {
-        "metier.feedback.records": "Answer Event",
-        "metier.feedback.store": "Erased FeedbackStore",
+        "metier.feedback.deletion": "Erased",
+        "metier.feedback.store": "FeedbackStore",
         "metier.feedback.store_recorder": "StoreRecorder",
-        "metier.feedback.harvest": "Harvest",
+        "metier.feedback.stored_event": "StoredEvent",
+        "metier.feedback.training_data": "FeedbackData collect_feedback",
     },
 )

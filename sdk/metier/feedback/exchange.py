@@ -1,5 +1,6 @@
-"""Feedback as JSON lines: the store, an answer with its events a line, so that a file read back gives the same rows;
-and what a harvest made of it."""
+"""Feedback as JSON lines: the store, one answer with its events a line, and the training data it teaches.
+
+A file that is exported and imported again gives the same rows."""
 
 from __future__ import annotations
 
@@ -9,14 +10,14 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from metier.contracts import BadRow, DataError
+from metier.contracts import Answer, BadRow, DataError, FeedbackEvent
 from metier.contracts.schema import Data
 from metier.data.load import error_of_row
 from metier.data.samples_file import write_samples
 from metier.disk import whole_file, whole_folder
-from metier.feedback.harvest import Harvest
-from metier.feedback.records import Answer, Event
 from metier.feedback.store import FeedbackStore
+from metier.feedback.training_data import FeedbackData
+from metier.feedback.writing import Row
 from metier.readers.json_lines import read_json_lines
 
 
@@ -24,19 +25,19 @@ class Line(Data):
     """One line of the file."""
 
     answer: Answer
-    events: tuple[Event, ...] = ()
+    events: tuple[FeedbackEvent, ...] = ()
 
 
 def lines_of(store: FeedbackStore, task: str | None = None) -> list[Line]:
     """Every answer with its events, in the order of writing."""
-    events: dict[str, list[Event]] = {}
-    for told in store.told(task):
-        events.setdefault(told.answer.id, []).append(told.event)
+    events: dict[str, list[FeedbackEvent]] = {}
+    for stored in store.events(task):
+        events.setdefault(stored.answer.id, []).append(stored.event)
     return [Line(answer=answer, events=tuple(events.get(answer.id, ()))) for answer in store.answers(task)]
 
 
 def export_jsonl(store: FeedbackStore, path: str | Path, task: str | None = None) -> int:
-    """Write the store, or one task of it, whole or not at all; the number of answers."""
+    """Write the store, or one task of it, completely or not at all; the number of answers."""
     lines = lines_of(store, task)
     with whole_file(Path(path)) as file:
         file.writelines(line.model_dump_json() + "\n" for line in lines)
@@ -44,23 +45,23 @@ def export_jsonl(store: FeedbackStore, path: str | Path, task: str | None = None
 
 
 class Imported(NamedTuple):
-    """What a file came to, in answers and events."""
+    """How many answers and events a file held."""
 
     answers: int
     """New."""
     events: int
     """New."""
     known: int
-    """Of both, there already, or twice in the file."""
+    """Answers and events that the store held already, or that are twice in the file."""
     erased: int
-    """Of both, erased from this store, or about an answer that was: they stay away."""
+    """Answers and events that were erased from this store, and events on erased answers: they are not imported."""
 
 
 def import_jsonl(store: FeedbackStore, path: str | Path) -> Imported:
-    """Add every line of a file, all or none; what is there already, or was erased, is passed over.
+    """Add every line of a file, all or none; rows that the store holds already, or that were erased, are skipped.
 
     Raises:
-        DataError: naming file, line and field of the first that does not fit.
+        DataError: naming file, line and field of the first invalid line.
     """
     lines = []
     for row in read_json_lines(Path(path), encoding="utf-8"):
@@ -78,30 +79,32 @@ def import_jsonl(store: FeedbackStore, path: str | Path) -> Imported:
             ) from error
         if stray := next((event for event in line.events if event.answer != line.answer.id), None):
             raise DataError(
-                f"events: {stray.id} is about the answer {stray.answer}, not the line's own", where=str(row.provenance)
+                f"events: {stray.id} belongs to the answer {stray.answer}, not to the answer of its line",
+                where=str(row.provenance),
+                remedy="move the event to the line of its answer",
             )
         lines.append(line)
-    return bring_in(store, lines)
+    return import_lines(store, lines)
 
 
-def bring_in(store: FeedbackStore, lines: Iterable[Line]) -> Imported:
-    """Add answers and events, all or none, but for what was erased: an older export still has it."""
-    rows: list[Answer | Event] = []
+def import_lines(store: FeedbackStore, lines: Iterable[Line]) -> Imported:
+    """Add answers and events, all or none, except rows that were erased: an older export still holds them."""
+    rows: list[Row] = []
     for line in lines:
         rows += [line.answer, *line.events]
-    new, away = store.add_exported(rows)
+    new, erased = store.add_unless_erased(rows)
     answers = sum(isinstance(row, Answer) for row in new)
-    return Imported(answers, len(new) - answers, known=len(rows) - len(new) - len(away), erased=len(away))
+    return Imported(answers, len(new) - answers, known=len(rows) - len(new) - len(erased), erased=len(erased))
 
 
-def write_harvest(found: Harvest, out: Path) -> None:
-    """Write a harvest as four files of JSON lines, in place of an earlier one: all of them or none.
+def write_feedback_data(data: FeedbackData, out: Path) -> None:
+    """Write training data as four files of JSON lines, all or none; they replace those of an earlier call.
 
     Raises:
-        UsageError: the folder holds something else.
+        UsageError: the folder holds other files.
     """
-    with whole_folder(out, "a harvest", "left_out.jsonl") as part:
-        write_samples(part / "samples.jsonl", found.samples)
+    with whole_folder(out, "training data from feedback", "left_out.jsonl") as part:
+        write_samples(part / "samples.jsonl", data.samples)
         for name in ("preferences", "judged", "left_out"):
-            rows = (row.model_dump_json() + "\n" for row in getattr(found, name))
+            rows = (row.model_dump_json() + "\n" for row in getattr(data, name))
             (part / f"{name}.jsonl").write_text("".join(rows), "utf-8")

@@ -1,15 +1,14 @@
-"""The feedback store as Label Studio's JSON, both ways: answers go out to annotators, what they did comes back.
+"""The feedback store as Label Studio's JSON, both ways: answers go to annotators, their annotations become events.
 
-A task is an answer; the answer itself is a prediction in a text area, and each event is an annotation of four controls
-(LABELING_CONFIG). `data.metier` carries the row itself, which Label Studio hands back untouched, so that an answer
-finds its way home and an annotation that nobody changed is not taken for a new one. Format:
-https://labelstud.io/guide/task_format
+A task is an answer; its output is a prediction in a text area, and each event is an annotation of four controls
+(LABELING_CONFIG). `data.metier` carries the row itself, which Label Studio returns unchanged: it identifies the answer,
+and shows which annotations are unchanged. Format: https://labelstud.io/guide/task_format
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,9 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pydantic import ValidationError
 
-from metier.contracts import DataError, Value
+from metier.contracts import Answer, DataError, EventKind, FeedbackEvent, Value
 from metier.disk import whole_file
-from metier.feedback.exchange import Imported, Line, bring_in, lines_of
-from metier.feedback.records import Answer, Event
+from metier.feedback.exchange import Imported, Line, import_lines, lines_of
 from metier.feedback.store import FeedbackStore
 
 LABELING_CONFIG = """<View>
@@ -39,42 +37,44 @@ LABELING_CONFIG = """<View>
 
 STARS = 5
 
+CONTROLS = ("correction", "verdict", "rating", "comment")
+
 
 def export_label_studio(store: FeedbackStore, path: str | Path, task: str | None = None) -> int:
     """Write the store, or one task of it, as a file to import into Label Studio; the number of tasks."""
-    tasks = [_task(line) for line in lines_of(store, task)]
+    tasks = [_label_studio_task(line) for line in lines_of(store, task)]
     with whole_file(Path(path)) as file:
         json.dump(tasks, file, ensure_ascii=False, indent=1)
     return len(tasks)
 
 
 def import_label_studio(store: FeedbackStore, path: str | Path) -> Imported:
-    """Add what annotators did in a file that Label Studio exported (JSON, not JSON-MIN).
+    """Add the annotations of a file that Label Studio exported (JSON, not JSON-MIN).
 
-    A correction becomes `edited`, an answer left as it is with no verdict `accepted`, stars a rating. Annotations that
-    were skipped, or that this store wrote itself and nobody changed, add nothing. Tasks whose answer the store does
-    not hold bring it along, but for what was erased.
+    A correction becomes `edited`, an unchanged answer without a verdict `accepted`, stars become `rated`. Annotations
+    that were skipped, or that this store exported and that are unchanged, add nothing. Answers that the store does not
+    hold are added too, except erased ones.
 
     Raises:
-        DataError: the file is no such export, or a task of it was not made by `export_label_studio`.
+        DataError: the file is not such an export, or a task of it was not written by `export_label_studio`.
     """
     lines = []
-    for number, found in enumerate(_read(Path(path)), 1):
-        where = f"{path}: task {found.get('id', number)}"
+    for number, task in enumerate(_read(Path(path)), 1):
+        where = f"{path}: task {task.get('id', number)}"
         try:
-            line = Line.model_validate(found["data"]["metier"])
-            events = tuple(_events(line, found.get("annotations") or (), where))
+            line = Line.model_validate(task["data"]["metier"])
+            events = tuple(_events(line, task.get("annotations") or (), where))
             lines.append(Line(answer=line.answer, events=events))
         except (KeyError, TypeError, AttributeError, ValidationError) as error:
             raise DataError(
-                "it does not carry the answer that it is about",
+                "the task does not hold the answer that it is about",
                 where=where,
-                remedy="import into the project what `metier feedback export --to label-studio` wrote",
+                remedy="import the file of `metier feedback export --to label-studio` into the project",
             ) from error
-    return bring_in(store, lines)
+    return import_lines(store, lines)
 
 
-def _task(line: Line) -> dict[str, Any]:
+def _label_studio_task(line: Line) -> dict[str, Any]:
     answer = line.answer
     return {
         "data": {
@@ -101,25 +101,43 @@ def _task(line: Line) -> dict[str, Any]:
     }
 
 
-def _result(event: Event) -> list[dict[str, Any]]:
-    """An event as controls; empty where Label Studio has none for it (a choice among several answers)."""
-    found = []
-    if event.kind == "edited":
-        found.append(_control("correction", "textarea", {"text": [_shown(event.edited_to or {})]}))
-    if event.kind in ("accepted", "rejected"):
-        found.append(_control("verdict", "choices", {"choices": [event.kind]}))
-    if event.kind == "rated":
-        found.append(_control("rating", "rating", {"rating": 1 + round((STARS - 1) * (event.rating or 0))}))
-    if event.comment and event.kind != "chosen":
-        found.append(_control("comment", "textarea", {"text": [event.comment]}))
-    return found
+def _correction(event: FeedbackEvent) -> dict[str, Any]:
+    return _control("correction", "textarea", {"text": [_shown(event.edited_to or {})]})
+
+
+def _verdict(event: FeedbackEvent) -> dict[str, Any]:
+    return _control("verdict", "choices", {"choices": [event.kind.value]})
+
+
+def _stars(event: FeedbackEvent) -> dict[str, Any]:
+    return _control("rating", "rating", {"rating": 1 + round((STARS - 1) * (event.rating or 0))})
+
+
+_KIND_CONTROLS: Mapping[EventKind, Callable[[FeedbackEvent], dict[str, Any]]] = {
+    EventKind.ACCEPTED: _verdict,
+    EventKind.EDITED: _correction,
+    EventKind.REJECTED: _verdict,
+    EventKind.RATED: _stars,
+}
+"""The control that shows an event of each kind; Label Studio has none for a choice among several answers."""
+
+
+def _result(event: FeedbackEvent) -> list[dict[str, Any]]:
+    """An event as controls, with its comment; empty where Label Studio has none for it."""
+    if event.kind is EventKind.CHOSEN:
+        return []
+    control = _KIND_CONTROLS.get(event.kind)
+    controls = [control(event)] if control else []
+    if event.comment:
+        controls.append(_control("comment", "textarea", {"text": [event.comment]}))
+    return controls
 
 
 def _control(name: str, kind: str, value: dict[str, Any]) -> dict[str, Any]:
     return {"id": name, "from_name": name, "to_name": "input", "type": kind, "value": value}
 
 
-def _events(line: Line, annotations: Any, where: str) -> Iterator[Event]:
+def _events(line: Line, annotations: Any, where: str) -> Iterator[FeedbackEvent]:
     known = {_unique(event.id): event for event in line.events}
     for event in line.events:
         if not _result(event):
@@ -127,40 +145,44 @@ def _events(line: Line, annotations: Any, where: str) -> Iterator[Event]:
     for annotation in annotations:
         if annotation.get("was_cancelled"):
             continue
-        own = known.get(str(annotation.get("unique_id")))
-        if own is not None and _same(annotation["result"], _result(own)):
-            yield own
+        exported = known.get(str(annotation.get("unique_id")))
+        if exported is not None and _same(annotation["result"], _result(exported)):
+            yield exported
         else:
-            yield from _made(line.answer, annotation, where)
+            yield from _new_events(line.answer, annotation, where)
 
 
-def _made(answer: Answer, annotation: Mapping[str, Any], where: str) -> Iterator[Event]:
-    """The events that an annotation amounts to. Its id and time make theirs, so that an import repeated adds none."""
-    said = {name: _said(annotation["result"], name) for name in ("correction", "verdict", "rating", "comment")}
+def _new_events(answer: Answer, annotation: Mapping[str, Any], where: str) -> Iterator[FeedbackEvent]:
+    """The events of one annotation. Their ids derive from its id and time, so that a repeated import adds none."""
+    values = {name: _control_value(annotation["result"], name) for name in CONTROLS}
     at = annotation.get("updated_at") or annotation.get("created_at")
     mark = f"label-studio:{annotation.get('unique_id') or annotation.get('id')}:{at}"
-    common: dict[str, Any] = {"answer": answer.id, "user": _who(annotation)}
+    common: dict[str, Any] = {"answer": answer.id, "user": _annotator(annotation)}
     if at:
         common["at"] = datetime.fromisoformat(str(at).replace("Z", "+00:00"))
-    comment = said["comment"]
-    corrected = None if said["correction"] is None else _value(answer.output, str(said["correction"]), where)
-    made: list[Event] = []
+    comment = values["comment"]
+    corrected = None if values["correction"] is None else _value(answer.output, str(values["correction"]), where)
+    events: list[FeedbackEvent] = []
+
+    def add(suffix: str, kind: EventKind, **fields: Any) -> None:
+        events.append(FeedbackEvent(id=f"{mark}:{suffix}", kind=kind, **fields, **common))
+
     if corrected is not None and corrected != answer.output:
-        made.append(Event(id=f"{mark}:edited", kind="edited", edited_to=corrected, comment=comment, **common))
-    elif said["verdict"] in ("accepted", "rejected"):
-        made.append(Event(id=f"{mark}:verdict", kind=said["verdict"], comment=comment, **common))
+        add("edited", EventKind.EDITED, edited_to=corrected, comment=comment)
+    elif values["verdict"] in ("accepted", "rejected"):
+        add("verdict", EventKind(values["verdict"]), comment=comment)
     elif corrected is not None:
-        made.append(Event(id=f"{mark}:accepted", kind="accepted", comment=comment, **common))
-    if said["rating"] is not None:
-        rating = (float(said["rating"]) - 1) / (STARS - 1)
-        made.append(Event(id=f"{mark}:rated", kind="rated", rating=min(1.0, max(0.0, rating)), **common))
-    if comment and not (made and made[0].comment):
-        made.append(Event(id=f"{mark}:comment", kind="comment", comment=comment, **common))
-    yield from made
+        add("accepted", EventKind.ACCEPTED, comment=comment)
+    if values["rating"] is not None:
+        rating = (float(values["rating"]) - 1) / (STARS - 1)
+        add("rated", EventKind.RATED, rating=min(1.0, max(0.0, rating)))
+    if comment and not (events and events[0].comment):
+        add("comment", EventKind.COMMENT, comment=comment)
+    yield from events
 
 
-def _said(result: Any, name: str) -> Any:
-    """What a control holds; None where it was left alone."""
+def _control_value(result: Any, name: str) -> Any:
+    """What a control holds; None where the annotator left it empty."""
     for region in result:
         if region.get("from_name") == name:
             value = region["value"]
@@ -169,13 +191,12 @@ def _said(result: Any, name: str) -> Any:
     return None
 
 
-def _same(result: Any, own: list[dict[str, Any]]) -> bool:
-    names = ("correction", "verdict", "rating", "comment")
-    return all(_said(result, name) == _said(own, name) for name in names)
+def _same(result: Any, exported: list[dict[str, Any]]) -> bool:
+    return all(_control_value(result, name) == _control_value(exported, name) for name in CONTROLS)
 
 
-def _who(annotation: Mapping[str, Any]) -> str | None:
-    """The annotator, the same however Label Studio's different exports name them: by a number, or an object with it."""
+def _annotator(annotation: Mapping[str, Any]) -> str | None:
+    """The annotator. Some exports of Label Studio name them by a number, others by an object that holds it."""
     by = annotation.get("completed_by")
     if isinstance(by, Mapping):
         by = by.get("id") or by.get("email")
@@ -183,23 +204,26 @@ def _who(annotation: Mapping[str, Any]) -> str | None:
 
 
 def _shown(value: Value) -> str:
-    """A value as an annotator reads and writes it: the text where it has one string only, else JSON."""
+    """A value as an annotator reads and writes it: the text where it holds a single string, else JSON."""
     if len(value) == 1 and isinstance(only := next(iter(value.values())), str):
         return only
     return json.dumps(value, ensure_ascii=False, indent=1)
 
 
-def _value(like: Value, text: str, where: str) -> Value:
-    if len(like) == 1 and isinstance(next(iter(like.values())), str):
-        return {next(iter(like)): text}
+def _value(output: Value, text: str, where: str) -> Value:
+    """What an annotator wrote, in the form of the answer's output."""
+    if len(output) == 1 and isinstance(next(iter(output.values())), str):
+        return {next(iter(output)): text}
     try:
         found = json.loads(text)
     except ValueError as error:
         raise DataError(
-            f"the correction is not JSON: {error}", where=where, remedy="mend it in Label Studio, and export again"
+            f"the correction is not JSON: {error}", where=where, remedy="fix it in Label Studio, and export again"
         ) from error
     if not isinstance(found, dict):
-        raise DataError("the correction is not a JSON object", where=where, remedy="mend it in Label Studio")
+        raise DataError(
+            "the correction is not a JSON object", where=where, remedy="fix it in Label Studio, and export again"
+        )
     return found
 
 

@@ -1,42 +1,44 @@
-"""Which of the things that one user did with one answer count: of what they did with it the last, and of their stars
-the last, unless they mended it. The same for a harvest and for a trial; it knows nothing of either."""
+"""Which of the events that one user sent about one answer count: the last verdict, and the last rating unless the user
+edited the answer. Training data and trials use the same rule."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from metier.feedback.records import Told
+from metier.contracts import EVENT_KINDS
+from metier.feedback.stored_event import StoredEvent
 
 
 class Superseded(NamedTuple):
     """An event that does not count any more."""
 
-    told: Told
+    event: StoredEvent
     reason: str
 
 
-def last_words(told: Iterable[Told]) -> tuple[list[Told], list[Superseded]]:
-    """(what counts, what does not), comments in neither.
+def latest_events(events: Iterable[StoredEvent]) -> tuple[list[StoredEvent], list[Superseded]]:
+    """(events that count, events that do not); comments are in neither list.
 
-    Stars do not take back an edit, or a choice, that came before them: they say how good the answer was, not what it
-    should have been. Stars on an answer that was mended count for nothing, since who can say which text they are for.
+    A rating does not withdraw an earlier edit or choice: it says how good the answer was, not what it should have been.
+    A rating of an edited answer does not count, since it is unknown which of the two texts it rates.
 
     Args:
-        told: events in the order of writing.
+        events: in the order of writing.
     """
-    last: dict[tuple[str, str, bool], Told] = {}
-    gone: list[Superseded] = []
-    for item in told:
-        if item.event.kind == "comment":
+    latest: dict[tuple[str, str, str], StoredEvent] = {}
+    superseded: list[Superseded] = []
+    for item in events:
+        group = EVENT_KINDS[item.event.kind].replaces
+        if group is None:
             continue
-        key = item.answer.id, item.who, item.event.kind == "rated"
-        if key in last:
-            gone.append(Superseded(last[key], f"the user's later word is event {item.number}"))
-        last[key] = item
-    for (answer, who, rated), item in list(last.items()):
-        verdict = last.get((answer, who, False))
-        if rated and verdict is not None and verdict.event.kind == "edited" and not verdict.stood:
-            gone.append(Superseded(item, f"the user's own edit, event {verdict.number}, says more"))
-            del last[answer, who, rated]
-    return sorted(last.values(), key=lambda item: item.number), gone
+        key = item.answer.id, item.voter, group
+        if key in latest:
+            superseded.append(Superseded(latest[key], f"event {item.number} of the same user replaces it"))
+        latest[key] = item
+    for (answer, voter, group), item in list(latest.items()):
+        verdict = latest.get((answer, voter, "verdict"))
+        if group == "rating" and verdict is not None and verdict.event.rule(item.answer.output).judges == "edited_to":
+            superseded.append(Superseded(item, f"the same user edited the answer in event {verdict.number}"))
+            del latest[answer, voter, group]
+    return sorted(latest.values(), key=lambda item: item.number), superseded

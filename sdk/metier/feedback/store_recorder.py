@@ -1,5 +1,5 @@
-"""The engine's own answers into the feedback store, many to a transaction: a disk takes no longer to be sure of twenty
-rows than of one."""
+"""Writes the engine's answers into the feedback store, many in one transaction: a disk syncs twenty rows as fast as
+one."""
 
 from __future__ import annotations
 
@@ -7,81 +7,71 @@ import sqlite3
 import threading
 from concurrent.futures import Future
 
-from metier.contracts import MetierError, ResourceError
-from metier.feedback.records import Answer, new_id
+from metier.contracts import Answer, ResourceError
 from metier.feedback.store import FeedbackStore
-from metier.runtime.recorder import Given
 
 
 class StoreRecorder:
     """A `metier.runtime.recorder.Recorder`: `Engine(bundle, recorder=StoreRecorder(store))`.
 
-    Whoever asks waits until the own row is on the disk, and no longer; meanwhile the engine decodes. One of those who
-    wait writes for all that have come by then, so that there are never more rows in memory than callers.
+    A caller waits until its own row is on the disk; meanwhile the engine decodes. One of the waiting callers writes all
+    rows that have arrived by then, so that memory never holds more rows than there are callers.
     """
 
     def __init__(self, store: FeedbackStore) -> None:
         """
         Args:
-            store: where answers are written down; it must stay open as long as the engine.
+            store: where answers are written; it must stay open as long as the engine.
         """
         self.store = store
-        self._gate, self._turn = threading.Lock(), threading.Lock()
+        self._list_lock, self._write_lock = threading.Lock(), threading.Lock()
         self._waiting: list[tuple[Answer, Future[str]]] = []
 
-    def record(self, given: Given) -> str:
-        """Write an answer down; its id, once it is on the disk.
+    def record(self, answer: Answer) -> str:
+        """Write an answer; its id, once it is on the disk.
 
         Raises:
-            ResourceError: it cannot be written, so that it must not be handed out.
-            UsageError: the asker's id is another answer's already.
+            ResourceError: it cannot be written, so that it must not be returned to the user.
+            UsageError: the id belongs to another answer, or the answer could not be read back.
         """
-        asker, written = given.asker, Future[str]()
-        row = Answer(
-            id=asker.id or new_id(),
-            task=given.task,
-            input=given.input,
-            output=given.output,
-            language=given.language,
-            prompt=given.prompt,
-            user=asker.user,
-            bundle=given.bundle,
-            adapter=given.adapter,
-            checks=dict(given.findings),
-            consent=asker.consent,
-            keep_until=asker.keep_until,
-        )
-        with self._gate:
-            self._waiting.append((row, written))
-        with self._turn:
-            if not written.done():  # the one before wrote what had come, else this one writes for those behind
+        written = Future[str]()
+        with self._list_lock:
+            self._waiting.append((answer, written))
+        with self._write_lock:
+            if not written.done():  # else the caller before has written this row too
                 self._write()
         return written.result()
 
     def _write(self) -> None:
-        with self._gate:
+        """Write all waiting rows. Every one of their futures is done afterwards, whatever is raised."""
+        with self._list_lock:
             batch, self._waiting = self._waiting, []
         try:
-            self.store.add(*(row for row, _ in batch))
-        except (sqlite3.Error, MetierError):  # it may be one row's fault: each answers for its own
-            for row, written in batch:
-                self._write_one(row, written)
-        else:
-            for row, written in batch:
-                written.set_result(row.id)
+            try:
+                self.store.add(*(answer for answer, _ in batch))
+            except Exception:  # one row may be the cause: each is written alone, and fails its own caller only
+                for answer, written in batch:
+                    self._write_one(answer, written)
+            else:
+                for answer, written in batch:
+                    written.set_result(answer.id)
+        finally:  # a KeyboardInterrupt of this thread must not leave the others waiting
+            for answer, written in batch:
+                if not written.done():
+                    written.set_exception(ResourceError(f"writing the answer {answer.id} was interrupted"))
 
-    def _write_one(self, row: Answer, written: Future[str]) -> None:
+    def _write_one(self, answer: Answer, written: Future[str]) -> None:
         try:
-            self.store.add(row)
-        except MetierError as error:
-            written.set_exception(error)
+            self.store.add(answer)
         except sqlite3.Error as error:
             written.set_exception(
                 ResourceError(
-                    f"the answer {row.id} cannot be written down: {error}",
+                    f"the answer {answer.id} cannot be written: {error}",
                     where=str(self.store.path),
-                    remedy="make room on the disk, or let go of the file elsewhere",
+                    remedy="free space on the disk, or close the file in other programs",
                 )
             )
+        except Exception as error:
+            written.set_exception(error)
         else:
-            written.set_result(row.id)
+            written.set_result(answer.id)

@@ -1,6 +1,6 @@
-"""The feedback store's tables, version by version: a database of any earlier version is brought up to the last one.
+"""The feedback store's tables, version by version: a database of an earlier version is migrated to the last one.
 
-It knows SQL only; what a row means is said in `records`.
+It knows SQL only; `contracts.Answer` and `contracts.FeedbackEvent` define what a row means.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MIGRATIONS = (
         at REAL NOT NULL,
         kind TEXT NOT NULL,
         user TEXT,
-        body TEXT NOT NULL           -- the Event as JSON
+        body TEXT NOT NULL           -- the FeedbackEvent as JSON
     ) STRICT;
     CREATE INDEX events_answer ON events(answer);
     CREATE INDEX answers_user ON answers(user);
@@ -42,22 +42,27 @@ MIGRATIONS = (
     CREATE TABLE erasures (
         number INTEGER PRIMARY KEY,
         at REAL NOT NULL,
-        answers INTEGER NOT NULL,    -- how many went
-        events TEXT NOT NULL,        -- the numbers of those that went, as a JSON array
-        settled INTEGER NOT NULL DEFAULT 0  -- 1 once the log was emptied and the caller was told
+        answers INTEGER NOT NULL,    -- how many were deleted
+        events TEXT NOT NULL,        -- the numbers of the deleted ones, as a JSON array
+        settled INTEGER NOT NULL DEFAULT 0  -- 1 once the log was emptied and the caller informed
     ) STRICT;
     """,
     """
     CREATE TABLE erased_rows (
-        sha256 TEXT PRIMARY KEY      -- of the id of an answer or event that went: no import brings it back
+        sha256 TEXT PRIMARY KEY      -- of the id of a deleted answer or event: no import restores it
     ) STRICT;
     CREATE TABLE identity (
-        id TEXT NOT NULL             -- random: what numbers of events are good for this file alone
+        id TEXT NOT NULL             -- random: numbers of events mean something in this file alone
     ) STRICT;
     INSERT INTO identity VALUES (lower(hex(randomblob(8))));
     """,
+    """
+    -- Answer.checks is now Answer.findings
+    UPDATE answers SET body = json_set(json_remove(body, '$.checks'), '$.findings', json_extract(body, '$.checks'))
+        WHERE json_type(body, '$.checks') IS NOT NULL;
+    """,
 )
-"""Each brings a database from the version of its place to the next. Never change one that was shipped: add another."""
+"""Each migrates a database from the version of its place to the next. Do not change a released one: add another."""
 
 VERSION = len(MIGRATIONS)
 
@@ -66,13 +71,13 @@ def migrate(db: sqlite3.Connection, path: str) -> None:
     """Bring the tables up to VERSION, all steps in one transaction.
 
     Raises:
-        DataError: the file was written by a newer Metier, or is no feedback store.
+        DataError: the file was written by a newer Metier, or is not a feedback store.
     """
     if _version(db) == VERSION:
         return
     db.execute("BEGIN IMMEDIATE")
     try:
-        found = _version(db)  # another process may have been quicker
+        found = _version(db)  # another process may have migrated it meanwhile
         if found > VERSION:
             raise DataError(
                 f"the store has version {found}; this Metier reads up to {VERSION}",

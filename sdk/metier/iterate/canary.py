@@ -9,8 +9,8 @@ from datetime import datetime
 import numpy as np
 
 from metier.contracts.schema import Data
-from metier.feedback.latest_events import last_words
-from metier.feedback.records import Told
+from metier.feedback.latest_events import latest_events
+from metier.feedback.stored_event import StoredEvent
 from metier.metrics.bootstrap import interval, resample_weights
 from metier.metrics.results import Interval
 
@@ -47,7 +47,7 @@ class Trial(Data):
 
 
 def compare(
-    told: Iterable[Told],
+    told: Iterable[StoredEvent],
     champion: str,
     challenger: str,
     *,
@@ -72,7 +72,7 @@ def compare(
         if item.answer.adapter in (champion, challenger) and (since is None or item.answer.at >= since)
     )
     last: dict[tuple[str, str], tuple[str, str, bool]] = {}
-    for item in last_words(counted)[0]:
+    for item in latest_events(counted)[0]:
         if (stood := item.stood) is not None:
             last[item.answer.id, item.who] = (str(item.answer.adapter), item.who, stood)
     sides: dict[str, dict[str, list[bool]]] = {champion: {}, challenger: {}}

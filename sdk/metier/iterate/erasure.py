@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from metier.contracts import Sample
 from metier.data.samples_file import samples_in, write_samples
 from metier.disk import PART, write_whole
-from metier.feedback.harvest import Harvest
+from metier.feedback.training_data import FeedbackData
 from metier.iterate.registry import BEGUN, HELD_OUT, VERSIONS, WORK, Registry
 
 _LEARNT = ("pool.jsonl", "train.jsonl")
@@ -36,7 +36,7 @@ def forget(registry: Registry, events: Iterable[int]) -> Forgotten:
 
     Args:
         registry: of a task whose feedback is in that store.
-        events: numbers of all that was ever erased: `store.erased()`.
+        events: numbers of all that was ever erased: `store.erased_numbers()`.
 
     Raises:
         UsageError: a turn is being taken, which may hold it in memory.
@@ -112,7 +112,7 @@ def _without(file: Path, wanted: frozenset[int]) -> set[int]:
 def _began_with(begun: Path, wanted: frozenset[int]) -> bool:
     """Whether a turn that was begun holds any of it; one that cannot be read may."""
     try:
-        said = Harvest.model_validate(json.loads(begun.read_bytes())["harvest"])
+        said = FeedbackData.model_validate(json.loads(begun.read_bytes())["harvest"])
     except (OSError, ValueError, KeyError, TypeError, ValidationError):
         return True
     places = (row.provenance for rows in (said.samples, said.preferences, said.judged) for row in rows)

@@ -16,8 +16,8 @@ from metier.contracts import Check, FineTune, Sample, samples_sha256
 from metier.contracts.finetune import CARD
 from metier.contracts.schema import Data
 from metier.disk import write_whole
-from metier.feedback.harvest import Harvest, harvest
 from metier.feedback.store import FeedbackStore
+from metier.feedback.training_data import FeedbackData, collect_feedback
 from metier.iterate.erasure import take_out
 from metier.iterate.gate import Verdict, judge
 from metier.iterate.judge import Comparison, Judge
@@ -52,7 +52,7 @@ class Turn(Data):
     champion: str
     """Who is champion now."""
     why: str
-    harvest: Harvest
+    harvest: FeedbackData
     replayed: int = 0
     comparison: Comparison | None = None
     verdict: Verdict | None = None
@@ -100,7 +100,7 @@ def turn(
     say = progress or (lambda *_, **__: None)
     with registry.between_turns():
         registry.learn_from(store)
-        take_out(registry, store.erased())
+        take_out(registry, store.erased_numbers())
         return _turn(registry, store, engine, settings or Settings(), tuple(checks), base, say)
 
 
@@ -116,7 +116,7 @@ def _turn(
     work, state = registry.folder / WORK, registry.state()
     if state.challenger is not None:
         why = f"{state.challenger} is on trial: promote or withdraw it, then take the turn"
-        nothing = harvest(registry.task, ())
+        nothing = collect_feedback(registry.task, ())
         return Turn(outcome="on trial", version=state.challenger, champion=state.champion, why=why, harvest=nothing)
     going_on, graph = registry.finetune(state.champion), engine.bundle.manifest.graph
     if graph is not None and going_on.card.recipe.produces == "text":  # before an earlier turn is thrown away for it

@@ -15,16 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from metier.bases.finetune import load_finetune
-from metier.contracts import Check, UsageError, Value
+from metier.contracts import Answer, Caller, Check, UsageError, Value
+from metier.contracts.answer import new_id
 from metier.contracts.finetune import HEAD, PEFT_CONFIG, WEIGHTS
-from metier.feedback.records import Answer, new_id
 from metier.feedback.store import FeedbackStore
 from metier.feedback.store_recorder import StoreRecorder
 from metier.iterate.canary import chosen
 from metier.iterate.registry import STATE, Registry
 from metier.iterate.version import State
 from metier.runtime.engine import Engine
-from metier.runtime.recorder import Asker
 
 
 class Live:
@@ -95,7 +94,8 @@ class Live:
     def answer(
         self, input: Value, *, user: str | None = None, id: str | None = None, consent: bool = False, **options: Any
     ) -> Answer:
-        """Answer one input, and write the answer down; what the user does with it goes to `store.tell(answer.id, …)`.
+        """Answer one input, and write the answer down; what the user does with it goes to
+        `store.add_event(answer.id, …)`.
 
         Args:
             input: of the task.
@@ -160,8 +160,8 @@ class Live:
             self._asked[name] += 1
         try:
             until = datetime.now(UTC) + self._keep if self._keep else None
-            asker = Asker(user=user, consent=consent, keep_until=until, id=id)
-            yield {"adapter": self.registry.adapter(name), "asker": asker}
+            caller = Caller(user=user, consent=consent, keep_until=until, answer_id=id)
+            yield {"adapter": self.registry.adapter(name), "caller": caller}
         finally:
             with self._lock:
                 self._asked[name] -= 1

@@ -14,8 +14,8 @@ import numpy as np
 from metier.contracts import Sample, TaskContract
 from metier.contracts.schema import Data
 from metier.data.deduplicate import deduplicate, value_text
-from metier.feedback.harvest import harvest
-from metier.feedback.records import Told
+from metier.feedback.stored_event import StoredEvent
+from metier.feedback.training_data import collect_feedback
 from metier.iterate.curve import Curve
 from metier.iterate.version import Stretch
 from metier.metrics.results import Interval
@@ -67,7 +67,7 @@ class IterationPlan(Data):
 def plan(
     task: TaskContract,
     curve: Curve,
-    told: Iterable[Told],
+    told: Iterable[StoredEvent],
     held_out: Sequence[Sample],
     *,
     samples_now: int,
@@ -111,7 +111,7 @@ def plan(
 
 def arrival(
     task: TaskContract,
-    told: Sequence[Told],
+    told: Sequence[StoredEvent],
     held_out: Sequence[Sample],
     seed: int = 0,
     *,
@@ -139,7 +139,7 @@ def arrival(
     said = [item for item in told if not any(first <= item.number <= end for first, end in away)]
     numbers = {item.number for item in said}
     # What the champion learnt from feedback arrived when it was said: the pool comes first, with its own events.
-    kept = deduplicate([*pool, *harvest(task, said, held_out).samples]).kept
+    kept = deduplicate([*pool, *collect_feedback(task, said, held_out).samples]).kept
     lines = [s.provenance.line for s in kept if s.provenance and s.provenance.source == "feedback"]
     last = (now or datetime.now(UTC)).astimezone(UTC).date()
     if max(day.values()) < last:  # in the morning nothing has come in yet, which is not to say that nothing will
@@ -173,7 +173,7 @@ _FACT_ZH = re.compile(
 end with, of which the two characters before it are looked at. Names of people are not told from other words."""
 
 
-def new_facts(told: Iterable[Told]) -> float | None:
+def new_facts(told: Iterable[StoredEvent]) -> float | None:
     """Share of edits with a number, or a name in mid-sentence, that neither the input nor the answer holds."""
     edits = [item for item in told if item.event.kind == "edited" and item.event.edited_to]
     if not edits:
@@ -181,7 +181,7 @@ def new_facts(told: Iterable[Told]) -> float | None:
     return sum(_brings(item) for item in edits) / len(edits)
 
 
-def _brings(told: Told) -> bool:
+def _brings(told: StoredEvent) -> bool:
     known = value_text(told.answer.input).casefold() + value_text(told.answer.output).casefold()
     made = _SEAM.sub(" ", " ".join(str(value) for value in (told.event.edited_to or {}).values()))
     words = [m[0] for m in _FACT.finditer(made) if not _opens(made, m.start()) or any(c.isdigit() for c in m[0])]

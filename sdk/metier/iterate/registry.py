@@ -266,9 +266,9 @@ class Registry:
 
     def _refuse_days(self, store: FeedbackStore, first: date, last: date, why: str) -> tuple[Stretch, ...]:
         self.check_store(store)
-        state, newest = self.state(), store.last()
+        state, newest = self.state(), store.last_number()
         waiting = without(self.version(state.champion).unlearnt(newest), state.refused)
-        told = ((item.number, item.event.at.astimezone(UTC).date()) for item in store.told(self.task.name))
+        told = ((item.number, item.event.at.astimezone(UTC).date()) for item in store.events(self.task.name))
         asked = spans_of(number for number, day in told if first <= day <= last)
         events = without(asked, without([(1, newest)], waiting))
         if not events:

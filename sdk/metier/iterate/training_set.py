@@ -23,8 +23,8 @@ from metier.data.deduplicate import deduplicate
 from metier.data.split import select
 from metier.disk import write_whole
 from metier.feedback.conflicts import overrule
-from metier.feedback.harvest import Harvest, LeftOut, harvest
 from metier.feedback.store import FeedbackStore
+from metier.feedback.training_data import FeedbackData, LeftOut, collect_feedback
 from metier.iterate.gate import Gate
 from metier.iterate.registry import BEGUN, Registry
 from metier.iterate.version import Stretch, without
@@ -67,7 +67,7 @@ class Begun(Data):
     refused: tuple[Stretch, ...] = ()
     """What was refused then."""
     settings: Settings
-    harvest: Harvest
+    harvest: FeedbackData
     taken_up: str | None = None
 
 
@@ -94,19 +94,19 @@ def begin(registry: Registry, store: FeedbackStore, settings: Settings, work: Pa
         # A turn that came to nothing is not taken again until there is more to learn, or it is asked otherwise.
         waiting = (work / JUDGED).is_file() or len(known.harvest.samples) < known.settings.least
         other = [name for name in SCHEDULE if getattr(known.settings, name) != getattr(settings, name)]
-        if not other and (not waiting or store.last() == known.last):
+        if not other and (not waiting or store.last_number() == known.last):
             return _taken_up(known, settings, work, told=not waiting)
         if not waiting:
             taken_up = f"nothing: an interrupted turn had another schedule ({', '.join(other)})"
     throw_away(work)
-    task, last = registry.task, store.last()
+    task, last = registry.task, store.last_number()
     new = without(registry.version(state.champion).unlearnt(last), state.refused)
     told = (
         item
-        for item in store.told(task.name, after=min((first for first, _ in new), default=last + 1) - 1)
+        for item in store.events(task.name, after=min((first for first, _ in new), default=last + 1) - 1)
         if any(first <= item.number <= end for first, end in new)
     )
-    said = harvest(task, told, registry.held_out())
+    said = collect_feedback(task, told, registry.held_out())
     begun = Begun(
         parent=state.champion,
         consumed=state.consumed,
