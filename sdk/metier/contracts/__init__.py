@@ -3,7 +3,7 @@ payload's own file, no torch, no onnxruntime."""
 
 from metier.contracts.adapter import DataAdapter
 from metier.contracts.alignment import AlignmentStep, Dpo, Grpo, Kto, Ppo, RewardModelling
-from metier.contracts.answer import Answer, Caller
+from metier.contracts.answer import ANONYMOUS, Answer, Caller, FinishReason
 from metier.contracts.base import Base
 from metier.contracts.bridge import Bridge
 from metier.contracts.bundle import Manifest
@@ -29,7 +29,7 @@ from metier.contracts.modality import Modality, modalities_of
 from metier.contracts.nearest import did_you_mean, nearest
 from metier.contracts.packaged import fine_tunes_in, recipes_in, samples_in
 from metier.contracts.payloads import PAYLOADS, Image, Mesh, Payload, Speech, Video
-from metier.contracts.reading import Reading, read_from, readings
+from metier.contracts.reading import Reading, read_from, readings, renderings
 from metier.contracts.recipe import Lora, Recipe
 from metier.contracts.sample import (
     BadRow,
@@ -46,6 +46,7 @@ from metier.contracts.task import Prompt, ReplyFormat, TaskContract, TaskKind, T
 from metier.contracts.vertical import SampleSet, Vertical
 
 __all__ = [
+    "ANONYMOUS",
     "PAYLOADS",
     "SCHEMA_VERSION",
     "AlignmentStep",
@@ -69,6 +70,7 @@ __all__ = [
     "Finding",
     "FineTune",
     "FineTuneCard",
+    "FinishReason",
     "FitFinding",
     "FitReport",
     "Grpo",
@@ -114,6 +116,7 @@ __all__ = [
     "read_from",
     "readings",
     "recipes_in",
+    "renderings",
     "run_checks",
     "samples_in",
     "samples_sha256",
