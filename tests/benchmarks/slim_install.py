@@ -1,7 +1,7 @@
 """What a product that only runs bundles installs: distributions and megabytes of `metier[cpu]` in a new environment.
 
-The environment is made by `venv` in a temporary folder; pip and setuptools are not counted, the byte code that pip compiles
-is. Then `metier --help`, `import metier` and the opening of an engine's module run in it.
+The environment is made by `venv` in a temporary folder; pip and setuptools are not counted, the byte code that pip
+compiles is. Then `metier --help`, `import metier` and the opening of an engine's module run in it.
 
     python tests/benchmarks/slim_install.py --json [--extra cpu]
 """

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from metier.contracts import ContractError, Prompt, ReplyFormat, Sample, TaskContract, TaskKind, Turn, prompt
 from metier.prompting.prompt import messages
-from metier.prompting.reply import closed, decode_reply, encode_reply, grammar_of
+from metier.prompting.reply import decode_reply, encode_reply, grammar_of
+from metier.prompting.reply_json import closed
 
 
 class Facts(BaseModel):

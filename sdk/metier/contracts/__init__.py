@@ -3,7 +3,7 @@ payload's own file, no torch, no onnxruntime."""
 
 from metier.contracts.adapter import DataAdapter
 from metier.contracts.alignment import AlignmentStep, Dpo, Grpo, Kto, Ppo, RewardModelling
-from metier.contracts.answer import Answer, Caller
+from metier.contracts.answer import ANONYMOUS, Answer, Caller, FinishReason
 from metier.contracts.base import Architecture, Base
 from metier.contracts.bridge import Bridge
 from metier.contracts.bundle import Manifest
@@ -30,7 +30,7 @@ from metier.contracts.modality import Modality, modalities_of
 from metier.contracts.nearest import did_you_mean, nearest
 from metier.contracts.packaged import fine_tunes_in, recipes_in, samples_in
 from metier.contracts.payloads import PAYLOADS, Image, Mesh, Payload, Speech, Video
-from metier.contracts.reading import Reading, read_from, readings
+from metier.contracts.reading import Reading, read_from, readings, renderings
 from metier.contracts.recipe import Lora, Recipe
 from metier.contracts.sample import (
     BadRow,
@@ -46,6 +46,7 @@ from metier.contracts.task import Prompt, ReplyFormat, TaskContract, TaskKind, T
 from metier.contracts.vertical import SampleSet, Vertical
 
 __all__ = [
+    "ANONYMOUS",
     "EVENT_KINDS",
     "PAYLOADS",
     "SCHEMA_VERSION",
@@ -71,6 +72,7 @@ __all__ = [
     "Finding",
     "FineTune",
     "FineTuneCard",
+    "FinishReason",
     "FitFinding",
     "FitReport",
     "Grpo",
@@ -117,6 +119,7 @@ __all__ = [
     "read_from",
     "readings",
     "recipes_in",
+    "renderings",
     "run_checks",
     "samples_in",
     "samples_sha256",

@@ -160,7 +160,7 @@ def problems(schema: JsonSchema, value: Any) -> list[Problem]:
     """Everything that keeps `value` (plain JSON data) from satisfying `schema`; empty when it fits."""
     return [
         Problem(".".join(str(part) for part in error.absolute_path), _middle_out(error.message))
-        for error in _validator(_Frozen(schema)).iter_errors(value)
+        for error in _validator(SchemaKey(schema)).iter_errors(value)
     ]
 
 
@@ -169,7 +169,7 @@ def _middle_out(message: str) -> str:
     return message if len(message) <= 300 else f"{message[:120]} … {message[-150:]}"
 
 
-class _Frozen:
+class SchemaKey:
     """A schema as a cache key: by identity, kept alive by the cache."""
 
     def __init__(self, schema: JsonSchema) -> None:
@@ -179,11 +179,11 @@ class _Frozen:
         return id(self.schema)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Frozen) and other.schema is self.schema
+        return isinstance(other, SchemaKey) and other.schema is self.schema
 
 
 @lru_cache(maxsize=256)
-def _validator(frozen: _Frozen) -> Any:
+def _validator(frozen: SchemaKey) -> Any:
     from jsonschema import Draft202012Validator
 
     return Draft202012Validator(frozen.schema)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -11,9 +12,18 @@ from pydantic import BeforeValidator, Field, model_validator
 from metier.contracts.errors import ContractError
 from metier.contracts.modality import Modality, modalities_of
 from metier.contracts.nearest import nearest
-from metier.contracts.reading import readings
+from metier.contracts.reading import readings, renderings, without_renderings
 from metier.contracts.sample import Sample, Value
-from metier.contracts.schema import SCHEMA_VERSION, Data, JsonSchema, TypeSchema, narrowed, problems, resolve
+from metier.contracts.schema import (
+    SCHEMA_VERSION,
+    Data,
+    JsonSchema,
+    SchemaKey,
+    TypeSchema,
+    narrowed,
+    problems,
+    resolve,
+)
 
 
 class TaskKind(StrEnum):
@@ -124,9 +134,10 @@ class TaskContract(Data):
                 raise ValueError(f"{side} must be a pydantic model (a JSON object), so that its fields have names")
         try:
             readings(self.input)
+            renderings(self.output)
         except ContractError as error:
             raise ValueError(f"{error.what}: {error.remedy}") from error
-        fields = _fields(self.output)
+        fields = _fields(self.reply_schema)
         if self.reply.name == "label" and not (len(fields) == 1 and self.labels):
             raise ValueError("reply format 'label' needs an output with exactly one field, an enum or Literal")
         if self.reply.name not in {"json", "label", "spans"} and self.text_field is None:
@@ -146,9 +157,14 @@ class TaskContract(Data):
         return tuple(self.prompts)
 
     @property
+    def reply_schema(self) -> JsonSchema:
+        """The output schema without the fields that bridges fill after the reply is validated (`read_from`)."""
+        return _reply_schema(SchemaKey(self.output))
+
+    @property
     def text_field(self) -> str | None:
         """The output's only field where that is a string, else None."""
-        fields = _fields(self.output)
+        fields = _fields(self.reply_schema)
         if len(fields) != 1:
             return None
         ((name, node),) = fields.items()
@@ -157,7 +173,7 @@ class TaskContract(Data):
     @property
     def labels(self) -> tuple[str, ...]:
         """Values of the output's only field where that is an enum, else empty."""
-        fields = _fields(self.output)
+        fields = _fields(self.reply_schema)
         if len(fields) != 1:
             return ()
         node = resolve(self.output, next(iter(fields.values())))
@@ -180,6 +196,19 @@ class TaskContract(Data):
         """The prompt's language for an input: what is asked for, else its `language` field, else the default."""
         wanted = language or input.get("language")
         return wanted if isinstance(wanted, str) and wanted in self.prompts else self.languages[0]
+
+    def check_language(self, language: str | None, where: str | None = None) -> None:
+        """Check that the contract has a prompt in a language; None is always valid.
+
+        Raises:
+            ContractError: it has none; names the languages that it has.
+        """
+        if language is not None and language not in self.prompts:
+            raise ContractError(
+                f"{self.name} has no prompt in the language {language!r}",
+                where=where,
+                remedy=f"use one of its languages: {', '.join(self.languages)}",
+            )
 
     def for_input(self, input: Value) -> Self:
         """The contract with its output narrowed to one input (`x-metier-one-of`); itself where nothing narrows."""
@@ -217,6 +246,9 @@ class TaskContract(Data):
 
     def _checked(self, side: str, schema: JsonSchema, value: Any, where: str | None) -> Value:
         found, slips = problems(schema, value), _slips(schema, value)
+        if side == "input" and any(p.field == "language" for p in found):
+            # The field is a list of literals: jsonschema's own message names neither the value's use nor the list.
+            self.check_language(str(value["language"]), where)
         if found or slips:
             listed = [f"{p.field or side}: {p.reason}" for p in found[:5]]
             # An open schema takes any field, so that a mistyped one would count for nothing and say nothing.
@@ -235,6 +267,12 @@ class TaskContract(Data):
                 remedy="repair the text: it was cut within an emoji, or decoded wrongly",
             ) from error
         return value  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=256)
+def _reply_schema(key: SchemaKey) -> JsonSchema:
+    # Cached, so that one contract's reply schema is one object: compiled validators are kept by identity.
+    return without_renderings(key.schema)
 
 
 def _slips(schema: JsonSchema, value: Any) -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""From a task contract and an input to chat messages and token ids: one way for training, evaluation and runtime.
+"""Chat messages and token ids of a task's input, or of messages that a caller wrote: one implementation for training,
+evaluation and runtime.
 
 It knows contracts and the tokenizer; it knows nothing about models.
 """
@@ -21,30 +22,30 @@ Message = dict[str, str]
 def messages(
     contract: TaskContract, input: Value, *, language: str | None = None, shots: Sequence[Sample] = ()
 ) -> list[Message]:
-    """The conversation that puts `input` to a chat model.
+    """The conversation that a chat model gets for `input`.
 
     Args:
         contract: the task.
-        input: a value of its input type. Optional fields that are missing count as their default.
-        language: prompt language; None takes the input's own, else the contract's first.
-        shots: worked samples, put before the input as earlier turns.
+        input: a value of its input type. Missing optional fields take their default.
+        language: of the prompt; None takes the input's own, else the contract's first.
+        shots: samples that are put before the input as earlier turns.
 
     Returns:
-        Messages with `role` and `content`, ending with the user's turn. A turn that renders empty is left out.
+        Messages with `role` and `content`, ending with the user's. A message that renders empty is left out.
 
     Raises:
         ContractError: the input does not satisfy the contract, or a template fails on it.
     """
     contract.check_input(input)
     language = contract.language_of(input, language)
-    asked = _render(contract, language, input)
-    told: list[Message] = []
+    rendered = _render(contract, language, input)
+    examples: list[Message] = []
     for shot in shots:
-        # System turns come once, from the input itself: chat templates accept them only in front.
-        told += [m for m in _render(contract, language, shot.input) if m["role"] != "system"]
-        told.append({"role": "assistant", "content": encode_reply(contract, shot.output)})
-    system = [m for m in asked if m["role"] == "system"]
-    return system + told + [m for m in asked if m["role"] != "system"]
+        # System messages come once, from the input itself: chat templates accept them only in front.
+        examples += [m for m in _render(contract, language, shot.input) if m["role"] != "system"]
+        examples.append({"role": "assistant", "content": encode_reply(contract, shot.output, shot.input)})
+    system = [m for m in rendered if m["role"] == "system"]
+    return system + examples + [m for m in rendered if m["role"] != "system"]
 
 
 def prompt_ids(
@@ -55,17 +56,25 @@ def prompt_ids(
     language: str | None = None,
     shots: Sequence[Sample] = (),
 ) -> list[int]:
-    """Token ids of the whole prompt: the chat template applied exactly once, with the generation prompt.
-
-    Control tokens that the user's own text happens to spell are broken up first, so that an input can neither end
-    its turn nor speak in another role.
+    """Token ids of the whole prompt: `messages` through `chat_ids`.
 
     Raises:
         ContractError: as `messages`.
-        BaseError: the base has no chat template, or refuses the roles.
+        BaseError: as `chat_ids`.
     """
-    said = messages(contract, input, language=language, shots=shots)
-    safe = [{"role": m["role"], "content": tokenizer.defuse(m["content"])} for m in said]
+    return chat_ids(tokenizer, messages(contract, input, language=language, shots=shots))
+
+
+def chat_ids(tokenizer: ChatTokenizer, messages: Sequence[Message]) -> list[int]:
+    """Token ids of a conversation: the chat template applied exactly once, with the generation prompt.
+
+    Control tokens that a message's own text spells are broken up first, so that a text can neither end its turn nor
+    speak in another role.
+
+    Raises:
+        BaseError: the base has no chat template, or the template refuses the roles.
+    """
+    safe = [{"role": m["role"], "content": tokenizer.defuse(m["content"])} for m in messages]
     return tokenizer.encode(tokenizer.render(safe))
 
 
@@ -87,7 +96,7 @@ def _turn(contract: TaskContract, language: str, turn: Turn, scope: dict[str, An
     except TemplateError as error:
         raise ContractError(
             f"the {language} prompt of {contract.name} does not render: {error}",
-            remedy=f"a template may use the input's fields: {', '.join(scope_of(contract, {})) or 'none'}",
+            remedy=f"use only the input's fields in the template: {', '.join(scope_of(contract, {})) or 'none'}",
         ) from error
     except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise ContractError(f"the {language} prompt of {contract.name} fails on this input: {error}") from error

@@ -1,8 +1,11 @@
-"""Jinja templates of a contract over one input's fields: its prompts, and the grammar of its reply. Sandboxed, since a
-bundle may come from anywhere."""
+"""Jinja templates of a contract over one input's fields: its prompts, and the grammar of its reply.
+
+Templates are sandboxed, since a bundle may come from a stranger.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from functools import lru_cache
 from typing import Any
@@ -15,7 +18,7 @@ from metier.contracts.schema import resolve
 
 
 def scope_of(contract: TaskContract, input: Value) -> dict[str, Any]:
-    """What a template may name: the input's fields, those that are missing as their default."""
+    """The names that a template can use: the input's fields, missing ones with their default."""
     root = contract.input
     fields = resolve(root, root).get("properties", {})
     return {**{name: node.get("default") for name, node in fields.items()}, **input}
@@ -23,9 +26,10 @@ def scope_of(contract: TaskContract, input: Value) -> dict[str, Any]:
 
 @lru_cache(maxsize=512)
 def template(source: str) -> Template:
-    """A compiled template. Undefined names are an error, so that a misspelt field is found; nothing renders as nothing.
+    """A compiled template. An undefined name is an error, so that a misspelt field is found; None renders as nothing.
 
-    The filter `regex` writes a text as a regular expression that matches it alone, for grammars in Lark's form.
+    Filters beside Jinja's own: `regex` writes a text as a regular expression that matches it alone, for grammars in
+    Lark's form; `tojson` writes plain JSON, as a chat template's does, where Jinja's own escapes for HTML.
 
     Raises:
         jinja2.TemplateError: the source does not compile.
@@ -34,9 +38,15 @@ def template(source: str) -> Template:
         undefined=StrictUndefined, finalize=lambda value: "" if value is None else value, keep_trailing_newline=True
     )
     environment.filters["regex"] = _regex
+    environment.filters["tojson"] = _tojson
     return environment.from_string(source)
 
 
 def _regex(text: str) -> str:
-    # Not re.escape: it escapes spaces, too, which the grammar's regular expressions refuse.
+    # Not re.escape: it escapes spaces too, which the grammar's regular expressions refuse.
     return re.sub(r"[\\.+*?()|\[\]{}^$/\-#&~]", lambda found: "\\" + found[0], " ".join(str(text).split()))
+
+
+def _tojson(value: Any, indent: int | None = None) -> str:
+    # Characters stay as they are: the model reads Chinese and apostrophes, not their escapes.
+    return json.dumps(value, ensure_ascii=False, indent=indent)
