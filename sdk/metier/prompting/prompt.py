@@ -65,7 +65,7 @@ def prompt_ids(
         BaseError: the base has no chat template, or refuses the roles.
     """
     said = messages(contract, input, language=language, shots=shots)
-    safe = [{"role": m["role"], "content": tokenizer.defuse(m["content"])} for m in said]
+    safe = [{"role": m["role"], "content": tokenizer.escape_control_tokens(m["content"])} for m in said]
     return tokenizer.encode(tokenizer.render(safe))
 
 
