@@ -2,16 +2,19 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from safetensors.numpy import load_file, save_file
 
-from metier.contracts import UsageError
+from metier.contracts import BundleError, UsageError
 from metier.contracts.bundle import Slot, SlotPart
 from metier.decoding.adapter_rows import AdapterRows
+from metier.decoding.decoder import check_slots
 from metier.decoding.lora import MAX_RANK, LoraArrays, fold_error, lay_out, read_folder, read_tensors
 
 SLOTS = (
@@ -229,3 +232,64 @@ def test_half_precision_weights_are_scaled_in_float32(tmp_path):
     (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 3, "lora_alpha": 1}))
     modules = read_folder(tmp_path)
     assert fold_error(lay_out(modules, SLOTS), modules, SLOTS) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ([], "not a JSON object"),
+        ({"r": "2"}, "r is '2'"),
+        ({"r": True}, "r is True"),
+        ({"r": -2}, "r is -2"),
+        ({"r": 1e9}, "r is 1000000000"),
+        ({"lora_alpha": None}, "lora_alpha is None"),
+        ({"lora_alpha": float("nan")}, "lora_alpha is nan"),
+        ({"lora_alpha": float("inf")}, "lora_alpha is inf"),
+        ({"lora_alpha": {"a": 1}}, "lora_alpha is {"),
+        ({"rank_pattern": [1]}, "patterns for r are not an object"),
+        ({"rank_pattern": {"q_proj": "2"}}, "r of q_proj is '2'"),
+        ({"alpha_pattern": {"q_proj": [1]}}, "lora_alpha of q_proj is"),
+        ({"alpha_pattern": {"q_proj(": 1}}, "not a regular expression"),
+        ({"alpha_pattern": {f"m{i}": 1 for i in range(5000)}}, "at most 4096"),
+    ],
+)
+def test_configuration_values_of_the_wrong_type_or_size_are_a_bundle_error(config, reason):
+    with pytest.raises(BundleError, match=reason):
+        read_tensors(config if isinstance(config, list) else {"r": 2, **config}, tensors_of({"m.q_proj": 2}), "here")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"in_features": 0},
+        {"in_features": -6},
+        {"out_features": 0},
+        {"out_features": 9},
+        {"in_features": 10**12},
+        {"parts": [{"module": "m.q_proj", "offset": 6, "width": 5}]},
+        {"parts": [{"module": "m.q_proj", "offset": -1, "width": 5}]},
+        {"parts": []},
+    ],
+)
+def test_slot_numbers_outside_the_projection_are_invalid(changes):
+    with pytest.raises(ValidationError):
+        Slot.model_validate({**SLOTS[0].model_dump(), **changes})
+
+
+def test_slots_that_the_graph_does_not_have_are_found_when_the_bundle_is_opened():
+    class Session:
+        def __init__(self, shapes):
+            self._inputs = [SimpleNamespace(name=name, shape=shape) for name, shape in shapes.items()]
+
+        def get_inputs(self):
+            return self._inputs
+
+        def get_overridable_initializers(self):
+            return []
+
+    shapes = {"o.A": ["rows", 5, "rank"], "o.B": ["rows", "rank", 6]}
+    check_slots(Session(shapes), SLOTS[1:2])
+    with pytest.raises(BundleError, match=r"o\.A has 5 features in bundle\.json, but the graph has no such input"):
+        check_slots(Session({}), SLOTS[1:2])
+    with pytest.raises(BundleError, match=r"o\.B has 6 features in bundle\.json, but the graph takes"):
+        check_slots(Session({**shapes, "o.B": ["rows", "rank", 7]}), SLOTS[1:2])
