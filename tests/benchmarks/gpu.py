@@ -168,7 +168,7 @@ class Sessions:
         self._manifest, graph = bundle.manifest, bundle.manifest.graph
         self._opened = open_session(bundle.path / graph.file, device, capture=graphs)
         self._few = open_session(bundle.path / graph.candidates, device)
-        self.refused = self._opened.refused
+        self.refused = self._opened.capture_error
 
     def steps(self, batch: int, wear: Any, candidates: bool, options: Any) -> dict[str, Any]:
         """Median milliseconds of a greedy step, how much of them is choosing tokens, and tokens per second; or why it
@@ -185,7 +185,7 @@ class Sessions:
             )  # fmt: skip
             ids = np.random.default_rng(0).integers(100, min(5000, decoder.vocab_size), options.context)
             for row in range(batch):
-                decoder.adapters.wear(row, None if wear is None else wear[row % len(wear)])
+                decoder.adapters.load(row, None if wear is None else wear[row % len(wear)])
                 decoder.prefill(row, ids)
             samplers = [Sampler(Sampling(), [], decoder.vocab_size) for _ in range(batch)]
             tokens, said = np.full(batch, 5), []

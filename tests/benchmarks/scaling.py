@@ -81,11 +81,11 @@ def measure_swaps(bundle: Any) -> dict[str, Any]:
         warm.append(time.perf_counter() - start)
     rows = AdapterRows(bundle.manifest.slots, 8)
     for row in range(8):
-        rows.wear(row, store.get(f"a{row}"))
+        rows.load(row, store.get(f"a{row}"))
     rows.plan(0, 8)
     put = []
     for number in range(8, 16):
-        rows.wear(3, store.get(f"a{number}"))
+        rows.load(3, store.get(f"a{number}"))
         start = time.perf_counter()
         rows.plan(0, 8)
         put.append(time.perf_counter() - start)
@@ -169,13 +169,13 @@ def context(bundle: Any, length: int, options: Any) -> dict[str, Any]:
     decoder = Decoder(session, graph, rows=8, max_len=length + 64, slots=bundle.manifest.slots)
     ids = np.random.default_rng(0).integers(100, 40000, length)
     for row in range(8):
-        decoder.adapters.wear(row, store.get(f"a{row}"))
+        decoder.adapters.load(row, store.get(f"a{row}"))
     start = time.perf_counter()
     for first in range(0, length, CHUNK):
         decoder.prefill(0, ids[first : first + CHUNK])
     prefill = time.perf_counter() - start
     for row in range(1, 8):  # the same KV in every row: a step's time does not depend on what it holds
-        decoder.resume(row, length, 0)
+        decoder.reuse(row, length, 0)
     found = {}
     for rows in (1, 8):
         taken = []

@@ -121,7 +121,7 @@ def measure_steps(plain: Any, slotted: Any, options: Any) -> list[dict[str, Any]
             graph = plain.manifest.graph
             decoder = Decoder(opened[session], graph, rows=batch, max_len=256, slots=slots)
             for row in range(batch):
-                decoder.adapters.wear(row, wear(row))
+                decoder.adapters.load(row, wear(row))
                 decoder.prefill(row, context)
             systems[name] = decoder
         times: dict[str, list[float]] = {name: [] for name in systems}

@@ -2,16 +2,19 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from safetensors.numpy import load_file, save_file
 
-from metier.contracts import UsageError
+from metier.contracts import BundleError, UsageError
 from metier.contracts.bundle import Slot, SlotPart
-from metier.decoding.adapter_rows import FREE, AdapterRows
+from metier.decoding.adapter_rows import AdapterRows
+from metier.decoding.decoder import check_slots
 from metier.decoding.lora import MAX_RANK, LoraArrays, fold_error, lay_out, read_folder, read_tensors
 
 SLOTS = (
@@ -59,13 +62,13 @@ def test_a_slot_gives_what_peft_gives_for_any_ranks_and_modules(ranks, alpha, rs
             continue
         y = x[slot.in_features] @ arrays.a[slot.a] @ arrays.b[slot.a]
         for part in slot.parts:
-            mine = y[:, part.offset : part.offset + part.width]
-            theirs = np.zeros_like(mine)
+            ours = y[:, part.offset : part.offset + part.width]
+            expected = np.zeros_like(ours)
             if part.module in ranks:
                 a, b = (tensors[f"base_model.model.{part.module}.lora_{side}.weight"] for side in "AB")
                 scale = alpha / (np.sqrt(len(a)) if rslora else len(a))
-                theirs = (scale * x[slot.in_features] @ a.T @ b.T)[:, part.start : part.start + part.width]
-            np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-3)
+                expected = (scale * x[slot.in_features] @ a.T @ b.T)[:, part.start : part.start + part.width]
+            np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-3)
     assert fold_error(arrays, modules, SLOTS) < 1e-3
     assert arrays.rank == max(ranks.values())
 
@@ -84,10 +87,12 @@ class Recorder:
         self.bound[name] = np.frombuffer(kind.from_address(address), np.float32).reshape(shape) if count else shape
 
 
+IDLE = object()
+
 moves = st.lists(
     st.one_of(
-        st.tuples(st.just("wear"), st.integers(0, 3), st.integers(-1, 4)),
-        st.tuples(st.just("free"), st.integers(0, 3), st.just(0)),
+        st.tuples(st.just("load"), st.integers(0, 3), st.integers(-1, 4)),
+        st.tuples(st.just("unload"), st.integers(0, 3), st.just(0)),
         st.tuples(st.just("move"), st.integers(0, 3), st.integers(0, 3)),
         st.tuples(st.just("run"), st.integers(1, 4), st.integers(0, 3)),
     ),
@@ -96,50 +101,50 @@ moves = st.lists(
 
 
 @given(moves, st.booleans())
-def test_whatever_rows_wear_is_what_is_bound_for_them(moves, resident):
+def test_the_bound_arrays_are_those_of_each_rows_active_adapter(moves, resident):
     kinds = [{"m.q_proj": 1}, {"m.q_proj": 3, "m.o_proj": 2}, {"m.v_proj": 5}, {"m.o_proj": 1}, {"m.gate_up": 2}]
     loras = [
         lay_out(read_tensors({"r": 9, "rank_pattern": kind, "lora_alpha": 4}, tensors_of(kind, seed)), SLOTS)
         for seed, kind in enumerate(kinds)
     ]
     rows = AdapterRows(SLOTS, 4, resident=resident)
-    worn = [FREE] * 4
+    active = [IDLE] * 4
     bound = {}
-    for what, first, second in [*moves, ("run", 4, 0)]:
-        if what == "wear":
-            worn[first] = None if second < 0 else loras[second]
-            rows.wear(first, worn[first])
-        elif what == "free":
-            worn[first] = FREE
-            rows.wear(first, FREE)
-        elif what == "move" and first != second:
-            worn[second], worn[first] = worn[first], FREE
+    for action, first, second in [*moves, ("run", 4, 0)]:
+        if action == "load":
+            active[first] = None if second < 0 else loras[second]
+            rows.load(first, active[first])
+        elif action == "unload":
+            active[first] = IDLE
+            rows.unload(first)
+        elif action == "move" and first != second:
+            active[second], active[first] = active[first], IDLE
             rows.move(first, second)
-        elif what == "run":
+        elif action == "run":
             count, start = min(first, 4 - second), second
             plan = rows.plan(start, count)
             if bound.get((start, count), (None, None))[0] != plan or plan[0] == "one":
                 recorder = Recorder()
                 rows.bind(recorder, plan, start, count)
                 bound[start, count] = plan, recorder
-            check(bound[start, count][1].bound, worn[start : start + count])
+            check(bound[start, count][1].bound, active[start : start + count])
 
 
-def check(bound, worn):
+def check(bound, active):
     x = {5: np.ones((1, 5), np.float32), 6: np.arange(6, dtype=np.float32)[None]}
     for slot in SLOTS:
         a, b = bound[slot.a], bound[slot.b]
-        for row, lora in enumerate(worn):
-            if lora is FREE:
+        for row, lora in enumerate(active):
+            if lora is IDLE:
                 continue
-            mine = np.zeros((1, slot.out_features), np.float32)
+            ours = np.zeros((1, slot.out_features), np.float32)
             if isinstance(a, np.ndarray):
                 at = min(row, len(a) - 1)
-                mine = x[slot.in_features] @ a[at] @ b[at]
-            theirs = np.zeros_like(mine)
+                ours = x[slot.in_features] @ a[at] @ b[at]
+            expected = np.zeros_like(ours)
             if isinstance(lora, LoraArrays) and slot.a in lora.ranks:
-                theirs = x[slot.in_features] @ lora.a[slot.a] @ lora.b[slot.a]
-            np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-4)
+                expected = x[slot.in_features] @ lora.a[slot.a] @ lora.b[slot.a]
+            np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -156,10 +161,10 @@ def check(bound, worn):
         ({"trainable_token_indices": [3]}, "token embeddings"),
         ({"layer_replication": [[0, 2]]}, "replicates layers"),
         ({"init_lora_weights": "pissa_niter_4"}, "changed the base's weights"),
-        ({"r": 3}, "its config says 3"),
+        ({"r": 3}, "but its config says 3"),
     ],
 )
-def test_what_no_slot_can_hold_is_refused_with_the_reason_and_the_merged_way(config, reason):
+def test_an_adapter_that_no_slot_can_hold_is_rejected_with_reason_and_remedy(config, reason):
     with pytest.raises(UsageError, match=reason) as caught:
         lay_out(read_tensors({"r": 2, **config}, tensors_of({"m.q_proj": 2})), SLOTS)
     assert "metier export RUN --out BUNDLE" in str(caught.value)
@@ -174,7 +179,7 @@ def test_what_no_slot_can_hold_is_refused_with_the_reason_and_the_merged_way(con
         ({"base_model.model.m.q_proj.lora_magnitude_vector": np.zeros(5, np.float32)}, "magnitude_vector"),
     ],
 )
-def test_tensors_that_are_no_plain_lora_are_named(tensors, reason):
+def test_tensors_other_than_plain_lora_are_named(tensors, reason):
     with pytest.raises(UsageError, match=reason):
         read_tensors({"r": 2}, tensors)
 
@@ -189,7 +194,7 @@ def test_modules_without_a_slot_and_wrong_shapes_are_named():
         lay_out(wide, SLOTS)
 
 
-def test_ranks_above_the_bound_and_numbers_that_are_none_are_refused():
+def test_ranks_above_the_bound_and_values_that_are_not_finite_are_rejected():
     rank = MAX_RANK + 1
     with pytest.raises(UsageError, match=f"rank {rank} is above {MAX_RANK}"):
         lay_out(read_tensors({"r": rank}, tensors_of({"m.q_proj": rank})), SLOTS)
@@ -211,7 +216,7 @@ def test_bfloat16_weights_read_as_torch_reads_them(tiny_loras, tmp_path):
         assert np.array_equal(module.a, halves[f"base_model.model.{name}.lora_A.weight"].float().numpy())
 
 
-def test_damaged_folders_say_what_is_wrong(tiny_loras, tmp_path):
+def test_damaged_folders_raise_an_error_with_the_reason(tiny_loras, tmp_path):
     folder = shutil.copytree(tiny_loras["plain"], tmp_path / "bad")
     (folder / "adapter_model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0garbage")
     with pytest.raises(UsageError, match="cannot be read"):
@@ -221,9 +226,70 @@ def test_damaged_folders_say_what_is_wrong(tiny_loras, tmp_path):
         read_folder(folder)
 
 
-def test_half_precision_weights_are_scaled_in_full(tmp_path):
+def test_half_precision_weights_are_scaled_in_float32(tmp_path):
     tensors = {k: v.astype(np.float16) for k, v in tensors_of({"m.o_proj": 3}).items()}
     save_file(tensors, tmp_path / "adapter_model.safetensors")
     (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 3, "lora_alpha": 1}))
     modules = read_folder(tmp_path)
     assert fold_error(lay_out(modules, SLOTS), modules, SLOTS) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ([], "not a JSON object"),
+        ({"r": "2"}, "r is '2'"),
+        ({"r": True}, "r is True"),
+        ({"r": -2}, "r is -2"),
+        ({"r": 1e9}, "r is 1000000000"),
+        ({"lora_alpha": None}, "lora_alpha is None"),
+        ({"lora_alpha": float("nan")}, "lora_alpha is nan"),
+        ({"lora_alpha": float("inf")}, "lora_alpha is inf"),
+        ({"lora_alpha": {"a": 1}}, "lora_alpha is {"),
+        ({"rank_pattern": [1]}, "patterns for r are not an object"),
+        ({"rank_pattern": {"q_proj": "2"}}, "r of q_proj is '2'"),
+        ({"alpha_pattern": {"q_proj": [1]}}, "lora_alpha of q_proj is"),
+        ({"alpha_pattern": {"q_proj(": 1}}, "not a regular expression"),
+        ({"alpha_pattern": {f"m{i}": 1 for i in range(5000)}}, "at most 4096"),
+    ],
+)
+def test_configuration_values_of_the_wrong_type_or_size_are_a_bundle_error(config, reason):
+    with pytest.raises(BundleError, match=reason):
+        read_tensors(config if isinstance(config, list) else {"r": 2, **config}, tensors_of({"m.q_proj": 2}), "here")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"in_features": 0},
+        {"in_features": -6},
+        {"out_features": 0},
+        {"out_features": 9},
+        {"in_features": 10**12},
+        {"parts": [{"module": "m.q_proj", "offset": 6, "width": 5}]},
+        {"parts": [{"module": "m.q_proj", "offset": -1, "width": 5}]},
+        {"parts": []},
+    ],
+)
+def test_slot_numbers_outside_the_projection_are_invalid(changes):
+    with pytest.raises(ValidationError):
+        Slot.model_validate({**SLOTS[0].model_dump(), **changes})
+
+
+def test_slots_that_the_graph_does_not_have_are_found_when_the_bundle_is_opened():
+    class Session:
+        def __init__(self, shapes):
+            self._inputs = [SimpleNamespace(name=name, shape=shape) for name, shape in shapes.items()]
+
+        def get_inputs(self):
+            return self._inputs
+
+        def get_overridable_initializers(self):
+            return []
+
+    shapes = {"o.A": ["rows", 5, "rank"], "o.B": ["rows", "rank", 6]}
+    check_slots(Session(shapes), SLOTS[1:2])
+    with pytest.raises(BundleError, match=r"o\.A has 5 features in bundle\.json, but the graph has no such input"):
+        check_slots(Session({}), SLOTS[1:2])
+    with pytest.raises(BundleError, match=r"o\.B has 6 features in bundle\.json, but the graph takes"):
+        check_slots(Session({**shapes, "o.B": ["rows", "rank", 7]}), SLOTS[1:2])

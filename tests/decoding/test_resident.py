@@ -1,4 +1,4 @@
-"""What a GPU does, on the CPU: KV, logits and adapters that stay where they are, steps of fixed shapes, candidates
+"""The GPU code path on the CPU: KV, logits and adapters at fixed addresses, steps of fixed shapes, candidates
 instead of logits. Requests get the tokens that they get in host memory."""
 
 import importlib
@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metier.contracts import DeviceError
-from metier.decoding import device, open_decoder
+from metier.decoding import decoder, device
 from metier.decoding.generation import Request
 from metier.runtime import Engine, Sampling
 from metier.runtime.bundle import Bundle, open_bundle
@@ -32,7 +32,7 @@ TOKENS = 16
 
 @pytest.fixture(scope="module")
 def resident():
-    """Engines made while this holds keep everything on the device, which is the CPU."""
+    """Engines opened under this fixture keep everything on the device, which is the CPU."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(device, "RESIDENT", {"cpu"})
         yield
@@ -51,17 +51,17 @@ def alone(tiny_slotted):
     known = {}
     with Engine(tiny_slotted, rows=1, max_len=300) as engine:
 
-        def said(name, text, number):
+        def tokens_of(name, text, number):
             if (name, text, number) not in known:
-                generation = ask(engine, name, text, number)
+                generation = submit(engine, name, text, number)
                 generation.result(60)
                 known[name, text, number] = generation.ids, generation.logprobs
             return known[name, text, number]
 
-        yield said
+        yield tokens_of
 
 
-def ask(engine, name, text, number, tokens=TOKENS):
+def submit(engine, name, text, number, tokens=TOKENS):
     ids = engine.request("tiny.copy", {"facts": text}, adapter="base").ids
     return engine.submit(
         Request(ids=ids, max_tokens=tokens, adapter=name, sampling=SAMPLINGS[number], logprobs=True), wait=None
@@ -79,11 +79,11 @@ steps = st.tuples(
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(steps, min_size=2, max_size=12))
-def test_any_schedule_says_on_a_device_what_each_request_says_alone_in_host_memory(device_engine, alone, schedule):
+def test_any_schedule_on_a_device_gives_the_tokens_of_each_request_alone_in_host_memory(device_engine, alone, schedule):
     """Mixed adapters and samplings, random arrival, cancellation, eviction."""
     running = []
     for name, text, number, tokens, then in schedule:
-        generation = ask(device_engine, name, text, number, tokens)
+        generation = submit(device_engine, name, text, number, tokens)
         running.append((name, text, number, tokens, generation))
         if then == "wait":
             generation.result(60)
@@ -103,56 +103,56 @@ def test_any_schedule_says_on_a_device_what_each_request_says_alone_in_host_memo
 
 def test_schedules_really_ran_on_fixed_shapes_and_candidates_and_evicted(device_engine, alone):
     for name in NAMES[1:] * 2:
-        ask(device_engine, name, "7", 0, 1).result(60)
-    inner = device_engine._serving.decoder
+        submit(device_engine, name, "7", 0, 1).result(60)
+    inner = device_engine._session.decoder
     counts = {count for count, _, _ in inner._steps._shapes}
     assert counts <= {1, 2, 4, 5} and not inner.can_move
-    assert inner.scores(0).few is not None
+    assert inner.scores(0).candidates is not None
     assert device_engine.adapters.evictions > 0
 
 
 def test_replies_under_a_grammar_are_the_same(tiny_bundle, resident, engine):
-    asked = [("tiny.item", {"facts": "a lamp"}), ("tiny.mood", {"facts": "rain"}), ("tiny.item", {"facts": "7"})]
+    arguments = [("tiny.item", {"facts": "a lamp"}), ("tiny.mood", {"facts": "rain"}), ("tiny.item", {"facts": "7"})]
     with Engine(tiny_bundle, rows=4, max_len=300) as there:
-        running = [there.submit(there.request(*task)) for task in asked]
-        for task, generation in zip(asked, running, strict=True):
+        running = [there.submit(there.request(*task)) for task in arguments]
+        for task, generation in zip(arguments, running, strict=True):
             here = engine.submit(engine.request(*task))
             assert generation.result(60) == here.result(60)
             assert generation.ids == here.ids
 
 
-def test_a_dialogue_goes_on_from_kv_that_others_steps_left_alone(tiny_slotted, resident):
-    """A freed row in the midst of a step is filled up, but writes behind what it holds."""
+def test_a_dialogue_continues_from_kv_that_steps_of_other_rows_kept(tiny_slotted, resident):
+    """A free row between active ones pads the step, but writes behind what it holds."""
     with Engine(tiny_slotted, rows=4, max_len=300) as engine:
-        beside = [ask(engine, None, TEXTS[2], 0, 120) for _ in range(1)]
+        beside = [submit(engine, None, TEXTS[2], 0, 120) for _ in range(1)]
         next(iter(beside[0]))
-        first = ask(engine, None, TEXTS[0], 0)
-        late = ask(engine, None, TEXTS[1], 0, 100)
+        first = submit(engine, None, TEXTS[0], 0)
+        late = submit(engine, None, TEXTS[1], 0, 100)
         next(iter(late))
         first.result(60)
-        before = engine._serving._scheduler.prefixes.reused
-        again = ask(engine, None, TEXTS[0], 0)
+        before = engine._session._scheduler.prefix_cache.reused_tokens
+        again = submit(engine, None, TEXTS[0], 0)
         again.result(60)
         assert again.ids == first.ids
-        assert engine._serving._scheduler.prefixes.reused > before
+        assert engine._session._scheduler.prefix_cache.reused_tokens > before
         for generation in (*beside, late):
             generation.cancel()
 
 
-def test_a_bundle_of_before_has_no_candidates_and_says_the_same(tiny_slotted, resident, alone):
+def test_a_bundle_without_a_candidates_graph_gives_the_same_tokens(tiny_slotted, resident, alone):
     bundle = open_bundle(tiny_slotted)
     graph = bundle.manifest.graph.model_copy(update={"candidates": None})
-    old = Bundle(bundle.path, bundle.manifest.model_copy(update={"graph": graph}), bundle.tokenizer)
-    with Engine(old, rows=3, max_len=300) as engine:
-        running = [ask(engine, name, TEXTS[0], number) for number, name in enumerate(NAMES[:5])]
+    without_candidates = Bundle(bundle.path, bundle.manifest.model_copy(update={"graph": graph}), bundle.tokenizer)
+    with Engine(without_candidates, rows=3, max_len=300) as engine:
+        running = [submit(engine, name, TEXTS[0], number) for number, name in enumerate(NAMES[:5])]
         for number, (name, generation) in enumerate(zip(NAMES[:5], running, strict=True)):
             generation.result(60)
             assert generation.ids == alone(name, TEXTS[0], number)[0]
-        assert engine._serving.decoder.scores(0).few is None
+        assert engine._session.decoder.scores(0).candidates is None
 
 
 class Capturing:
-    """A session on the CPU that has captured what it was told to, as CUDA's would; or that cannot."""
+    """A session on the CPU that records captured graphs, as a CUDA session captures them; or fails."""
 
     def __init__(self, session, fails):
         self._session, self._fails, self.captured, self.released = session, fails, [], []
@@ -173,54 +173,56 @@ class Capturing:
 
 @pytest.fixture
 def capturing(monkeypatch, resident):
-    """Sessions that capture where they are asked to; call it to make them fail."""
-    made, fails = [], []
+    """Sessions that capture where they are arguments to; call it to make them fail."""
+    sessions, fails = [], []
 
     def opened(model, on, *, capture=False, **options):
         found = device.open_session(model, on, **options)
         if not capture:
             return found
-        made.append(Capturing(found.session, bool(fails)))
-        return replace(found, session=made[-1], captures=True)
+        sessions.append(Capturing(found.session, bool(fails)))
+        return replace(found, session=sessions[-1], captures=True)
 
-    monkeypatch.setattr(open_decoder, "open_session", opened)
-    return made, fails
+    monkeypatch.setattr(decoder, "open_session", opened)
+    return sessions, fails
 
 
 def test_each_shape_is_captured_under_its_own_number_and_prompts_never(tiny_slotted, capturing, alone):
-    (made, _) = capturing
+    (sessions, _) = capturing
     with Engine(tiny_slotted, rows=4, max_len=300, cuda_graphs=True) as engine:
         for names in ([None], ["plain"], ["plain", "rslora", "tuned"], ["rank1"]):
-            running = [(name, ask(engine, name, TEXTS[0], 0)) for name in names]
+            running = [(name, submit(engine, name, TEXTS[0], 0)) for name in names]
             for name, generation in running:
                 generation.result(60)
                 assert generation.ids == alone(name, TEXTS[0], 0)[0]
-        shapes = engine._serving.decoder._steps._shapes
+        shapes = engine._session.decoder._steps._shapes
         numbers = [shape.graph_id for shape in shapes.values()]
-        assert len({*numbers}) == len(numbers) and {*numbers} <= {*made[0].captured}
-        assert {*made[0].released} == {*made[0].captured} - {*numbers}, "what is given up is released, nothing else"
+        assert len({*numbers}) == len(numbers) and {*numbers} <= {*sessions[0].captured}
+        assert {*sessions[0].released} == {*sessions[0].captured} - {*numbers}, (
+            "dropped graphs are released, nothing else"
+        )
         assert {plan[0] for _, _, plan in shapes} <= {"one", "shared", "each"}
 
 
 def test_where_capturing_fails_steps_run_one_by_one_and_the_reason_is_logged(tiny_slotted, capturing, alone, caplog):
-    made, fails = capturing
+    sessions, fails = capturing
     fails.append(True)
     with Engine(tiny_slotted, rows=2, max_len=300) as engine:
-        generation = ask(engine, "plain", TEXTS[0], 0)
+        generation = submit(engine, "plain", TEXTS[0], 0)
         generation.result(60)
         assert generation.ids == alone("plain", TEXTS[0], 0)[0]
-        assert "no CUDA graphs: a decode step failed: CUDA failure 900" in engine.device_reason and len(made) == 1
+        assert "no CUDA graphs: a decode step failed: CUDA failure 900" in engine.device_reason and len(sessions) == 1
     assert "decoding without CUDA graphs: a decode step failed: CUDA failure 900" in caplog.text
-    with pytest.raises(DeviceError, match=r"CUDA graphs were asked for but do not work: .* stream is capturing"):
+    with pytest.raises(DeviceError, match=r"cuda_graphs=True does not work: .* stream is capturing"):
         Engine(tiny_slotted, rows=2, max_len=300, cuda_graphs=True)
 
 
-def test_the_gpu_benchmark_measures_these_lines_and_finds_the_same_tokens_in_every_setting(tiny_base, monkeypatch):
+def test_the_gpu_benchmark_runs_and_finds_the_same_tokens_in_every_setting(tiny_base, monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
     monkeypatch.setattr(device, "RESIDENT", device.RESIDENT)  # put back what the benchmark sets
     gpu = importlib.import_module("gpu")
-    asked = ["--device", "cpu", "--models", str(tiny_base), "--precisions", "fp16", "--batches", "1", "3"]
-    result = gpu.measure(gpu.parsed([*asked, "--rank", "2", "--steps", "6", "--context", "12"]))
+    arguments = ["--device", "cpu", "--models", str(tiny_base), "--precisions", "fp16", "--batches", "1", "3"]
+    result = gpu.measure(gpu.parsed([*arguments, "--rank", "2", "--steps", "6", "--context", "12"]))
     json.dumps(result, allow_nan=False)
     (model,) = result["models"]
     assert [row["batch"] for row in model["batches"]] == [1, 3]
@@ -233,6 +235,6 @@ def test_the_gpu_benchmark_measures_these_lines_and_finds_the_same_tokens_in_eve
     assert set(model["providers"]) == {"CPUExecutionProvider"}
 
 
-def test_cuda_graphs_that_cannot_be_are_refused_when_asked_for(tiny_slotted):
-    with pytest.raises(DeviceError, match="CUDA graphs were asked for but do not work: the device is cpu"):
+def test_requested_cuda_graphs_that_are_impossible_are_an_error(tiny_slotted):
+    with pytest.raises(DeviceError, match="cuda_graphs=True does not work: the device is cpu"):
         Engine(tiny_slotted, rows=1, max_len=300, cuda_graphs=True)

@@ -1,4 +1,4 @@
-"""What is decided from a row's best few tokens is what the whole row says; what they cannot settle is left open."""
+"""What the candidates of a row decide equals the decision of all logits; what they cannot decide is left open."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metier.decoding.sampling import Sampler, Sampling
-from metier.decoding.top_tokens import Candidates, Scores, best_of
+from metier.decoding.top_tokens import Candidates, TokenScores, best_of
 
 
-def whole_row(logits, sampling, random):
+def reference(logits, sampling, random):
     """The definition, spelt out: sort every token, keep the best k, keep the nucleus, draw; where nothing is cut off,
     those above the 64th stand sorted and the others as they are."""
     order = np.lexsort((np.arange(len(logits)), -logits))
@@ -54,19 +54,19 @@ samplings = st.builds(
 
 @settings(max_examples=400)
 @given(rows, samplings, st.sampled_from([None, 0.9, 0.05]), st.integers(1, 64))
-def test_the_best_few_and_the_whole_row_give_the_same_tokens(logits, sampling, share, count):
-    """Through masks, penalties and repeats; a sampler that asks for the whole row draws the same number there."""
+def test_candidates_and_all_logits_give_the_same_tokens(logits, sampling, share, count):
+    """Through masks, penalties and repeats; a sampler that needs all logits draws the same number there."""
     size = len(logits)
     allowed = None
     if share is not None:
         allowed = np.random.default_rng(sampling.seed).random(size) < share
         allowed[size // 2] = True
-    whole, few = (Sampler(sampling, [0, size - 1], size) for _ in range(2))
+    full, few = (Sampler(sampling, [0, size - 1], size) for _ in range(2))
     seen = best_of(logits, count, sampling.temperature or 1.0)
     # A device's sum over the row is float32's; and it may break ties at the border of the few as it likes.
     rough = Candidates(seen.ids, seen.values, seen.mass * (1 + 2e-6), seen.temperature, seen.every)
     for _ in range(4):
-        assert few.choose(Scores(lambda: logits, rough), allowed) == whole.pick(logits, allowed)
+        assert few.choose(TokenScores(lambda: logits, rough), allowed) == full.pick(logits, allowed)
 
 
 @settings(max_examples=300)
@@ -74,7 +74,7 @@ def test_the_best_few_and_the_whole_row_give_the_same_tokens(logits, sampling, s
 def test_a_sampler_follows_the_definition(logits, sampling):
     plain = sampling.model_copy(update={"repetition_penalty": 1.0, "no_repeat_ngram_size": None})
     sampler, random = Sampler(plain, [], len(logits)), np.random.default_rng(plain.seed)
-    assert [sampler.pick(logits) for _ in range(4)] == [whole_row(logits, plain, random) for _ in range(4)]
+    assert [sampler.pick(logits) for _ in range(4)] == [reference(logits, plain, random) for _ in range(4)]
 
 
 def few_of(logits, sampling):
@@ -86,7 +86,7 @@ SURE = (np.arange(1000, dtype=np.float32) % 997) / 20
 
 
 @pytest.mark.parametrize(
-    ("sampling", "settled"),
+    ("sampling", "decided"),
     [
         ({}, True),
         ({"temperature": 1.0, "top_k": 40}, True),
@@ -99,18 +99,18 @@ SURE = (np.arange(1000, dtype=np.float32) % 997) / 20
         ({"repetition_penalty": 0.9}, False),
     ],
 )
-def test_the_usual_settings_are_settled_by_the_few_and_others_ask_for_the_row(sampling, settled):
-    assert (few_of(SURE, Sampling(seed=1, **sampling)) is not None) == settled
+def test_the_candidates_decide_the_usual_settings_and_others_need_all_logits(sampling, decided):
+    assert (few_of(SURE, Sampling(seed=1, **sampling)) is not None) == decided
 
 
-def test_equals_at_the_border_are_left_open():
+def test_ties_at_the_last_candidate_are_left_open():
     assert few_of(np.zeros(1000, np.float32), Sampling()) is None
     few = Candidates(np.array([7, 3, 9]), np.array([2, 2, 1], np.float32), 10.0)
     assert Sampler(Sampling(), [], 1000).pick_among(few) == 3, "the lower id first, in whatever order they came"
 
 
 @pytest.mark.parametrize("size", [40, 500, 513, 49152])
-def test_the_best_of_a_row_are_those_that_sorting_all_of_it_gives(size: int) -> None:
+def test_the_best_tokens_of_a_row_are_those_of_a_full_sort(size: int) -> None:
     random = np.random.default_rng(size)
     rows = {
         "spread": random.normal(size=size),

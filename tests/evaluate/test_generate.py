@@ -88,7 +88,7 @@ def test_a_guide_decides_which_tokens_may_come(model) -> None:
             mask[10:20] = True
             return mask
 
-        def settle(self, token: int) -> int:
+        def accept(self, token: int) -> int:
             self.taken.append(token)
             return token
 

@@ -92,7 +92,7 @@ def slotted(base, out, precision, target="cpu", *, fused=False):
 def logits(file, graph: Graph, slots=(), lora=None):
     """Of the last position, after a chunk and single steps."""
     decoder = Decoder(open_session(file, "cpu"), graph, rows=1, max_len=32, slots=slots)
-    decoder.adapters.wear(0, lora)
+    decoder.adapters.load(0, lora)
     decoder.prefill(0, IDS[:4])
     found = [decoder.logits(0).copy()]
     for token in IDS[4:]:

@@ -51,7 +51,7 @@ def test_requests_that_wait_are_answered_by_the_weights_of_when_they_were_asked(
 ) -> None:
     """The engine is full while the champion changes three times; the last change leaves another than the first."""
     engine, free = live.engine, threading.Event()
-    scheduler = engine._serving._scheduler
+    scheduler = engine._session._scheduler
     step = scheduler._decoder.step
     # The row stays taken until all have asked, however long they take.
     monkeypatch.setattr(scheduler._decoder, "step", lambda tokens: (free.wait(120), step(tokens)))

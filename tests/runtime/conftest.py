@@ -22,7 +22,7 @@ def full():
 
     @contextmanager
     def standing(engine, busy):
-        scheduler, free = engine._serving._scheduler, threading.Event()
+        scheduler, free = engine._session._scheduler, threading.Event()
         step = scheduler._decoder.step
         scheduler._decoder.step = lambda tokens: (free.wait(60), step(tokens))
         try:

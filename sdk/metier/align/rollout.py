@@ -160,7 +160,7 @@ class Rollouts:
                 logprobs=True,
             )
             generations[number] = self._engine.submit(request, wait=None)
-            generations[number].when_done(ended.release)
+            generations[number].add_done_callback(ended.release)
         for _ in prompts:  # to wait for an answer's text would wake this thread at every token, on the engine's time
             ended.acquire()
         drawn = []

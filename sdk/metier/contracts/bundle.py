@@ -22,6 +22,10 @@ Precision = Literal["fp32", "fp16", "int8", "int4"]
 Target = Literal["cpu", "cuda"]
 
 
+MAX_FEATURES = 1 << 22
+"""Largest width of a projection: several times the largest vocabulary."""
+
+
 class FileEntry(Data):
     """One file of the bundle, so that damage is found at load."""
 
@@ -61,11 +65,11 @@ class Graph(Data):
     file: str = "model.onnx"
     candidates: str | None = None
     """Graph that finds each row's best tokens on a device; None in bundles of before: all logits are copied."""
-    layers: int
-    kv_heads: int
-    head_dim: int
-    vocab_size: int
-    context_length: int
+    layers: int = Field(ge=1)
+    kv_heads: int = Field(ge=1)
+    head_dim: int = Field(ge=1)
+    vocab_size: int = Field(ge=1)
+    context_length: int = Field(ge=1)
     """Tokens that one row may hold, prompt and reply together."""
     io_dtype: Literal["float32", "float16", "bfloat16"]
     """dtype of logits and KV."""
@@ -86,9 +90,9 @@ class SlotPart(Data):
     """PEFT's name of it, such as model.layers.0.self_attn.q_proj."""
     offset: int = Field(default=0, ge=0)
     """First of its columns in B."""
-    width: int = Field(ge=1)
+    width: int = Field(ge=1, le=MAX_FEATURES)
     """Output features: its own, or of the share of it that the graph computes apart."""
-    start: int = Field(default=0, ge=0)
+    start: int = Field(default=0, ge=0, le=MAX_FEATURES)
     """First of the module's output features that this is, where the graph computes its shares apart."""
 
 
@@ -106,10 +110,20 @@ class Slot(Data):
     """Graph input that takes A."""
     b: str
     """Graph input that takes B."""
-    in_features: int
-    out_features: int
+    in_features: int = Field(ge=1, le=MAX_FEATURES)
+    out_features: int = Field(ge=1, le=MAX_FEATURES)
     dtype: Literal["float32", "float16"] = "float32"
     parts: tuple[SlotPart, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        for part in self.parts:
+            if part.offset + part.width > self.out_features:
+                raise ValueError(
+                    f"columns {part.offset} to {part.offset + part.width} of {part.module} are beyond the"
+                    f" {self.out_features} output features of the slot {self.a}"
+                )
+        return self
 
 
 class AdapterEntry(Data):

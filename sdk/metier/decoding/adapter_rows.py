@@ -1,8 +1,8 @@
-"""Which LoRA each row of the decoder wears, bound to the graph's slots: one set for all rows, or one per row.
+"""Which LoRA is active in each row of the decoder, bound to the graph's slots: one set for all rows, or one per row.
 
-In host memory, rows that share a LoRA share its own arrays, untouched; rows that differ have theirs side by side on a
-shelf that stays bound, and a row that changes is written in place. On a device all weights lie on shelves, at addresses
-that hold: nothing is copied while nothing changes. It knows nothing about names.
+In host memory, rows that share a LoRA share its arrays without a copy; rows that differ have theirs side by side in a
+`LoraBatch` that stays bound, and a row that changes is written in place. On a device all weights lie in such batches,
+at fixed addresses: nothing is copied while nothing changes. It knows nothing about names.
 """
 
 from __future__ import annotations
@@ -14,81 +14,84 @@ import numpy as np
 
 from metier.contracts.bundle import Slot
 from metier.decoding.lora import LoraArrays
-from metier.decoding.lora_batch import Shelf
+from metier.decoding.lora_batch import LoraBatch
 from metier.decoding.memory import address_of, zeros
 
 Plan = tuple[str, object]
-"""What a run binds: ("one", LoRA or None), or the version of a shelf: ("shared", n) of one row, ("each", n) of all."""
+"""What a run binds: ("one", LoRA or None), or the version of a batch: ("shared", n) of one row, ("each", n) of all."""
 
 
-class _Free:
-    """A row that nobody reads: it goes along with what the others wear."""
+class _Idle:
+    """State of a row without a request: a step over it may compute with any LoRA."""
 
 
-FREE = _Free()
-
-Worn = LoraArrays | None | _Free
+_IDLE = _Idle()
 
 
 class AdapterRows:
     """The LoRA of every row. Not thread-safe: the engine thread owns it."""
 
     def __init__(self, slots: Sequence[Slot], rows: int, device: str = "cpu", *, resident: bool = False) -> None:
-        """`resident`: all weights are to lie in the device's own memory, at addresses that hold."""
+        """`resident`: keep all weights in the device's own memory, at fixed addresses."""
         self.slots, self._device, self._resident = tuple(slots), device, resident
-        self._worn: list[Worn] = [FREE] * rows
-        self._each = Shelf(slots, rows, device, resident=resident)
-        self._shared = Shelf(slots, 1, device, resident=resident)
-        self._settled: dict[tuple[int, int], Plan] = {}  # plans by (first, count), while nobody changes
-        self._nothing = zeros((1,), np.float32, device)  # an address for inputs without elements
+        self._active: list[LoraArrays | _Idle | None] = [_IDLE] * rows
+        self._per_row = LoraBatch(slots, rows, device, resident=resident)
+        self._shared = LoraBatch(slots, 1, device, resident=resident)
+        self._plans: dict[tuple[int, int], Plan] = {}  # by (first, count), until a row changes
+        self._empty = zeros((1,), np.float32, device)  # an address for inputs without elements
 
-    def wear(self, row: int, lora: Worn) -> None:
-        """From now on this row wears `lora`; None is the base, FREE is a row without a reader."""
-        self._worn[row] = lora
-        self._settled.clear()
+    def load(self, row: int, lora: LoraArrays | None) -> None:
+        """Make `lora` active in this row; None is the base."""
+        self._active[row] = lora
+        self._plans.clear()
+
+    def unload(self, row: int) -> None:
+        """The row has no request any more."""
+        self._active[row] = _IDLE
+        self._plans.clear()
 
     def move(self, source: int, target: int) -> None:
-        """`target` takes what `source` wears; `source` is free."""
-        self._worn[target], self._worn[source] = self._worn[source], FREE
-        self._settled.clear()
+        """`target` takes over the LoRA of `source`, which is then idle."""
+        self._active[target], self._active[source] = self._active[source], _IDLE
+        self._plans.clear()
 
     def plan(self, first: int, count: int) -> Plan:
-        """What a run over `count` rows from `first` on must bind; brings the shelves up to date if it needs them."""
-        if (first, count) not in self._settled:
-            self._settled[first, count] = self._settle(first, count)
-        return self._settled[first, count]
+        """What a run over `count` rows from `first` on must bind; writes weights into the batches where needed."""
+        if (first, count) not in self._plans:
+            self._plans[first, count] = self._prepare(first, count)
+        return self._plans[first, count]
 
-    def _settle(self, first: int, count: int) -> Plan:
+    def _prepare(self, first: int, count: int) -> Plan:
         rows = range(first, first + count)
-        everyone = [lora for lora in self._worn if not isinstance(lora, _Free)]
-        # On a device a row's weights are copied once, to the shelf that the steps over all rows will use.
-        concerned = everyone if self._resident else [w for row in rows if not isinstance(w := self._worn[row], _Free)]
-        if all(lora is concerned[0] for lora in concerned):
-            lora = concerned[0] if concerned else None
+        every = [lora for lora in self._active if not isinstance(lora, _Idle)]
+        # On a device a row's weights are copied once, to the batch that the steps over all rows will use.
+        needed = every if self._resident else [one for row in rows if not isinstance(one := self._active[row], _Idle)]
+        if all(lora is needed[0] for lora in needed):
+            lora = needed[0] if needed else None
             if lora is None or not self._resident:
                 return "one", lora
-            self._shared.fit([lora])
-            self._shared.put(0, lora)
+            self._shared.reserve([lora])
+            self._shared.write(0, lora)
             return "shared", self._shared.version
         # For all rows, not only these: a run over a few must not shrink what the next one needs.
-        self._each.fit(everyone)
+        self._per_row.reserve(every)
         for row in rows:
-            if not isinstance(worn := self._worn[row], _Free):
-                self._each.put(row, worn)
-        return "each", self._each.version
+            if not isinstance(lora := self._active[row], _Idle):
+                self._per_row.write(row, lora)
+        return "each", self._per_row.version
 
     def bind(self, binding: Any, plan: Plan, first: int, count: int) -> None:
         """Bind every slot of `binding`, a run over `count` rows from `first` on."""
         kind, lora = plan
         if kind == "each":
-            self._each.bind(binding, first, count)
+            self._per_row.bind(binding, first, count)
         elif kind == "shared":
             self._shared.bind(binding, 0, 1)
         else:
-            self._bind_own(binding, lora if isinstance(lora, LoraArrays) else None)
+            self._bind_one(binding, lora if isinstance(lora, LoraArrays) else None)
 
-    def _bind_own(self, binding: Any, lora: LoraArrays | None) -> None:
-        """One LoRA's own arrays, in host memory, for all rows; rank 0 where it has none for a slot."""
+    def _bind_one(self, binding: Any, lora: LoraArrays | None) -> None:
+        """One LoRA's own arrays, in host memory, for all rows; rank 0 for slots that it does not touch."""
         for slot in self.slots:
             one = lora if lora is not None and slot.a in lora.ranks else None
             rank = 0 if one is None else len(slot.parts) * one.ranks[slot.a]
@@ -96,5 +99,5 @@ class AdapterRows:
                 (slot.a, None if one is None else one.a[slot.a], (1, slot.in_features, rank)),
                 (slot.b, None if one is None else one.b[slot.a], (1, rank, slot.out_features)),
             ):
-                where = address_of(self._nothing) if side is None else side.ctypes.data
-                binding.bind_input(name, self._device, 0, np.dtype(slot.dtype).type, shape, where)
+                address = address_of(self._empty) if side is None else side.ctypes.data
+                binding.bind_input(name, self._device, 0, np.dtype(slot.dtype).type, shape, address)

@@ -1,4 +1,4 @@
-"""The LoRA adapters an engine can wear: those of the bundle, loaded when first asked for and kept by least recent use
+"""The LoRA adapters that requests can use: those of the bundle, loaded on first use and kept by least recent use
 within a byte budget, and live ones given as tensors. It knows names and bytes; it knows nothing about rows.
 """
 
@@ -17,17 +17,17 @@ from metier.contracts.nearest import did_you_mean
 from metier.decoding.lora import LoraArrays, lay_out, read_folder, read_tensors
 
 BASE = "base"
-"""Asks for the base without any adapter; no adapter may be called so."""
+"""Names the base without any adapter; no adapter can have this name."""
 
 BUDGET = 256 << 20
-"""Bytes of adapters kept ready unless asked otherwise: some fifty of 5 MB."""
+"""Default bytes of adapters that stay loaded: some fifty of 5 MB."""
 
 
 class AdapterStore:
     """Adapters by name. Safe to use from any thread.
 
-    A loaded adapter that a row wears stays alive with that row, whether or not the budget has let go of it; a live one
-    also with the requests that wait for it, whether or not it was replaced or dropped.
+    A loaded adapter that is active in a row stays in memory with that row, even if it was evicted from the budget; a
+    live one also with the requests that wait for it, even if it was replaced or dropped.
     """
 
     def __init__(self, path: Path, manifest: Manifest, budget: int = BUDGET) -> None:
@@ -37,7 +37,7 @@ class AdapterStore:
         self._loaded: OrderedDict[str, LoraArrays] = OrderedDict()
         self._lock = threading.Lock()
         self.loads = 0
-        """How often an adapter was read from disk."""
+        """Number of times that an adapter was read from disk."""
         self.evictions = 0
 
     def names(self) -> list[str]:
@@ -51,38 +51,38 @@ class AdapterStore:
         with self._lock:
             return sum(lora.nbytes for lora in self._loaded.values())
 
-    def held(self, name: str) -> Callable[[], LoraArrays]:
-        """What gives, at any later time, the weights that the name stands for now.
+    def resolve(self, name: str) -> Callable[[], LoraArrays]:
+        """A function that returns, at any later time, the weights that the name stands for now.
 
-        Of a live adapter it holds the arrays; of one of the bundle's only the place, so that what waits takes no room
-        of the budget.
+        It holds the arrays of a live adapter, but only the folder of one of the bundle's: requests that wait take
+        nothing from the budget.
 
         Raises:
             UsageError: there is none.
         """
         with self._lock:
             live = self._live.get(name)
-            known = [*self._entries, *self._live]
+            names = [*self._entries, *self._live]
         if live is not None:
             return lambda: live
         if name in self._entries:
             return lambda: self._stored(name)
         raise UsageError(
-            f"there is no adapter {name}{did_you_mean(name, known)}",
+            f"there is no adapter {name}{did_you_mean(name, names)}",
             where=str(self._path),
-            remedy=f"{_listed(known)}; add one with `metier bundle add`",
+            remedy=f"{_listed(names)}; add one with `metier bundle add`",
         )
 
     def get(self, name: str) -> LoraArrays:
-        """The adapter of that name, loaded if it has to be.
+        """The adapter of that name, loaded if necessary.
 
         Raises:
-            UsageError: there is none, or its folder is not what the bundle's slots hold.
+            UsageError, BundleError: there is none, or its folder does not fit the bundle's slots.
         """
-        return self.held(name)()
+        return self.resolve(name)()
 
     def set(self, name: str, tensors: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-        """Put a live adapter under `name`, in place of what was there. Requests under way keep what they have.
+        """Store a live adapter under `name`, replacing the one before. Requests in progress keep their weights.
 
         Args:
             name: as in a bundle.
@@ -90,20 +90,20 @@ class AdapterStore:
             config: PEFT's adapter_config: r, lora_alpha, use_rslora, rank_pattern, alpha_pattern.
 
         Raises:
-            UsageError: the name is not one, the bundle has no slots, or the weights do not fit them.
+            UsageError: the name is invalid, the bundle has no slots, or the weights do not fit them.
         """
         check_name(name)
         if not self._slots:
             raise UsageError(
                 "this bundle has no LoRA slots", where=str(self._path), remedy="export one with `metier export --slots`"
             )
-        laid = lay_out(read_tensors(config, tensors, name), self._slots, name)
+        arrays = lay_out(read_tensors(config, tensors, name), self._slots, name)
         with self._lock:
-            self._live[name] = laid
+            self._live[name] = arrays
 
     def drop(self, name: str) -> None:
-        """Forget a live adapter; one of the bundle's of the same name is there again. Requests that were submitted keep
-        what they have."""
+        """Remove a live adapter; one of the bundle's of the same name is visible again. Submitted requests keep their
+        weights."""
         with self._lock:
             self._live.pop(name, None)
 
@@ -113,14 +113,14 @@ class AdapterStore:
                 self._loaded.move_to_end(name)
                 return self._loaded[name]
             folder = self._path / self._entries[name].path
-            found = lay_out(read_folder(folder), self._slots, str(folder))
-            self._loaded[name] = found
+            arrays = lay_out(read_folder(folder), self._slots, str(folder))
+            self._loaded[name] = arrays
             self.loads += 1
             total = sum(lora.nbytes for lora in self._loaded.values())
             while total > self._budget and len(self._loaded) > 1:
                 total -= self._loaded.popitem(last=False)[1].nbytes
                 self.evictions += 1
-            return found
+            return arrays
 
 
 def _listed(names: list[str]) -> str:
@@ -131,9 +131,9 @@ def _listed(names: list[str]) -> str:
 
 
 def check_name(name: str) -> None:
-    """Raise UsageError where an adapter cannot be called so."""
+    """Raise UsageError for an invalid name of an adapter."""
     if not re.fullmatch(ADAPTER_NAME, name) or name == BASE:
         raise UsageError(
-            f"an adapter cannot be called {name!r}",
+            f"{name!r} is not a valid name of an adapter",
             remedy="use lower-case letters, digits, . _ - ; `base` means no adapter",
         )

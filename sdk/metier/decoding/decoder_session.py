@@ -1,34 +1,35 @@
-"""Token ids in, tokens out: a bundle's decoder, its LoRA adapters, the thread that serves them. It knows no tasks."""
+"""Token ids in, tokens out: a bundle's decoder, its LoRA adapters and the thread that decodes. It knows no tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from metier.contracts import Manifest, RequestError, UsageError
 from metier.decoding.adapter_store import BASE, AdapterStore
 from metier.decoding.constraint import shortest_reply
-from metier.decoding.decoder import Decoder
+from metier.decoding.decoder import Decoder, open_decoder
 from metier.decoding.generation import Generation, Request
-from metier.decoding.open_decoder import open_decoder
 from metier.decoding.scheduler import Scheduler
 from metier.decoding.tokenizer import ChatTokenizer
 
 DEFAULT_ROW = 4096
-"""Tokens that one row may hold unless asked otherwise: a long brief and its answer, within every base's context."""
+"""Default of `max_len`, tokens: a long input and its answer, within every base's context."""
 
 
-class Serving:
-    """One graph in memory and one thread that decodes it; a bundle that only reads has neither.
+class DecoderSession:
+    """One graph in memory and one thread that decodes it; a bundle that contains heads only has neither.
 
     Args:
         folder: of a verified bundle.
         manifest: of that bundle.
-        tokenizer: of the graph that writes; None where there is none.
-        device, threads, rows, max_len, adapter_bytes, queue, max_tokens_total, cuda_graphs: as `Engine` says.
+        tokenizer: of the decoder; None if the bundle contains heads only.
+        device, threads, rows, max_len, adapter_bytes, queue, max_tokens_total, cuda_graphs: see `Engine`.
 
     Raises:
-        DeviceError: the device is not active. ResourceError: no memory.
+        DeviceError: the device is not active. ResourceError: not enough memory. BundleError: the graph is invalid.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Serving:
         self._scheduler: Scheduler | None = None
         self.device: str | None = None
         self.reason: str | None = None
-        """Why this device; None where there is nothing to decode."""
+        """Why this device; None if there is no decoder."""
         if manifest.graph is not None and tokenizer is not None:
             self.decoder = decoder = open_decoder(
                 folder, manifest.graph, manifest.slots, rows=rows, max_len=self.max_len, device=device,
@@ -64,13 +65,12 @@ class Serving:
             self._scheduler = Scheduler(decoder, tokenizer, queue=queue, tokens_total=self._tokens_total)
 
     def reply_bound(self, most: int, prompt: Sequence[int], grammar: str | None) -> int:
-        """A task's own bound of reply tokens, given way to what the row has left and to what a reply of its form takes
-        at least.
+        """A task's own bound of reply tokens, lowered to what the row has left, but not below a shortest reply.
 
         Args:
             most: the task's bound.
             prompt: token ids.
-            grammar: of the reply, where it has one.
+            grammar: of the reply, if it has one.
         """
         least = (
             shortest_reply(self._tokenizer, grammar, self.decoder.vocab_size)
@@ -80,30 +80,45 @@ class Serving:
         return max(least, min(most, self.max_len - len(prompt)))
 
     def submit(self, request: Request, wait: float | None, after: Generation | None = None) -> Generation:
-        """Queue a request, as `Engine.submit` says."""
+        """Queue a request; see `Engine.submit`."""
+        if self._scheduler is not None:
+            self._scheduler.check_process()  # first: in a forked child, a lock may be held for ever
+        self._check(request)
+        weights = None
+        if request.adapter not in (None, BASE):  # resolved now: the name may stand for another adapter later
+            weights = after.weights if after is not None else self.adapters.resolve(request.adapter)
+        if self._scheduler is None:
+            raise UsageError(f"the bundle {self._name} contains heads only; it cannot generate")
+        generation = Generation(request, weights)
+        self._scheduler.submit(generation, wait)
+        return generation
+
+    def close(self) -> None:
+        """Stop the thread; requests in progress end as cancelled."""
+        if self._scheduler is not None:
+            self._scheduler.close()
+
+    def _check(self, request: Request) -> None:
+        """Raise RequestError for what cannot be decoded; in a row it would fail the requests beside it, too."""
         if not request.ids:
             raise RequestError("the prompt is empty")
-        if len(request.ids) + request.max_tokens > self.max_len:
+        ids = np.asarray(request.ids)
+        size = self.decoder.vocab_size if self.decoder else None
+        if ids.ndim != 1 or ids.dtype.kind not in "iu" or ids.min() < 0 or (size is not None and ids.max() >= size):
+            raise RequestError(
+                f"the prompt contains what is no token id{'' if size is None else f' (0 to {size - 1})'}",
+                remedy="encode the prompt with the bundle's own tokenizer",
+            )
+        if request.max_tokens < 1:
+            raise RequestError(f"max_tokens is {request.max_tokens}", remedy="allow at least one token")
+        if request.tokens > self.max_len:
             raise RequestError(
                 f"{len(request.ids)} prompt tokens and {request.max_tokens} reply tokens do not fit a row of"
                 f" {self.max_len}",
-                remedy="shorten the input, ask for fewer max_tokens, or open the engine with a larger max_len",
+                remedy="shorten the input, lower max_tokens, or open the engine with a larger max_len",
             )
         if request.tokens > self._tokens_total:
             raise RequestError(
                 f"{request.tokens} tokens are more than max_tokens_total, {self._tokens_total}",
                 remedy="shorten the input, or open the engine with a larger max_tokens_total",
             )
-        weights = None
-        if request.adapter not in (None, BASE):  # now, not when a row is free: the name may mean another by then
-            weights = after.weights if after is not None else self.adapters.held(request.adapter)
-        if self._scheduler is None:
-            raise UsageError(f"the bundle {self._name} only reads: its heads decode nothing")
-        generation = Generation(request, weights)
-        self._scheduler.submit(generation, wait)
-        return generation
-
-    def close(self) -> None:
-        """Stop the thread; requests under way end as cancelled."""
-        if self._scheduler is not None:
-            self._scheduler.close()

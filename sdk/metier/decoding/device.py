@@ -1,4 +1,4 @@
-"""Opens an ONNX Runtime session on the device that was asked for, and proves that the device is really in use."""
+"""Opens an ONNX Runtime session on the requested device, and verifies that the device is really in use."""
 
 from __future__ import annotations
 
@@ -23,73 +23,73 @@ INSTALL_CUDA = 'pip uninstall -y onnxruntime && pip install "onnxruntime-gpu[cud
 
 
 RESIDENT = frozenset({"cuda"})
-"""Devices with memory of their own, where logits, KV and adapters stay. What runs there can run on the CPU as well, as
-tests do."""
+"""Devices with memory of their own, where logits, KV and adapters stay. The same code runs on the CPU as well, as in
+tests."""
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A session and where it runs."""
+class DeviceSession:
+    """An ONNX Runtime session and where it runs."""
 
     session: Any
     device: Literal["cpu", "cuda"]
     reason: str
-    """Why this device, one sentence: what `auto` chose and for what reason."""
+    """Why this device, in one sentence."""
     captures: bool = False
     """Whether runs that have a number are captured as CUDA graphs, and replayed."""
-    refused: str | None = None
-    """Why ONNX Runtime would not capture, where CUDA was to."""
+    capture_error: str | None = None
+    """Why ONNX Runtime cannot capture, if it was to."""
 
     @property
     def resident(self) -> bool:
-        """Whether all that a step reads and writes is to stay on the device."""
+        """Whether all that a step reads and writes stays on the device."""
         return self.device in RESIDENT
 
 
 def open_session(
     model: Path, device: str, *, prefer_cuda: bool = False, threads: int | None = None, capture: bool = False
-) -> Opened:
+) -> DeviceSession:
     """A session of `model` on `device`.
 
     Args:
         model: path of an ONNX file.
-        device: `cpu`, `cuda`, or `auto`, which takes CUDA where the graph was made for it and CUDA really works.
-        prefer_cuda: whether the graph was made for CUDA.
+        device: `cpu`, `cuda`, or `auto`, which takes CUDA if the graph was exported for it and CUDA works.
+        prefer_cuda: whether the graph was exported for CUDA.
         threads: CPU threads for one step; None takes one per core.
-        capture: let CUDA capture runs as graphs, where ONNX Runtime does not refuse it.
+        capture: let CUDA capture runs as graphs, if ONNX Runtime can.
 
     Raises:
-        DeviceError: `cuda` was asked for and is not really active; says which library is missing.
-        UsageError: there is no such device.
+        DeviceError: `cuda` was requested and is not active; names the missing library.
+        UsageError: the device is unknown.
         BundleError: ONNX Runtime cannot read the model.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"there is no device {device}", remedy="devices: auto, cpu, cuda")
     if device == "cpu":
-        return Opened(_session(model, [CPU], threads), "cpu", "cpu was asked for")
+        return DeviceSession(_session(model, [CPU], threads), "cpu", "the device cpu was requested")
     if device == "auto" and not prefer_cuda:
-        return Opened(_session(model, [CPU], threads), "cpu", "auto: the bundle was exported for cpu")
+        return DeviceSession(_session(model, [CPU], threads), "cpu", "auto: the bundle was exported for cpu")
     missing = cuda_missing()
     if missing is None:
-        session, refused = _cuda_session(model, threads, capture)
+        session, capture_error = _cuda_session(model, threads, capture)
         # A provider that fails to start is dropped by ONNX Runtime with a log line only: ask the session itself.
         if CUDA in session.get_providers():
-            captures = capture and refused is None
-            return Opened(session, "cuda", f"{device}: the CUDA provider is active", captures, refused)
+            captures = capture and capture_error is None
+            return DeviceSession(session, "cuda", f"{device}: the CUDA provider is active", captures, capture_error)
         missing = "ONNX Runtime dropped the CUDA provider when the session was made (no usable GPU or driver)"
         if device == "auto":
-            return Opened(session, "cpu", f"auto: cpu, because {missing}")
+            return DeviceSession(session, "cpu", f"auto: cpu, because {missing}")
     if device == "cuda":
-        raise DeviceError(f"cuda was asked for but is not active: {missing}", remedy=remedy_for(missing))
-    return Opened(_session(model, [CPU], threads), "cpu", f"auto: cpu, because {missing}")
+        raise DeviceError(f"the device cuda is not active: {missing}", remedy=remedy_for(missing))
+    return DeviceSession(_session(model, [CPU], threads), "cpu", f"auto: cpu, because {missing}")
 
 
 def cuda_missing() -> str | None:
-    """What keeps ONNX Runtime's CUDA provider from working here; None where nothing is known to."""
+    """Why ONNX Runtime's CUDA provider cannot work here; None if no reason is known."""
     if CUDA not in ort.get_available_providers():
         return f"the installed onnxruntime {ort.__version__} has no CUDA provider (it is the CPU build)"
     if hasattr(ort, "preload_dlls"):
-        with _quiet():  # finds the nvidia-* wheels' libraries; prints what it cannot load, which we say better below
+        with _quiet():  # finds the nvidia-* wheels' libraries; prints what it cannot load; the error below is clearer
             ort.preload_dlls()
     if not hasattr(ort.OrtValue, "from_dlpack"):
         return f"the installed onnxruntime {ort.__version__} is too old to keep rows in a device's memory"
@@ -98,14 +98,14 @@ def cuda_missing() -> str | None:
         ctypes.CDLL(str(provider))
     except OSError as error:
         # The loader names the library: "libcublasLt.so.13: cannot open shared object file: …".
-        # The provider's own undefined symbols are no news: ONNX Runtime resolves them when it loads it itself.
+        # Undefined symbols of the provider itself are expected: ONNX Runtime resolves them when it loads it.
         if "undefined symbol" not in str(error):
             return f"the library {str(error).split(':')[0]} is missing"
     return None if driver_version() is not None else "there is no NVIDIA driver (libcuda)"
 
 
 def driver_version() -> str | None:
-    """Highest CUDA version that the NVIDIA driver serves, such as 13.0; None without a working driver."""
+    """Highest CUDA version that the NVIDIA driver supports, such as 13.0; None without a working driver."""
     for name in ("nvcuda.dll",) if os.name == "nt" else ("libcuda.so.1", "libcuda.so"):
         try:
             library = ctypes.CDLL(name)
@@ -118,34 +118,34 @@ def driver_version() -> str | None:
 
 
 def remedy_for(missing: str) -> str:
-    """What to do about a missing part of the CUDA stack."""
+    """The remedy for a missing part of the CUDA stack."""
     if "driver" in missing:
-        return "install NVIDIA's driver on a machine with a GPU, or ask for device cpu; `metier doctor` tells more"
-    return f"{INSTALL_CUDA}   (or ask for device cpu; `metier doctor` tells more)"
+        return "install NVIDIA's driver on a machine with a GPU, or use the device cpu; `metier doctor` has details"
+    return f"{INSTALL_CUDA}   (or use the device cpu; `metier doctor` has details)"
 
 
 def _cuda_session(model: Path, threads: int | None, capture: bool) -> tuple[Any, str | None]:
-    """A session that captures, if it shall and can; and why not, where ONNX Runtime refuses: a model with control flow,
-    or with nodes that only the CPU can compute."""
-    refused = None
+    """A session that captures, if it should and can; and the reason if ONNX Runtime cannot: a model with control flow,
+    or with nodes that only the CPU computes."""
+    capture_error = None
     if capture:
         try:
             return _session(model, [(CUDA, {**CUDA_OPTIONS, "enable_cuda_graph": "1"}), CPU], threads), None
         except BundleError as error:
-            refused = error.what
-    return _session(model, [(CUDA, CUDA_OPTIONS), CPU], threads), refused
+            capture_error = error.what
+    return _session(model, [(CUDA, CUDA_OPTIONS), CPU], threads), capture_error
 
 
 def _session(model: Path, providers: list[Any], threads: int | None) -> Any:
     options = ort.SessionOptions()
-    options.log_severity_level = 4  # what matters is raised below with a remedy
+    options.log_severity_level = 4  # errors are raised below, with a remedy
     options.intra_op_num_threads = threads or 0
     try:
         return ort.InferenceSession(str(model), options, providers=providers)
     except Exception as error:  # onnxruntime raises its own, unrelated classes
         text = str(error).splitlines()[0]
         if "alloc" in text.lower() or "memory" in text.lower():
-            raise ResourceError(f"no memory for the model: {text}", where=str(model)) from error
+            raise ResourceError(f"not enough memory for the model: {text}", where=str(model)) from error
         raise BundleError(
             f"ONNX Runtime {ort.__version__} cannot read the model: {text}", where=str(model), remedy="export it again"
         ) from error
@@ -156,7 +156,7 @@ def _provider_file() -> str:
 
 
 class _quiet:  # noqa: N801  a context manager, read as a verb
-    """Python-level stdout put away for a moment."""
+    """Discards what Python code prints."""
 
     def __enter__(self) -> None:
         import contextlib

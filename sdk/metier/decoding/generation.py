@@ -1,19 +1,21 @@
-"""One request and its answer as it grows: a future, an iterator, an async iterator, and the place to cancel it."""
+"""One request and its reply as it grows: a future, an iterator and an async iterator, and the means to cancel it."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
 
 from metier.contracts import MetierError, RequestError
+from metier.contracts.answer import FinishReason
 from metier.decoding.lora import LoraArrays
 from metier.decoding.sampling import Sampling
 
-FinishReason = Literal["stop", "length", "cancelled"]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Request:
     """What the engine thread decodes."""
 
     ids: tuple[int, ...]
-    """The whole prompt, never empty."""
+    """Token ids of the complete prompt, never empty."""
     sampling: Sampling = field(default_factory=Sampling)
     grammar: str | None = None
     """llguidance grammar that the reply must follow."""
@@ -29,68 +31,75 @@ class Request:
     adapter: str | None = None
     """LoRA adapter of the bundle; None is the base, or what was merged into it."""
     deadline: float | None = None
-    """Seconds from now after which nobody wants the answer any more."""
+    """Seconds from now after which the request fails."""
     logprobs: bool = False
     """Keep the log-probability of every token that is chosen."""
 
     @property
     def tokens(self) -> int:
-        """KV tokens that it may come to hold."""
+        """Most KV tokens that the request can occupy."""
         return len(self.ids) + self.max_tokens
 
 
 class Generation:
-    """An answer under way. Safe to use from any thread."""
+    """A reply in progress. Safe to use from any thread of the process that submitted it.
+
+    Code of the caller that runs on the engine's thread (done-callbacks, wake-ups of event loops) cannot stop the
+    engine: what raises there is logged and dropped.
+    """
 
     def __init__(self, request: Request, weights: Callable[[], LoraArrays] | None = None) -> None:
         self.request = request
         self.weights = weights
-        """Gives the LoRA weights that the request was submitted with; None is the base."""
+        """Returns the LoRA weights that the request was submitted with; None is the base."""
         self.ids: list[int] = []
         """Tokens of the reply so far, the end token not included."""
         self.logprobs: list[float] = []
-        """Where asked for: of each token, and of the end token last, in nats, before temperature and grammar."""
+        """If requested: of each token, and of the end token last, in nats, before temperature and grammar."""
         self.end_token: int | None = None
-        """What ended the reply, where a token did."""
+        """The token that ended the reply, if one did."""
         self.text = ""
         """Text of the reply so far."""
         self.finish_reason: FinishReason | None = None
         self.error: MetierError | None = None
         self.cancel_requested = False
-        self.due = None if request.deadline is None else time.monotonic() + request.deadline
+        self.expires_at = None if request.deadline is None else time.monotonic() + request.deadline
+        self._process = os.getpid()
         self._changed = threading.Condition()
         self._listeners: list[Callable[[], None]] = []
-        self._when_done: list[Callable[[], None]] = []
+        self._done_callbacks: list[Callable[[], None]] = []
 
     @property
     def done(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the reply has ended."""
         return self.finish_reason is not None or self.error is not None
 
     def cancel(self) -> None:
-        """Ask the engine to stop; its row is free before the next step. No effect on a finished answer."""
+        """Ask the engine to stop; its row is free before the next step. No effect on a finished reply."""
         self.cancel_requested = True
 
-    def when_done(self, tell: Callable[[], None]) -> None:
-        """Have `tell` called once nothing more will come, on the engine's thread: it must not wait for anything."""
+    def add_done_callback(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once the reply has ended: on the engine's thread, so it must not block; at once if it has
+        ended already."""
         with self._changed:
             if not self.done:
-                return self._when_done.append(tell)
-        return tell()
+                return self._done_callbacks.append(callback)
+        return callback()
 
     def result(self, timeout: float | None = None) -> str:
-        """The whole text, when it is there.
+        """The complete text; waits until it is there.
 
         Args:
-            timeout: seconds to wait; None waits for ever.
+            timeout: seconds to wait; None has no limit.
 
         Raises:
             RequestError: it was cancelled, or did not end in time. The engine's own error, if it failed.
         """
+        self._check_process()
         with self._changed:
             if not self._changed.wait_for(lambda: self.done, timeout):
                 raise RequestError(f"no answer within {timeout} s", remedy="wait longer, or cancel the request")
-        return self._checked()
+        return self._final_text()
 
     async def aresult(self) -> str:
         """`result` for asyncio. Cancelling the awaiting task cancels the request."""
@@ -100,10 +109,11 @@ class Generation:
         except asyncio.CancelledError:
             self.cancel()
             raise
-        return self._checked()
+        return self._final_text()
 
     def __iter__(self) -> Iterator[str]:
-        """Pieces of the text as they come. Raises as `result` does, but ends quietly when cancelled."""
+        """Pieces of the text as they come. Raises as `result` does, except that cancellation just ends it."""
+        self._check_process()
         sent = 0
         while True:
             with self._changed:
@@ -119,6 +129,7 @@ class Generation:
 
     async def __aiter__(self) -> AsyncIterator[str]:
         """`__iter__` for asyncio."""
+        self._check_process()
         loop, awake, sent = asyncio.get_running_loop(), asyncio.Event(), 0
 
         def wake() -> None:
@@ -139,38 +150,64 @@ class Generation:
                     await awake.wait()
         finally:
             with self._changed:
-                self._listeners.remove(wake)
+                if wake in self._listeners:  # not if its loop was closed meanwhile
+                    self._listeners.remove(wake)
         if self.error is not None:
             raise self.error
 
-    def unwanted(self, now: float) -> bool:
-        """The engine's side: whether it was cancelled or is past its deadline."""
-        return self.cancel_requested or (self.due is not None and now > self.due)
+    def should_end(self, now: float) -> bool:
+        """For the engine: whether it was cancelled or is past its deadline. `now`: seconds, `time.monotonic`."""
+        return self.cancel_requested or (self.expires_at is not None and now > self.expires_at)
 
-    def drop(self) -> None:
-        """The engine's side: end an unwanted answer with the text that there is."""
+    def end_early(self) -> None:
+        """For the engine: end a cancelled or late reply with the text that there is."""
         if self.cancel_requested:
-            return self.advance(self.text, "cancelled")
+            return self.update(self.text, "cancelled")
         error = RequestError(
-            f"no whole answer within its deadline of {self.request.deadline} s",
-            remedy="give it more time, or the engine less work",
+            f"no complete answer within its deadline of {self.request.deadline} s",
+            remedy="set a longer deadline, or send the engine fewer requests at once",
         )
-        return self.advance(self.text, error=error)
+        return self.fail(error)
 
-    def advance(self, text: str, reason: FinishReason | None = None, error: MetierError | None = None) -> None:
-        """The engine's side: the text is now this, and perhaps the answer has ended."""
+    def fail(self, error: MetierError) -> None:
+        """For the engine: end the reply with an error."""
+        self.update(self.text, error=error)
+
+    def update(self, text: str, reason: FinishReason | None = None, error: MetierError | None = None) -> None:
+        """For the engine: set the text, and end the reply if there is a reason or an error. Never raises."""
         with self._changed:
             self.text, self.finish_reason, self.error = text, reason, error
             self._changed.notify_all()
-            for wake in self._listeners:
-                wake()
-            told, self._when_done = (self._when_done, []) if self.done else ([], self._when_done)
-        for tell in told:
-            tell()
+            self._listeners = [wake for wake in self._listeners if _call(wake)]
+            callbacks, self._done_callbacks = (self._done_callbacks, []) if self.done else ([], self._done_callbacks)
+        for callback in callbacks:
+            _call(callback)
 
-    def _checked(self) -> str:
+    def _final_text(self) -> str:
         if self.error is not None:
             raise self.error
         if self.finish_reason == "cancelled":
             raise RequestError("the request was cancelled", remedy="submit it again")
         return self.text
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise other_process()
+
+
+def other_process() -> RequestError:
+    """The error of an engine that is used in a process that was forked after it was opened: threads do not survive."""
+    return RequestError(
+        "the engine was opened in the parent process; its thread does not run in a forked child",
+        remedy="open the engine in the child process, after the fork",
+    )
+
+
+def _call(callback: Callable[[], None]) -> bool:
+    """Run a caller's function on the engine's thread; False if it raised."""
+    try:
+        callback()
+    except BaseException as error:  # an event loop that is closed, or any fault of the caller's own code
+        _log.warning("dropped a callback that raised on the engine's thread: %r", error)
+        return False
+    return True

@@ -1,6 +1,6 @@
 """A decoder graph's inputs and outputs by name, bound over a range of rows, and its session run.
 
-It knows what the graph calls things and on which device they lie; it knows nothing about sequences.
+It knows names and devices; it knows nothing about sequences.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Ids = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Wiring:
-    """One session and the memory that its runs read and write."""
+class IoBinding:
+    """A session and the memory that its runs read and write."""
 
     session: Any
     graph: Graph
@@ -40,7 +40,8 @@ class Wiring:
         return binding
 
     def bind_host(self, binding: Any, ids: Ids, mask: Ids) -> None:
-        """Token ids, [rows, tokens], and the mask, [rows, width], in host memory; a device copies them here and now."""
+        """Token ids, [rows, tokens], and the mask, [rows, width], in host memory; a device copies them when they are
+        bound."""
         for name, array in ((self.graph.input_ids, ids), (self.graph.attention_mask, mask)):
             binding.bind_input(name, "cpu", 0, np.int64, array.shape, array.ctypes.data)
 
@@ -50,13 +51,13 @@ class Wiring:
         binding.bind_ortvalue_input(self.graph.attention_mask, mask)
 
     def run(self, binding: Any, options: Any = None) -> None:
-        """Run the graph; without options, as an ordinary run that no device captures.
+        """Run the graph; without options, as a run that is not captured.
 
         Raises:
-            ResourceError: ONNX Runtime failed; most often for want of memory.
+            ResourceError: ONNX Runtime failed; most often there is not enough memory.
         """
         try:
-            self.session.run_with_iobinding(binding, options or ORDINARY)
+            self.session.run_with_iobinding(binding, options or NOT_CAPTURED)
         except Exception as error:  # onnxruntime raises its own, unrelated classes
             text = str(error).splitlines()[0]
             raise ResourceError(
@@ -67,11 +68,11 @@ class Wiring:
 def run_options(graph_id: int = -1) -> Any:
     """Options of a run that is captured and replayed under that number.
 
-    -1 runs it node by node: without a number, a session that captures would do it under 0.
+    -1 runs it node by node: without a number, a capturing session would use 0.
     """
     options = ort.RunOptions()
     options.add_run_config_entry("gpu_graph_id", str(graph_id))
     return options
 
 
-ORDINARY = run_options()
+NOT_CAPTURED = run_options()

@@ -1,6 +1,6 @@
-"""The KV memory of all rows: two buffers per layer, bound as past and present alike, so that a step writes in place.
+"""The KV memory of all rows: two buffers per layer, bound both as past and as present, so that a step writes in place.
 
-It knows addresses; it knows nothing about what the rows hold.
+It knows addresses; it does not know what the rows hold.
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ class KV:
         except Exception as error:  # onnxruntime raises its own, unrelated classes
             size = self.bytes_per_token * max_len * rows / 2**20
             raise ResourceError(
-                f"no memory for a KV buffer of {size:.0f} MiB", remedy="give the engine fewer rows or a smaller max_len"
+                f"not enough memory for a KV buffer of {size:.0f} MiB",
+                remedy="give the engine fewer rows or a smaller max_len",
             ) from error
 
     @property
     def bytes_per_token(self) -> int:
-        """Of one token of one row."""
+        """KV memory of one token of one row."""
         graph = self._graph
         return 2 * graph.layers * graph.kv_heads * graph.head_dim * int(np.dtype(self._dtype).itemsize)
 
     def bind(self, binding: Any, first: int, count: int) -> None:
-        """Past and present of a run over `count` rows from `first` on."""
+        """Bind past and present of a run over `count` rows from `first` on."""
         graph, shape = self._graph, (count, *self._row)
         for index, buffer in enumerate(self._buffers):
             layer, is_value = divmod(index, 2)
@@ -53,6 +54,6 @@ class KV:
             binding.bind_output(present, self._device, 0, self._dtype, shape, start)
 
     def copy(self, source: int, target: int, length: int) -> None:
-        """The first `length` tokens of one row into another; in host memory alone."""
-        for held in self._host:
-            held[target, :, :length] = held[source, :, :length]
+        """Copy the first `length` tokens of one row to another; in host memory only."""
+        for buffer in self._host:
+            buffer[target, :, :length] = buffer[source, :, :length]

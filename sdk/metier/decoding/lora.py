@@ -1,7 +1,7 @@
-"""PEFT's LoRA weights as slot arrays: transposed, scaled, and laid where the bundle's slots want them.
+"""PEFT's LoRA weights as slot arrays: transposed, scaled, and in the layout of the bundle's slots.
 
 Takes PEFT's config and tensors, from a folder or live from training; knows nothing about sessions. What a slot
-cannot say (DoRA, biases, trained embeddings, other weights) is refused with its reason.
+cannot hold (DoRA, biases, trained embeddings, other weights) is rejected with the reason.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metier.contracts import UsageError
+from metier.contracts import BundleError, UsageError
 from metier.contracts.bundle import Slot, SlotPart
 from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
 
@@ -25,6 +25,9 @@ Array = npt.NDArray[Any]
 
 MAX_RANK = 256
 """Largest rank of a module: the recipe's own bound. At 256 a LoRA of a small model is as large as the model."""
+
+MAX_PATTERNS = 4096
+"""Entries of rank_pattern or alpha_pattern: more than any model has projections."""
 
 MERGED = (
     "export it merged instead: `metier export FOLDER --out BUNDLE`, with `--base BASE --task TASK` where the "
@@ -70,7 +73,8 @@ def read_folder(folder: Path) -> dict[str, LoraModule]:
     """The LoRA in a PEFT folder, by module name.
 
     Raises:
-        UsageError: it is none, or one that no slot can hold; says why.
+        UsageError: it is no LoRA, or one that no slot can hold; states why.
+        BundleError: its configuration is invalid.
     """
     from safetensors import SafetensorError
 
@@ -80,8 +84,8 @@ def read_folder(folder: Path) -> dict[str, LoraModule]:
     try:
         config = json.loads((folder / PEFT_CONFIG).read_text("utf-8"))
         tensors = _read_weights(folder / WEIGHTS)
-    except (ValueError, SafetensorError, OSError) as error:
-        raise UsageError(f"it cannot be read: {error}", where=str(folder), remedy="save or copy it afresh") from error
+    except (ValueError, RecursionError, SafetensorError, OSError) as error:
+        raise UsageError(f"it cannot be read: {error}", where=str(folder), remedy="save or copy it again") from error
     return read_tensors(config, tensors, str(folder))
 
 
@@ -91,25 +95,26 @@ def read_tensors(
     """A LoRA from PEFT's config and state dict, by module name. Torch tensors are taken as they are.
 
     Raises:
-        UsageError: no slot can hold it; says why.
+        UsageError: no slot can hold it; states why.
+        BundleError: the configuration is invalid.
     """
     check_config(config, where)
     sides: dict[str, dict[str, Array]] = {}
     for key, tensor in tensors.items():
         match = _KEY.match(key)
         if match is None or "lora_embedding" in key:
-            raise _refusal(f"it carries the tensor {key}, which is no LoRA of a linear projection", where)
+            raise _unsupported(f"it carries the tensor {key}, which is no LoRA of a linear projection", where)
         sides.setdefault(match["module"], {})[match["side"]] = _numpy(tensor)
     found = {}
     for module, pair in sides.items():
         if set(pair) != {"A", "B"} or any(side.ndim != 2 for side in pair.values()):
-            raise _refusal(f"{module} needs one matrix lora_A and one lora_B", where)
+            raise _unsupported(f"{module} needs one matrix lora_A and one lora_B", where)
         rank = pair["A"].shape[0]
         if pair["B"].shape[1] != rank:
-            raise _refusal(f"lora_A and lora_B of {module} differ in rank: {rank} and {pair['B'].shape[1]}", where)
+            raise _unsupported(f"lora_A and lora_B of {module} differ in rank: {rank} and {pair['B'].shape[1]}", where)
         found[module] = LoraModule(pair["A"], pair["B"], _scale(config, module, rank, where))
     if not found:
-        raise _refusal("it carries no LoRA weights", where)
+        raise _unsupported("it carries no LoRA weights", where)
     return found
 
 
@@ -122,8 +127,8 @@ def lay_out(modules: Mapping[str, LoraModule], slots: Sequence[Slot], where: str
     outs: dict[str, int] = {}
     for part in (part for slot in slots for part in slot.parts):
         outs[part.module] = max(outs.get(part.module, 0), part.start + part.width)
-    if strange := sorted(set(modules) - set(outs)):
-        raise _refusal(f"the bundle has no slot for {_some(strange)}", where)
+    if unknown := sorted(set(modules) - set(outs)):
+        raise _unsupported(f"the bundle has no slot for {_some(unknown)}", where)
     a: dict[str, Array] = {}
     b: dict[str, Array] = {}
     ranks: dict[str, int] = {}
@@ -132,7 +137,7 @@ def lay_out(modules: Mapping[str, LoraModule], slots: Sequence[Slot], where: str
         if rank == 0:
             continue
         if rank > MAX_RANK:
-            raise _refusal(f"its rank {rank} is above {MAX_RANK}", where)
+            raise _unsupported(f"its rank {rank} is above {MAX_RANK}", where)
         count = len(slot.parts)
         a[slot.a] = np.zeros((slot.in_features, count * rank), slot.dtype)
         b[slot.a] = np.zeros((count * rank, slot.out_features), slot.dtype)
@@ -153,7 +158,7 @@ def lay_out(modules: Mapping[str, LoraModule], slots: Sequence[Slot], where: str
             a[slot.a][:, first : first + own] = module.a.T
             b[slot.a][first : first + own, part.offset : part.offset + part.width] = rows.T
         if not (np.isfinite(a[slot.a]).all() and np.isfinite(b[slot.a]).all()):
-            raise _refusal(f"the weights for {slot.a} are not finite in {slot.dtype}", where)
+            raise _unsupported(f"the weights for {slot.a} are not finite in {slot.dtype}", where)
         ranks[slot.a] = rank
     return LoraArrays(a, b, ranks)
 
@@ -164,12 +169,12 @@ def fold_error(arrays: LoraArrays, modules: Mapping[str, LoraModule], slots: Seq
     for slot in slots:
         if slot.a not in arrays.a:
             continue
-        whole = arrays.a[slot.a].astype(np.float32) @ arrays.b[slot.a].astype(np.float32)  # [in, out]
+        product = arrays.a[slot.a].astype(np.float32) @ arrays.b[slot.a].astype(np.float32)  # [in, out]
         for part in slot.parts:
-            mine = whole[:, part.offset : part.offset + part.width]
+            ours = product[:, part.offset : part.offset + part.width]
             module = modules.get(part.module)
-            theirs = 0.0 if module is None else module.scale * (_share(module, part) @ module.a).T
-            worst = max(worst, float(np.abs(mine - theirs).max()))
+            expected = 0.0 if module is None else module.scale * (_share(module, part) @ module.a).T
+            worst = max(worst, float(np.abs(ours - expected).max()))
     return worst
 
 
@@ -178,14 +183,16 @@ def _share(module: LoraModule, part: SlotPart) -> Array:
 
 
 def check_config(config: Mapping[str, Any], where: str | None = None) -> None:
-    """Refuse what a slot cannot hold.
+    """Reject what a slot cannot hold.
 
     Raises:
-        UsageError: with the reason, and the merged way as the remedy.
+        UsageError: with the reason, and a merged export as the remedy.
+        BundleError: a value has the wrong type, or is out of its bounds.
     """
+    _check_values(config, where)
     kind = str(config.get("peft_type", "LORA")).upper().removeprefix("PEFTTYPE.")
     if kind != "LORA":
-        raise _refusal(f"its kind is {kind}, and slots hold LoRA", where)
+        raise _unsupported(f"its kind is {kind}, and slots hold LoRA", where)
     reasons = {
         "use_dora": "DoRA scales whole weights, not only a low-rank difference",
         "use_qalora": "QA-LoRA pools its inputs",
@@ -204,9 +211,9 @@ def check_config(config: Mapping[str, Any], where: str | None = None) -> None:
     }
     for key, reason in reasons.items():
         if reason and config.get(key):
-            raise _refusal(reason, where)
+            raise _unsupported(reason, where)
     if config.get("bias", "none") not in ("none", None):
-        raise _refusal("it carries trained biases", where)
+        raise _unsupported("it carries trained biases", where)
     start = config.get("init_lora_weights", True)
     if isinstance(start, str) and start.split("_")[0].lower() in {"pissa", "olora", "corda", "loftq", "lora"}:
         raise UsageError(
@@ -216,11 +223,34 @@ def check_config(config: Mapping[str, Any], where: str | None = None) -> None:
         )
 
 
+def _check_values(config: Mapping[str, Any], where: str | None) -> None:
+    """Raise BundleError for values of adapter_config.json that PEFT itself cannot have written."""
+    if not isinstance(config, Mapping):
+        raise _invalid("it is not a JSON object", where)
+    for key, most in (("r", 2**16), ("lora_alpha", 2**24)):
+        if key in config:
+            _check_number(key, config[key], most, where)
+        patterns = config.get({"r": "rank_pattern"}.get(key, "alpha_pattern")) or {}
+        if not isinstance(patterns, Mapping) or len(patterns) > MAX_PATTERNS:
+            raise _invalid(f"the patterns for {key} are not an object of at most {MAX_PATTERNS} entries", where)
+        for pattern, value in patterns.items():
+            _check_number(f"{key} of {pattern}", value, most, where)
+            try:
+                re.compile(rf"(.*\.)?({pattern})$")
+            except (re.error, RecursionError, OverflowError) as error:
+                raise _invalid(f"the pattern {pattern!r} is not a regular expression: {error}", where) from error
+
+
+def _check_number(name: str, value: Any, most: float, where: str | None) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:  # NaN fails, too
+        raise _invalid(f"{name} is {value!r}, not a number from 0 to {most}", where)
+
+
 def _scale(config: Mapping[str, Any], module: str, rank: int, where: str | None) -> float:
-    said = _pattern(config.get("rank_pattern"), module, config.get("r", rank))
+    expected = _pattern(config.get("rank_pattern"), module, config.get("r", rank))
     alpha = float(_pattern(config.get("alpha_pattern"), module, config.get("lora_alpha", 8)))
-    if int(said) != rank:
-        raise _refusal(f"{module} has rank {rank}, and its config says {said}", where)
+    if int(expected) != rank:
+        raise _unsupported(f"{module} has rank {rank}, but its config says {expected}", where)
     return alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
 
 
@@ -233,7 +263,7 @@ def _pattern(patterns: Mapping[str, Any] | None, module: str, default: Any) -> A
 
 
 def _numpy(tensor: Any) -> Array:
-    """A tensor as float numpy; a torch tensor says itself how, so torch is not imported here."""
+    """A tensor as float numpy; a torch tensor is converted by its own methods, so torch is not imported here."""
     if hasattr(tensor, "detach"):
         tensor = tensor.detach().float().cpu().numpy()
     array = np.asarray(tensor)
@@ -270,5 +300,9 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _refusal(reason: str, where: str | None) -> UsageError:
+def _invalid(reason: str, where: str | None) -> BundleError:
+    return BundleError(f"invalid adapter_config.json: {reason}", where=where, remedy="save the adapter with PEFT again")
+
+
+def _unsupported(reason: str, where: str | None) -> UsageError:
     return UsageError(f"this cannot be a LoRA slot: {reason}", where=where, remedy=MERGED)

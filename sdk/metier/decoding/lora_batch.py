@@ -1,5 +1,5 @@
-"""LoRA weights of several rows side by side, [rows, in, rank] and [rows, rank, out], at addresses that hold while the
-ranks do. It knows arrays and memory; which row wears what is for others to say.
+"""LoRA weights of several rows side by side, [rows, in, rank] and [rows, rank, out], at addresses that stay
+fixed while the ranks do. It knows arrays and memory; it does not know which LoRA is active in which row.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from metier.decoding.memory import address_of, rows_of, zeros
 Array = npt.NDArray[Any]
 
 
-class Shelf:
-    """Room for one LoRA per row, of any rank up to what it was last fitted to; a lower one is padded with zeros."""
+class LoraBatch:
+    """Memory for one LoRA per row, of any rank up to the reserved one; a lower rank is padded with zeros."""
 
     def __init__(self, slots: Sequence[Slot], rows: int, device: str, *, resident: bool) -> None:
         """`resident`: hold the weights in the device's own memory, where a row is written by a copy to the device."""
         self._slots, self._rows, self._device, self._resident = tuple(slots), rows, device, resident
         self._ranks = dict.fromkeys((slot.a for slot in slots), 0)
-        self._held: list[object] = [_STALE] * rows
-        self._stack: dict[str, Array] = {}
+        self._written: list[object] = [_STALE] * rows
+        self._arrays: dict[str, Array] = {}
         self._values: dict[str, Any] = {}
         self.version = 0
         """Grows when addresses or ranks change, so that what was bound must be bound again."""
 
-    def fit(self, worn: Sequence[LoraArrays | None]) -> None:
-        """Make room for all of `worn` at once; where there is none yet, every row is empty afterwards."""
+    def reserve(self, loras: Sequence[LoraArrays | None]) -> None:
+        """Allocate memory for all of `loras` at once, unless it is there; after an allocation every row is empty."""
         needed = {
-            slot.a: max((lora.ranks.get(slot.a, 0) for lora in worn if lora is not None), default=0)
+            slot.a: max((lora.ranks.get(slot.a, 0) for lora in loras if lora is not None), default=0)
             for slot in self._slots
         }
-        # A little room is kept, so that one request of a higher rank does not mean new buffers twice.
+        # Some room is kept, so that one request of a higher rank does not mean new buffers twice.
         if self.version and all(rank <= self._ranks[a] <= 2 * rank for a, rank in needed.items()):
             return
         self._ranks = needed
@@ -48,26 +48,26 @@ class Shelf:
             shapes[slot.b] = self._rows, width, slot.out_features
         dtype = np.dtype(self._slots[0].dtype)
         if self._resident:
-            # A slot that nobody fills has no elements, but must have an address.
-            held = {name: shape if math.prod(shape) else (1,) for name, shape in shapes.items()}
-            self._values = {name: zeros(shape, dtype, self._device) for name, shape in held.items()}
+            # An input without elements must still have an address.
+            padded = {name: shape if math.prod(shape) else (1,) for name, shape in shapes.items()}
+            self._values = {name: zeros(shape, dtype, self._device) for name, shape in padded.items()}
         else:
             # One block, large enough for the system's huge pages: a step reads all of it, from end to end.
             block, start = np.zeros(sum(map(math.prod, shapes.values())), dtype), 0
             for name, shape in shapes.items():
                 end = start + math.prod(shape)
-                self._stack[name], start = block[start:end].reshape(shape), end
-        self._held = [_STALE] * self._rows
+                self._arrays[name], start = block[start:end].reshape(shape), end
+        self._written = [_STALE] * self._rows
         self.version += 1
 
-    def put(self, row: int, lora: LoraArrays | None) -> None:
+    def write(self, row: int, lora: LoraArrays | None) -> None:
         """The row's weights are now `lora`'s; None adds nothing."""
-        if self._held[row] is lora:
+        if self._written[row] is lora:
             return
         for slot in self._slots:
             if self._ranks[slot.a]:
-                self._write(row, slot, lora)
-        self._held[row] = lora
+                self._write_slot(row, slot, lora)
+        self._written[row] = lora
 
     def bind(self, binding: Any, first: int, count: int) -> None:
         """Bind every slot of a run over `count` rows from `first` on."""
@@ -77,15 +77,15 @@ class Shelf:
                 (slot.a, (count, slot.in_features, rank)),
                 (slot.b, (count, rank, slot.out_features)),
             ):
-                where = (
-                    address_of(self._values[name], first) if self._resident else self._stack[name][first:].ctypes.data
+                address = (
+                    address_of(self._values[name], first) if self._resident else self._arrays[name][first:].ctypes.data
                 )
-                binding.bind_input(name, self._device, 0, np.dtype(slot.dtype).type, shape, where)
+                binding.bind_input(name, self._device, 0, np.dtype(slot.dtype).type, shape, address)
 
-    def _write(self, row: int, slot: Slot, lora: LoraArrays | None) -> None:
+    def _write_slot(self, row: int, slot: Slot, lora: LoraArrays | None) -> None:
         rank, own = self._ranks[slot.a], 0 if lora is None else lora.ranks.get(slot.a, 0)
         if not self._resident:
-            pad(slot, lora, rank, self._stack[slot.a][row], self._stack[slot.b][row])
+            pad(slot, lora, rank, self._arrays[slot.a][row], self._arrays[slot.b][row])
             return
         if lora is not None and own == rank:
             a, b = lora.a[slot.a], lora.b[slot.a]
@@ -103,7 +103,7 @@ def pad(slot: Slot, lora: LoraArrays | None, rank: int, a: Array, b: Array) -> N
     if lora is not None and own == rank:
         a[...], b[...] = lora.a[slot.a], lora.b[slot.a]
         return
-    # Zeros in B are enough for what is not worn; A's old numbers are finite, and meet them.
+    # Zeros in B are enough for the ranks that are not used: what A still holds there is finite.
     padded = b.reshape(parts, rank, -1)
     padded[:, own:] = 0
     if lora is not None and own:

@@ -1,6 +1,6 @@
-"""Memory of a device that stays where it is: tensors at fixed addresses, views of their rows, updates in place.
+"""Tensors at fixed addresses in a device's memory, views of their rows, and updates in place.
 
-ONNX Runtime's own values and copies only, so that the same lines do on the CPU what they do on a GPU. It knows nothing
+It uses ONNX Runtime's own values and copies only, so that the same code runs on CPU and GPU. It knows nothing
 about models.
 """
 
@@ -20,16 +20,16 @@ def zeros(shape: Sequence[int], dtype: Any, device: str) -> Any:
 
 
 def address_of(value: Any, first: int = 0) -> int:
-    """Where row `first` of a tensor begins."""
+    """Address of row `first` of a tensor."""
     return int(value.data_ptr()) + first * _row_bytes(value)
 
 
 def rows_of(value: Any, first: int, count: int = 1) -> Any:
     """Rows `first` to `first + count` of a tensor as an OrtValue over the same memory.
 
-    `update_inplace` writes to them and `numpy` copies them out, and nothing else is moved. The view is made through
-    DLPack (https://dmlc.github.io/dlpack/latest/c_api.html): the one door through which ONNX Runtime takes an address
-    inside another value's memory.
+    `update_inplace` writes to them and `numpy` copies them out, and nothing else is copied. The view is made through
+    DLPack (https://dmlc.github.io/dlpack/latest/c_api.html): the only interface through which ONNX Runtime takes an
+    address inside another value's memory.
     """
     capsule = value.__dlpack__()
     tensor = _DLTensor.from_address(_pointer(capsule, b"dltensor"))

@@ -1,5 +1,5 @@
-"""Which tokens would repeat a run of tokens that the reply holds already. It knows the reply alone, not the prompt:
-what was given may be said again, and often must be."""
+"""Blocks tokens that would repeat an n-gram of the reply. It sees the reply only, not the prompt: words of the input
+may be repeated, and often must be."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 
-class Repeats:
-    """Blocks runs of `size` tokens that stood in the reply before (arXiv 1705.04304, section 2.5)."""
+class NgramBlock:
+    """Blocks n-grams of `size` tokens that occur in the reply already (arXiv 1705.04304, section 2.5)."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -23,18 +23,18 @@ class Repeats:
         return tuple(self._ids[len(self._ids) - before :]) if len(self._ids) >= before else None
 
     def blocked(self) -> set[int]:
-        """Tokens that would complete a run for the second time."""
+        """Tokens that would complete an n-gram for the second time."""
         return self._followers.get(self._last, set()) if self._last is not None else set()
 
-    def take(self, token: int) -> None:
-        """The reply's next token."""
+    def accept(self, token: int) -> None:
+        """Append the reply's next token."""
         if (last := self._last) is not None:
             self._followers.setdefault(last, set()).add(token)
         self._ids.append(token)
 
 
 def without(blocked: Set[int], allowed: npt.NDArray[np.bool_] | None, vocab_size: int) -> npt.NDArray[np.bool_] | None:
-    """What a grammar allows, `[vocab_size]`, less what is blocked; the grammar alone where nothing would be left."""
+    """What a grammar allows, `[vocab_size]`, less what is blocked; the grammar alone if nothing would be left."""
     if not blocked:
         return allowed
     free = np.ones(vocab_size, np.bool_) if allowed is None else allowed.copy()

@@ -1,5 +1,5 @@
-"""Remembers what tokens each row's KV holds, live or left behind, so that a prompt that begins alike need not be read
-again. The LoRA counts: the same tokens under another LoRA have other KV.
+"""Records which tokens each row's KV holds, of active and released rows, so that a prompt with a known beginning is not
+prefilled again. The LoRA counts: the same tokens under another LoRA have other KV.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-SHORTEST = 16
+MIN_PREFIX = 16
 """Tokens: below that a copy costs about as much as reading them in the same prefill run."""
 
 Ids = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Found:
+class PrefixMatch:
     """A row whose KV begins like a prompt."""
 
     row: int
@@ -24,41 +24,49 @@ class Found:
     """Tokens in common."""
 
 
-class Prefixes:
+class PrefixCache:
     """What every row's KV holds. Not thread-safe: the engine thread owns it."""
 
     def __init__(self, rows: int) -> None:
-        self._held: list[tuple[object, Ids] | None] = [None] * rows
-        self.reused = 0
-        """Prompt tokens that did not have to be read."""
+        self._entries: list[tuple[object, Ids] | None] = [None] * rows
+        self.reused_tokens = 0
+        """Prompt tokens that were copied or kept instead of prefilled."""
 
-    def hold(self, row: int, lora: object, ids: Ids) -> None:
-        """The row's KV now holds these tokens, read under this LoRA."""
-        self._held[row] = (lora, ids)
+    def store(self, row: int, lora: object, ids: Ids) -> None:
+        """The row's KV now holds these tokens, computed under this LoRA."""
+        self._entries[row] = (lora, ids)
 
     def length(self, row: int) -> int:
         """Tokens that the row's KV holds."""
-        held = self._held[row]
-        return 0 if held is None else len(held[1])
+        entry = self._entries[row]
+        return 0 if entry is None else len(entry[1])
 
-    def spoil(self, row: int) -> None:
-        """The row's KV holds nothing that can be relied on."""
-        self._held[row] = None
+    def invalidate(self, row: int) -> None:
+        """The row's KV is not known any more."""
+        self._entries[row] = None
 
     def move(self, source: int, target: int) -> None:
         """The target's KV is now a copy of the source's."""
-        self._held[target] = self._held[source]
+        self._entries[target] = self._entries[source]
 
-    def best(self, lora: object, prompt: Ids, rows: list[int]) -> Found | None:
-        """The one of `rows` that begins most like the prompt, whose last token is left to be read: it gives logits."""
-        best: Found | None = None
+    def longest_match(self, lora: object, prompt: Ids, rows: list[int]) -> PrefixMatch | None:
+        """The one of `rows` that shares the longest beginning with the prompt, `MIN_PREFIX` tokens or more.
+
+        The prompt's last token never counts: a step must read it to compute logits.
+        """
+        best: PrefixMatch | None = None
         for row in rows:
-            held = self._held[row]
-            if held is None or held[0] is not lora:
+            entry = self._entries[row]
+            if entry is None or entry[0] is not lora:
                 continue
-            size = min(len(held[1]), len(prompt) - 1)
-            differs = np.flatnonzero(held[1][:size] != prompt[:size])
-            length = int(differs[0]) if len(differs) else size
-            if length >= SHORTEST and (best is None or length > best.length):
-                best = Found(row, length)
+            length = common_prefix(entry[1], prompt[:-1])
+            if length >= MIN_PREFIX and (best is None or length > best.length):
+                best = PrefixMatch(row, length)
         return best
+
+
+def common_prefix(one: Ids, other: Ids) -> int:
+    """Tokens that both begin with."""
+    size = min(len(one), len(other))
+    differs = np.flatnonzero(one[:size] != other[:size])
+    return int(differs[0]) if len(differs) else size

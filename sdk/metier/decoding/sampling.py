@@ -1,4 +1,4 @@
-"""How the next token is chosen from logits: greedy, or temperature, top-k, top-p, repetition penalty, seeded."""
+"""Chooses the next token from logits: greedy, or temperature, top-k, top-p, repetition penalty, seeded."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pydantic import Field, ValidationError
 
 from metier.contracts.errors import UsageError
 from metier.contracts.schema import Data
-from metier.decoding.ngram_block import Repeats, without
-from metier.decoding.top_tokens import FEW, Candidates, Logits, Scores, Weights, best_of, weights_of
+from metier.decoding.ngram_block import NgramBlock, without
+from metier.decoding.top_tokens import CANDIDATES, Candidates, Logits, TokenScores, Weights, best_of, weights_of
 
 
 class Sampling(Data):
@@ -25,9 +25,10 @@ class Sampling(Data):
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Keep the smallest set of tokens with this probability together (arXiv 1904.09751)."""
     repetition_penalty: float = Field(default=1.0, gt=0)
-    """Divides positive and multiplies negative logits of tokens seen before (arXiv 1909.05858), prompt included."""
+    """Divides positive and multiplies negative logits of tokens that occurred before (arXiv 1909.05858), prompt
+    included."""
     no_repeat_ngram_size: int | None = Field(default=None, ge=0)
-    """No run of this many tokens stands twice in a reply; 0 lets it, None takes the task's own."""
+    """No n-gram of this many tokens occurs twice in a reply; 0 allows it, None takes the task's own."""
     seed: int | None = None
     """Same seed, same request, same answer; None draws one."""
     stop: tuple[str, ...] = ()
@@ -37,10 +38,10 @@ class Sampling(Data):
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
-        """From a caller's words; one stop string may stand alone.
+        """From keyword arguments; `stop` can be a single string.
 
         Raises:
-            UsageError: a field that is none, or a value out of its bounds.
+            UsageError: an unknown field, or a value out of its bounds.
         """
         if isinstance(values.get("stop"), str):
             values = {**values, "stop": (values["stop"],)}
@@ -55,21 +56,21 @@ class Sampling(Data):
 
 
 class Sampler:
-    """The random state and the seen tokens of one request."""
+    """Random state and seen tokens of one request."""
 
     def __init__(self, sampling: Sampling, prompt: Iterable[int], vocab_size: int) -> None:
         self._sampling, self._vocab_size = sampling, vocab_size
         self._random = np.random.default_rng(sampling.seed) if sampling.temperature > 0 else None
-        self._rolled: float | None = None
-        self._repeats = Repeats(sampling.no_repeat_ngram_size) if sampling.no_repeat_ngram_size else None
+        self._uniform: float | None = None
+        self._ngrams = NgramBlock(sampling.no_repeat_ngram_size) if sampling.no_repeat_ngram_size else None
         self._seen: npt.NDArray[np.bool_] | None = None
         if sampling.repetition_penalty != 1.0:
             self._seen = np.zeros(vocab_size, np.bool_)
             self._seen[np.fromiter(prompt, np.int64)] = True
 
-    def choose(self, scores: Scores, allowed: npt.NDArray[np.bool_] | None = None) -> int:
-        """The next token, from the best few where they settle it, else from all; it is the same token either way."""
-        token = None if scores.few is None else self.pick_among(scores.few, allowed)
+    def choose(self, scores: TokenScores, allowed: npt.NDArray[np.bool_] | None = None) -> int:
+        """The next token, from the candidates if they decide it, else from all logits; the token is the same."""
+        token = None if scores.candidates is None else self.pick_among(scores.candidates, allowed)
         return self.pick(scores.full(), allowed) if token is None else token
 
     def pick(self, logits: Logits, allowed: npt.NDArray[np.bool_] | None = None) -> int:
@@ -77,65 +78,66 @@ class Sampler:
 
         Args:
             logits: [vocab_size]; not changed.
-            allowed: which tokens a grammar lets through, [vocab_size]; None lets all through.
+            allowed: which tokens a grammar allows, [vocab_size]; None allows all.
         """
         if self._seen is not None:
             logits = self._penalised(logits, self._seen)
-        if self._repeats is not None:
-            allowed = without(self._repeats.blocked(), allowed, len(logits))
+        if self._ngrams is not None:
+            allowed = without(self._ngrams.blocked(), allowed, len(logits))
         if self._random is None:
             best = int(logits.argmax())
-            # Most steps the grammar agrees with the model, and a look at one bit is all that it costs.
+            # At most steps the grammar allows the best token, and one bit is enough.
             token = best if allowed is None or allowed[best] else int(np.where(allowed, logits, -np.inf).argmax())
         else:
             token = self._draw(logits if allowed is None else np.where(allowed, logits, -np.inf))
-        return self._taken(token)
+        return self._accept(token)
 
     def pick_among(self, few: Candidates, allowed: npt.NDArray[np.bool_] | None = None) -> int | None:
-        """The token that `pick` would take of the whole row; None, and nothing changed, where these cannot tell."""
+        """The token that `pick` returns for all logits; None, with nothing changed, if the candidates cannot decide
+        it."""
         values = few.values
         if self._seen is not None:
-            if self._sampling.repetition_penalty < 1:  # it raises what was seen, of the others as well
+            if self._sampling.repetition_penalty < 1:  # it raises tokens that were seen, outside the candidates, too
                 return None
             values = self._penalised(values, self._seen[few.ids])
-        if self._repeats is not None:
-            allowed = without(self._repeats.blocked(), allowed, self._vocab_size)
+        if self._ngrams is not None:
+            allowed = without(self._ngrams.blocked(), allowed, self._vocab_size)
         if allowed is not None:
             values = np.where(allowed[few.ids], values, -np.inf)
-        token = self._settled(few, values)
-        return None if token is None else self._taken(token)
+        token = self._decided(few, values)
+        return None if token is None else self._accept(token)
 
     def _penalised(self, logits: Logits, seen: npt.NDArray[np.bool_]) -> Logits:
         penalty = self._sampling.repetition_penalty
         return np.where(seen, np.where(logits > 0, logits / penalty, logits * penalty), logits)
 
-    def _taken(self, token: int) -> int:
-        self._rolled = None
+    def _accept(self, token: int) -> int:
+        self._uniform = None
         if self._seen is not None:
             self._seen[token] = True
-        if self._repeats is not None:
-            self._repeats.take(token)
+        if self._ngrams is not None:
+            self._ngrams.accept(token)
         return token
 
-    def _settled(self, few: Candidates, values: Logits) -> int | None:
-        """The token that all logits would give, as far as these candidates' edited `values` can tell."""
-        ids, found = few.ranked(values)
+    def _decided(self, few: Candidates, values: Logits) -> int | None:
+        """The token that all logits would give, if these candidates' edited `values` decide it."""
+        ids, ranked = few.ranked(values)
         if not len(ids):
             return None
         if self._random is None:
             return int(ids[0])
-        sampling, top = self._sampling, found[0]
-        weights = weights_of(found, top, sampling.temperature)
+        sampling, top = self._sampling, ranked[0]
+        weights = weights_of(ranked, top, sampling.temperature)
         if 0 < sampling.top_k < self._vocab_size:
             if len(ids) < sampling.top_k:
                 return None
             weights = self._nucleus(weights[: sampling.top_k])
         elif few.temperature != sampling.temperature:
             return None
-        else:  # how much all tokens weigh is known within bounds: what both bounds say is so
+        else:  # the sum over all tokens is known within bounds: what both bounds give is certain
             edges, bounds = np.cumsum(weights), np.array(few.bounds(values, float(top)))
             cut = sampling.top_p < 1.0
-            share, side = (sampling.top_p, "left") if cut else (self._roll(), "right")
+            share, side = (sampling.top_p, "left") if cut else (self._draw_uniform(), "right")
             at, same = np.searchsorted(edges, share * bounds, side)  # type: ignore[call-overload]
             if at != same or at >= len(ids):
                 return None
@@ -151,12 +153,12 @@ class Sampler:
             kept = np.flatnonzero((logits >= bar) & (logits > -np.inf))
             order = kept[np.argsort(-logits[kept], kind="stable")][: sampling.top_k]
         else:
-            few = best_of(logits, FEW, sampling.temperature)
-            if (token := self._settled(few, few.values)) is not None:  # no need to look at all
+            few = best_of(logits, CANDIDATES, sampling.temperature)
+            if (token := self._decided(few, few.values)) is not None:  # the full sort is not needed
                 return token
             if sampling.top_p < 1.0:
                 order = np.argsort(-logits, kind="stable")
-            else:  # nothing is cut off, so the order is free: the best few first, the others as they stand
+            else:  # nothing is cut off, so any order will do: the best first, the others unsorted
                 first = few.ranked(few.values)[0]
                 order = np.concatenate([first, np.delete(np.arange(len(logits)), first)])
         weights = self._nucleus(weights_of(logits[order], logits[order[0]], sampling.temperature))
@@ -171,11 +173,12 @@ class Sampler:
 
     def _place(self, edges: Weights) -> int:
         """Where a draw falls between edges, the cumulative sum of weights."""
-        return min(int(np.searchsorted(edges, self._roll() * edges[-1], "right")), len(edges) - 1)
+        return min(int(np.searchsorted(edges, self._draw_uniform() * edges[-1], "right")), len(edges) - 1)
 
-    def _roll(self) -> float:
-        """The draw of this step, the same until a token is taken: what the few leave open, the whole row decides."""
+    def _draw_uniform(self) -> float:
+        """This step's uniform random number, the same until a token is accepted: if the candidates do not decide, all
+        logits are drawn from with the same number."""
         assert self._random is not None
-        if self._rolled is None:
-            self._rolled = self._random.random()
-        return self._rolled
+        if self._uniform is None:
+            self._uniform = self._random.random()
+        return self._uniform

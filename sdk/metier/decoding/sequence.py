@@ -6,15 +6,16 @@ import numpy as np
 import numpy.typing as npt
 
 from metier.contracts import RequestError
+from metier.contracts.answer import FinishReason
 from metier.decoding.constraint import Constraint
-from metier.decoding.generation import FinishReason, Generation
+from metier.decoding.generation import Generation
 from metier.decoding.lora import LoraArrays
 from metier.decoding.sampling import Sampler
 from metier.decoding.tokenizer import ChatTokenizer
-from metier.decoding.top_tokens import Scores
+from metier.decoding.top_tokens import TokenScores
 
 
-class Sequence:
+class ActiveSequence:
     """Decides, token by token, what the reply is and when it ends. Knows nothing about rows or graphs."""
 
     def __init__(self, generation: Generation, tokenizer: ChatTokenizer, vocab_size: int) -> None:
@@ -22,33 +23,35 @@ class Sequence:
         self.generation = generation
         self.prompt: npt.NDArray[np.int64] = np.array(request.ids, np.int64)
         self.prefilled = 0
-        """Prompt tokens that are already in the row. The last one is not read with the others: the first step does."""
+        """Prompt tokens whose KV is in the row. The last one is never prefilled: the first step reads it."""
         self.lora: LoraArrays | None = None
-        """What the row wears; None is the base."""
+        """Active in the row; None is the base."""
         self.next_token = request.ids[-1]
         """What the next step appends to the row."""
-        self.seated = 0.0
-        """When it got its row, on the monotonic clock."""
+        self.assigned_at = 0.0
+        """When it was given its row, on the monotonic clock."""
+        self.waited = False
+        """Whether its prefill was held back for another row that reads the same prompt."""
         self._eos = frozenset(tokenizer.eos_ids)
         self._sampler = Sampler(request.sampling, request.ids, vocab_size)
         self._constraint: Constraint | None = None
         if request.grammar is not None:
             self._constraint = Constraint(tokenizer, request.grammar, request.max_tokens, vocab_size)
         self._tokenizer, self._stream = tokenizer, tokenizer.stream()
-        self._spoken = ""
+        self._text = ""
 
     @property
     def unread(self) -> int:
-        """Prompt tokens that are yet to be read before its steps can begin."""
+        """Prompt tokens that must be prefilled before its steps can begin."""
         return len(self.prompt) - 1 - self.prefilled
 
-    def take(self, scores: Scores) -> bool:
-        """Choose the next token from what a step says of the row; True when the reply has thereby ended."""
+    def accept(self, scores: TokenScores) -> bool:
+        """Choose the next token from the scores of the row's last step; True if the reply has ended."""
         constraint, generation = self._constraint, self.generation
         if constraint is None:
             token = self._sampler.choose(scores)
         else:
-            token = constraint.settle(self._sampler.choose(scores, constraint.allowed()))
+            token = constraint.accept(self._sampler.choose(scores, constraint.allowed()))
         if generation.request.logprobs:
             generation.logprobs.append(scores.log_probability(token))
         if token in self._eos:
@@ -56,41 +59,41 @@ class Sequence:
             return self._end("stop")
         generation.ids.append(token)
         self.next_token = token
-        self._spoken += self._stream(token)
+        self._text += self._stream(token)
         if (cut := self._stop_at()) is not None:
-            generation.advance(self._spoken[:cut], "stop")
+            generation.update(self._text[:cut], "stop")
             return True
         if constraint is not None and constraint.done:
             return self._end("stop")
         if len(generation.ids) >= generation.request.max_tokens:
             return self._end("length")
-        self._say()
+        self._publish()
         return False
 
     def _end(self, reason: FinishReason) -> bool:
-        # The stream holds back bytes of an unfinished character; the whole text is decoded once at the end.
+        # The stream holds back bytes of an unfinished character; all tokens are decoded together at the end.
         generation, constraint = self.generation, self._constraint
-        self._spoken = self._tokenizer.decode(generation.ids)
+        self._text = self._tokenizer.decode(generation.ids)
         error = None
-        if reason == "length" and constraint is not None and not constraint.whole:
+        if reason == "length" and constraint is not None and not constraint.complete:
             error = RequestError(
-                f"the reply had to be cut at {len(generation.ids)} tokens and is not whole", remedy="raise max_tokens"
+                f"the reply was cut at {len(generation.ids)} tokens and is incomplete", remedy="raise max_tokens"
             )
-        generation.advance(self._spoken, reason, error)
+        generation.update(self._text, reason, error)
         return True
 
-    def _say(self) -> None:
-        """Publish what can no longer be part of a stop string."""
-        held = 0
+    def _publish(self) -> None:
+        """Publish the text, except an end that may be the beginning of a stop string."""
+        held_back = 0
         for stop in self.generation.request.sampling.stop:
-            for length in range(min(len(stop) - 1, len(self._spoken)), held, -1):
-                if self._spoken.endswith(stop[:length]):
-                    held = length
+            for length in range(min(len(stop) - 1, len(self._text)), held_back, -1):
+                if self._text.endswith(stop[:length]):
+                    held_back = length
                     break
-        said = self._spoken[: len(self._spoken) - held]
-        if len(said) > len(self.generation.text):
-            self.generation.advance(said)
+        visible = self._text[: len(self._text) - held_back]
+        if len(visible) > len(self.generation.text):
+            self.generation.update(visible)
 
     def _stop_at(self) -> int | None:
-        found = [at for stop in self.generation.request.sampling.stop if (at := self._spoken.find(stop)) >= 0]
+        found = [at for stop in self.generation.request.sampling.stop if (at := self._text.find(stop)) >= 0]
         return min(found, default=None)

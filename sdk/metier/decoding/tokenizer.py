@@ -20,8 +20,8 @@ from tokenizers.decoders import DecodeStream
 from metier.contracts import BaseError
 
 FROZEN_DATE = datetime(2024, 7, 26)
-"""What `strftime_now` tells a chat template: a prompt that changes with the calendar could not be frozen in a
-bundle. The date is the one that Llama 3's own template falls back to."""
+"""The date of `strftime_now` in a chat template: a prompt that changes with the calendar could not be frozen in a
+bundle. Llama 3's own template falls back to the same date."""
 
 
 class ChatTokenizer:
@@ -86,8 +86,8 @@ class ChatTokenizer:
         decoder = DecodeStream(skip_special_tokens=True)
         return lambda token: decoder.step(self._tokenizer, token) or ""
 
-    def defuse(self, text: str) -> str:
-        """`text` with every control token that it spells broken up by a space, such as `< |im_end|>`."""
+    def escape_control_tokens(self, text: str) -> str:
+        """`text` with every control token in it split by a space, such as `< |im_end|>`."""
         for token in self._control:
             if token in text:
                 text = text.replace(token, f"{token[0]} {token[1:]}")

@@ -1,7 +1,7 @@
 """The most likely tokens of a row of logits, found where the logits are, so that only they need to be copied.
 
-Whatever is decided from them is what the whole row would have said, or nothing is decided. It knows nothing about
-sessions or devices.
+A decision from these candidates equals the decision from all logits, or none is made. It knows nothing about sessions
+or devices.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ Ids = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
 Weights = npt.NDArray[np.float64]
 
-FEW = 64
-"""Candidates of a row: what greedy, a usual top-k, and nearly every top-p of a sure model need."""
+CANDIDATES = 64
+"""Candidates of a row: enough for greedy, a usual top-k, and nearly every top-p of a confident model."""
 
 GROUPS = 4
-"""Groups of tokens for each candidate that is looked for."""
+"""Groups of tokens for each candidate to be found."""
 
 MARGIN = 1e-5
-"""Relative error that the sum over a row, of float32 exponentials, may have: 20 times float32's own."""
+"""Largest relative error of the sum over a row, of float32 exponentials: 20 times float32's own."""
 
 
 @dataclass(frozen=True)
@@ -38,42 +38,42 @@ class Candidates:
     """Sum of exp((logit - values[0]) / temperature) over the whole row."""
     temperature: float = 1.0
     every: bool = False
-    """Whether these are all tokens there are."""
+    """Whether these are all tokens of the vocabulary."""
 
     def ranked(self, values: Logits) -> tuple[Ids, Logits]:
-        """(ids, values), best first and the lower id first among equals, as far down as no other token can reach.
+        """(ids, values), best first and the lower id first among equals, as far as no other token can rank among them.
 
         `values` are these candidates' logits after edits that only lower logits, such as a mask.
         """
-        sure = values > (-np.inf if self.every else self.values[-1])
-        ids, found = self.ids[sure], values[sure]
-        order = np.lexsort((ids, -found))
-        return ids[order], found[order]
+        certain = values > (-np.inf if self.every else self.values[-1])
+        ids, kept = self.ids[certain], values[certain]
+        order = np.lexsort((ids, -kept))
+        return ids[order], kept[order]
 
     def bounds(self, values: Logits, top: float) -> tuple[float, float]:
-        """Between what the sum of exp((logit - top) / temperature) over all edited logits lies."""
+        """Bounds of the sum of exp((logit - top) / temperature) over all edited logits."""
         weights = weights_of(self.values, self.values[0], self.temperature).sum()
-        # Beyond 700 float64 overflows; then the margin alone is so wide that nothing is settled.
+        # Beyond 700 float64 overflows; then the margin alone is so wide that nothing is decided.
         scale = float(np.exp(min((float(self.values[0]) - top) / self.temperature, 700.0)))
         beside, margin = 0.0 if self.every else (self.mass - weights) * scale, MARGIN * self.mass * scale
         edited = weights_of(values, top, self.temperature).sum()
-        unedited = values is self.values  # else the others may have been lowered, too, to nothing
+        unedited = values is self.values  # else the others may have been lowered, too, down to -inf
         return edited + max(beside - margin, 0.0) * unedited, edited + max(beside, 0.0) + margin
 
 
 @dataclass(frozen=True)
-class Scores:
-    """What a step says of one row: the best tokens where a device found them, and a way to all logits."""
+class TokenScores:
+    """Logits of one row after a step: the candidates, if a device found them, and a function that returns all."""
 
     full: Callable[[], Logits]
     """Logits of the row, [vocab_size]; a copy of one row where they are on a device."""
-    few: Candidates | None = None
+    candidates: Candidates | None = None
 
     def log_probability(self, token: int) -> float:
-        """Of a token, before temperature and cuts."""
-        few = self.few
-        if few is not None and few.temperature == 1 and len(found := np.flatnonzero(few.ids == token)):
-            return float(few.values[found[0]] - few.values[0] - np.log(few.mass))
+        """Log-probability of a token in nats, before temperature and cuts."""
+        few = self.candidates
+        if few is not None and few.temperature == 1 and len(places := np.flatnonzero(few.ids == token)):
+            return float(few.values[places[0]] - few.values[0] - np.log(few.mass))
         logits = self.full()
         top = logits.max()
         return float(logits[token] - top - np.log(np.exp(logits - top).sum()))
@@ -86,9 +86,9 @@ def weights_of(values: Logits, top: float, temperature: float) -> Weights:
 
 
 def best_of(logits: Logits, count: int, temperature: float) -> Candidates:
-    """The candidates of a row that is at hand, [vocab_size]."""
+    """The candidates of a row in host memory, [vocab_size]."""
     count = min(count, len(logits))
-    kept = np.flatnonzero(logits >= _reached(logits, count))
+    kept = np.flatnonzero(logits >= _threshold(logits, count))
     if len(kept) > GROUPS * count:
         kept = kept[logits[kept] >= np.partition(logits[kept], -count)[-count]]
     ids = kept[np.argsort(-logits[kept], kind="stable")][:count]
@@ -96,9 +96,9 @@ def best_of(logits: Logits, count: int, temperature: float) -> Candidates:
     return Candidates(ids, logits[ids], mass, temperature, every=count == len(logits))
 
 
-def _reached(logits: Logits, count: int) -> np.float32:
-    """A logit that `count` tokens reach at least, and rarely many more: the best of as many groups do. To look for the
-    count-th best of all takes three times as long as drawing a token otherwise does."""
+def _threshold(logits: Logits, count: int) -> np.float32:
+    """A logit that at least `count` tokens reach, and rarely many more: the maxima of as many groups do. Partitioning
+    the whole row would take three times as long as the rest of drawing a token."""
     groups = GROUPS * count
     if len(logits) < 2 * groups:
         return np.float32(np.partition(logits, -count)[-count])

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from metier.decoding.ngram_block import Repeats, without
+from metier.decoding.ngram_block import NgramBlock, without
 from metier.evaluate.kv_cache import is_plain, new_cache, take_rows
 
 BATCH_TOKENS = 32_768
@@ -29,7 +29,7 @@ class Guide(Protocol):
         """Which tokens may come next, `[vocab_size]`."""
         ...
 
-    def settle(self, token: int) -> int:
+    def accept(self, token: int) -> int:
         """Take a token, or the one that must stand in its place."""
         ...
 
@@ -75,7 +75,7 @@ def generate(
         while len(results) < len(order):
             batch = _next_batch(order[len(results) :], prompts, max_tokens)
             guides = [guide(i) if guide else None for i in batch]
-            repeats = [Repeats(no_repeat_ngram_size) if no_repeat_ngram_size else None for _ in batch]
+            repeats = [NgramBlock(no_repeat_ngram_size) if no_repeat_ngram_size else None for _ in batch]
             done = _batch(model, [list(prompts[i]) for i in batch], frozenset(eos_ids), max_tokens, guides, repeats)
             results.update(zip(batch, done, strict=True))
             if on_done:
@@ -97,7 +97,7 @@ def _batch(
     eos: frozenset[int],
     max_tokens: int,
     guides: list[Guide | None],
-    repeats: list[Repeats | None],
+    repeats: list[NgramBlock | None],
 ) -> list[Generated]:
     device = next(model.parameters()).device
     cache, mask, logits = _prefill(model, prompts, device)
@@ -136,7 +136,7 @@ def _batch(
         logits = out.logits[:, -1]
 
 
-def _choose(logits: torch.Tensor, guides: list[Guide | None], repeats: list[Repeats | None]) -> list[int]:
+def _choose(logits: torch.Tensor, guides: list[Guide | None], repeats: list[NgramBlock | None]) -> list[int]:
     """The likeliest token of each row, `[rows, vocab]`, within its guide where it has one, and no repeat."""
     if any(guides) or any(repeats):
         free = np.ones(logits.shape[1], dtype=np.bool_)
@@ -144,10 +144,10 @@ def _choose(logits: torch.Tensor, guides: list[Guide | None], repeats: list[Repe
         rows = [without(r.blocked(), row, len(free)) if r else row for r, row in zip(repeats, rows, strict=True)]
         allowed = torch.from_numpy(np.stack([free if row is None else row for row in rows])).to(logits.device)
         logits = logits.masked_fill(~allowed, float("-inf"))
-    tokens = [g.settle(t) if g else t for g, t in zip(guides, logits.argmax(-1).tolist(), strict=True)]
+    tokens = [g.accept(t) if g else t for g, t in zip(guides, logits.argmax(-1).tolist(), strict=True)]
     for seen, token in zip(repeats, tokens, strict=True):
         if seen is not None:
-            seen.take(token)
+            seen.accept(token)
     return tokens
 
 

@@ -53,7 +53,7 @@ def prove(
 
     longest = max(len(p) + len(r) for p, r in texts)
     decoder = Decoder(open_session(folder / graph.file, "cpu"), graph, rows=1, max_len=longest + 1, slots=slots)
-    decoder.adapters.wear(0, lora)
+    decoder.adapters.load(0, lora)
     largest, kl, agreed, tokens = 0.0, 0.0, 0, 0
     for prompt, reply in texts:
         ids = [*prompt, *reply]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from metier.contracts.bundle import Graph
-from metier.decoding.top_tokens import FEW
+from metier.decoding.top_tokens import CANDIDATES
 
 FILE = "candidates.onnx"
 
@@ -24,7 +24,7 @@ def write_top_tokens_graph(folder: Path, graph: Graph) -> Graph:
     import onnx
     from onnx import TensorProto, helper
 
-    count = min(FEW, graph.vocab_size)
+    count = min(CANDIDATES, graph.vocab_size)
     kinds = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "bfloat16": TensorProto.BFLOAT16}
     steps: list[tuple[str, list[str], list[str], dict[str, Any]]] = [
         ("Squeeze", ["logits", "middle"], ["narrow"], {}),

@@ -74,7 +74,7 @@ def chat_ids(tokenizer: ChatTokenizer, messages: Sequence[Message]) -> list[int]
     Raises:
         BaseError: the base has no chat template, or the template refuses the roles.
     """
-    safe = [{"role": m["role"], "content": tokenizer.defuse(m["content"])} for m in messages]
+    safe = [{"role": m["role"], "content": tokenizer.escape_control_tokens(m["content"])} for m in messages]
     return tokenizer.encode(tokenizer.render(safe))
 
 

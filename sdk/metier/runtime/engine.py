@@ -22,7 +22,7 @@ from metier.contracts import (
     readings,
 )
 from metier.decoding.adapter_store import BUDGET
-from metier.decoding.decoder_session import Serving
+from metier.decoding.decoder_session import DecoderSession
 from metier.decoding.generation import Generation, Request
 from metier.decoding.sampling import Sampling
 from metier.prompting.prompt import prompt_ids
@@ -85,17 +85,17 @@ class Engine:
         """The bundle's documents, for tasks that take passages: what bears on an input is put before the model."""
         self.heads = Heads(self.bundle, device, threads)
         """What answers tasks that are chosen from a list or marked in a text, where the bundle has it."""
-        self._serving = Serving(
+        self._session = DecoderSession(
             self.bundle.path, manifest, self.bundle.chat, device=device, threads=threads, rows=rows,
             max_len=max_len, adapter_bytes=adapter_bytes, queue=queue,
             max_tokens_total=max_tokens_total, cuda_graphs=cuda_graphs,
         )  # fmt: skip
-        self.device = self._serving.device or self.heads.device
-        self.device_reason = self._serving.reason or self.heads.reason
+        self.device = self._session.device or self.heads.device
+        self.device_reason = self._session.reason or self.heads.reason
         """Which device was chosen and why, in a sentence."""
-        self.adapters = self._serving.adapters
+        self.adapters = self._session.adapters
         """The LoRA adapters that requests may name."""
-        self.max_len = self._serving.max_len
+        self.max_len = self._session.max_len
         """Tokens of prompt and reply together that a row may hold."""
         self.rows = rows
         """Requests decoded together."""
@@ -346,7 +346,7 @@ class Engine:
             ids=tuple(ids),
             sampling=wanted,
             grammar=grammar,
-            max_tokens=wanted.max_tokens or self._serving.reply_bound(contract.max_reply_tokens, ids, grammar),
+            max_tokens=wanted.max_tokens or self._session.reply_bound(contract.max_reply_tokens, ids, grammar),
             adapter=adapter or trained_for(self, task),
             deadline=deadline,
         )
@@ -392,11 +392,11 @@ class Engine:
                 closed.
             UsageError: there is no adapter of that name.
         """
-        return self._serving.submit(request, wait, after)
+        return self._session.submit(request, wait, after)
 
     def close(self) -> None:
         """Stop the engine thread; requests under way end as cancelled."""
-        self._serving.close()
+        self._session.close()
 
     def __enter__(self) -> Self:
         return self

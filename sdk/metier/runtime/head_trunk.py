@@ -11,7 +11,7 @@ import numpy as np
 
 from metier.contracts import BundleError
 from metier.contracts.heads import TrunkEntry
-from metier.decoding.device import Opened
+from metier.decoding.device import DeviceSession
 from metier.runtime.head_tokens import Row
 
 States = np.ndarray[Any, np.dtype[np.float32]]
@@ -27,7 +27,7 @@ KEPT_BYTES = 32 << 20
 class Trunk:
     """One trunk's session and the hidden states of the texts it read last. Safe to use from any thread."""
 
-    def __init__(self, opened: Opened, entry: TrunkEntry, where: str, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, opened: DeviceSession, entry: TrunkEntry, where: str, kept_bytes: int = KEPT_BYTES) -> None:
         """
         Raises:
             BundleError: the graph does not give what the manifest says.

@@ -26,7 +26,7 @@ from metier.contracts import (
 from metier.contracts.check import run_checks
 from metier.contracts.heads import HEAD_FILE, TRUNK_FILE, HeadEntry
 from metier.decoding.adapter_store import check_name
-from metier.decoding.device import Opened, open_session
+from metier.decoding.device import DeviceSession, open_session
 from metier.runtime.bundle import Bundle, row_tokenizer
 from metier.runtime.head_inputs import Asked, Shape, asked, shape_of
 from metier.runtime.head_labels import classes_of, output_of
@@ -67,7 +67,9 @@ class Chosen(NamedTuple):
 class Head:
     """One head on its trunk."""
 
-    def __init__(self, entry: HeadEntry, trunk: Trunk, tokenizer: RowTokenizer, opened: Opened, where: str) -> None:
+    def __init__(
+        self, entry: HeadEntry, trunk: Trunk, tokenizer: RowTokenizer, opened: DeviceSession, where: str
+    ) -> None:
         """
         Raises:
             BundleError: the graph is not of the task's classes or the head's layers.

@@ -13,9 +13,10 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from metier.contracts import Check, Finding, MetierError, TaskContract, Value
+from metier.contracts.answer import FinishReason
 from metier.contracts.check import run_checks
 from metier.contracts.schema import Data
-from metier.decoding.generation import FinishReason, Generation
+from metier.decoding.generation import Generation
 from metier.prompting.reply import decode_reply
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def tried(
     def ask(tries: Tries) -> None:
         request = engine.request(task, tries.input, **tries.options())
         tries.generation = engine.submit(request, wait=None, after=tries.generation)
-        tries.generation.when_done(lambda: ended.put(tries))
+        tries.generation.add_done_callback(lambda: ended.put(tries))
 
     try:
         while True:

@@ -66,7 +66,7 @@ def encode_samples(
 
 def encode_sample(tokenizer: ChatTokenizer, task: TaskContract, sample: Sample) -> Example:
     """One sample's token ids. Control tokens that a reply happens to spell are broken up, as in prompts."""
-    reply = tokenizer.encode(tokenizer.defuse(encode_reply(task, sample.output, sample.input)))
+    reply = tokenizer.encode(tokenizer.escape_control_tokens(encode_reply(task, sample.output, sample.input)))
     return Example(
         prompt=tuple(prompt_ids(tokenizer, task, sample.input, language=sample.language)),
         reply=(*reply, tokenizer.eos_ids[0]),
