@@ -20,7 +20,7 @@ def test_every_answer_of_base_and_fine_tune_is_from_its_own_list(tiny_player, ti
         for n in (3, 1, 4, 2)
     ]
     (act,) = tiny_player.card.tasks
-    made = evaluate(
+    evaluation = evaluate(
         act,
         held_out,
         base=resolve(tiny_base),

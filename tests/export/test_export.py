@@ -14,7 +14,7 @@ import pytest
 
 from metier.contracts import ExportError, Sample, UsageError
 from metier.contracts.bundle import MANIFEST, Parity
-from metier.disk import PART, whole_folder
+from metier.disk import PART, atomic_folder
 from metier.export import export, parity
 from metier.export.precision import PRECISIONS, default_precision
 from metier.runtime.bundle import open_bundle
@@ -117,7 +117,7 @@ def test_kill_9_leaves_the_old_bundle_or_none(tiny_finetune, tiny_bundle, tmp_pa
     process.wait()
     if older or out.exists():  # the last stage may win the race against the signal: then the bundle is whole
         open_bundle(out)
-    with whole_folder(out, "a bundle", MANIFEST) as part:  # the next export clears what the dead one left
+    with atomic_folder(out, "a bundle", MANIFEST) as part:  # the next export clears what the dead one left
         (part / "bundle.json").write_text("{}")
     assert not list(tmp_path.glob(f"{PART}*"))
 

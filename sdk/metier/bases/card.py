@@ -17,7 +17,7 @@ from metier.contracts.modality import Modality
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "max_seq_len")
 _INPUTS = {"vision_config": Modality.IMAGE, "audio_config": Modality.SPEECH}
 _WRITES = ("CausalLM", "LMHeadModel", "ConditionalGeneration")
-"""What transformers calls models with a head for the next token; `MaskedLM` and a bare `Model` have none."""
+"""Suffixes of transformers' model classes with a head for the next token; `MaskedLM` and a bare `Model` have none."""
 _SPDX = {
     "apache-2.0": "Apache-2.0", "mit": "MIT", "bsd-3-clause": "BSD-3-Clause", "bsd-2-clause": "BSD-2-Clause",
     "bsd": "BSD-3-Clause", "gpl-3.0": "GPL-3.0-only", "agpl-3.0": "AGPL-3.0-only", "lgpl-3.0": "LGPL-3.0-only",
@@ -41,9 +41,9 @@ def card_of(folder: Path, id: str, *, revision: str | None = None, sha256: str |
     architectures = config.get("architectures") or text.get("architectures")
     context = next((text[key] for key in _CONTEXT if isinstance(text.get(key), int)), None)
     if not architectures or not context:
-        lost = "architectures" if not architectures else "max_position_embeddings"
+        missing = "architectures" if not architectures else "max_position_embeddings"
         raise BaseError(
-            f"config.json does not say {lost}",
+            f"config.json has no {missing}",
             where=str(folder / "config.json"),
             remedy="give the folder of a language model in Hugging Face format",
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from metier.contracts import Value
-from metier.disk import write_whole
+from metier.disk import write_atomic
 from metier.evaluate.plots import loss_svg, metrics_svg
 from metier.metrics.results import (
     BASE_ZERO_SHOT,
@@ -140,5 +140,5 @@ def readable(value: Value) -> list[tuple[str, str]]:
 
 
 def _write(path: Path, text: str) -> Path:
-    write_whole(path, text)
+    write_atomic(path, text)
     return path

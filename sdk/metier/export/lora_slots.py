@@ -15,7 +15,7 @@ import numpy as np
 
 from metier.contracts import ExportError
 from metier.contracts.bundle import Slot, SlotPart
-from metier.disk import whole_path
+from metier.disk import atomic_path
 
 FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}
 """Projections that the builder puts side by side, in its order."""
@@ -204,6 +204,6 @@ def _mismatch(what: str, model: Path) -> ExportError:
 
 
 def _save(ir: Any, loaded: Any, path: Path) -> Path:
-    with whole_path(path) as part:
+    with atomic_path(path) as part:
         ir.save(loaded, part)  # weights stay where they are: external tensors are written as references
     return path

@@ -13,7 +13,7 @@ from metier.contracts import BadRow, DataError
 from metier.contracts.schema import Data
 from metier.data.load import as_error
 from metier.data.samples_file import write_samples
-from metier.disk import whole_file, whole_folder
+from metier.disk import atomic_file, atomic_folder
 from metier.feedback.harvest import Harvest
 from metier.feedback.records import Answer, Event
 from metier.feedback.store import FeedbackStore
@@ -38,7 +38,7 @@ def lines_of(store: FeedbackStore, task: str | None = None) -> list[Line]:
 def export_jsonl(store: FeedbackStore, path: str | Path, task: str | None = None) -> int:
     """Write the store, or one task of it, whole or not at all; the number of answers."""
     lines = lines_of(store, task)
-    with whole_file(Path(path)) as file:
+    with atomic_file(Path(path)) as file:
         file.writelines(line.model_dump_json() + "\n" for line in lines)
     return len(lines)
 
@@ -100,7 +100,7 @@ def write_harvest(found: Harvest, out: Path) -> None:
     Raises:
         UsageError: the folder holds something else.
     """
-    with whole_folder(out, "a harvest", "left_out.jsonl") as part:
+    with atomic_folder(out, "a harvest", "left_out.jsonl") as part:
         write_samples(part / "samples.jsonl", found.samples)
         for name in ("preferences", "judged", "left_out"):
             rows = (row.model_dump_json() + "\n" for row in getattr(found, name))

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from metier.bases.finetune import check_goes_on, load_finetune
+from metier.bases.finetune import check_continues, load_finetune
 from metier.bases.resolve import LocalBase, resolve
 from metier.contracts import Check, FineTune, Sample, samples_sha256
 from metier.contracts.finetune import CARD
 from metier.contracts.schema import Data
-from metier.disk import write_whole
+from metier.disk import write_atomic
 from metier.feedback.harvest import Harvest, harvest
 from metier.feedback.store import FeedbackStore
 from metier.iterate.erasure import take_out
@@ -120,7 +120,7 @@ def _turn(
         return Turn(outcome="on trial", version=state.challenger, champion=state.champion, why=why, harvest=nothing)
     going_on, graph = registry.finetune(state.champion), engine.bundle.manifest.graph
     if graph is not None and going_on.card.recipe.way == "text":  # before an earlier turn is thrown away for it
-        check_goes_on(going_on, recipe_of(going_on, settings), graph.layers)
+        check_continues(going_on, recipe_of(going_on, settings), graph.layers)
     begun = begin(registry, store, settings, work)
     if begun.taken_up is not None:
         say(f"taking up {begun.taken_up}")
@@ -265,5 +265,5 @@ def _judged(
     comparison = bench.compare(before, after, adapters, seed=begun.settings.seed)
     doff(engine, adapters[1])
     found = _Judged(comparison=comparison, verdict=judge(comparison, begun.settings.gate))
-    write_whole(work / JUDGED, found.model_dump_json())
+    write_atomic(work / JUDGED, found.model_dump_json())
     return found
