@@ -1,4 +1,4 @@
-"""Two processes that pull one base at once, and one that is killed half-way."""
+"""Two processes that pull one base at once, and one that is killed."""
 
 import os
 import signal
@@ -33,9 +33,9 @@ class Slow:
         time.sleep(1.0)
         return Base(id=base, revision="r1", architecture="LlamaForCausalLM", context_length=512)
 
-said = []
-base = pull("slow-base", sources=[Slow()], progress=lambda stage, done, total: said.append(stage))
-print(base.path, "waited" if any("waiting" in s for s in said) else "went")
+stages = []
+base = pull("slow-base", sources=[Slow()], progress=lambda stage, done, total: stages.append(stage))
+print(base.path, "waited" if any("waiting" in s for s in stages) else "went")
 """
 
 
@@ -48,14 +48,14 @@ def start(log: Path, mode: str = "") -> subprocess.Popen[str]:
 def test_two_pulls_at_once_fetch_once_and_both_get_the_base(tmp_path, home):
     log = tmp_path / "log"
     both = [start(log), start(log)]
-    said = sorted(p.communicate(timeout=60)[0].split()[-1] for p in both)
+    outcomes = sorted(p.communicate(timeout=60)[0].split()[-1] for p in both)
     assert [p.returncode for p in both] == [0, 0]
-    assert said == ["waited", "went"]
+    assert outcomes == ["waited", "went"]
     assert len(log.read_text().splitlines()) == 1
     assert verify_base("slow-base") == []
 
 
-def test_a_pull_killed_half_way_leaves_no_base_and_the_next_one_cleans_up(tmp_path, home):
+def test_a_killed_pull_leaves_no_base_and_the_next_one_cleans_up(tmp_path, home):
     log = tmp_path / "log"
     victim = start(log, "hang")
     assert victim.stdout.readline() == "half\n"

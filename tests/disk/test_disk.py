@@ -1,4 +1,4 @@
-"""Whatever Metier writes is there whole or as it was before, whoever is killed meanwhile."""
+"""Writes are atomic, whichever process is killed meanwhile."""
 
 import errno
 import os
@@ -16,8 +16,8 @@ from metier.disk import (
     atomic_path,
     exchange,
     folders,
-    parts,
     scratch_folder,
+    temporary,
     write_atomic,
 )
 
@@ -26,19 +26,19 @@ KIND = ("a box", "box.json")
 
 @pytest.fixture(scope="module")
 def gone() -> int:
-    """Number of a process that is no more."""
+    """Number of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
 
 
-def box(folder: Path, says: str) -> Path:
+def box(folder: Path, text: str) -> Path:
     folder.mkdir()
-    (folder / "box.json").write_text(says)
+    (folder / "box.json").write_text(text)
     return folder
 
 
-def test_a_file_is_written_with_its_folder_and_replaced_whole(tmp_path):
+def test_a_file_is_written_with_its_folder_and_replaced_atomically(tmp_path):
     path = tmp_path / "new" / "notes.txt"
     write_atomic(path, "一\n")
     assert path.read_bytes() == "一\n".encode()
@@ -103,7 +103,7 @@ def test_a_failure_inside_leaves_the_old_folder_and_nothing_beside_it(tmp_path):
     assert [f.name for f in tmp_path.iterdir()] == ["b"]
 
 
-def test_a_full_disk_is_told_from_one_that_cannot_be_written(tmp_path):
+def test_a_full_disk_and_a_folder_that_cannot_be_written_have_errors_of_their_own(tmp_path):
     with pytest.raises(ResourceError, match="the disk is full"), atomic_folder(tmp_path / "b", *KIND):
         raise OSError(errno.ENOSPC, "No space left on device")
     (tmp_path / "file").write_text("")
@@ -113,7 +113,7 @@ def test_a_full_disk_is_told_from_one_that_cannot_be_written(tmp_path):
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next_and_that_of_a_living_one_is_not(tmp_path, gone):
-    here, living = parts.machine(), os.getppid()
+    here, living = temporary.machine(), os.getppid()
     box(tmp_path / f"{PART}b-{here}-{gone}-0a1b", "half")
     box(tmp_path / f"{PART}b-{here}-{os.getpid()}-0a1b", "of this process's number, in a container that was killed")
     (tmp_path / f"{PART}f-{here}-{gone}-0a1b").write_text("half")
@@ -122,12 +122,12 @@ def test_what_a_killed_process_left_is_removed_by_the_next_and_that_of_a_living_
         box(tmp_path / name, "another's")
     with atomic_folder(tmp_path / "b", *KIND), atomic_folder(tmp_path / "b", *KIND):  # nor its own, at work
         pass
-    write_atomic(tmp_path / "f", "whole")
+    write_atomic(tmp_path / "f", "new")
     assert {p.name for p in tmp_path.iterdir()} == {"b", "f", *others}
 
 
-def test_what_another_machine_left_is_removed_once_nobody_has_touched_it_for_a_day(tmp_path, gone):
-    other = next(name for name in ("0000", "ffff") if name != parts.machine())
+def test_what_another_machine_left_is_removed_after_a_day_without_changes(tmp_path, gone):
+    other = next(name for name in ("0000", "ffff") if name != temporary.machine())
     fresh, stale = (box(tmp_path / f"{PART}b-{other}-{gone}-{word}", "half") for word in ("new", "old"))
     os.utime(stale, (0, 0))
     with atomic_folder(tmp_path / "b", *KIND):
@@ -136,7 +136,7 @@ def test_what_another_machine_left_is_removed_once_nobody_has_touched_it_for_a_d
 
 
 def test_a_folder_that_was_moved_away_by_a_killed_process_is_put_back(tmp_path, gone):
-    box(tmp_path / f"{PART}b-{parts.machine()}-{gone}-0a1b-old", "old")
+    box(tmp_path / f"{PART}b-{temporary.machine()}-{gone}-0a1b-old", "old")
     with pytest.raises(ZeroDivisionError), atomic_folder(tmp_path / "b", *KIND):
         raise ZeroDivisionError
     assert (tmp_path / "b/box.json").read_text() == "old"
@@ -172,14 +172,14 @@ def test_links_are_followed_and_what_is_no_file_is_written_to(tmp_path):
     assert ((tmp_path / "file").read_text(), (tmp_path / "release/box.json").read_text()) == ("new", "new")
     os.mkfifo(tmp_path / "pipe")
     reading = subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE)
-    write_atomic(tmp_path / "pipe", "told")
-    assert reading.communicate(timeout=30)[0] == b"told" and (tmp_path / "pipe").is_fifo()
+    write_atomic(tmp_path / "pipe", "sent")
+    assert reading.communicate(timeout=30)[0] == b"sent" and (tmp_path / "pipe").is_fifo()
     assert {p.name for p in tmp_path.iterdir()} == {"file", "link", "release", "current", "pipe"}
 
 
 def test_a_scratch_folder_is_gone_at_the_end_and_cleared_after_a_kill(tmp_path, gone):
     with scratch_folder(tmp_path / "b") as scratch:
-        box(scratch / "merged", "on the way")
+        box(scratch / "merged", "intermediate")
     assert not list(tmp_path.iterdir())
     scratch.with_name(scratch.name.replace(str(os.getpid()), str(gone))).mkdir()
     with atomic_folder(tmp_path / "b", *KIND):

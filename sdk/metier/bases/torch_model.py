@@ -126,9 +126,7 @@ def take_own_weights(model: Any, finetune: FineTune) -> None:
     except RuntimeError as error:  # another shape
         unexpected = [str(error).splitlines()[-1].strip()]
     if unexpected:
-        raise DataError(
-            f"weights of another base: {unexpected[0]}", where=str(path), remedy="adapt again on it"
-        )
+        raise DataError(f"weights of another base: {unexpected[0]}", where=str(path), remedy="adapt again on it")
 
 
 def check_fits(base: LocalBase, finetune: FineTune) -> None:
