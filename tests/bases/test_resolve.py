@@ -1,4 +1,4 @@
-"""From a name or a path to a folder that loads; and what is said where that cannot be."""
+"""Names and paths are resolved to folders that load; errors say why one cannot be."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ class Store:
     name = "store"
 
     def __init__(self, writer: Writer, *, revision: str = "r1", error: Exception | None = None) -> None:
-        self.writer, self.revision, self.error, self.asked = writer, revision, error, 0
+        self.writer, self.revision, self.error, self.fetches = writer, revision, error, 0
 
     def cards(self) -> list[Base]:
         return [Base(id="studio-9b", revision=self.revision, model_class="LlamaForCausalLM", context_length=512)]
@@ -30,7 +30,7 @@ class Store:
     def fetch(self, base: str, folder: Path, *, revision: str | None = None) -> Base | None:
         if base != "studio-9b" or revision not in {None, self.revision}:
             return None
-        self.asked += 1
+        self.fetches += 1
         self.writer(folder)
         if self.error:
             raise self.error
@@ -82,7 +82,7 @@ def test_nested_configs_are_read_and_a_vision_tower_takes_images(tmp_path, base_
         (shutil.rmtree, "no such folder"),
     ],
 )
-def test_a_folder_that_is_not_a_base_says_what_it_lacks(tmp_path, base_writer, harm, message):
+def test_the_error_for_a_folder_that_is_no_base_names_what_is_missing(tmp_path, base_writer, harm, message):
     folder = base_writer(tmp_path / "mine")
     harm(folder)
     with pytest.raises(BaseError, match=message) as caught:
@@ -100,17 +100,17 @@ def test_a_path_has_no_revision(tmp_path, base_writer):
         resolve(base_writer(tmp_path / "m"), revision="abc")
 
 
-def test_a_plugins_source_is_asked_once_and_then_the_cache_answers(home, base_writer):
+def test_a_plugins_source_fetches_once_and_the_cache_serves_it_afterwards(home, base_writer):
     store = Store(base_writer)
     first = pull("studio-9b", sources=[store])
     assert first.path == home / "bases" / "studio-9b" / "r1"
     assert first.card.revision == "r1" and first.card.parameters == 36
     assert resolve("studio-9b", sources=[store]) == first
     assert pull("studio-9b", sources=[store]) == first
-    assert store.asked == 1
+    assert store.fetches == 1
 
 
-def test_a_name_keeps_meaning_what_was_pulled_first(base_writer):
+def test_a_name_selects_the_revision_that_was_pulled_first(base_writer):
     first = resolve("studio-9b", sources=[Store(base_writer)])
     newer = resolve("studio-9b", revision="r2", sources=[Store(base_writer, revision="r2")])
     assert newer.path != first.path
@@ -118,9 +118,9 @@ def test_a_name_keeps_meaning_what_was_pulled_first(base_writer):
     assert resolve("studio-9b", revision="r2", sources=()) == newer
 
 
-def test_what_a_failing_source_wrote_is_gone_and_its_reason_is_kept(home, base_writer):
-    store = Store(base_writer, error=BaseError("the licence server says no"))
-    with pytest.raises(BaseError, match="licence server says no"):
+def test_files_of_a_failing_source_are_removed_and_its_reason_is_kept(home, base_writer):
+    store = Store(base_writer, error=BaseError("the licence server refused"))
+    with pytest.raises(BaseError, match="licence server refused"):
         resolve("studio-9b", sources=[store])
     assert not (home / "bases" / "studio-9b").exists()
 
@@ -141,7 +141,7 @@ def test_a_template_inside_tokenizer_config_gets_its_own_file(base_writer):
     assert base.card.chat_template
 
 
-def test_a_truncated_cache_is_an_error_on_use_and_mended_by_a_pull(base_writer):
+def test_a_truncated_cache_is_an_error_on_use_and_repaired_by_a_pull(base_writer):
     base = resolve("studio-9b", sources=[Store(base_writer)])
     weights = base.path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-3])
@@ -152,7 +152,7 @@ def test_a_truncated_cache_is_an_error_on_use_and_mended_by_a_pull(base_writer):
     assert verify_base("studio-9b") == []
 
 
-def test_one_flipped_byte_is_found_by_verify_and_mended_by_a_pull(base_writer):
+def test_one_flipped_byte_is_found_by_verify_and_repaired_by_a_pull(base_writer):
     base = resolve("studio-9b", sources=[Store(base_writer)])
     weights = base.path / "model.safetensors"
     blob = bytearray(weights.read_bytes())
@@ -175,7 +175,7 @@ def test_list_shows_what_is_cached_first_and_show_knows_both(base_writer):
         show_base("studio-8b", sources=())
 
 
-def test_offline_without_a_copy_says_so_and_how_to_get_one():
+def test_the_offline_error_names_the_command_that_fetches_the_wheel():
     with pytest.raises(BaseError) as caught:
         resolve("smollm2-135m", sources=())
     assert "offline mode is on" in str(caught.value)

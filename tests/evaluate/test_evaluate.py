@@ -58,18 +58,18 @@ BRIEF = Check(
 )
 
 
-def said(facts: str, text: str, language: str | None = None) -> Sample:
+def sample(facts: str, text: str, language: str | None = None) -> Sample:
     return Sample(task="demo.describe", input={"facts": facts}, output={"text": text}, language=language)
 
 
 HELD_OUT = [
-    said("blue mug", "The mug is blue."),
-    said("oak lamp", "A lamp made of oak."),
-    said("blue mug", "A blue mug for the desk."),
-    said("红色台灯", "一盏红色的台灯。", "zh"),
-    said("cheap desk", "The desk is cheap."),
+    sample("blue mug", "The mug is blue."),
+    sample("oak lamp", "A lamp made of oak."),
+    sample("blue mug", "A blue mug for the desk."),
+    sample("红色台灯", "一盏红色的台灯。", "zh"),
+    sample("cheap desk", "The desk is cheap."),
 ]
-TRAIN = [said(f"item {i}", f"Item {i} is cheap.") for i in range(6)] + [said("blue mug", "seen in the held-out set")]
+TRAIN = [sample(f"item {i}", f"Item {i} is cheap.") for i in range(6)] + [sample("blue mug", "held out as well")]
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def base(tiny_base: Path) -> LocalBase:
 
 @pytest.fixture(scope="module")
 def finetune(base: LocalBase, tmp_path_factory: pytest.TempPathFactory) -> FineTune:
-    """A LoRA with random weights on both sides, large enough to change what the base says."""
+    """A LoRA with random weights on both sides, large enough to change the base's answers."""
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -109,7 +109,7 @@ def evaluation(base: LocalBase, finetune: FineTune) -> Evaluation:
     return evaluate(TASK, HELD_OUT, base=base, finetune=finetune, train=TRAIN, checks=[BRIEF], options=OPTIONS)
 
 
-def test_base_bare_base_with_shots_and_fine_tune_answer_the_same_inputs(evaluation: Evaluation) -> None:
+def test_base_few_shot_base_and_fine_tune_answer_the_same_inputs(evaluation: Evaluation) -> None:
     assert [s.name for s in evaluation.systems] == ["base_zero_shot", "base_few_shot", "fine_tune"]
     assert evaluation.inputs == 4 and evaluation.references == 5 and evaluation.languages == {"en": 3, "zh": 1}
     assert [len(row.references) for row in evaluation.rows] == [2, 1, 1, 1]
@@ -141,7 +141,7 @@ def test_an_evaluation_is_the_same_after_json_and_with_the_same_seed(
     assert again.metrics == evaluation.metrics and again.rows == evaluation.rows
 
 
-def test_answers_are_what_the_model_says_to_the_runtimes_prompt(evaluation: Evaluation, base: LocalBase) -> None:
+def test_answers_continue_the_runtimes_prompt(evaluation: Evaluation, base: LocalBase) -> None:
     import torch
 
     from metier.bases.hardware import choose_dtype
@@ -154,8 +154,8 @@ def test_answers_are_what_the_model_says_to_the_runtimes_prompt(evaluation: Eval
     ids = prompt_ids(tokenizer, TASK, {"facts": "红色台灯"}, language="zh")
     with torch.no_grad():
         first = int(model(torch.tensor([ids])).logits[0, -1].argmax())
-    told = next(row for row in evaluation.rows if row.language == "zh").answers["base_zero_shot"]
-    assert told.text.startswith(tokenizer.decode([first]).strip())
+    answer = next(row for row in evaluation.rows if row.language == "zh").answers["base_zero_shot"]
+    assert answer.text.startswith(tokenizer.decode([first]).strip())
 
 
 def test_shots_come_from_training_samples_of_the_language_and_never_from_held_out_inputs() -> None:
@@ -166,17 +166,17 @@ def test_shots_come_from_training_samples_of_the_language_and_never_from_held_ou
     assert pick_shots(TASK, TRAIN, [], "zh", 3, seed=0) == []
 
 
-def test_the_general_text_is_told_passage_by_passage(base: LocalBase) -> None:
+def test_the_general_text_is_measured_passage_by_passage(base: LocalBase) -> None:
     from metier.bases.torch_model import load_torch
     from metier.decoding.tokenizer import ChatTokenizer
     from metier.evaluate.forgetting import likelihoods, passages
 
     tokenizer, model = ChatTokenizer.load(base.path), load_torch(base)
-    apart, whole = passages(model, tokenizer), likelihoods(model, tokenizer)
-    assert {language: len(told) for language, told in apart.items()} == {"en": 8, "zh": 4}
-    for language, told in apart.items():
-        assert sum(one.nats for one in told) == pytest.approx(whole[language].nats)
-        assert sum(one.tokens for one in told) == whole[language].tokens
+    by_passage, total = passages(model, tokenizer), likelihoods(model, tokenizer)
+    assert {language: len(found) for language, found in by_passage.items()} == {"en": 8, "zh": 4}
+    for language, found in by_passage.items():
+        assert sum(one.nats for one in found) == pytest.approx(total[language].nats)
+        assert sum(one.tokens for one in found) == total[language].tokens
 
 
 def test_forgetting_is_perplexity_before_and_after(evaluation: Evaluation, base: LocalBase) -> None:
@@ -186,9 +186,9 @@ def test_forgetting_is_perplexity_before_and_after(evaluation: Evaluation, base:
     from metier.decoding.tokenizer import ChatTokenizer
     from metier.evaluate.forgetting import general_text
 
-    told = evaluation.forgetting
-    assert told is not None and told.after is not None and told.change is not None
-    assert [t.language for t in told.texts] == ["en", "zh"]
+    forgetting = evaluation.forgetting
+    assert forgetting is not None and forgetting.after is not None and forgetting.change is not None
+    assert [t.language for t in forgetting.texts] == ["en", "zh"]
     tokenizer, model = ChatTokenizer.load(base.path), load_torch(base)
     nats, tokens = 0.0, 0
     for passage in general_text("en").strip().split("\n\n"):
@@ -196,9 +196,9 @@ def test_forgetting_is_perplexity_before_and_after(evaluation: Evaluation, base:
         with torch.no_grad():
             nats += float(model(ids, labels=ids).loss) * (ids.shape[1] - 1)
         tokens += ids.shape[1] - 1
-    assert told.texts[0].tokens == tokens
-    assert told.texts[0].before == pytest.approx(2.718281828 ** (nats / tokens), rel=1e-4)
-    assert told.change == pytest.approx(told.after / told.before - 1) and told.change != 0
+    assert forgetting.texts[0].tokens == tokens
+    assert forgetting.texts[0].before == pytest.approx(2.718281828 ** (nats / tokens), rel=1e-4)
+    assert forgetting.change == pytest.approx(forgetting.after / forgetting.before - 1) and forgetting.change != 0
 
 
 def test_the_general_text_is_about_six_hundred_words() -> None:
@@ -220,17 +220,17 @@ def test_the_card_gets_before_and_after(evaluation: Evaluation, finetune: FineTu
     assert metrics["inputs"] == 4 and metrics["general_perplexity"]["before"] > 1
 
 
-def test_without_a_fine_tune_only_the_base_is_asked_and_progress_is_told(base: LocalBase) -> None:
-    told: list[tuple] = []
+def test_without_a_fine_tune_only_the_base_is_measured_and_progress_is_reported(base: LocalBase) -> None:
+    events: list[tuple] = []
     result = evaluate(
         TASK,
         HELD_OUT,
         base=base,
         options=EvaluationOptions(resamples=10, general=False),
-        progress=lambda what, done=0, total=None: told.append((what, done, total)),
+        progress=lambda what, done=0, total=None: events.append((what, done, total)),
     )
     assert [s.name for s in result.systems] == ["base_zero_shot"] and result.forgetting is None
-    assert ("Base, zero-shot", 4, 4) in told
+    assert ("Base, zero-shot", 4, 4) in events
     assert set(result.summary()) >= {"before", "inputs"} and "after" not in result.summary()
 
 
@@ -253,18 +253,18 @@ def test_labels_are_decoded_under_the_contracts_grammar(base: LocalBase) -> None
     assert [m.name for m in result.metrics] == ["accuracy", "macro_f1", "valid_reply"]
 
 
-def test_what_cannot_be_evaluated_is_refused_by_name(base: LocalBase) -> None:
+def test_an_evaluation_that_cannot_run_is_refused_with_its_reason(base: LocalBase) -> None:
     with pytest.raises(UsageError, match="nothing to evaluate"):
         evaluate(TASK, [], base=base)
     with pytest.raises(ContractError, match=r"does not satisfy demo\.describe: text"):
         evaluate(TASK, [Sample(task="demo.describe", input={"facts": "a"}, output={"text": 3})], base=base)
     with pytest.raises(ContractError, match="holds 512"):
-        evaluate(TASK, [said("long " * 600, "x")], base=base)
+        evaluate(TASK, [sample("long " * 600, "x")], base=base)
     with pytest.raises(UsageError, match="no metric blue, did you mean bleu"):
         evaluate(TASK, HELD_OUT, base=base, options=EvaluationOptions(metrics=["blue"]))
 
 
-def test_cuda_that_is_not_there_is_an_error(base: LocalBase) -> None:
+def test_a_missing_cuda_device_is_an_error(base: LocalBase) -> None:
     import torch
 
     if torch.cuda.is_available():

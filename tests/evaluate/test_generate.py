@@ -64,10 +64,10 @@ def test_batches_are_cut_by_the_tokens_they_hold(model, monkeypatch: pytest.Monk
     from metier.evaluate import generate as module
 
     seen: list[int] = []
-    whole = module._batch
+    original = module._batch
     monkeypatch.setattr(module, "BATCH_TOKENS", 60)
     monkeypatch.setattr(
-        module, "_batch", lambda model, prompts, *rest: seen.append(len(prompts)) or whole(model, prompts, *rest)
+        module, "_batch", lambda model, prompts, *rest: seen.append(len(prompts)) or original(model, prompts, *rest)
     )
     prompts = [[5] * n for n in (30, 10, 10, 10, 70)]
     done: list[int] = []
@@ -122,4 +122,4 @@ def test_no_run_of_tokens_stands_twice_in_a_reply_though_it_may_stand_in_the_pro
             runs = list(zip(*(reply.ids[k:] for k in range(size)), strict=False))
             assert len(reply.ids) == 40 and len(runs) == len(set(runs))
     free = generate(model, prompts, eos_ids=[10_000], max_tokens=40)
-    assert any(len(set(r.ids)) < len(r.ids) for r in free), "the case must repeat where it is let"
+    assert any(len(set(r.ids)) < len(r.ids) for r in free), "the case must repeat where it may"

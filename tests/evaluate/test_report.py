@@ -142,7 +142,7 @@ def test_plots_take_their_colours_from_the_page_so_that_they_can_be_read_in_the_
     ("after", "words"),
     [(50, "gains +30.0 (+28.0 to +32.0) bleu"), (10, "loses −10.0"), (21, "shows no certain change")],
 )
-def test_the_headline_says_gain_loss_or_neither(after: float, words: str) -> None:
+def test_the_headline_names_gain_loss_or_neither(after: float, words: str) -> None:
     assert words.lower() in headline(evaluation(after=after)).lower()
 
 
@@ -153,13 +153,13 @@ def test_rows_beyond_the_first_dozen_are_folded_and_none_is_lost() -> None:
 
 
 def test_a_base_alone_has_a_report_too() -> None:
-    whole = evaluation()
-    alone = whole.model_copy(
+    complete = evaluation()
+    alone = complete.model_copy(
         update={
-            "systems": whole.systems[:1],
+            "systems": complete.systems[:1],
             "metrics": tuple(
                 m.model_copy(update={"differences": (), "values": {"base_zero_shot": m.values["base_zero_shot"]}})
-                for m in whole.metrics
+                for m in complete.metrics
             ),
             "forgetting": None,
             "training": TrainingLog(),
@@ -171,9 +171,9 @@ def test_a_base_alone_has_a_report_too() -> None:
     )
 
 
-def test_both_files_are_written_whole_and_json_reads_back(tmp_path: Path) -> None:
-    told = evaluation(evil=EVIL)
-    page, data = write_html(told, tmp_path / "new" / "r.html"), write_json(told, tmp_path / "new" / "r.json")
-    assert Evaluation.model_validate_json(data.read_text("utf-8")) == told
+def test_both_files_are_complete_and_json_reads_back(tmp_path: Path) -> None:
+    report = evaluation(evil=EVIL)
+    page, data = write_html(report, tmp_path / "new" / "r.html"), write_json(report, tmp_path / "new" / "r.json")
+    assert Evaluation.model_validate_json(data.read_text("utf-8")) == report
     assert page.read_text("utf-8").rstrip().endswith("</html>")
     assert sorted(p.name for p in page.parent.iterdir()) == ["r.html", "r.json"]

@@ -1,4 +1,4 @@
-"""Adapters come into a bundle and go in seconds, without torch, whole or not at all; others' runtimes use them."""
+"""Adapters are added and removed in seconds, without torch and atomically; other runtimes load them."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ def prompt(tiny_slotted):
 
 
 @pytest.fixture(scope="module")
-def said(tiny_slotted, prompt):
+def greedy_tokens(tiny_slotted, prompt):
     """Our engine's greedy tokens for each adapter, 12 of them."""
     with Engine(tiny_slotted, rows=2, max_len=300) as engine:
         answers = {}
@@ -43,7 +43,7 @@ def said(tiny_slotted, prompt):
     return answers
 
 
-def test_the_manifest_says_of_each_adapter_what_was_proved(tiny_slotted):
+def test_the_manifest_records_the_proof_of_each_adapter(tiny_slotted):
     entries = {entry.name: entry for entry in open_bundle(tiny_slotted).manifest.adapters}
     tuned = entries.pop("tuned")
     assert tuned.parity is not None and tuned.parity.max_abs < 1e-3 and tuned.parity.top1_agreement == 1
@@ -54,11 +54,11 @@ def test_the_manifest_says_of_each_adapter_what_was_proved(tiny_slotted):
     assert {row.name for row in verify_adapters(tiny_slotted)} == {*entries, "tuned"}
 
 
-def test_onnxruntime_genai_opens_the_folder_as_it_is_and_says_the_same(tiny_slotted, said, prompt):
+def test_onnxruntime_genai_opens_the_folder_and_generates_the_same_tokens(tiny_slotted, greedy_tokens, prompt):
     genai = pytest.importorskip("onnxruntime_genai")
     model = genai.Model(str(tiny_slotted))
     adapters = genai.Adapters(model)
-    for name, expected in said.items():
+    for name, expected in greedy_tokens.items():
         params = genai.GeneratorParams(model)
         params.set_search_options(max_length=len(prompt) + 12, do_sample=False)
         generator = genai.Generator(model, params)
@@ -95,12 +95,12 @@ def test_onnxruntimes_own_adapter_gives_the_same_logits(tiny_slotted, prompt):
         assert np.abs(active - plain).max() > 0.01
 
 
-def test_adapters_load_in_plain_peft(tiny_slotted, said, prompt, peft_greedy):
-    for name, expected in said.items():
+def test_adapters_load_in_plain_peft(tiny_slotted, greedy_tokens, prompt, peft_greedy):
+    for name, expected in greedy_tokens.items():
         assert peft_greedy(name, list(prompt), 12) == expected
 
 
-def test_adding_takes_no_torch_and_leaves_the_rest_alone(bundle, tiny_loras):
+def test_adding_loads_no_torch_and_changes_no_other_file(bundle, tiny_loras):
     remove_adapter(bundle, "plain")
     before = read_manifest(bundle)
     code = (
@@ -126,7 +126,7 @@ def test_a_replaced_adapter_leaves_nothing_of_the_old_one(bundle, tiny_loras):
     assert len(manifest.adapters) == len(NAMES) - 1
 
 
-def test_a_removed_adapters_task_goes_with_it(bundle):
+def test_removing_an_adapter_removes_its_task(bundle):
     remove_adapter(bundle, "tuned")
     manifest = open_bundle(bundle).manifest
     assert manifest.every_task == () and manifest.golden == ()
@@ -266,12 +266,12 @@ def test_an_adapter_of_plain_peft_is_skipped_where_the_base_is_not_at_hand(bundl
 
 
 @pytest.mark.parametrize("name", ["base", "Über", "../x", "", "a/b"])
-def test_names_that_are_none_are_refused(bundle, tiny_loras, name):
+def test_invalid_names_are_refused(bundle, tiny_loras, name):
     with pytest.raises(UsageError, match="cannot be called"):
         add_adapter(bundle, tiny_loras["plain"], name, any_base=True)
 
 
-def test_a_bundle_without_slots_says_how_to_get_one(tiny_bundle, tiny_loras, tmp_path):
+def test_the_error_of_a_bundle_without_slots_names_the_export(tiny_bundle, tiny_loras, tmp_path):
     copy = shutil.copytree(tiny_bundle, tmp_path / "merged")
     with pytest.raises(UsageError, match="export --slots"):
         add_adapter(copy, tiny_loras["plain"], "x", any_base=True)

@@ -1,4 +1,4 @@
-"""Export: every precision and target is proved against torch, and the folder is written whole or not at all."""
+"""Export: every precision and target is proved against torch, and the folder is written atomically."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ import pytest
 
 from metier.contracts import ExportError, Sample, UsageError
 from metier.contracts.bundle import MANIFEST, Parity
-from metier.disk import PART, whole_folder
+from metier.disk import PART, atomic_folder
 from metier.export import export, parity
 from metier.export.precision import PRECISIONS, default_precision
 from metier.runtime.bundle import open_bundle
@@ -44,7 +44,7 @@ def test_every_precision_and_target_is_built_here_and_proved(tiny_finetune, tmp_
     assert [name for entry in providers for name in entry] == (["cuda"] if target == "cuda" else [])
 
 
-def test_an_fp32_graph_says_what_torch_says_to_the_last_digits(tiny_bundle):
+def test_an_fp32_graph_computes_torchs_logits(tiny_bundle):
     proof = open_bundle(tiny_bundle).manifest.parity
     assert proof.max_abs < 1e-3 and proof.top1_agreement == 1.0 and proof.tokens > 10
 
@@ -67,7 +67,7 @@ def test_each_bound_of_the_tolerance_binds(field, value):
     assert len(parity.misses(proof)) == 1
 
 
-def test_an_export_needs_a_sample_to_prove_itself_on(tiny_finetune, tmp_path):
+def test_an_export_without_a_proof_sample_is_refused(tiny_finetune, tmp_path):
     other = Sample(task="other.task", input={}, output={})
     with pytest.raises(ExportError, match="no sample"):
         export(tiny_finetune, tmp_path / "b", samples=[other])
@@ -78,7 +78,7 @@ def test_unknown_precisions_are_named(tiny_finetune, tmp_path):
         export(tiny_finetune, tmp_path / "b", precision="int3")
 
 
-def test_fp32_for_cuda_is_refused_with_what_to_take_instead(tiny_finetune, tmp_path):
+def test_fp32_for_cuda_is_refused_with_the_precisions_that_work(tiny_finetune, tmp_path):
     with pytest.raises(UsageError, match="export fp16, int8, int4 for cuda"):
         export(tiny_finetune, tmp_path / "b", precision="fp32", target="cuda")
 
@@ -115,14 +115,14 @@ def test_kill_9_leaves_the_old_bundle_or_none(tiny_finetune, tiny_bundle, tmp_pa
             process.send_signal(signal.SIGKILL)
             break
     process.wait()
-    if older or out.exists():  # the last stage may win the race against the signal: then the bundle is whole
+    if older or out.exists():  # the last stage may win the race against the signal: then the bundle is complete
         open_bundle(out)
-    with whole_folder(out, "a bundle", MANIFEST) as part:  # the next export clears what the dead one left
+    with atomic_folder(out, "a bundle", MANIFEST) as part:  # the next export clears what the killed one left
         (part / "bundle.json").write_text("{}")
     assert not list(tmp_path.glob(f"{PART}*"))
 
 
-def test_onnxruntime_genai_opens_the_folder_and_says_the_same(tiny_bundle):
+def test_onnxruntime_genai_opens_the_folder_and_generates_the_same_tokens(tiny_bundle):
     from metier.decoding.generation import Request
     from metier.runtime.engine import Engine
 
@@ -136,21 +136,21 @@ def test_onnxruntime_genai_opens_the_folder_and_says_the_same(tiny_bundle):
     params.set_search_options(max_length=len(ids) + 32, do_sample=False)
     generator = genai.Generator(model, params)
     generator.append_tokens(np.array(ids, np.int32))
-    said = []
+    tokens = []
     while not generator.is_done():
         generator.generate_next_token()
-        said.append(int(generator.get_next_tokens()[0]))
-    assert said[: len(generation.ids)] == generation.ids and len(generation.ids) > 4
+        tokens.append(int(generator.get_next_tokens()[0]))
+    assert tokens[: len(generation.ids)] == generation.ids and len(generation.ids) > 4
 
 
-def test_export_says_what_it_was_made_with(tiny_bundle):
+def test_the_manifest_records_library_versions_and_the_card(tiny_bundle):
     manifest = open_bundle(tiny_bundle).manifest
     assert {"torch", "transformers", "peft"} <= set(manifest.versions)
     assert manifest.card is not None and manifest.card.name == "tiny"
     assert Path(tiny_bundle / manifest.graph.file).is_file()
 
 
-def test_a_small_base_is_rounded_to_eight_bits_where_nobody_says_otherwise(tiny_finetune, tmp_path):
+def test_the_default_precision_of_a_small_base_is_int8(tiny_finetune, tmp_path):
     bundle = export(tiny_finetune, tmp_path / "b")
     assert bundle.manifest.precision == "int8"
     assert bundle.manifest.parity is not None

@@ -31,13 +31,13 @@ def test_a_fine_tune_that_a_plugin_ships_is_proved_on_its_trades_own_samples() -
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the bundle that the README makes of all four trades."""
+    """Folder of the README's bundle of all four trades."""
     from metier.bases import DEFAULT_BASE, resolve
 
     try:
         resolve(DEFAULT_BASE)
     except BaseError as error:
-        pytest.skip(f"the default base cannot be had: {error.what}")
+        pytest.skip(f"the default base is not available: {error.what}")
     folder = tmp_path_factory.mktemp("trades")
     (folder / "plugins").symlink_to(ROOT / "plugins")
     (block,) = [block for block in blocks(ROOT / "README.md") if block.name == "trades"]
@@ -47,27 +47,29 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("default_base")
-def test_rows_of_all_four_trades_in_one_batch_say_what_each_says_alone(bundle: Path) -> None:
+def test_rows_of_all_four_trades_in_one_batch_answer_as_each_alone(bundle: Path) -> None:
     with Engine(bundle, rows=16, max_len=768) as engine:
         adapters = engine.bundle.manifest.adapters
-        asked = {}
+        inputs = {}
         for entry in adapters:
             for task in entry.card.tasks:
                 packaged = load_plugins().task(task.name)[0].samples[task.name].held_out
-                asked[task.name] = next(iter(read_samples(packaged, task=task.name))).input
-        assert {task.partition(".")[0] for task in asked} == set(TRADES)
+                inputs[task.name] = next(iter(read_samples(packaged, task=task.name))).input
+        assert {task.partition(".")[0] for task in inputs} == set(TRADES)
 
-        def ask(task: str, adapter: str | None = None):
-            return engine.submit(engine.request(task, asked[task], adapter=adapter, max_tokens=TOKENS))
+        def submit(task: str, adapter: str | None = None):
+            return engine.submit(engine.request(task, inputs[task], adapter=adapter, max_tokens=TOKENS))
 
-        def said(generation) -> list[int]:
+        def tokens(generation) -> list[int]:
             generation.result(120)
             return generation.ids
 
-        alone = {task: said(ask(task)) for task in asked}
-        together = {task: ask(task) for task in asked}
-        assert {task: said(generation) for task, generation in together.items()} == alone
-        assert all(said(ask(task, "base")) != alone[task] for task in ("adcopy.describe", "npc.line", "support.reply"))
+        alone = {task: tokens(submit(task)) for task in inputs}
+        together = {task: submit(task) for task in inputs}
+        assert {task: tokens(generation) for task, generation in together.items()} == alone
+        assert all(
+            tokens(submit(task, "base")) != alone[task] for task in ("adcopy.describe", "npc.line", "support.reply")
+        )
 
 
 @pytest.mark.slow
@@ -76,7 +78,7 @@ def test_a_fact_newer_than_the_base_is_answered_from_the_documents_that_ship_wit
     bundle: Path, tmp_path: Path
 ) -> None:
     """The shop raises a price: the documents are replaced, nothing is trained, and the answer names its passage."""
-    asked = {"dialogue": [{"who": "customer", "text": "How much is express delivery?"}], "language": "en"}
+    question = {"dialogue": [{"who": "customer", "text": "How much is express delivery?"}], "language": "en"}
     (tmp_path / "returns.html").write_text("<h1>Returns</h1><p>Boots may be returned unworn within 75 days.</p>")
     for price in ("£8.40", "£11.15"):
         (tmp_path / "delivery.md").write_text(
@@ -86,6 +88,6 @@ def test_a_fact_newer_than_the_base_is_answered_from_the_documents_that_ship_wit
         )
         assert add_documents(bundle, tmp_path) == 3
         with Engine(bundle, device="cpu", rows=1, max_len=768) as engine:
-            told = engine.run("support.reply", asked)
-            assert price in told["reply"]
-            assert [str(p.provenance) for p in cited(engine.documents, told)] == ["delivery.md:5"]
+            reply = engine.run("support.reply", question)
+            assert price in reply["reply"]
+            assert [str(p.provenance) for p in cited(engine.documents, reply)] == ["delivery.md:5"]

@@ -1,4 +1,4 @@
-"""4-bit codes: GPTQ keeps what a layer says better than rounding does, and the graph carries exactly those codes."""
+"""4-bit codes: GPTQ keeps a layer's outputs better than rounding does, and the graph carries exactly those codes."""
 
 import numpy as np
 import pytest

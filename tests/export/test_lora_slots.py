@@ -1,4 +1,4 @@
-"""LoRA slots in graphs of many forms: nothing bound changes no bit, an adapter bound says what peft says."""
+"""LoRA slots in graphs of many forms: unbound they change no bit, bound they compute what peft computes."""
 
 import shutil
 from types import SimpleNamespace
@@ -102,7 +102,7 @@ def logits(file, graph: Graph, slots=(), lora=None):
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)
-def test_every_architecture_says_what_peft_says_and_without_an_adapter_what_it_said(tmp_path, random_base, kind):
+def test_every_architecture_computes_peft_s_logits_and_its_own_without_an_adapter(tmp_path, random_base, kind):
     base = random_base(kind)
     folder, expected = with_lora(base, tmp_path / "lora")
     graph, slots = slotted(base, tmp_path / "out", "fp32")
@@ -132,7 +132,7 @@ def test_every_precision_target_and_fusion_takes_slots(tmp_path, random_base, pr
     assert np.linalg.norm(error) < bound * np.linalg.norm(change)
 
 
-def test_the_inputs_variant_needs_its_slots_shares_the_weights_and_says_the_same(tmp_path, random_base):
+def test_the_inputs_variant_needs_its_slots_shares_the_weights_and_computes_the_same(tmp_path, random_base):
     base = random_base("llama")
     graph, slots = slotted(base, tmp_path / "out", "fp32")
     weights = tmp_path / "out/model.onnx.data"

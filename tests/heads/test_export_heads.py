@@ -140,7 +140,7 @@ def test_a_head_that_does_not_fit_the_bundle_is_refused_and_changes_nothing(
 ) -> None:
     before = (copied / MANIFEST).read_bytes()
     learnt = make_head("sort", tiny_encoder, tmp_path / "learnt", "full")
-    with pytest.raises(UsageError, match=r"learnt with it \(full\)"):
+    with pytest.raises(UsageError, match=r"trained together with its base \(full\)"):
         add_head(copied, learnt.path, "x")
     foreign = make_head("sort", tiny_base, tmp_path / "foreign")
     with pytest.raises(UsageError, match="the bundle's frozen trunks are of"):

@@ -191,7 +191,7 @@ def test_what_a_running_engine_cannot_take_up_is_refused(
     with pytest.raises(UsageError, match="or from a head over frozen features"):
         Registry.create(tmp_path / "registry", learnt)
     for tuned, said in (
-        (learnt, r"the base of learnt learnt with it"),
+        (learnt, r"learnt was trained together with its base"),
         (make_head("sort", tiny_base, tmp_path / "foreign"), "frozen trunks are of"),
         (make_head("sort", tiny_encoder, tmp_path / "mixed", layers="mix"), "reads layers 1, 2, 3, which"),
         (make_head("match", tiny_encoder, tmp_path / "match", layers="embedding"), r"tiny\.match"),

@@ -92,7 +92,7 @@ def test_a_head_that_its_base_learnt_with_is_measured_too(
     bundle = export_heads([tuned], tmp_path / "bundle", precision="fp32").path
     told = measured(tuned, kinds["find"][1][:8], tiny_base, bundle=bundle, few_shot=0)
     assert [system.name for system in told.systems] == ["base_zero_shot", "fine_tune", "bundle"]
-    assert told.systems[1].detail == "find, a head over the base, which learnt with it by LoRA of rank 2"
+    assert told.systems[1].detail == "find, a head over the base, trained with it by LoRA of rank 2"
     assert all(row.answers["fine_tune"].output == row.answers["bundle"].output for row in told.rows)
     assert told.forgetting is None
 

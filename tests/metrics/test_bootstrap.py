@@ -16,9 +16,9 @@ def means(values: np.ndarray, resamples: int = 1000, seed: int = 0) -> np.ndarra
 @settings(max_examples=60, deadline=None)
 @given(arrays(float, st.integers(1, 40), elements=st.floats(-100, 100)), st.integers(0, 9))
 def test_an_interval_holds_its_figure(values: np.ndarray, seed: int) -> None:
-    told = interval(means(values, 200, seed))
-    assert told.value == pytest.approx(values.mean())
-    assert told.low <= told.value <= told.high
+    found = interval(means(values, 200, seed))
+    assert found.value == pytest.approx(values.mean())
+    assert found.low <= found.value <= found.high
 
 
 def test_more_inputs_narrow_the_interval_as_their_root() -> None:

@@ -1,4 +1,4 @@
-"""Metrics against sacrebleu's own corpus scores and against values worked out by hand."""
+"""Metrics against sacrebleu's own corpus scores and against values computed by hand."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def answer(text: str) -> ReportedAnswer:
     return ReportedAnswer(text=text, output={"text": text}, tokens=len(text))
 
 
-def whole(measure: Measure, cases: list[Case], answers: list[ReportedAnswer]) -> float:
+def score(measure: Measure, cases: list[Case], answers: list[ReportedAnswer]) -> float:
     return float(measure.scores(cases, answers, np.ones((1, len(cases)), dtype=np.int64))[0])
 
 
@@ -62,15 +62,15 @@ def test_bleu_and_chrf_equal_sacrebleus_own_on_any_resample(seed: int) -> None:
 def test_chinese_is_cut_by_sacrebleus_chinese_tokenizer() -> None:
     cases, answers = corpus(3, 12, HANZI, "", "zh-CN")
     own = BLEU(lowercase=True, tokenize="zh").corpus_score([a.text for a in answers], streams(cases)).score
-    assert whole(overlap.BLEU, cases, answers) == pytest.approx(own) and own > 0
+    assert score(overlap.BLEU, cases, answers) == pytest.approx(own) and own > 0
     assert overlap.rouge_l(case("蓝色马克杯", language="zh"), answer("蓝色杯")) == pytest.approx(2 * 3 / (3 + 5))
 
 
 def test_a_perfect_answer_scores_hundred_and_an_empty_one_zero() -> None:
     cases = [case("A blue mug that holds 300 ml.", "The mug is blue and cheap."), case("One lamp made of oak.")]
     for measure in (overlap.BLEU, overlap.CHRF, overlap.ROUGE_L):
-        assert whole(measure, cases, [answer(c.reference_texts[0].upper()) for c in cases]) == pytest.approx(100)
-        assert whole(measure, cases, [answer(""), answer("")]) == 0
+        assert score(measure, cases, [answer(c.reference_texts[0].upper()) for c in cases]) == pytest.approx(100)
+        assert score(measure, cases, [answer(""), answer("")]) == 0
 
 
 def test_rouge_l_is_the_f1_of_the_longest_common_subsequence_with_the_best_reference() -> None:
@@ -78,8 +78,8 @@ def test_rouge_l_is_the_f1_of_the_longest_common_subsequence_with_the_best_refer
     assert overlap.rouge_l(case("nothing alike", "the cat on mat sat"), answer("The cat sat!")) == pytest.approx(0.75)
 
 
-def labels(*said: str | None) -> list[ReportedAnswer]:
-    return [ReportedAnswer(text=s or "?", output=None if s is None else {"label": s}, tokens=1) for s in said]
+def labels(*names: str | None) -> list[ReportedAnswer]:
+    return [ReportedAnswer(text=s or "?", output=None if s is None else {"label": s}, tokens=1) for s in names]
 
 
 def wanted(*names: str) -> list[Case]:
@@ -88,10 +88,10 @@ def wanted(*names: str) -> list[Case]:
 
 def test_accuracy_and_macro_f1_count_invalid_replies_as_wrong() -> None:
     cases, answers = wanted("a", "a", "b", "b", "c|a"), labels("a", "b", "b", None, "a")
-    assert whole(agreement.ACCURACY, cases, answers) == pytest.approx(60)
-    # a: 2 hits of 3 wanted, 2 said = 4/5; b: 1 hit of 2 wanted, 2 said = 2/4.
-    assert whole(agreement.MACRO_F1, cases, answers) == pytest.approx(100 * (4 / 5 + 2 / 4) / 2)
-    assert whole(agreement.VALID_REPLY, cases, answers) == pytest.approx(80)
+    assert score(agreement.ACCURACY, cases, answers) == pytest.approx(60)
+    # a: 2 hits of 3 wanted, 2 answered = 4/5; b: 1 hit of 2 wanted, 2 answered = 2/4.
+    assert score(agreement.MACRO_F1, cases, answers) == pytest.approx(100 * (4 / 5 + 2 / 4) / 2)
+    assert score(agreement.VALID_REPLY, cases, answers) == pytest.approx(80)
 
 
 def test_macro_f1_of_a_resample_leaves_out_labels_that_are_not_in_it() -> None:
@@ -113,15 +113,15 @@ def test_span_f1_pools_spans_over_inputs_and_takes_the_reference_that_agrees_bes
         ReportedAnswer(text="", output=spans(("who", "Ann Lee"), ("when", "Oslo")), tokens=1),
         ReportedAnswer(text="", output=spans(("who", "Cid")), tokens=1),
     ]
-    assert whole(agreement.SPAN_F1, cases, answers) == pytest.approx(100 * 2 * 1 / (3 + 2))
+    assert score(agreement.SPAN_F1, cases, answers) == pytest.approx(100 * 2 * 1 / (3 + 2))
     nothing = [ReportedAnswer(text="", output=spans(), tokens=0)]
-    assert whole(agreement.SPAN_F1, cases[1:], nothing) == 100
+    assert score(agreement.SPAN_F1, cases[1:], nothing) == 100
 
 
 def test_field_f1_compares_leaves_and_not_the_order_of_lists() -> None:
     cases = [Case({"t": "x"}, "en", ({"name": "Oslo", "tags": ["a", "b"], "size": 3},), ("",))]
     answers = [ReportedAnswer(text="", output={"name": "Oslo", "tags": ["b", "c"], "size": 3}, tokens=1)]
-    assert whole(agreement.FIELD_F1, cases, answers) == pytest.approx(100 * 2 * 3 / (4 + 4))
+    assert score(agreement.FIELD_F1, cases, answers) == pytest.approx(100 * 2 * 3 / (4 + 4))
 
 
 def too_long(input: dict, output: dict) -> list[Finding]:
@@ -137,8 +137,8 @@ def test_checks_become_pass_rates_and_mean_findings_and_an_invalid_reply_fails()
     answers = [ReportedAnswer(text="", output=o, tokens=1, findings=run_checks([LONG], {"q": ""}, o)) for o in outputs]
     rate, findings = check_measures([LONG])
     assert (rate.name, findings.name, findings.higher_is_better) == ("check.short_words", "findings", False)
-    assert whole(rate, cases, answers) == 50
-    assert whole(findings, cases, answers) == pytest.approx((0 + 2 + 0 + 1) / 4)
+    assert score(rate, cases, answers) == 50
+    assert score(findings, cases, answers) == pytest.approx((0 + 2 + 0 + 1) / 4)
 
 
 def test_a_check_that_crashes_is_named() -> None:
@@ -162,7 +162,7 @@ class Question(BaseModel):
     q: str
 
 
-class Said(BaseModel):
+class Reply(BaseModel):
     text: str
 
 
@@ -171,7 +171,7 @@ def contract(**fields) -> TaskContract:
         "name": "demo.say",
         "kind": "generate",
         "input": Question,
-        "output": Said,
+        "output": Reply,
         "prompts": {"en": prompt("{{ q }}")},
     }
     return TaskContract(**{**values, **fields})

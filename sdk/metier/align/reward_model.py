@@ -28,7 +28,7 @@ from metier.contracts.alignment import RewardCard
 from metier.contracts.documents import read_document
 from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
 from metier.decoding.tokenizer import ChatTokenizer
-from metier.disk import write_whole
+from metier.disk import write_atomic
 from metier.training.lora_setup import ADAPTER, training_kernels
 from metier.training.result import put_into
 
@@ -133,7 +133,7 @@ def train_reward(
             run=run,
             training={"seconds": round(state.seconds, 2), "steps": state.step},
         )
-        write_whole(out / CARD, card.model_dump_json(indent=1))  # last: a folder with a card is whole
+        write_atomic(out / CARD, card.model_dump_json(indent=1))  # last: a folder with a card is whole
         shutil.rmtree(out / CHECKPOINT, ignore_errors=True)
         return card
 

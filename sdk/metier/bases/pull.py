@@ -1,4 +1,4 @@
-"""The base commands' own functions: pull, list, show, verify. They return data; the command line prints it."""
+"""The functions of `metier bases`: pull, list, show, verify. They return data; the command prints it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class BaseRow(Data):
 
     card: Base
     source: str
-    """Who gives it: `hub`, `wheel`, a plugin's source, `gguf`."""
+    """Its source: `hub`, `wheel`, a plugin's source, `gguf`."""
     cached: bool
     path: Path | None = None
     size: int | None = None
@@ -51,12 +51,12 @@ def pull(
             progress(f"verifying {name}", 0, None)
             if not cache.damage(folder, record, hashes=True):
                 return LocalBase(card=record.card, path=folder, sha256=record.card.sha256 or "")
-            revision = record.card.revision  # mend this one, not whatever is newest
+            revision = record.card.revision  # fetch this one again, not the newest
         return fetch(name, revision, sources, is_offline(offline), progress)
 
 
 def list_bases(*, sources: Sequence[BaseSource] | None = None) -> list[BaseRow]:
-    """Every base in the cache, then those that a source could give; asks no network."""
+    """Every base in the cache, then those that a source offers; uses no network."""
     rows = [
         BaseRow(
             card=record.card,
@@ -80,7 +80,7 @@ def show_base(name: str, *, revision: str | None = None, sources: Sequence[BaseS
     """What is known about one base, without fetching it.
 
     Raises:
-        BaseError: nobody knows it, with the nearest name.
+        BaseError: no source has it; the message suggests the nearest name.
     """
     if (path := local_path(name)) is not None and path.is_dir():
         size = sum(file.stat().st_size for file in path.iterdir() if file.is_file())
@@ -91,13 +91,13 @@ def show_base(name: str, *, revision: str | None = None, sources: Sequence[BaseS
             return row
     known = list(dict.fromkeys([*CATALOGUE, *(row.card.id for row in rows)]))
     raise BaseError(
-        f"no base {name} is here{did_you_mean(name, known)}",
+        f"unknown base {name}{did_you_mean(name, known)}",
         remedy=f"known names: {', '.join(known)}; a hub id is known once it was pulled",
     )
 
 
 def verify_base(name: str, *, revision: str | None = None) -> list[str]:
-    """What is wrong with the cached copies of a base, contents included; empty when they are whole.
+    """What is wrong with the cached copies of a base, contents included; empty when they are intact.
 
     Raises:
         BaseError: it is not in the cache.

@@ -1,4 +1,4 @@
-"""transformers' own progress bars off, while ours runs."""
+"""Silences transformers' progress bars."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from io import StringIO
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence transformers' bars: some heed its switch, the GGUF one only writes to stderr."""
+    """Silence transformers' bars: some follow its setting, the GGUF one only writes to stderr."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()

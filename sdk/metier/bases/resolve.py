@@ -1,4 +1,4 @@
-"""From a name or a path to a folder that can be loaded: what is on this machine first, then whatever source has it."""
+"""Resolves a name or a path to a base's folder: this machine first, then each source."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def resolve(
     """A base by Metier's short name, hub id, local folder or GGUF file.
 
     Order: a local path; the cache; then each source (plugins', the hub, the offline wheel) until one has it.
-    A base cached without a revision asked for is the one that was pulled first, so that a name keeps its meaning.
+    Without a revision, the cached one that was pulled first is taken, so that a name keeps its meaning.
 
     Args:
         name_or_path: `smollm2-135m`, `Qwen/Qwen2.5-0.5B-Instruct`, `./my-model`, `model.gguf`.
         revision: hub commit or wheel version; a fine-tune's card has the one it was trained on.
-        sources: places to ask beside the built-in ones; None asks the installed plugins'.
+        sources: used beside the built-in ones; None takes the installed plugins'.
         offline: use nothing that needs a network; None reads HF_HUB_OFFLINE and METIER_OFFLINE.
         progress: called with (stage, done, total).
 
@@ -84,7 +84,7 @@ def weights_here(name_or_path: str, revision: str | None = None) -> str | None:
     """Fingerprint of a base's weights on this machine; None where they are not here. Fetches nothing."""
     try:
         if (path := local_path(name_or_path)) is not None:
-            hashes = remembered_hashes(path, cache.hash_memory()) if path.is_dir() else {}
+            hashes = remembered_hashes(path, cache.hashes_folder()) if path.is_dir() else {}
             return fingerprint(hashes) if hashes else None
         found = cached(name_or_path, revision)
     except BaseError:
@@ -95,7 +95,7 @@ def weights_here(name_or_path: str, revision: str | None = None) -> str | None:
 def fetch(
     name: str, revision: str | None, sources: Sequence[BaseSource] | None, offline: bool, progress: Progress
 ) -> LocalBase:
-    """Ask each source, and put what the first one gives into the cache. Call it under `cache.locked(name)`."""
+    """Fetch from the first source that has it, into the cache. Call it under `cache.locked(name)`."""
     refusals: list[BaseError] = []
     for source in every_source(sources, offline, progress):
         with cache.workspace(name) as part:
@@ -110,7 +110,7 @@ def fetch(
 
 
 def every_source(sources: Sequence[BaseSource] | None, offline: bool, progress: Progress) -> list[BaseSource]:
-    """Plugins' sources first (a studio's own store wins), then the hub, then the wheel."""
+    """Plugins' sources first (a studio's own store comes first), then the hub, then the wheel."""
     if sources is None:
         from metier.plugins.registry import load_plugins
 
@@ -119,7 +119,7 @@ def every_source(sources: Sequence[BaseSource] | None, offline: bool, progress: 
 
 
 def is_offline(offline: bool | None) -> bool:
-    """Whether to stay off the network: what is asked for, else the environment, read now and not at import."""
+    """Whether to avoid the network: the argument, else the environment, read now and not at import."""
     if offline is not None:
         return offline
     wanted = (os.environ.get(key, "") for key in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "METIER_OFFLINE"))
@@ -127,7 +127,7 @@ def is_offline(offline: bool | None) -> bool:
 
 
 def local_path(name_or_path: str | Path) -> Path | None:
-    """The path that is meant, or None where a name is: a path looks like one, or is there with a config.json."""
+    """The path, or None where the text is a name: a path looks like one, or has a config.json."""
     path = Path(name_or_path).expanduser()
     text = str(name_or_path)
     looks = isinstance(name_or_path, Path) or text.startswith((".", "~", "/", "\\")) or path.is_absolute()
@@ -142,7 +142,7 @@ def _folder(path: Path, name: str) -> LocalBase:
     if not path.is_dir():
         raise BaseError("this is a file, not a folder", where=str(path), remedy="give the model's folder, or a .gguf")
     card = card_of(path, name)
-    hashes = remembered_hashes(path, cache.hash_memory())
+    hashes = remembered_hashes(path, cache.hashes_folder())
     if not hashes:
         raise BaseError(
             "there are no safetensors weights", where=str(path), remedy="save the model with save_pretrained"
@@ -168,12 +168,12 @@ def _gguf_file(path: Path, progress: Progress) -> LocalBase:
 
 
 def _install(part: Path, card: Base, name: str, source: str, progress: Progress) -> LocalBase:
-    """Finish what a source wrote, checksum it, and move it into the cache."""
+    """Complete what a source wrote, checksum it, and move it into the cache."""
     derived = card_of(part, name)  # raises where the folder is not a decoder in Hugging Face format
     _own_template(part)
     if not (part / "tokenizer.json").is_file():
         raise BaseError(
-            f"{source} gave no tokenizer.json for {name}", remedy="convert it once with AutoTokenizer.save_pretrained"
+            f"{source} has no tokenizer.json for {name}", remedy="convert it once with AutoTokenizer.save_pretrained"
         )
     progress("computing checksums", 0, None)
     files = cache.entries(part)
@@ -190,7 +190,7 @@ def _install(part: Path, card: Base, name: str, source: str, progress: Progress)
 def _own_template(folder: Path) -> None:
     """Write chat_template.jinja where the template still sits in tokenizer_config.json, its place before 2025."""
     template = tokenizer_config(folder).get("chat_template")
-    if isinstance(template, list):  # several named ones: the default is meant
+    if isinstance(template, list):  # several named ones: take the default
         template = next((t.get("template") for t in template if t.get("name") == "default"), None)
     if isinstance(template, str) and not (folder / "chat_template.jinja").exists():
         (folder / "chat_template.jinja").write_text(template, "utf-8")
@@ -201,10 +201,10 @@ def _not_found(name: str, revision: str | None, refusals: Sequence[BaseError]) -
     if not refusals:
         known = [*CATALOGUE, *(record.card.id for _, record in cache.all_records())]
         return BaseError(
-            f"no source knows the base {wanted}{did_you_mean(name, known)}",
+            f"no source has the base {wanted}{did_you_mean(name, known)}",
             remedy=f"known names: {', '.join(dict.fromkeys(known))}; or give a hub id (owner/name) or a folder",
         )
     if len(refusals) == 1:
         return refusals[0]
-    said = "; ".join(f"{e.where}: {e.what}" if e.where else e.what for e in refusals)
-    return BaseError(f"the base {wanted} cannot be had: {said}", remedy=refusals[-1].remedy)
+    reasons = "; ".join(f"{e.where}: {e.what}" if e.where else e.what for e in refusals)
+    return BaseError(f"the base {wanted} is not available: {reasons}", remedy=refusals[-1].remedy)

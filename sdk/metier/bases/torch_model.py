@@ -49,7 +49,7 @@ def load_torch(base: LocalBase, dtype: str | torch.dtype = "float32", device: st
         raise BaseError(
             f"transformers cannot load {base.card.id}: {str(error).splitlines()[0]}",
             where=str(base.path),
-            remedy="name a decoder language model in Hugging Face format",
+            remedy="use a decoder language model in Hugging Face format",
         ) from error
 
 
@@ -69,7 +69,7 @@ def load_trunk(base: LocalBase, device: str | torch.device = "cpu", dtype: str |
         raise BaseError(
             f"transformers cannot load {base.card.id}: {str(error).splitlines()[0]}",
             where=str(base.path),
-            remedy="name a language model in Hugging Face format",
+            remedy="use a language model in Hugging Face format",
         ) from error
 
 
@@ -81,7 +81,7 @@ def load_adapted(
     *,
     merge: bool = False,
 ) -> Any:
-    """The base with the fine-tune's LoRA on it (a PeftModel), or with the weights of its own that learnt, in eval mode.
+    """The base with the fine-tune's LoRA on it (a PeftModel), or with its own trained weights, in eval mode.
 
     Args:
         base: the base that the fine-tune was trained on.
@@ -92,7 +92,7 @@ def load_adapted(
 
     Raises:
         UsageError: the fine-tune belongs to other weights than this base's.
-        DataError: it has weights that this base has not.
+        DataError: it has weights that this base lacks.
         BaseError, ResourceError: as `load_torch`.
     """
     check_fits(base, finetune)
@@ -113,20 +113,20 @@ def with_lora(model: Any, folder: Path, *, merge: bool = False) -> Any:
 
 
 def take_own_weights(model: Any, finetune: FineTune) -> None:
-    """Put the base's own weights that a fine-tune changed in their places.
+    """Load the base's own weights that a fine-tune changed into the model.
 
     Raises:
-        DataError: there is no such place.
+        DataError: the model has no such weights, or other shapes.
     """
     from safetensors.torch import load_file
 
     path = finetune.path / finetune.card.weights
     try:
-        strange = model.load_state_dict(load_file(path), strict=False).unexpected_keys
+        unexpected = model.load_state_dict(load_file(path), strict=False).unexpected_keys
     except RuntimeError as error:  # another shape
-        strange = [str(error).splitlines()[-1].strip()]
-    if strange:
-        raise DataError(f"the weights do not fit this base: {strange[0]}", where=str(path), remedy="adapt again on it")
+        unexpected = [str(error).splitlines()[-1].strip()]
+    if unexpected:
+        raise DataError(f"weights of another base: {unexpected[0]}", where=str(path), remedy="adapt again on it")
 
 
 def check_fits(base: LocalBase, finetune: FineTune) -> None:

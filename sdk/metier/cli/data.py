@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from metier.disk import write_whole
+from metier.disk import write_atomic
 from metier.terminal.options import Columns, Json, pairs
 from metier.terminal.progress import progress
 from metier.terminal.screen import emit_json, note, say, table
@@ -53,7 +53,7 @@ def report(
     with progress(json) as tick:
         found = data_report(contract, file, adapters=adapters, columns=pairs(columns, "--columns"), progress=tick)
     if out is not None:
-        write_whole(out, found.model_dump_json(indent=2))
+        write_atomic(out, found.model_dump_json(indent=2))
     if json:
         return emit_json(found)
     facts = found.model_dump(mode="json", exclude={"schema_version", "columns", "bad"}, exclude_none=True)

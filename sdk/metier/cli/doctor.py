@@ -1,4 +1,4 @@
-"""`metier doctor`: what this machine has, what does not agree, and what to do about it."""
+"""`metier doctor`: the state of this machine's libraries and drivers, and how to fix them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from metier.terminal.screen import emit_json, table
 
 
 def doctor(json: Json = False) -> None:
-    """Say what of this machine agrees. torch, onnxruntime, CUDA, cuDNN and driver; exit 0 whatever is found."""
+    """Show the state of torch, onnxruntime, CUDA, cuDNN and the driver. Exits with 0 whatever is found."""
     from metier.runtime.doctor import diagnose
 
     found = diagnose()

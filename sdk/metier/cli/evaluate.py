@@ -1,4 +1,4 @@
-"""`metier evaluate`: what an adaptation gained, task by task, on inputs it was not trained on."""
+"""`metier evaluate`: the gain of an adaptation, task by task, on held-out inputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `metier adapt` wrote.")],
     task: Annotated[
-        list[str] | None, typer.Option("--task", help="Measure this task only; all of the run where not given.")
+        list[str] | None, typer.Option("--task", help="Measure this task only.  [default: all tasks of the run]")
     ] = None,
     data: DataFile = None,
     columns: Columns = None,
@@ -30,7 +30,7 @@ def evaluate(
     html: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Report to write; of several tasks one each, FILE-TASK.  [default: RUN/report.html]"
+            metavar="FILE", help="Report to write; with several tasks, one FILE-TASK each.  [default: RUN/report.html]"
         ),
     ] = None,
     bundle: Annotated[Path | None, typer.Option(help="Measure this exported bundle as well.")] = None,
@@ -42,7 +42,7 @@ def evaluate(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Measure base against fine-tune, as an HTML report. On the run's held-out inputs, or on a file."""
+    """Compare base and fine-tune, as an HTML report. On the run's held-out inputs, or on a file."""
     from metier.bases import load_finetune, resolve
     from metier.data.training import first_inputs, held_out_of, samples_of, train_of
     from metier.evaluate import EvaluationOptions, record_metrics, write_html, write_json
@@ -53,7 +53,9 @@ def evaluate(
     finetune = load_finetune(run, produces=None)
     contracts = tasks_of(finetune, task)
     if data is not None and len(contracts) > 1:
-        raise UsageError(f"{data} cannot hold samples of {len(contracts)} tasks", remedy="name one of them with --task")
+        raise UsageError(
+            f"{data} cannot contain samples of {len(contracts)} tasks", remedy="select one of them with --task"
+        )
     evaluations = []
     for contract in contracts:
         vertical = registry.verticals.get(contract.vertical)
@@ -79,9 +81,9 @@ def evaluate(
         page = html or run / "report.html"
         if len(finetune.card.tasks) > 1:
             page = page.with_stem(f"{page.stem}-{contract.name.partition('.')[2]}")
-        write_html(evaluation, page)  # first: where its figures stand, the page does
+        write_html(evaluation, page)  # first: a card with figures then always has a page
         write_json(evaluation, page.with_suffix(".json"))
-        if data is None and not limit:  # last: the card has no figures that the report has not
+        if data is None and not limit:  # last: the card never has figures that the report lacks
             finetune = record_metrics(finetune, evaluation)
         evaluations.append(evaluation)
         if not json:

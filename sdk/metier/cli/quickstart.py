@@ -1,6 +1,6 @@
-"""`metier quickstart`: the whole way once, on a trade's packaged samples: adapt, evaluate, export, run without torch.
+"""`metier quickstart`: adapt, evaluate, export and run without torch, on a trade's packaged samples.
 
-Every step is one call that a user's own program could make; a step whose result is there already is passed over.
+Every step is one call of the public API; a step whose result exists already is skipped.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
 SHOWN = 3
 """Answers printed at the end."""
-LOOKS = 500
-"""Samples, each counted once an epoch, that a quickstart learns from: some minutes on two cores, whatever the trade."""
+SAMPLE_PASSES = 500
+"""Samples times epochs that a quickstart trains on: some minutes on two cores, for any trade."""
 MEASURED = 24
-"""Inputs that it measures on unless told otherwise, for the same reason; `metier evaluate` takes them all."""
+"""Inputs that it measures by default, for the same reason; `metier evaluate` takes them all."""
 
 _WITHOUT_TORCH = (
     "import sys; sys.modules.update(dict.fromkeys(('torch', 'transformers', 'peft'))); "
     "from metier.cli import main; main()"
 )
-"""Importing any of the three now raises: what runs below is what a product without them runs."""
+"""Importing any of the three raises, so that the bundle runs as in a product without them."""
 
 
 def quickstart(
@@ -55,10 +55,10 @@ def quickstart(
     limit: Annotated[
         int, typer.Option(min=1, envvar="METIER_LIMIT", help="Measure on this many inputs only.")
     ] = MEASURED,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on from what is there.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of resuming.")] = False,
     json: Json = False,
 ) -> None:
-    """Adapt, measure, export and run a trade in one go. On its main task, or the one that is named."""
+    """Adapt, measure, export and run a trade in one command. On its main task, or the named one."""
     from metier.adapt import adapt
     from metier.bases import resolve
     from metier.data.training import first_inputs, training_data
@@ -72,8 +72,8 @@ def quickstart(
         with _timed(seconds, "base"):
             recipe = recipe_for(vertical, contract.name, None, [*(set or []), *([f"base={base}"] if base else [])])
             local = resolve(recipe.base, sources=tuple(registry.base_sources.values()), progress=tick)
-            looks = math.ceil(LOOKS / max(recipe.epochs, 1))
-            data = training_data(vertical, contract, samples=looks, seed=recipe.seed)
+            count = math.ceil(SAMPLE_PASSES / max(recipe.epochs, 1))
+            data = training_data(vertical, contract, samples=count, seed=recipe.seed)
         with _timed(seconds, "adapt"):
             tick("loading the base")
             finetune = adapt(
@@ -97,14 +97,16 @@ def quickstart(
             inputs = [sample.input for sample in first_inputs(data.held_out, SHOWN)]
             answers = _run_without_torch(out, inputs)
     if json:
-        pairs = [{"input": given, "output": made} for given, made in zip(inputs, answers, strict=True)]
+        pairs = [{"input": given, "output": output} for given, output in zip(inputs, answers, strict=True)]
         return emit_json(
             {"seconds": seconds, "copy": pairs, "metrics": evaluation.summary(), "report": str(out / "report.html")}
         )
     say()
-    for given, made in zip(inputs, answers, strict=True):
+    for given, output in zip(inputs, answers, strict=True):
         say(f"  {jsonlib.dumps(given, ensure_ascii=False)}")
-        say(f"  → {(contract.text_field and made[contract.text_field]) or jsonlib.dumps(made, ensure_ascii=False)}\n")
+        say(
+            f"  → {(contract.text_field and output[contract.text_field]) or jsonlib.dumps(output, ensure_ascii=False)}\n"
+        )
     before_after(evaluation)
     note("seconds: " + ", ".join(f"{step} {spent:.0f}" for step, spent in seconds.items()))
     say(f"\nreport: {out / 'report.html'}\nbundle: {out / 'bundle'} (runs without torch)")
@@ -119,9 +121,9 @@ def quickstart(
 
 @contextmanager
 def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     yield
-    seconds[step] = round(time.perf_counter() - begun, 1)
+    seconds[step] = round(time.perf_counter() - started, 1)
 
 
 def _evaluated(
@@ -134,7 +136,7 @@ def _evaluated(
     out: Path,
     tick: Tick,
 ) -> Evaluation:
-    """The evaluation that is there already for these weights and inputs, else a new one, written beside the report."""
+    """The existing evaluation of these weights and inputs, else a new one, written beside the report."""
     from metier.contracts import samples_sha256
     from metier.contracts.documents import read_document
     from metier.evaluate import Evaluation, evaluate, record_metrics, write_html, write_json
@@ -147,7 +149,7 @@ def _evaluated(
             return known
     evaluation = evaluate(contract, held_out, base=local, finetune=finetune, train=train, checks=checks, progress=tick)
     record_metrics(finetune, evaluation)
-    # The JSON is what is found again, so it comes last: a page beside it is of the same figures.
+    # The JSON is what a later run reads, so it comes last: the page beside it then has the same figures.
     write_html(evaluation, page)
     write_json(evaluation, page.with_suffix(".json"))
     return evaluation
@@ -169,10 +171,10 @@ def _exported(finetune: FineTune, local: LocalBase, out: Path, precision: Precis
 
 
 def _run_without_torch(out: Path, inputs: list[Value]) -> list[Value]:
-    given, made = out / "facts.jsonl", out / "copy.jsonl"
+    given, written = out / "facts.jsonl", out / "copy.jsonl"
     given.write_text("".join(jsonlib.dumps(value, ensure_ascii=False) + "\n" for value in inputs), "utf-8")
-    command = ["run", str(out / "bundle"), "--input", str(given), "--output", str(made)]
+    command = ["run", str(out / "bundle"), "--input", str(given), "--output", str(written)]
     done = subprocess.run([sys.executable, "-c", _WITHOUT_TORCH, *command], capture_output=True, text=True, check=False)
     if done.returncode:
         raise UsageError(f"running the bundle failed: {done.stderr.strip()}", where=str(out / "bundle"))
-    return [jsonlib.loads(line) for line in made.read_text("utf-8").split("\n") if line]
+    return [jsonlib.loads(line) for line in written.read_text("utf-8").split("\n") if line]

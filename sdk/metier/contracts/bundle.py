@@ -1,4 +1,4 @@
-"""The manifest of an exported bundle (`bundle.json`): all that a host in any language needs to use the folder."""
+"""The manifest of an exported bundle (`bundle.json`): everything that a host in any language needs to use it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_FEATURES = 1 << 22
 
 
 class FileEntry(Data):
-    """One file of the bundle, so that damage is found at load."""
+    """One file of the bundle; damage is detected at load."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     size: int = Field(ge=0)
@@ -51,7 +51,7 @@ class Parity(Data):
 
 
 class Golden(Data):
-    """A packaged sample's frozen prompt: any runtime must tokenise it to exactly these ids."""
+    """A packaged sample's frozen prompt: every runtime must tokenise it to exactly these ids."""
 
     task: str
     input: Value
@@ -60,7 +60,7 @@ class Golden(Data):
 
 
 class Graph(Data):
-    """What a decode loop must know about model.onnx."""
+    """The facts about model.onnx that a decode loop needs."""
 
     file: str = "model.onnx"
     candidates: str | None = None
@@ -84,7 +84,7 @@ class Graph(Data):
 
 
 class SlotPart(Data):
-    """One projection's share of a slot."""
+    """One projection's part of a slot."""
 
     module: str
     """PEFT's name of it, such as model.layers.0.self_attn.q_proj."""
@@ -135,11 +135,11 @@ class AdapterEntry(Data):
     rank: int
     """Largest rank of any module."""
     card: FineTuneCard | None = None
-    """None where it came from plain PEFT."""
+    """None where plain PEFT saved it."""
     parity: Parity | None = None
-    """Logits against peft; None where that was not proved, because it was added where torch is not installed."""
+    """Logits against peft; None where the adapter was added without torch and is not proved yet."""
     fold_error: float | None = None
-    """Largest absolute difference between A @ B of a slot and peft's own alpha/rank · B A, found when it was added."""
+    """Largest absolute difference between A @ B of a slot and peft's alpha/rank · B A, computed when it was added."""
 
 
 class Manifest(Data):
@@ -156,7 +156,7 @@ class Manifest(Data):
     card: FineTuneCard | None = None
     """The merged fine-tune's card; None for a base with slots."""
     graph: Graph | None = None
-    """The graph that writes; None where every task is answered by a head."""
+    """The decoder's graph; None where a head answers every task."""
     slots: tuple[Slot, ...] = ()
     adapters: tuple[AdapterEntry, ...] = ()
     trunks: tuple[TrunkEntry, ...] = ()
@@ -164,19 +164,19 @@ class Manifest(Data):
     golden: tuple[Golden, ...] = ()
     parity: Parity | None = None
     metrics: dict[str, JsonValue] = {}
-    """Before and after, as `evaluate` measured them."""
+    """Metrics before and after, as `evaluate` measured them."""
     versions: dict[str, str] = {}
     files: dict[str, FileEntry]
     """Relative POSIX path → entry, for every file but bundle.json."""
 
     @property
     def named(self) -> tuple[AdapterEntry | HeadEntry, ...]:
-        """What requests may name: adapters, then heads."""
+        """The entries that requests can select: adapters, then heads."""
         return (*self.adapters, *self.heads)
 
     @property
     def every_task(self) -> tuple[TaskContract, ...]:
-        """The bundle's own tasks, then its adapters', then its heads'; of one name, the first."""
+        """The bundle's own tasks, then its adapters', then its heads'; the first of each name."""
         found = {task.name: task for task in self.tasks}
         for entry in self.named:
             for task in entry.card.tasks if entry.card else ():
@@ -185,29 +185,29 @@ class Manifest(Data):
 
     @property
     def decoder(self) -> Graph:
-        """The graph that writes.
+        """The decoder's graph.
 
         Raises:
-            UsageError: there is none.
+            UsageError: the bundle contains heads only.
         """
         if self.graph is None:
             raise UsageError(
-                f"the bundle {self.name} only reads: heads answer its tasks",
-                remedy="export it with a text-to-text fine-tune as well",
+                f"the bundle {self.name} contains heads only; it cannot generate text",
+                remedy="export it together with a fine-tune that generates text",
             )
         return self.graph
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         if self.graph is None and (self.slots or self.adapters or not self.heads):
-            raise ValueError("without a graph that writes, a bundle holds heads and nothing else")
+            raise ValueError("a bundle without a decoder graph contains heads and nothing else")
         trunks = {trunk.name: trunk for trunk in self.trunks}
         names = [entry.name for entry in self.named]
         if len(trunks) < len(self.trunks) or len(set(names)) < len(names):
-            raise ValueError("adapters and heads, and trunks, have names of their own")
+            raise ValueError("adapters and heads need distinct names, and so do trunks")
         for head in self.heads:
             if head.trunk not in trunks:
-                raise ValueError(f"the head {head.name} reads the trunk {head.trunk}, which is not there")
+                raise ValueError(f"the head {head.name} reads the trunk {head.trunk}, which is missing")
             if missing := set(head.layers) - set(trunks[head.trunk].layers):
-                raise ValueError(f"the head {head.name} reads layers that its trunk does not give: {sorted(missing)}")
+                raise ValueError(f"the head {head.name} reads layers that its trunk lacks: {sorted(missing)}")
         return self

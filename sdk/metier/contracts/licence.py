@@ -1,4 +1,4 @@
-"""What a licence allows, sorted into the few classes that decide whether a product may ship. Not legal advice."""
+"""Classifies licences by whether a product may ship what is trained on a model. Not legal advice."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from enum import StrEnum
 from typing import Literal
 
 Use = Literal["research", "internal", "commercial"]
-"""`research`: nothing is shipped or sold. `internal`: used inside a company, not handed on. `commercial`: part of a
+"""`research`: nothing is shipped or sold. `internal`: used inside a company, not distributed. `commercial`: part of a
 product or service that others use."""
 
 
 class Terms(StrEnum):
-    """What a licence asks of whoever adapts a model and ships the result."""
+    """The class of terms that a licence sets for adapted models."""
 
     PERMISSIVE = "permissive"
     SHARE_ALIKE = "share-alike"

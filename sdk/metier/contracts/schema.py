@@ -1,6 +1,6 @@
-"""JSON Schema as the one form in which a type travels: from a pydantic class, to a bundle, to a C# host.
+"""JSON Schema as the one form of a type: in a pydantic class, a bundle and a C# host.
 
-A contract never holds a Python class, so it serialises whole; values are checked against the schema wherever
+A contract contains no Python class, so it serialises completely; values are validated against the schema wherever
 they come from.
 """
 
@@ -22,7 +22,7 @@ SCHEMA_VERSION: Literal["2"] = "2"
 
 
 class Data(BaseModel):
-    """What everything in this room is made from: frozen, closed to unknown fields, no NaN (JSON has none)."""
+    """Base class of all contract types: frozen, no unknown fields, no NaN (JSON has none)."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, ser_json_bytes="base64", val_json_bytes="base64"
@@ -30,7 +30,7 @@ class Data(BaseModel):
 
 
 def schema_of(type_or_schema: Any) -> JsonSchema:
-    """JSON Schema (draft 2020-12) of a type; a schema given as a mapping comes back as it is.
+    """JSON Schema (draft 2020-12) of a type; a schema given as a mapping is returned unchanged.
 
     Raises:
         ContractError: pydantic cannot describe the type.
@@ -48,7 +48,7 @@ def schema_of(type_or_schema: Any) -> JsonSchema:
 
 
 TypeSchema = Annotated[Any, BeforeValidator(schema_of)]
-"""A field that is written as a Python type and stored as its JSON Schema."""
+"""A field that accepts a Python type and stores its JSON Schema."""
 
 
 def resolve(schema: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -67,7 +67,7 @@ def resolve(schema: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, 
 
 
 def nodes(schema: JsonSchema, stop_at: str | None = None) -> Iterator[Mapping[str, Any]]:
-    """Every subschema reachable from the root, each `$ref` followed once; below a node with `stop_at` nothing."""
+    """Every subschema reachable from the root, each `$ref` followed once; nothing below a node with `stop_at`."""
     seen: set[str] = set()
     stack: list[Mapping[str, Any]] = [schema]
     while stack:
@@ -99,9 +99,9 @@ ONE_OF = "x-metier-one-of"
 def narrowed(output: JsonSchema, input: JsonSchema, value: Mapping[str, Any]) -> JsonSchema:
     """An output schema for one input: each string with `x-metier-one-of` becomes an enum of that input's own strings.
 
-    A schema without the key comes back as it is. Strings that the node itself forbids do not count. Where none are
-    left, a list of such strings is empty, if it may be, and anything else stays free: the key narrows a type, it
-    never makes one that nothing satisfies. A field that is missing counts as its default.
+    A schema without the key is returned unchanged. Strings that the node itself forbids do not count. Where none are
+    left, a list of such strings must be empty, if it may be, and anything else stays free: the key narrows a type, and
+    never produces one that nothing satisfies. A missing field counts as its default.
     """
     fields = resolve(input, input).get("properties", {})
     given = {**{name: resolve(input, node).get("default") for name, node in fields.items()}, **value}
@@ -132,7 +132,7 @@ _STEP = re.compile(r"(?P<field>[^.\[\]]+)(?P<each>\[(?:(?P<key>[^=\]]+)=(?P<same
 
 
 def _found(given: Mapping[str, Any], path: str) -> list[Any]:
-    """What a path finds in an input: nothing, where it leads nowhere."""
+    """The values at a path in an input; empty where the path does not exist."""
     found: list[Any] = [given]
     for step in _STEP.finditer(path if "[" in path else f"{path}[]"):
         found = [item[step["field"]] for item in found if isinstance(item, Mapping) and step["field"] in item]
@@ -149,7 +149,7 @@ _VALUES = frozenset({"enum", "const", "default", "examples"})
 
 
 class Problem(NamedTuple):
-    """One way in which a value misses its schema."""
+    """One reason why a value does not satisfy its schema."""
 
     field: str
     """Dotted path into the value; empty for the value itself."""
@@ -157,7 +157,7 @@ class Problem(NamedTuple):
 
 
 def problems(schema: JsonSchema, value: Any) -> list[Problem]:
-    """Everything that keeps `value` (plain JSON data) from satisfying `schema`; empty when it fits."""
+    """Every reason why `value` (plain JSON data) does not satisfy `schema`; empty when it does."""
     return [
         Problem(".".join(str(part) for part in error.absolute_path), _middle_out(error.message))
         for error in _validator(SchemaKey(schema)).iter_errors(value)
@@ -165,7 +165,7 @@ def problems(schema: JsonSchema, value: Any) -> list[Problem]:
 
 
 def _middle_out(message: str) -> str:
-    # jsonschema puts the value first and what is wrong with it last: a long value must not hide the reason.
+    # jsonschema puts the value first and the reason last: a long value must not hide the reason.
     return message if len(message) <= 300 else f"{message[:120]} … {message[-150:]}"
 
 

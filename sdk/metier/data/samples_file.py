@@ -12,14 +12,14 @@ from metier.contracts.documents import first_problem, other_version
 from metier.contracts.errors import DataError
 from metier.contracts.sample import BadRow, Provenance, Sample
 from metier.data.load import error_of_row
-from metier.disk import whole_file
+from metier.disk import atomic_file
 from metier.readers.json_lines import read_json_lines
 
 
 def write_samples(path: str | Path, samples: Iterable[Sample]) -> int:
     """Write samples, whole or not at all; gives their number."""
     count = 0
-    with whole_file(Path(path)) as file:
+    with atomic_file(Path(path)) as file:
         for sample in samples:
             values = sample.model_dump(mode="json", exclude_none=True, exclude={"input", "output"})
             # None inside input and output is data, not absence.

@@ -1,21 +1,21 @@
-"""Files and folders that appear whole or not at all: a temporary sibling, fsync, one rename.
+"""Atomic writes of files and folders: a temporary sibling, fsync, one rename.
 
-Killed at any moment, or without power, a process leaves what was there before or what it wrote, and nothing between.
+A process that is killed at any moment, or a power cut, leaves the old state or the new one and nothing in between.
 """
 
-from metier.disk.files import put, sync, whole_file, whole_path, write_whole
-from metier.disk.folders import exchange, scratch_beside, whole_folder
-from metier.disk.parts import PART, clear_leftovers
+from metier.disk.files import atomic_file, atomic_path, put, sync, write_atomic
+from metier.disk.folders import atomic_folder, exchange, scratch_folder
+from metier.disk.temporary import PART, clear_leftovers
 
 __all__ = [
     "PART",
+    "atomic_file",
+    "atomic_folder",
+    "atomic_path",
     "clear_leftovers",
     "exchange",
     "put",
-    "scratch_beside",
+    "scratch_folder",
     "sync",
-    "whole_file",
-    "whole_folder",
-    "whole_path",
-    "write_whole",
+    "write_atomic",
 ]

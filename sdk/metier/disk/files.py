@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writes of single files."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from metier.disk.parts import clear_leftovers, part_of
+from metier.disk.temporary import clear_leftovers, temporary_sibling
 
 
 @contextmanager
-def whole_path(path: Path) -> Iterator[Path]:
-    """Where to write a file, which takes the name `path` only when the block ends well. Its folder is made.
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path that is renamed to `path` when the block ends without an error. The folder is created.
 
-    A link is followed, and what is no file, such as /dev/null or a pipe, is written to as it is.
+    A link is followed. What is not a regular file, such as /dev/null or a pipe, is written to directly.
     """
     path = path.resolve()
     if path.exists() and not path.is_file() and not path.is_dir():
@@ -23,33 +23,33 @@ def whole_path(path: Path) -> Iterator[Path]:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     clear_leftovers(path)
-    with part_of(path) as part:
+    with temporary_sibling(path) as part:
         yield part
         put(part, path)
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[TextIO]:
-    """A text file, UTF-8 with Unix line ends, that takes its name only when the block ends well."""
-    with whole_path(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+def atomic_file(path: Path) -> Iterator[TextIO]:
+    """A text file, UTF-8 with Unix line ends, that replaces `path` when the block ends without an error."""
+    with atomic_path(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
         yield file
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write or replace a text file."""
-    with whole_file(path) as file:
+def write_atomic(path: Path, text: str) -> None:
+    """Write or replace a text file atomically."""
+    with atomic_file(path) as file:
         file.write(text)
 
 
 def put(part: Path, path: Path) -> None:
-    """Give a file that is done its name, whatever has that name now."""
+    """Rename a finished file to `path`, and replace what has that name."""
     sync(part)
     os.replace(part, path)
     sync(path.parent)
 
 
 def sync(path: Path) -> None:
-    """Make what was written there survive a power cut."""
+    """Flush a file or folder to disk, so that it survives a power cut."""
     folder = path.is_dir()
     if folder and os.name == "nt":  # Windows cannot open folders
         return

@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all."""
+"""Atomic writes of folders."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from pathlib import Path
 
 from metier.contracts.errors import ResourceError, UsageError
 from metier.disk.files import sync
-from metier.disk.parts import OLD, clear_leftovers, part_of
+from metier.disk.temporary import OLD, clear_leftovers, temporary_sibling
 
 
 @contextmanager
-def whole_folder(out: Path, what: str, known_by: str | None = None) -> Iterator[Path]:
-    """A temporary folder beside `out` that takes its place when the block ends, and vanishes when it fails.
+def atomic_folder(out: Path, what: str, known_by: str | None = None) -> Iterator[Path]:
+    """A temporary folder beside `out` that replaces it when the block ends, and is removed when it fails.
 
-    Killed at any moment, the process leaves the old folder or the new one. Where the old one has to be moved away
-    first (a folder cannot replace a full one in one step), it is put back by whoever writes there next.
+    A process that is killed at any moment leaves the old folder or the new one. Where the old one has to be moved away
+    first (not every system replaces a folder that is not empty in one step), the next write puts it back.
 
     Args:
         out: the folder; a link is followed.
-        what: kind of folder, in words.
-        known_by: the file that a folder of this kind has: no other one is replaced. None replaces none.
+        what: kind of folder, in words, such as `a bundle`.
+        known_by: the file that identifies a folder of this kind; only such a folder is replaced. None replaces none.
 
     Raises:
-        UsageError: `out` is something else.
+        UsageError: `out` exists and is no folder of this kind.
         ResourceError: the disk is full, or cannot be written.
     """
     out = out.expanduser().resolve()
     known = known_by is not None and (out / known_by).is_file()
     if out.exists() and not known and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"this is not {what}, and will not be replaced", where=str(out), remedy="give a new folder")
+        raise UsageError(f"this is not {what}, so it is not replaced", where=str(out), remedy="give a new folder")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         clear_leftovers(out)
-        with part_of(out) as part:
+        with temporary_sibling(out) as part:
             part.mkdir()
             yield part
             for inner in part.rglob("*"):
@@ -52,18 +52,18 @@ def whole_folder(out: Path, what: str, known_by: str | None = None) -> Iterator[
 
 
 @contextmanager
-def scratch_beside(out: Path) -> Iterator[Path]:
-    """An empty folder beside `out` for what goes on the way to it, gone at the end.
+def scratch_folder(out: Path) -> Iterator[Path]:
+    """An empty folder beside `out` for intermediate files, removed at the end.
 
-    What a killed process leaves there is removed by whoever writes to `out` next.
+    What a killed process leaves there is removed by the next write to `out`.
     """
-    with part_of(out.expanduser().resolve()) as scratch:
+    with temporary_sibling(out.expanduser().resolve()) as scratch:
         scratch.mkdir(parents=True)
         yield scratch
 
 
 def exchange(part: Path, out: Path) -> None:
-    """Give a folder that is done its name, and remove what had that name: in one step, where the system can."""
+    """Rename a finished folder to `out` and remove what had that name; in one step, where the system can."""
     if not out.exists() or not any(out.iterdir()):
         if os.name == "nt" and out.exists():
             out.rmdir()
@@ -72,7 +72,7 @@ def exchange(part: Path, out: Path) -> None:
     if _swap(part, out):
         shutil.rmtree(part, ignore_errors=True)
         return
-    with part_of(out, OLD) as old:
+    with temporary_sibling(out, OLD) as old:
         out.rename(old)
         try:
             part.rename(out)

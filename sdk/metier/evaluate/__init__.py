@@ -1,6 +1,6 @@
-"""Measures what an adaptation gained: figures, intervals and a report.
+"""Measures the gain of an adaptation: metrics, intervals and a report.
 
-torch loads only when a torch model is measured.
+torch is imported only when a torch model is measured.
 """
 
 import metier.bases.threads  # noqa: F401  before torch

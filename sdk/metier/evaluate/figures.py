@@ -1,4 +1,4 @@
-"""From answers to figures: each measure over each system with its interval, and each pair of systems compared."""
+"""Computes metrics of answers: each measure of each system with its interval, and each pair of systems compared."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def measured(
     """One measure over all systems.
 
     Args:
-        measure: what to compute.
+        measure: the metric.
         cases: the inputs.
-        systems: their answers, earlier systems first: each later one is compared with each earlier one.
+        systems: their answers; each later one is compared with each earlier one.
         references: the first reference of each case as if it were an answer, for checks.
         weights: `[1 + resamples, inputs]`, of `resample_weights`.
         confidence: of the intervals.

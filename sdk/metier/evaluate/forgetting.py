@@ -1,7 +1,7 @@
 """How much general language an adaptation costs: perplexity on a small text that belongs to no trade.
 
 The text is packaged here, written for this project and free of rights (CC0 1.0): plain English and some Chinese.
-It is far too small to rank bases; before and after on the same base is what it is for.
+It is too small to rank bases; it compares one base before and after.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ def general_text(language: str) -> str:
 
 
 def likelihoods(model: Any, tokenizer: ChatTokenizer) -> dict[str, Likelihood]:
-    """Language → likelihood of its general text, each passage on its own, its first token taken as given."""
-    return {language: _over_all(told) for language, told in passages(model, tokenizer).items()}
+    """Language → likelihood of its general text, each passage on its own, without its first token."""
+    return {language: _over_all(found) for language, found in passages(model, tokenizer).items()}
 
 
 def passages(model: Any, tokenizer: ChatTokenizer) -> dict[str, list[Likelihood]]:
-    """Language → likelihood of each passage of its general text, its first token taken as given."""
+    """Language → likelihood of each passage of its general text, without its first token."""
     import torch
 
     device = next(model.parameters()).device
-    told: dict[str, list[Likelihood]] = {}
+    found: dict[str, list[Likelihood]] = {}
     for language in LANGUAGES:
-        told[language] = []
+        found[language] = []
         for passage in general_text(language).strip().split("\n\n"):
             ids = torch.tensor([tokenizer.encode(passage.strip())], device=device)
             with torch.inference_mode():
                 logits = model(input_ids=ids).logits[0, :-1].float()
             nats = float(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum"))
-            told[language].append(Likelihood(nats, ids.shape[1] - 1))
-    return told
+            found[language].append(Likelihood(nats, ids.shape[1] - 1))
+    return found
 
 
 def forgetting(before: dict[str, Likelihood], after: dict[str, Likelihood] | None) -> Forgetting:

@@ -1,7 +1,7 @@
 """Greedy decoding of many prompts at once in torch. It knows token ids only: neither contracts nor text.
 
-Three things make it quick on a CPU: the part that all prompts share (instructions, few-shot turns) is read once;
-batches are grouped by length, so that little is padding; a finished row leaves the batch.
+It is fast on a CPU because the prefix that all prompts share (instructions, few-shot turns) is computed once, batches
+are grouped by length, so that little is padding, and finished rows leave the batch.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from metier.decoding.ngram_block import NgramBlock, without
 from metier.evaluate.kv_cache import is_plain, new_cache, take_rows
 
 BATCH_TOKENS = 32_768
-"""Tokens that the KV cache of one batch may hold, so that long prompts are decoded fewer at a time."""
+"""Tokens that the KV cache of one batch may hold, which limits how many long prompts are decoded together."""
 MAX_ROWS = 64
 
 
 class Guide(Protocol):
-    """Keeps one reply within a form; `metier.decoding.constraint.Constraint` is one."""
+    """Constrains one reply to a format; `metier.decoding.constraint.Constraint` is one."""
 
     def allowed(self) -> npt.NDArray[np.bool_]:
         """Which tokens may come next, `[vocab_size]`."""
@@ -35,12 +35,12 @@ class Guide(Protocol):
 
     @property
     def done(self) -> bool:
-        """Whether nothing can follow."""
+        """Whether the reply is complete."""
         ...
 
 
 class Generated(NamedTuple):
-    """What one prompt gave."""
+    """The reply to one prompt."""
 
     ids: list[int]
     """Reply tokens, without the end token."""
@@ -65,8 +65,8 @@ def generate(
         prompts: token ids, each at least one.
         eos_ids: any of these ends a reply.
         max_tokens: longest reply, in tokens.
-        no_repeat_ngram_size: no run of this many tokens stands twice in a reply; 0 lets it.
-        guide: makes the guide of the reply to that prompt; None decodes freely.
+        no_repeat_ngram_size: no run of this many tokens occurs twice in a reply; 0 allows it.
+        guide: creates the guide of a prompt's reply; None decodes without constraint.
         on_done: called with the number of prompts finished so far.
     """
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
@@ -84,7 +84,7 @@ def generate(
 
 
 def _next_batch(order: list[int], prompts: Sequence[Sequence[int]], max_tokens: int) -> list[int]:
-    """As many of the next prompts as fit; they come shortest first, so that the last one is the widest."""
+    """As many of the next prompts as fit; they are sorted by length, so that the last one is the longest."""
     rows = 1
     while rows < min(MAX_ROWS, len(order)) and (rows + 1) * (len(prompts[order[rows]]) + max_tokens) <= BATCH_TOKENS:
         rows += 1
@@ -104,27 +104,27 @@ def _batch(
     positions = torch.tensor([len(p) for p in prompts], device=device)
     replies: list[list[int]] = [[] for _ in prompts]
     finished = [False] * len(prompts)
-    alive = list(range(len(prompts)))
+    active = list(range(len(prompts)))
     while True:
         tokens = _choose(
-            logits, [None if finished[row] else guides[row] for row in alive], [repeats[row] for row in alive]
+            logits, [None if finished[row] else guides[row] for row in active], [repeats[row] for row in active]
         )
-        for row, token in zip(alive, tokens, strict=True):
+        for row, token in zip(active, tokens, strict=True):
             finished[row] |= token in eos
             if not finished[row] and len(replies[row]) < max_tokens:
                 replies[row].append(token)
                 guided = guides[row]
                 finished[row] = guided is not None and guided.done
-        keep = [k for k, row in enumerate(alive) if not finished[row] and len(replies[row]) < max_tokens]
+        keep = [k for k, row in enumerate(active) if not finished[row] and len(replies[row]) < max_tokens]
         if not keep:
             return [Generated(ids, end) for ids, end in zip(replies, finished, strict=True)]
-        # A copy of the cache pays only when it takes a good part of the batch with it.
-        if len(keep) <= 0.75 * len(alive):
+        # Copying the cache pays only when a good part of the batch is finished.
+        if len(keep) <= 0.75 * len(active):
             chosen = torch.tensor(keep, device=device)
             take_rows(cache, chosen)
             mask, positions = mask[chosen], positions[chosen]
-            alive, tokens = [alive[k] for k in keep], [tokens[k] for k in keep]
-        mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
+            active, tokens = [active[k] for k in keep], [tokens[k] for k in keep]
+        mask = torch.cat([mask, mask.new_ones(len(active), 1)], dim=1)
         out = model(
             input_ids=torch.tensor(tokens, device=device)[:, None],
             attention_mask=mask,
@@ -152,18 +152,18 @@ def _choose(logits: torch.Tensor, guides: list[Guide | None], repeats: list[Ngra
 
 
 def _shared(prompts: list[list[int]]) -> int:
-    """Tokens that all prompts begin with, short of the shortest one's last."""
+    """Length of the prefix that all prompts share, at most the shortest prompt without its last token."""
     if len(prompts) == 1:
         return 0
-    alike = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*prompts, strict=False)))
-    return min(alike, min(map(len, prompts)) - 1)
+    common = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*prompts, strict=False)))
+    return min(common, min(map(len, prompts)) - 1)
 
 
 def _prefill(model: Any, prompts: list[list[int]], device: torch.device) -> tuple[Any, torch.Tensor, torch.Tensor]:
-    """Read the prompts: the cache, the mask `[rows, length]` and the next token's logits `[rows, vocab]`.
+    """Process the prompts: the cache, the mask `[rows, length]` and the next token's logits `[rows, vocab]`.
 
-    The shared prefix is read as one row and repeated; the rest is padded on the left, behind the prefix, where the
-    mask hides it. At least one token stays with each row, since its logits are needed.
+    The shared prefix is computed as one row and repeated; the rest is padded on the left, after the prefix, where the
+    mask hides it. At least one token stays in each row, since its logits are needed.
     """
     cache = new_cache(model)
     shared = _shared(prompts) if is_plain(cache) else 0

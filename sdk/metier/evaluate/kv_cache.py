@@ -1,4 +1,4 @@
-"""A KV cache that grows without copying itself at every token. It knows nothing about what is decoded."""
+"""A KV cache that grows without copying itself at every token. It knows nothing about prompts."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-_ROOM = 64
+_SPARE = 64
 
 
 class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """A `DynamicLayer` whose buffers have room to grow: transformers' own concatenates all of it for each token.
+    """A `DynamicLayer` whose buffers have spare length: transformers' own concatenates everything for each token.
 
-    `keys` and `values` stay views of what is filled, `[rows, kv_heads, length, head_dim]`, so that everything else
+    `keys` and `values` stay views of the filled part, `[rows, kv_heads, length, head_dim]`, so that everything else
     in transformers (masks, lengths) works unchanged.
     """
 
@@ -31,14 +31,14 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Append states `[rows, kv_heads, new, head_dim]`; all that is filled so far comes back."""
+        """Append states `[rows, kv_heads, new, head_dim]`; returns everything filled so far."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         start = self.keys.shape[2]
         end = start + key_states.shape[2]
         if end > self._key_buffer.shape[2]:
-            self._key_buffer = _with_room(self.keys, end)
-            self._value_buffer = _with_room(self.values, end)
+            self._key_buffer = _with_spare(self.keys, end)
+            self._value_buffer = _with_spare(self.values, end)
         self._key_buffer[:, :, start:end] = key_states
         self._value_buffer[:, :, start:end] = value_states
         self.keys, self.values = self._key_buffer[:, :, :end], self._value_buffer[:, :, :end]
@@ -50,9 +50,9 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self.values = self._value_buffer = self.values.index_select(0, rows)
 
 
-def _with_room(filled: torch.Tensor, length: int) -> torch.Tensor:
+def _with_spare(filled: torch.Tensor, length: int) -> torch.Tensor:
     rows, heads, start, dim = filled.shape
-    buffer = filled.new_empty(rows, heads, length + max(_ROOM, length // 4), dim)
+    buffer = filled.new_empty(rows, heads, length + max(_SPARE, length // 4), dim)
     buffer[:, :, :start] = filled
     return buffer
 
@@ -66,12 +66,12 @@ def new_cache(model: Any) -> DynamicCache:
 
 
 def is_plain(cache: DynamicCache) -> bool:
-    """Whether all layers attend to all tokens, so that padding may stand anywhere behind a mask."""
+    """Whether all layers attend to all tokens, so that padding may be anywhere behind a mask."""
     return all(isinstance(layer, GrowingLayer) for layer in cache.layers)
 
 
 def take_rows(cache: DynamicCache, rows: torch.Tensor) -> None:
-    """Keep these rows of every layer, in this order, repeated where they are named twice."""
+    """Keep these rows of every layer, in this order, repeated where they occur twice."""
     layers: list[Any] = cache.layers
     for layer in layers:
         if isinstance(layer, GrowingLayer):

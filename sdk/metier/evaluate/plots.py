@@ -1,6 +1,4 @@
-"""Draws an evaluation as SVG that takes its colours and fonts from the page it stands in, so that it is readable
-light and dark. It knows figures only; the page is the report's.
-"""
+"""Draws an evaluation as SVG with the colours and fonts of the surrounding page, readable in light and dark mode."""
 
 from __future__ import annotations
 
@@ -57,7 +55,7 @@ _STYLE: Any = {
 
 
 def metrics_svg(evaluation: Evaluation, metrics: Sequence[MetricReport]) -> str:
-    """Each metric a panel, each system a point with its interval; what references get is a dashed line."""
+    """One panel per metric, one point with its interval per system; a dashed line is the references' value."""
     titles = {s.name: s.title for s in evaluation.systems}
     columns = min(3, len(metrics))
     rows = -(-len(metrics) // columns)
@@ -133,7 +131,7 @@ def _smooth(points: Sequence[LossPoint]) -> tuple[list[int], list[float]]:
 
 @contextmanager
 def _style() -> Iterator[Any]:
-    """matplotlib's pyplot without a display, in our style; figures made within are closed at the end."""
+    """matplotlib's pyplot without a display, in the report's style; figures are closed at the end."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,4 @@
-"""What a base that writes is asked: each held-out input by the task's prompt alone, and behind worked samples."""
+"""The prompts of a base that generates text: each held-out input alone, and after worked samples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from metier.prompting.prompt import prompt_ids
 
 
 class Prompts(NamedTuple):
-    """Token ids case by case, and the tokenizer that made them."""
+    """Token ids case by case, and their tokenizer."""
 
     tokenizer: ChatTokenizer
     zero: list[list[int]]
@@ -34,7 +34,7 @@ def prompts_of(
     """The prompts of all cases.
 
     Args:
-        base: that writes.
+        base: a base that generates text.
         task: the contract.
         cases: the inputs.
         train: where worked samples are taken from.
@@ -54,7 +54,7 @@ def prompts_of(
 
 
 def zero_shot_prompts(tokenizer: ChatTokenizer, task: TaskContract, cases: Sequence[Case]) -> list[list[int]]:
-    """The prompt of each case as the runtime puts it."""
+    """The prompt of each case, as the runtime renders it."""
     return [prompt_ids(tokenizer, task, case.input, language=case.language) for case in cases]
 
 
@@ -70,7 +70,7 @@ def few_shot_prompts(
 ) -> tuple[list[list[int]], int]:
     """Prompts with worked samples in front, the same for all cases of a language, and how many of them at most.
 
-    As many are shown as leave the longest prompt within `room` tokens.
+    Samples are dropped until the longest prompt fits `room` tokens.
     """
     prompts: list[list[int]] = [[] for _ in cases]
     shown = 0
@@ -78,12 +78,12 @@ def few_shot_prompts(
         places = [i for i, case in enumerate(cases) if case.language == language]
         shots = pick_shots(task, train, cases, language, count, seed)
         while True:
-            told = [prompt_ids(tokenizer, task, cases[i].input, language=language, shots=shots) for i in places]
-            if not shots or max(map(len, told)) <= room:
+            rendered = [prompt_ids(tokenizer, task, cases[i].input, language=language, shots=shots) for i in places]
+            if not shots or max(map(len, rendered)) <= room:
                 break
             shots = shots[:-1]
         shown = max(shown, len(shots))
-        for i, ids in zip(places, told, strict=True):
+        for i, ids in zip(places, rendered, strict=True):
             prompts[i] = ids
     return prompts, shown
 
@@ -95,5 +95,5 @@ def _fits(prompts: Sequence[Sequence[int]], cases: Sequence[Case], base: LocalBa
                 f"the prompt takes {len(ids)} tokens and the reply up to {limit}, "
                 f"but {base.card.id} holds {base.card.context_length}",
                 where=case.place,
-                remedy="shorten the input, lower max_tokens, or take a base with a longer context",
+                remedy="shorten the input, lower max_tokens, or use a base with a longer context",
             )

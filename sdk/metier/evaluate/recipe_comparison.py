@@ -14,7 +14,7 @@ from metier.bases.torch_model import load_adapted
 from metier.contracts import FineTune, Recipe, Sample, TaskContract, UsageError
 from metier.contracts.schema import Data
 from metier.decoding.tokenizer import ChatTokenizer
-from metier.disk import write_whole
+from metier.disk import write_atomic
 from metier.evaluate.figures import measured
 from metier.evaluate.presets import preset_recipe
 from metier.evaluate.prompt_sets import zero_shot_prompts
@@ -137,7 +137,7 @@ def compare(
         presets=tuple(figures),
         metrics=tuple(measured(m, cases, systems, [], weights, 0.95) for m in choose_measures(task)),
     )
-    write_whole(out / RESULT, made.model_dump_json(indent=1) + "\n")
+    write_atomic(out / RESULT, made.model_dump_json(indent=1) + "\n")
     return made
 
 

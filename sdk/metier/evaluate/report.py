@@ -1,4 +1,4 @@
-"""Writes an evaluation for people (one HTML file that loads nothing from anywhere) and for programs (JSON)."""
+"""Writes an evaluation as one self-contained HTML file, and as JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from metier.contracts import Value
-from metier.disk import write_whole
+from metier.disk import write_atomic
 from metier.evaluate.plots import loss_svg, metrics_svg
 from metier.metrics.results import (
     BASE_ZERO_SHOT,
@@ -19,7 +19,7 @@ from metier.metrics.results import (
 )
 
 OPEN_ROWS = 12
-"""Inputs shown at once; the others are folded away."""
+"""Inputs shown at first; the others are collapsed."""
 
 
 def write_html(evaluation: Evaluation, path: Path) -> Path:
@@ -28,7 +28,7 @@ def write_html(evaluation: Evaluation, path: Path) -> Path:
 
 
 def write_json(evaluation: Evaluation, path: Path) -> Path:
-    """The evaluation as `Evaluation.model_validate_json` reads it back."""
+    """The evaluation as `Evaluation.model_validate_json` reads it."""
     return _write(path, evaluation.model_dump_json(indent=1))
 
 
@@ -65,7 +65,7 @@ def render_html(evaluation: Evaluation) -> str:
 
 
 def headline(evaluation: Evaluation) -> str:
-    """What the evaluation found, in a sentence, on its first metric."""
+    """The result on the first metric, in a sentence."""
     metric = evaluation.metrics[0]
     difference = _gain(evaluation, metric)
     if difference is None:
@@ -79,14 +79,14 @@ def headline(evaluation: Evaluation) -> str:
 
 
 def _gain(evaluation: Evaluation, metric: MetricReport) -> Difference | None:
-    """The fine-tune against the strongest way to ask the base."""
+    """The fine-tune against the base's best system."""
     found = [d for d in metric.differences if d.system == FINE_TUNE]
     sign = 1 if metric.higher_is_better else -1
     return max(found, key=lambda d: sign * metric.values[d.against].value, default=None)
 
 
 def _cards(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """The few figures to see first: each metric from the base to the last system, and forgetting."""
+    """The figures to show first: each metric from the base to the last system, and forgetting."""
     first, last = evaluation.systems[0].name, evaluation.systems[-1].name
     if any(s.name == FINE_TUNE for s in evaluation.systems):
         last = FINE_TUNE
@@ -104,20 +104,20 @@ def _cards(evaluation: Evaluation) -> list[dict[str, Any]]:
         for m in chosen
     ]
     if evaluation.forgetting and evaluation.forgetting.after is not None:
-        told = evaluation.forgetting
+        forgetting = evaluation.forgetting
         cards.append(
             {
                 "title": "General perplexity",
-                "before": f"{told.before:.3g}",
-                "after": f"{told.after:.3g}",
-                "note": f"{told.change:+.1%}; growth is forgetting",
+                "before": f"{forgetting.before:.3g}",
+                "after": f"{forgetting.after:.3g}",
+                "note": f"{forgetting.change:+.1%}; growth is forgetting",
             }
         )
     return cards
 
 
 def figure(value: float, metric: MetricReport) -> str:
-    """A figure as the metric writes it."""
+    """A figure in the metric's unit."""
     if metric.unit == "percent":
         return f"{value:.0f}%"
     return f"{value:.2f}" if metric.unit == "count" or abs(value) < 1 else f"{value:.1f}"
@@ -135,10 +135,10 @@ def _interval(metric: MetricReport, interval: Interval, sign: bool = False) -> s
 
 
 def readable(value: Value) -> list[tuple[str, str]]:
-    """A value's fields as text, for people: what is nested stays JSON."""
+    """A value's fields as text; nested values stay JSON."""
     return [(k, v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)) for k, v in value.items()]
 
 
 def _write(path: Path, text: str) -> Path:
-    write_whole(path, text)
+    write_atomic(path, text)
     return path

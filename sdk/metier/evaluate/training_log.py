@@ -1,4 +1,4 @@
-"""The course of a training run, read back from the log.jsonl that adaptation leaves in a fine-tune's folder."""
+"""Reads the losses of a training run from the log.jsonl in a fine-tune's folder."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ LOG = "log.jsonl"
 
 
 def read_training_log(folder: Path) -> TrainingLog:
-    """Losses by step; empty where there is no log. A line cut off by a crash is passed over.
+    """Losses by step; empty where there is no log. A truncated line is skipped.
 
-    A step that was trained again after a resume counts once, as it was trained last.
+    A step that was trained again after a resume counts once, with its last loss.
     """
     file = folder / LOG
     if not file.is_file():

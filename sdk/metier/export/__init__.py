@@ -1,4 +1,4 @@
-"""From a fine-tune to a bundle: ONNX graph, quantisation, parity with torch. torch loads when it is used."""
+"""Exports fine-tunes as bundles: ONNX graph, quantisation, parity with torch. torch is imported when it is used."""
 
 import metier.bases.threads  # noqa: F401  before torch
 from metier._lazy import lazy_names

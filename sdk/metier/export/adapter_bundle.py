@@ -15,7 +15,7 @@ from metier.contracts import BaseError, FineTune, FineTuneCard, Manifest, Sample
 from metier.contracts.bundle import MANIFEST, Parity, Precision, Target
 from metier.decoding.lora import lay_out, read_folder
 from metier.decoding.tokenizer import ChatTokenizer
-from metier.disk import scratch_beside, whole_folder
+from metier.disk import atomic_folder, scratch_folder
 from metier.export.bundle_edit import edited, install, write_manifest
 from metier.export.bundle_steps import GraphSource, library_versions, write_graph
 from metier.export.entry_names import names_of
@@ -72,7 +72,7 @@ def export_slots(
         check_fits(base, finetune)
         check_is_lora(finetune)
     source = _source(finetunes, proofs, base, precision or default_precision(base.card, target), target)
-    with whole_folder(Path(out), "a bundle", MANIFEST) as part, scratch_beside(Path(out)) as scratch:
+    with atomic_folder(Path(out), "a bundle", MANIFEST) as part, scratch_folder(Path(out)) as scratch:
         graph = write_graph(source, part, scratch, report, STAGES)
         report("place the slots", 3, STAGES)
         slots = add_slots(part / graph.file, linear_shapes(scratch))

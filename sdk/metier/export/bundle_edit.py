@@ -26,7 +26,7 @@ from metier.data.samples_file import read_samples
 from metier.decoding.adapter_store import check_name
 from metier.decoding.lora import LoraArrays, fold_error, lay_out, read_folder
 from metier.decoding.tokenizer import ChatTokenizer
-from metier.disk import whole_folder
+from metier.disk import atomic_folder
 from metier.export.entry_names import name_of
 from metier.prompting.prompt import prompt_ids
 from metier.runtime.bundle import open_bundle, read_manifest
@@ -289,7 +289,7 @@ def edited(bundle: Path) -> Iterator[tuple[Path, Manifest]]:
     manifest = read_manifest(bundle)
     with FileLock(bundle.with_name(f".{bundle.name}.lock")):
         manifest = read_manifest(bundle)
-        with whole_folder(bundle, "a bundle", MANIFEST) as part:
+        with atomic_folder(bundle, "a bundle", MANIFEST) as part:
             for name in manifest.files:
                 (part / name).parent.mkdir(parents=True, exist_ok=True)
                 _link(bundle / name, part / name)

@@ -1,6 +1,6 @@
 """The decoder graph, built by onnxruntime-genai's model builder from a Hugging Face folder.
 
-The one place that knows the builder's options; it knows nothing about fine-tunes or bundles.
+It knows the builder's options, and nothing about fine-tunes or bundles.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FILE = "model.onnx"
 GENAI_CONFIG = "genai_config.json"
 
 PRUNED = "prune_lm_head=true"
-"""Only the last position's logits leave the graph: a prompt's other rows would be 200 kB each, for nothing."""
+"""Only the last position's logits leave the graph: a prompt's other rows would be 200 kB each, unused."""
 
 OWN_EMBEDDINGS = "shared_embeddings=false"
 """Where input and output embeddings are tied, the builder would look tokens up in the 4-bit output head: smaller, but
@@ -43,7 +43,7 @@ def build_graph(model: Path, out: Path, precision: Precision, target: Target) ->
         target: which execution provider the graph is shaped for. A cuda graph is built without CUDA.
 
     Raises:
-        ExportError: the builder is not installed, or does not know the architecture.
+        ExportError: the builder is not installed, or does not support the architecture.
     """
     builder = _builder()
     entry = PRECISIONS[precision]
@@ -59,9 +59,9 @@ def build_graph(model: Path, out: Path, precision: Precision, target: Target) ->
             builder.create_model(None, str(model), str(out), precision, provider, scratch, **options)
     except NotImplementedError as error:
         raise ExportError(
-            f"the model builder does not know this architecture: {error}",
+            f"the model builder does not support this architecture: {error}",
             where=str(model),
-            remedy="take a base whose architecture onnxruntime-genai lists, or a newer onnxruntime-genai",
+            remedy="use a base whose architecture onnxruntime-genai lists, or a newer onnxruntime-genai",
         ) from error
     except OSError:
         raise
@@ -72,7 +72,7 @@ def build_graph(model: Path, out: Path, precision: Precision, target: Target) ->
 
 
 def _describe(model: Path, out: Path, target: Target) -> Graph:
-    """What a decode loop must know, read from what the builder wrote."""
+    """The facts that a decode loop needs, read from the builder's files."""
     path = out / GENAI_CONFIG
     config = json.loads(path.read_text("utf-8"))
     decoder = config["model"]["decoder"]
@@ -91,9 +91,9 @@ def _describe(model: Path, out: Path, target: Target) -> Graph:
     known |= {name % layer for name in (keys, values) for layer in range(layers)}
     if extra := sorted({v.name for v in graph.input} - known):
         raise ExportError(
-            f"the builder's graph has inputs that Metier's decode loop does not know: {', '.join(extra[:5])}",
+            f"the builder's graph has inputs that Metier's decode loop does not support: {', '.join(extra[:5])}",
             where=str(model),
-            remedy="take a base with plain grouped-query attention",
+            remedy="use a base with plain grouped-query attention",
         )
     names = {
         onnx.TensorProto.FLOAT: "float32",

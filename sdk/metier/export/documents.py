@@ -1,4 +1,4 @@
-"""Puts a folder of documents into a bundle, as the passages that its engine searches. Needs no torch."""
+"""Adds a folder of documents to a bundle, as the passages that its engine searches. Needs no torch."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from metier.runtime.passage_index import Passage
 
 
 def add_documents(bundle: str | Path, folder: str | Path) -> int:
-    """Put a folder of Markdown and HTML documents into a bundle, in place of those it had; the number of passages.
+    """Add a folder of Markdown and HTML documents to a bundle, in place of its previous ones; the number of passages.
 
     Raises:
         DataError: the folder holds no document, or one cannot be read.
         UsageError: no task of the bundle takes passages.
-        BundleError: the bundle is damaged. In all cases it is what it was.
+        BundleError: the bundle is damaged. In all cases it is unchanged.
     """
     with edited(Path(bundle)) as (part, manifest):
         passages = check_documents(Path(folder), manifest.every_task)
@@ -41,7 +41,7 @@ def add_documents(bundle: str | Path, folder: str | Path) -> int:
 
 
 def check_documents(folder: Path, tasks: Sequence[TaskContract]) -> list[Passage]:
-    """The passages of a folder, for tasks of which one takes them: what can be mended is said before a long export.
+    """The passages of a folder, for tasks of which one takes them. Errors come before a long export.
 
     Raises:
         DataError, UsageError: as `add_documents`.

@@ -1,8 +1,8 @@
-"""4-bit weights that keep what the model says: GPTQ (arXiv 2210.17323), calibrated on the fine-tune's own samples.
+"""4-bit weights that keep the model's outputs: GPTQ (arXiv 2210.17323), calibrated on the fine-tune's own samples.
 
-Rounding to nearest costs a 135M model a KL of 0.4 nats per token; choosing each column's rounding so that it makes
-up for the errors of the columns before it costs the same bits and the same speed. It knows torch modules and codes;
-it knows nothing about ONNX.
+Rounding to nearest costs a 135M model a KL of 0.4 nats per token; choosing each column's rounding so that it
+compensates the errors of the columns before it costs the same bits and the same speed. It knows torch modules and
+codes, and nothing about ONNX.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def quantise(
     """Codes for every linear layer of a causal language model, by module name; the output head is `lm_head`.
 
     One pass over all texts: each layer is quantised as the pass reaches it, from the inputs that the layers before
-    it, quantised already, really give it. Changes the model's weights to the quantised ones.
+    it, already quantised, produce. Changes the model's weights to the quantised ones.
 
     Args:
         model: transformers causal language model on CPU, fp32.
@@ -61,7 +61,7 @@ def quantise(
     total = len(layers) + 1
     shared: list[Any] = [None, None]  # the last input and its factor: query, key and value read one tensor
 
-    def settle(name: str) -> Callable[[torch.nn.Module, tuple[torch.Tensor, ...]], None]:
+    def quantise_layer(name: str) -> Callable[[torch.nn.Module, tuple[torch.Tensor, ...]], None]:
         def hook(module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
             if shared[0] is not inputs[0]:
                 x = inputs[0][real]  # [tokens, in]
@@ -73,7 +73,7 @@ def quantise(
 
         return hook
 
-    hooks = [module.register_forward_pre_hook(settle(name)) for name, module in layers.items()]
+    hooks = [module.register_forward_pre_hook(quantise_layer(name)) for name, module in layers.items()]
     try:
         with torch.inference_mode():
             hidden = model.base_model(
@@ -93,12 +93,12 @@ def quantise(
 
 
 def packed(texts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Texts side by side in rows as long as the longest of them, each of which sees itself alone.
+    """Several texts per row, in rows as long as the longest text; each text attends to itself only.
 
-    Padded one to a row, a trade's samples are half padding, and those of four trades two thirds.
+    With one text per row, half of a trade's tokens are padding, and two thirds of four trades'.
 
     Returns:
-        Token ids and positions, both [rows, longest]; which token sees which, [rows, 1, longest, longest] bool; which
+        Token ids and positions, both [rows, longest]; which token attends to which, [rows, 1, longest, longest] bool; which
         are no padding, [rows, longest] bool.
     """
     import torch
@@ -146,7 +146,9 @@ def gptq(weight: torch.Tensor, upper: torch.Tensor) -> Codes:
     import torch
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # thousands of tiny steps: on a busy machine two threads wait for each other 20 times over
+    torch.set_num_threads(
+        1
+    )  # thousands of small steps: on a busy machine, two threads spend 20 times as long waiting for each other
     try:
         left = weight.float().clone()
         outs, ins = left.shape
@@ -190,5 +192,5 @@ def best_scale(block: torch.Tensor) -> torch.Tensor:
 
 
 def dequantised(found: Codes) -> torch.Tensor:
-    """The weight that the codes stand for, [out, in]."""
+    """The weight that the codes encode, [out, in]."""
     return (found.codes.float() - 8) * found.scales.repeat_interleave(BLOCK, 1)

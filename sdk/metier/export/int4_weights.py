@@ -1,4 +1,4 @@
-"""Puts 4-bit codes into the graph's MatMulNBits nodes, in place of the model builder's own rounding."""
+"""Writes 4-bit codes into the graph's MatMulNBits nodes, in place of the model builder's rounding."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import numpy as np
 from metier.export.gptq import BLOCK, Codes
 
 FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}
-"""Projections that the builder puts side by side, in its order."""
+"""Projections that the builder fuses, in its order."""
 
 SAME = 0.9
-"""Least cosine between the builder's weights of a node and ours: two roundings of one matrix have 0.99, of two
-different ones about 0. A node that no module fits keeps the builder's rounding."""
+"""Least cosine between the builder's weights of a node and ours: two roundings of one matrix have 0.99, those of two
+different matrices about 0. A node that no module fits keeps the builder's rounding."""
 
 
 def replace_weights(folder: Path, file: str, found: Mapping[str, Codes]) -> list[str]:
@@ -44,7 +44,7 @@ def replace_weights(folder: Path, file: str, found: Mapping[str, Codes]) -> list
 
 
 def _modules(node: str, found: Mapping[str, Codes]) -> Sequence[Codes]:
-    """The modules whose weights a node carries, one below the other: `/model/layers.3/attn/qkv_proj/MatMul_Q4`."""
+    """The modules whose weights a node contains, stacked: `/model/layers.3/attn/qkv_proj/MatMul_Q4`."""
     if "lm_head" in node:
         return [found["lm_head"]] if "lm_head" in found else []
     match = re.search(r"layers\.(\d+)/.*?([a-z0-9_]+)/MatMul", node)
@@ -85,7 +85,7 @@ def _replace(node: Any, parts: Sequence[Codes]) -> bool:
 
 
 def _cosine(a: np.ndarray, a_scale: np.ndarray, b: np.ndarray, b_scale: np.ndarray) -> float:
-    """Cosine between two packed weights, over the first rows: enough to tell two matrices apart."""
+    """Cosine between two packed weights, over the first rows: enough to distinguish two matrices."""
     rows = min(len(a), 256)
     x, y = _unpack(a[:rows], a_scale.reshape(len(a), -1)[:rows]), _unpack(b[:rows], b_scale[:rows])
     return float((x * y).sum() / max(np.linalg.norm(x) * np.linalg.norm(y), 1e-12))

@@ -1,7 +1,7 @@
 """Gives every projection of a decoder graph a LoRA slot: graph inputs that are also initializers of rank 0.
 
-With nothing bound the graph is what it was, to the last bit; with A and B bound it adds (x @ A) @ B. Works on the
-names that onnxruntime-genai's model builder gives; proves each match on shapes. It knows nothing about adapters.
+With nothing bound the graph computes the same bits as before; with A and B bound it adds (x @ A) @ B. It matches the
+node names of onnxruntime-genai's model builder and verifies each match on shapes. It knows nothing about adapters.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 
 from metier.contracts import ExportError
 from metier.contracts.bundle import Slot, SlotPart
-from metier.disk import whole_path
+from metier.disk import atomic_path
 
 FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}
-"""Projections that the builder puts side by side, in its order."""
+"""Projections that the builder fuses, in its order."""
 
 INPUTS_FILE = "model_inputs.onnx"
 """The variant whose slots are plain inputs, for hosts that cannot override initializers, such as onnxruntime-web."""
@@ -47,17 +47,17 @@ def linear_shapes(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def add_slots(model: Path, shapes: Shapes) -> tuple[Slot, ...]:
-    """Give every projection in the layers of an ONNX file its slot; rewrites the file, not its weights.
+    """Add a slot to every projection in the layers of an ONNX file; rewrites the file, not its weights.
 
     Args:
-        model: model.onnx as the builder wrote it; its external data stays as it is.
+        model: model.onnx as the builder wrote it; its external data is unchanged.
         shapes: of the base's linear modules, from `linear_shapes`.
 
     Returns:
         The slots in graph order, for the manifest.
 
     Raises:
-        ExportError: no projection was found, or one is not what the base's modules say.
+        ExportError: no projection was found, or one has another shape than the base's module.
     """
     import onnx_ir as ir
 
@@ -70,7 +70,7 @@ def add_slots(model: Path, shapes: Shapes) -> tuple[Slot, ...]:
             slots += _add(ir, loaded.graph, node, layer, projection, shapes, model)
     if not slots:
         raise ExportError(
-            "no projection of this graph could be given a LoRA slot",
+            "no projection of this graph can take a LoRA slot",
             where=str(model),
             remedy="export with the LoRA merged instead (without --slots), and report the architecture",
         )
@@ -79,9 +79,9 @@ def add_slots(model: Path, shapes: Shapes) -> tuple[Slot, ...]:
 
 
 def write_inputs_variant(model: Path, slots: tuple[Slot, ...]) -> Path:
-    """Write model_inputs.onnx beside `model`: the same graph and weights file, slots as inputs that must be given.
+    """Write model_inputs.onnx beside `model`: the same graph and weights file, slots as required inputs.
 
-    A host gives every slot each time; one without an adapter gives A and B of rank 1 and zeros.
+    A host passes every slot at each step; without an adapter it passes A and B of rank 1 and zeros.
     """
     import onnx_ir as ir
 
@@ -93,7 +93,7 @@ def write_inputs_variant(model: Path, slots: tuple[Slot, ...]) -> Path:
 
 
 def _add(ir: Any, graph: Any, node: Any, layer: str, projection: str, shapes: Shapes, model: Path) -> list[Slot]:
-    """Slots of one MatMul: one, or one for each half of a fused gate and up, where Split gives their outputs apart."""
+    """Slots of one MatMul: one, or one for each half of a fused gate and up, where Split separates their outputs."""
     ins, outs = _size(node)
     parts = _parts(layer, projection, outs, shapes)
     if parts is None:
@@ -103,29 +103,29 @@ def _add(ir: Any, graph: Any, node: Any, layer: str, projection: str, shapes: Sh
         raise _mismatch(f"{node.name} is {ins} to {outs} features, the modules {named} are not", model)
     x, y = node.inputs[0], node.outputs[0]
     if len(parts) != 2:
-        return [_wire(ir, graph, x, y, f"lora.{layer}.{projection}", ins, parts)]
+        return [_add_slot(ir, graph, x, y, f"lora.{layer}.{projection}", ins, parts)]
     halves = _halves(y, parts)
     if halves is None:
         raise _mismatch(f"{node.name} is not split into halves", model)
     names = FUSED[projection]
     return [
-        _wire(ir, graph, x, half, f"lora.{layer}.{name}", ins, [part.model_copy(update={"offset": 0})])
+        _add_slot(ir, graph, x, half, f"lora.{layer}.{name}", ins, [part.model_copy(update={"offset": 0})])
         for half, name, part in zip(halves, names, parts, strict=True)
     ]
 
 
 def _parts(layer: str, projection: str, outs: int, shapes: Shapes) -> list[SlotPart] | None:
     """The modules that a projection of the graph computes: the one of its name, those that the graph fuses, or a
-    share of one that the graph takes apart."""
+    part of one that the graph splits."""
     for names in ((projection,), FUSED.get(projection, ())):
         hits = [_module(layer, name, shapes) for name in names]
         if hits and all(hits):
             offsets = np.cumsum([0, *(shapes[hit][1] for hit in hits[:-1] if hit)]).tolist()
             return [SlotPart(module=h, offset=o, width=shapes[h][1]) for h, o in zip(hits, offsets, strict=True) if h]
     for fused, names in FUSED.items():
-        whole = _module(layer, fused, shapes)
-        if whole and projection in names and shapes[whole][1] == len(names) * outs:  # equal shares alone are certain
-            return [SlotPart(module=whole, width=outs, start=names.index(projection) * outs)]
+        module = _module(layer, fused, shapes)
+        if module and projection in names and shapes[module][1] == len(names) * outs:  # only equal parts are certain
+            return [SlotPart(module=module, width=outs, start=names.index(projection) * outs)]
     return None
 
 
@@ -150,8 +150,8 @@ def _halves(y: Any, parts: list[SlotPart]) -> list[Any] | None:
     return None
 
 
-def _wire(ir: Any, graph: Any, x: Any, y: Any, prefix: str, ins: int, parts: list[SlotPart]) -> Slot:
-    """Put `y + (x @ A) @ B` in the place of `y`, bias included."""
+def _add_slot(ir: Any, graph: Any, x: Any, y: Any, prefix: str, ins: int, parts: list[SlotPart]) -> Slot:
+    """Replace `y` by `y + (x @ A) @ B`, bias included."""
     y = _after_bias(y)
     dtype = next((v.dtype for v in (x, y) if v.dtype is not None), ir.DataType.FLOAT)
     outs = sum(part.width for part in parts)
@@ -178,7 +178,7 @@ def _wire(ir: Any, graph: Any, x: Any, y: Any, prefix: str, ins: int, parts: lis
 
 
 def _after_bias(y: Any) -> Any:
-    """`y` with its bias added, where it has one: between the two, a slot would keep ONNX Runtime from fusing them."""
+    """`y` with its bias added, where it has one: a slot between the two would prevent ONNX Runtime from fusing them."""
     uses = list(y.uses())
     if len(uses) == 1 and uses[0][0].op_type == "Add":
         other = uses[0][0].inputs[1 - uses[0][1]]
@@ -204,6 +204,6 @@ def _mismatch(what: str, model: Path) -> ExportError:
 
 
 def _save(ir: Any, loaded: Any, path: Path) -> Path:
-    with whole_path(path) as part:
+    with atomic_path(path) as part:
         ir.save(loaded, part)  # weights stay where they are: external tensors are written as references
     return path

@@ -13,7 +13,7 @@ from metier.bases.torch_model import load_adapted
 from metier.contracts import FineTune, Manifest, Sample
 from metier.contracts.bundle import MANIFEST, Precision, Target
 from metier.decoding.tokenizer import ChatTokenizer
-from metier.disk import scratch_beside, whole_folder
+from metier.disk import atomic_folder, scratch_folder
 from metier.export.bundle_edit import write_manifest
 from metier.export.bundle_steps import GraphSource, library_versions, write_graph
 from metier.export.parity import prove
@@ -66,7 +66,7 @@ def export(
         model, base, tokenizer, entry, target, texts,
         calibration=lambda: texts_of(tokenizer, tasks, calibration_of(finetune, proof)),
     )  # fmt: skip
-    with whole_folder(Path(out), "a bundle", MANIFEST) as part, scratch_beside(Path(out)) as merged:
+    with atomic_folder(Path(out), "a bundle", MANIFEST) as part, scratch_folder(Path(out)) as merged:
         graph = write_graph(source, part, merged, report, STAGES)
         report("prove parity with torch", 3, STAGES)
         parity = prove(model, part, graph, texts, entry.tolerance)

@@ -34,13 +34,13 @@ def prove(
 ) -> Parity:
     """Compare a torch model with the graph in `folder`.
 
-    The graph runs on CPU whatever its target: the same weights and operators, so a cuda bundle can be proved where
-    it is built.
+    The graph runs on CPU whatever its target, with the same weights and operators, so that a cuda bundle can be proved
+    where it is built.
 
     Args:
         model: transformers causal language model, fp32, merged.
         folder: holds model.onnx.
-        graph: what it is.
+        graph: its description.
         texts: at least one sample. Compared are the positions that predict each reply token and the one after.
         bounds: a precision's `tolerance`, or `SAME_WEIGHTS`.
         slots: of the graph.
@@ -83,7 +83,7 @@ def prove(
 
 
 def misses(parity: Parity) -> list[str]:
-    """Each bound that is not kept, in words."""
+    """Each missed bound, in words."""
     missed = []
     for name, bound in parity.tolerance.items():
         value = getattr(parity, name)

@@ -1,6 +1,6 @@
-"""The tiny graph that finds the best few tokens where the logits are: a device then copies them, not the vocabulary.
+"""The small graph that selects the best tokens on the logits' own device, so that only they are copied to the host.
 
-It knows the shape of logits; what is made of the candidates is `metier.decoding.top_tokens`.
+It knows the shape of logits; `metier.decoding.top_tokens` samples from the candidates.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ FILE = "candidates.onnx"
 
 
 def write_top_tokens_graph(folder: Path, graph: Graph) -> Graph:
-    """Write candidates.onnx beside a decoder's graph; `graph` with its name.
+    """Write candidates.onnx beside a decoder's graph; returns `graph` with its name.
 
     In: `logits` [rows, 1, vocab_size] as the decoder gives them, and `sharpness` [rows, 1], 1 / temperature.
     Out: `ids` and `values` [rows, K], best first, and `mass` [rows, 1], the sum of exp((logit - best) · sharpness) over
@@ -38,7 +38,7 @@ def write_top_tokens_graph(folder: Path, graph: Graph) -> Graph:
         ("ReduceSum", ["exact", "last"], ["mass"], {"keepdims": 1}),
     ]
     value = helper.make_tensor_value_info
-    made = helper.make_graph(
+    top_tokens = helper.make_graph(
         [helper.make_node(kind, ins, outs, **attributes) for kind, ins, outs, attributes in steps],
         "candidates",
         [
@@ -56,7 +56,7 @@ def write_top_tokens_graph(folder: Path, graph: Graph) -> Graph:
             helper.make_tensor("count", TensorProto.INT64, [1], [count]),
         ],
     )
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    model = helper.make_model(top_tokens, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     onnx.checker.check_model(model)
     (folder / FILE).write_bytes(model.SerializeToString())
     return graph.model_copy(update={"candidates": FILE})

@@ -1,7 +1,7 @@
-"""A torch module as an ONNX graph. It knows neither trunks nor heads.
+"""Traces a torch module as an ONNX graph. It knows neither trunks nor heads.
 
 The graph is traced (TorchScript's exporter): seconds, where torch's newer exporter takes half a minute for a base of 30
-layers and needs onnxscript. A trace follows one example's path, so whoever calls this proves the graph on others.
+layers and needs onnxscript. A trace follows one example's path, so the caller proves the graph on others.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 from metier.contracts import ExportError
 
 OPSET = 20
-"""Has Gelu and LayerNormalization as one node each; ONNX Runtime knows it since 1.17."""
+"""Has Gelu and LayerNormalization as one node each; supported by ONNX Runtime since 1.17."""
 
 LARGE = 1024
-"""Values from which a weight is worth halving; scalars and norms stay as they are."""
+"""Elements from which a weight is stored as fp16; scalars and norms keep fp32."""
 
 
 def trace(
@@ -36,14 +36,14 @@ def trace(
     """Write `module` as `file`.
 
     Args:
-        module: torch module in eval mode; takes and gives tensors.
+        module: torch module in eval mode; takes and returns tensors.
         examples: its arguments.
         file: path of the ONNX file.
         inputs: names of the arguments.
-        outputs: names of what it gives.
+        outputs: names of its results.
         free: of an input or output, the axes that vary, by name.
-        halve: store large weights as fp16; they are made fp32 again when the graph is loaded.
-        beside: put the weights into `file`.data, which is mapped into memory; else into the file itself.
+        halve: store large weights as fp16; they are cast to fp32 when the graph is loaded.
+        beside: write the weights into `file`.data, which is mapped into memory; else into the file itself.
 
     Raises:
         ExportError: the module cannot be traced.
@@ -53,7 +53,7 @@ def trace(
 
     with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
         traced = Path(scratch) / file.name
-        loud = logging.root.manager.disable
+        disabled = logging.root.manager.disable
         logging.disable(logging.WARNING)
         try:
             with torch.no_grad(), warnings.catch_warnings():
@@ -72,14 +72,14 @@ def trace(
         except OSError:
             raise
         except Exception as error:  # torch raises whatever its passes raise
-            said = str(error).splitlines()[0] if str(error) else ""
+            reason = str(error).splitlines()[0] if str(error) else ""
             raise ExportError(
-                f"the base cannot be traced: {type(error).__name__}: {said}",
+                f"the base cannot be traced: {type(error).__name__}: {reason}",
                 where=str(file.parent),
-                remedy="take a base of another architecture, and report this one",
+                remedy="use a base of another architecture, and report this one",
             ) from error
         finally:
-            logging.disable(loud)
+            logging.disable(disabled)
         model = ir.load(traced)
         if halve:
             _halve(model.graph)
@@ -87,7 +87,7 @@ def trace(
 
 
 def _halve(graph: Any) -> None:
-    """Put each large fp32 weight into fp16, and a cast back to fp32 between it and what uses it."""
+    """Store each large fp32 weight as fp16, with a cast to fp32 before its uses."""
     import numpy as np
     import onnx_ir as ir
 
@@ -101,9 +101,9 @@ def _halve(graph: Any) -> None:
         stored = ir.tensor(half, name=f"{name}.half")
         small = ir.Value(name=stored.name, shape=value.shape, type=ir.TensorType(stored.dtype), const_value=stored)
         cast = ir.node("Cast", [small], attributes={"to": int(ir.DataType.FLOAT)})
-        whole = cast.outputs[0]
-        whole.name, whole.shape, whole.type = f"{name}.whole", value.shape, ir.TensorType(ir.DataType.FLOAT)
-        value.replace_all_uses_with(whole)
+        widened = cast.outputs[0]
+        widened.name, widened.shape, widened.type = f"{name}.fp32", value.shape, ir.TensorType(ir.DataType.FLOAT)
+        value.replace_all_uses_with(widened)
         del graph.initializers[name]
         graph.register_initializer(small)
         casts.append(cast)

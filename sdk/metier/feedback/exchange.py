@@ -14,7 +14,7 @@ from metier.contracts import Answer, BadRow, DataError, FeedbackEvent
 from metier.contracts.schema import Data
 from metier.data.load import error_of_row
 from metier.data.samples_file import write_samples
-from metier.disk import whole_file, whole_folder
+from metier.disk import atomic_file, atomic_folder
 from metier.feedback.store import FeedbackStore
 from metier.feedback.training_data import FeedbackData
 from metier.feedback.writing import Row
@@ -39,7 +39,7 @@ def lines_of(store: FeedbackStore, task: str | None = None) -> list[Line]:
 def export_jsonl(store: FeedbackStore, path: str | Path, task: str | None = None) -> int:
     """Write the store, or one task of it, completely or not at all; the number of answers."""
     lines = lines_of(store, task)
-    with whole_file(Path(path)) as file:
+    with atomic_file(Path(path)) as file:
         file.writelines(line.model_dump_json() + "\n" for line in lines)
     return len(lines)
 
@@ -103,7 +103,7 @@ def write_feedback_data(data: FeedbackData, out: Path) -> None:
     Raises:
         UsageError: the folder holds other files.
     """
-    with whole_folder(out, "training data from feedback", "left_out.jsonl") as part:
+    with atomic_folder(out, "training data from feedback", "left_out.jsonl") as part:
         write_samples(part / "samples.jsonl", data.samples)
         for name in ("preferences", "judged", "left_out"):
             rows = (row.model_dump_json() + "\n" for row in getattr(data, name))

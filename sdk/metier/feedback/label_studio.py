@@ -17,7 +17,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from pydantic import ValidationError
 
 from metier.contracts import Answer, DataError, EventKind, FeedbackEvent, Value
-from metier.disk import whole_file
+from metier.disk import atomic_file
 from metier.feedback.exchange import Imported, Line, import_lines, lines_of
 from metier.feedback.store import FeedbackStore
 
@@ -43,7 +43,7 @@ CONTROLS = ("correction", "verdict", "rating", "comment")
 def export_label_studio(store: FeedbackStore, path: str | Path, task: str | None = None) -> int:
     """Write the store, or one task of it, as a file to import into Label Studio; the number of tasks."""
     tasks = [_label_studio_task(line) for line in lines_of(store, task)]
-    with whole_file(Path(path)) as file:
+    with atomic_file(Path(path)) as file:
         json.dump(tasks, file, ensure_ascii=False, indent=1)
     return len(tasks)
 

@@ -21,7 +21,7 @@ from metier.contracts.bundle import MANIFEST, Precision, Target
 from metier.contracts.finetune import HEAD
 from metier.contracts.heads import HEAD_FILE, TRUNK_FILE, HeadEntry, HeadParity, TrunkEntry
 from metier.decoding.adapter_store import check_name
-from metier.disk import whole_folder
+from metier.disk import atomic_folder
 from metier.export.bundle_edit import edited, write_manifest
 from metier.export.bundle_steps import library_versions
 from metier.export.head_entries import FOLDER, TRUNKS, golden_of, write_head_files
@@ -79,7 +79,7 @@ def export_heads(
         raise UsageError("there is no fine-tune", remedy="give at least one whose way is head")
     say = progress or (lambda stage, done, total: None)
     stages = 2 * len(finetunes) + 1
-    with whole_folder(Path(out), "a bundle", MANIFEST) as part:
+    with atomic_folder(Path(out), "a bundle", MANIFEST) as part:
         headed = [load_head(finetune.path, base=base) for finetune in finetunes]
         entries = [_entry(*each) for each in zip(headed, finetunes, names or names_of(finetunes), strict=True)]
         trunks: dict[str, TrunkEntry] = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 from metier.bases.progress import Progress
 from metier.contracts import FineTune
 from metier.contracts.bundle import Precision, Target
-from metier.disk import scratch_beside
+from metier.disk import scratch_folder
 from metier.export.adapter_bundle import export_slots
 from metier.export.head_entries import join_heads
 from metier.export.merged_bundle import export
@@ -50,7 +50,7 @@ def export_together(
     wanted: Precision = precision or default_precision(writing[0].card.base, target)
     check_target(wanted, target)
     path = Path(out).expanduser().absolute()
-    with scratch_beside(path) as scratch:
+    with scratch_folder(path) as scratch:
         beside = scratch / "heads"
         if heads:  # first, so that a head that cannot be proved leaves what was there before
             export_heads(heads, beside, precision=PRECISIONS[wanted].trunk, target=target, progress=progress)

@@ -26,7 +26,7 @@ from metier.contracts import FineTune, FineTuneCard, Recipe, RecipeError, Sample
 from metier.contracts.finetune import CARD, HEAD
 from metier.contracts.heads import HEAD_FILE
 from metier.data.samples_file import write_samples
-from metier.disk import whole_path
+from metier.disk import atomic_path
 from metier.heads.feature_training import Figures, Told, alike, begin, fit_head
 from metier.heads.head_graphs import write_head
 from metier.heads.head_model import Headed, Item
@@ -149,7 +149,7 @@ def _adapt(
             for event in training:
                 if progress:
                     progress(event)
-    with whole_path(out / HEAD) as part:
+    with atomic_path(out / HEAD) as part:
         headed.save(part)
     write_head(headed.head, out / HEAD_FILE)
     write_recipe(out / "recipe.yaml", recipe)

@@ -19,7 +19,7 @@ from pydantic import Field
 from metier.contracts import Recipe, Sample, TaskContract, UsageError
 from metier.contracts.schema import Data
 from metier.data.split import select
-from metier.disk import write_whole
+from metier.disk import write_atomic
 from metier.metrics.results import Interval
 
 Array = NDArray[np.float64]
@@ -167,7 +167,7 @@ def measure(
         if not known.is_file():
             run = known.with_suffix("")
             loss = _run(task, select(train, size, seed), held_out, chosen, run, base)
-            write_whole(known, Point(samples=size, seed=seed, loss=loss).model_dump_json())
+            write_atomic(known, Point(samples=size, seed=seed, loss=loss).model_dump_json())
             shutil.rmtree(run)
         points.append(Point.model_validate_json(known.read_bytes()))
     return points

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from metier.contracts import Sample
 from metier.data.samples_file import samples_in, write_samples
-from metier.disk import PART, write_whole
+from metier.disk import PART, write_atomic
 from metier.feedback.training_data import FeedbackData
 from metier.iterate.registry import BEGUN, HELD_OUT, VERSIONS, WORK, Registry
 
@@ -83,7 +83,7 @@ def _take_out(registry: Registry, wanted: frozenset[int]) -> Forgotten:
         if numbers:
             version = registry.version(name)
             marked = version.model_copy(update={"forgotten": tuple(sorted({*version.forgotten, *numbers}))})
-            write_whole(registry.path(name) / "version.json", marked.model_dump_json(indent=1))
+            write_atomic(registry.path(name) / "version.json", marked.model_dump_json(indent=1))
     folders = [registry.path(name) for name in registry.names()]
     for file in [*(folder / name for folder in folders for name in (*_LEARNT, HELD_OUT)), held_out]:
         gone |= _without(file, wanted)

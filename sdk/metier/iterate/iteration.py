@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from metier.bases.finetune import check_goes_on, load_finetune
+from metier.bases.finetune import check_continues, load_finetune
 from metier.bases.resolve import LocalBase, resolve
 from metier.contracts import Check, FineTune, Sample, samples_sha256
 from metier.contracts.finetune import CARD
 from metier.contracts.schema import Data
-from metier.disk import write_whole
+from metier.disk import write_atomic
 from metier.feedback.store import FeedbackStore
 from metier.feedback.training_data import FeedbackData, collect_feedback
 from metier.iterate.erasure import take_out
@@ -265,5 +265,5 @@ def _judged(
     comparison = bench.compare(before, after, adapters, seed=begun.settings.seed)
     doff(engine, adapters[1])
     found = _Judged(comparison=comparison, verdict=judge(comparison, begun.settings.gate))
-    write_whole(work / JUDGED, found.model_dump_json())
+    write_atomic(work / JUDGED, found.model_dump_json())
     return found

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from metier.bases.resolve import LocalBase
 from metier.contracts import Check, FineTune, Sample, TaskContract, samples_sha256
 from metier.contracts.schema import Data
-from metier.disk import write_whole
+from metier.disk import write_atomic
 from metier.evaluate.figures import measured, reference_answers
 from metier.evaluate.systems import SystemAnswers, answers_of, head_outputs, report_answer
 from metier.iterate.labels import label_losses, milliseconds, trunk_file
@@ -151,7 +151,7 @@ class Judge:
             found = Measured(answers=tuple(answers), bytes=size, **likely)
         self._base_general = found.base_general
         if known is not None:
-            write_whole(known, found.model_dump_json())
+            write_atomic(known, found.model_dump_json())
         return found
 
     def compare(

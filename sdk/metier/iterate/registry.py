@@ -30,7 +30,7 @@ from metier.contracts.heads import HEAD_FILE
 from metier.contracts.recipe import spans_of
 from metier.data.samples_file import read_samples, write_samples
 from metier.data.training import held_out_of, train_of
-from metier.disk import whole_folder, write_whole
+from metier.disk import atomic_folder, write_atomic
 from metier.iterate.version import NAME, Move, State, Stretch, Version, without
 
 if TYPE_CHECKING:
@@ -84,12 +84,12 @@ class Registry:
         _check_goes_on(finetune)
         held_out = held_out_of(finetune.path)
         version = Version(name="v0001", created=datetime.now(UTC), until=until)
-        with whole_folder(path, "a registry") as part:  # weights never lie beside another run's held-out data
+        with atomic_folder(path, "a registry") as part:  # weights never lie beside another run's held-out data
             write_samples(part / HELD_OUT, held_out)
             _write(part / VERSIONS / version.name, finetune, version, train_of(finetune.path))
             begun = Move(what="begun", version=version.name, why=f"{finetune.card.name}, as it was given")
             state = State(trail=(version.name,), consumed=until, history=(begun,))
-            write_whole(part / STATE, state.model_dump_json(indent=1))
+            write_atomic(part / STATE, state.model_dump_json(indent=1))
         return cls(path)
 
     def state(self) -> State:
@@ -328,13 +328,13 @@ class Registry:
             self.check_store(store)
             if (state := self.state()).store is None:
                 bound = state.model_copy(update={"store": store.id})
-                write_whole(self.folder / STATE, bound.model_dump_json(indent=1))
+                write_atomic(self.folder / STATE, bound.model_dump_json(indent=1))
 
     def clear(self, until: int) -> None:
         """Note that a turn has judged the feedback up to an event, and did not find it harmful."""
         with self._lock:
             state = self.state().model_copy(update={"cleared": until})
-            write_whole(self.folder / STATE, state.model_dump_json(indent=1))
+            write_atomic(self.folder / STATE, state.model_dump_json(indent=1))
 
     def learnt_from(self, events: Iterable[int]) -> list[str]:
         """Versions that learnt from any of these feedback events: what an erased user's words went into."""
@@ -356,7 +356,7 @@ class Registry:
             move = Move(what=what, version=named, before=state.champion, why=why)
             used = self.version(changed.champion).until  # whoever is champion now, no more and no less
             changed = changed.model_copy(update={"history": (*state.history, move), "consumed": used})
-            write_whole(self.folder / STATE, changed.model_dump_json(indent=1))
+            write_atomic(self.folder / STATE, changed.model_dump_json(indent=1))
             return changed
 
     def _check_over(self, state: State, over: str | None) -> None:
@@ -406,7 +406,7 @@ def _check_goes_on(finetune: FineTune) -> None:
 
 
 def _write(folder: Path, finetune: FineTune, version: Version, pool: Iterable[Sample]) -> None:
-    with whole_folder(folder, "a version") as part:
+    with atomic_folder(folder, "a version") as part:
         for name in _FILES:
             if (finetune.path / name).is_file():
                 shutil.copyfile(finetune.path / name, part / name)

@@ -21,7 +21,7 @@ from metier.contracts.recipe import Layers
 from metier.contracts.schema import Data
 from metier.data.deduplicate import deduplicate
 from metier.data.split import select
-from metier.disk import write_whole
+from metier.disk import write_atomic
 from metier.feedback.conflicts import overrule
 from metier.feedback.store import FeedbackStore
 from metier.feedback.training_data import FeedbackData, LeftOut, collect_feedback
@@ -116,7 +116,7 @@ def begin(registry: Registry, store: FeedbackStore, settings: Settings, work: Pa
         harvest=said,
         taken_up=taken_up,
     )
-    write_whole(work / BEGUN, begun.model_dump_json())
+    write_atomic(work / BEGUN, begun.model_dump_json())
     return begun
 
 
@@ -126,7 +126,7 @@ def _taken_up(known: Begun, settings: Settings, work: Path, *, told: bool) -> Be
         return known
     other = "what an interrupted turn had trained, by the gate and the share of now" if told else known.taken_up
     begun = known.model_copy(update={"settings": settings, "taken_up": other})
-    write_whole(work / BEGUN, begun.model_dump_json())
+    write_atomic(work / BEGUN, begun.model_dump_json())
     return begun
 
 

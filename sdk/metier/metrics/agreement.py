@@ -1,6 +1,6 @@
-"""Whether an answer says the same as a reference: exact match, accuracy and F1 over labels, spans and fields.
+"""Whether an answer equals a reference: exact match, accuracy and F1 over labels, spans and fields.
 
-An answer that is no valid reply agrees with nothing; it is never left out of the count.
+An invalid reply agrees with nothing; it is never left out of the count.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ def _label(value: Value) -> str:
 def macro_f1(cases: Sequence[Case], answers: Sequence[ReportedAnswer], weights: Weights) -> Array:
     """Mean of the labels' F1, over labels that are in the references or answers of a resample, 0 to 100.
 
-    With several references the answer is held against the one it equals, else the first.
+    With several references the answer is compared with the one it equals, else with the first.
     """
     pairs = []
     for case, answer in zip(cases, answers, strict=True):
-        said = None if answer.output is None else _label(answer.output)
+        found = None if answer.output is None else _label(answer.output)
         wanted = [_label(r) for r in case.references]
-        pairs.append((said if said in wanted else wanted[0], said))
+        pairs.append((found if found in wanted else wanted[0], found))
     labels = sorted({label for pair in pairs for label in pair if label is not None})
-    hit = np.array([[wanted == said == label for label in labels] for wanted, said in pairs], dtype=np.float64)
-    size = np.array([[(wanted == k) + (said == k) for k in labels] for wanted, said in pairs], dtype=np.float64)
+    hit = np.array([[wanted == found == label for label in labels] for wanted, found in pairs], dtype=np.float64)
+    size = np.array([[(wanted == k) + (found == k) for k in labels] for wanted, found in pairs], dtype=np.float64)
     hits, sizes = weights @ hit, weights @ size
     with np.errstate(divide="ignore", invalid="ignore"):
         f1 = np.where(sizes > 0, 2 * hits / sizes, 0.0)
@@ -59,26 +59,26 @@ def macro_f1(cases: Sequence[Case], answers: Sequence[ReportedAnswer], weights: 
 def _f1_statistics(items: Callable[[Value], Counter[Any]]) -> Statistics:
     """`[inputs, 3]`: items in both, in the answer, in the reference that agrees best."""
 
-    def against(said: Counter[Any], wanted: Counter[Any]) -> tuple[float, float, float]:
-        return float((said & wanted).total()), float(said.total()), float(wanted.total())
+    def counts(found: Counter[Any], wanted: Counter[Any]) -> tuple[float, float, float]:
+        return float((found & wanted).total()), float(found.total()), float(wanted.total())
 
     def statistics(cases: Sequence[Case], answers: Sequence[ReportedAnswer]) -> Array:
         rows = []
         for case, answer in zip(cases, answers, strict=True):
-            said: Counter[Any] = Counter() if answer.output is None else items(answer.output)
-            rows.append(max((against(said, items(r)) for r in case.references), key=_f1))
+            found: Counter[Any] = Counter() if answer.output is None else items(answer.output)
+            rows.append(max((counts(found, items(r)) for r in case.references), key=_f1))
         return np.array(rows, dtype=np.float64)
 
     return statistics
 
 
 def _f1(counts: tuple[float, float, float]) -> float:
-    both, said, wanted = counts
-    return 1.0 if said + wanted == 0 else 2 * both / (said + wanted)
+    both, found, wanted = counts
+    return 1.0 if found + wanted == 0 else 2 * both / (found + wanted)
 
 
 def f1_score(sums: Array) -> Array:
-    """Micro-averaged F1 of summed counts `[..., 3]`, 0 to 100; nothing wanted and nothing said is perfect."""
+    """Micro-averaged F1 of summed counts `[..., 3]`, 0 to 100; nothing expected and nothing found is perfect."""
     size = sums[..., 1] + sums[..., 2]
     return np.where(size == 0, 100.0, 200 * sums[..., 0] / np.maximum(size, 1))
 
@@ -90,7 +90,7 @@ def spans_of(value: Value) -> Counter[Any]:
 
 
 def fields_of(value: Value) -> Counter[Any]:
-    """(path, leaf) of a JSON value; list items carry no position, so that their order does not count."""
+    """(path, leaf) of a JSON value; list items have no position, so that their order does not count."""
     return Counter(_leaves(value, ""))
 
 

@@ -1,4 +1,4 @@
-"""Bootstrap intervals over held-out inputs: samples are few, so every figure says how far it can be trusted.
+"""Bootstrap intervals over held-out inputs: samples are few, so every figure has an interval.
 
 It knows scores of resamples only. Percentile bootstrap after Efron (1979); pairs of systems are compared on the
 same resamples after Koehn (2004), https://aclanthology.org/W04-3250.
@@ -18,7 +18,7 @@ Weights = NDArray[np.int64]
 
 
 def resample_weights(inputs: int, resamples: int, seed: int) -> Weights:
-    """How often each input is drawn: `[1 + resamples, inputs]`, the first row being the inputs as they are.
+    """How often each input is drawn: `[1 + resamples, inputs]`, the first row is the inputs themselves.
 
     All metrics and systems use the same draws, which is what makes differences paired.
     """
@@ -29,7 +29,7 @@ def resample_weights(inputs: int, resamples: int, seed: int) -> Weights:
 def interval(scores: Array, confidence: float = 0.95) -> Interval:
     """The figure `scores[0]` with the percentile interval of the resamples `scores[1:]`.
 
-    A skewed statistic's percentiles may leave out the figure itself; the interval is then widened to it.
+    The percentiles of a skewed statistic may exclude the figure itself; the interval is then widened to it.
     """
     value = float(scores[0])
     if len(scores) == 1:

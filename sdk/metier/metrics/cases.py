@@ -1,4 +1,4 @@
-"""Held-out samples grouped by input: an input that was answered several times is one case with several references."""
+"""Held-out samples grouped by input: an input with several outputs is one case with several references."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def cases_of(task: TaskContract, samples: Sequence[Sample]) -> list[Case]:
         UsageError: there are no samples.
     """
     if not samples:
-        raise UsageError("there is nothing to evaluate on", remedy="give held-out samples of the task")
+        raise UsageError("there is nothing to evaluate on", remedy="pass held-out samples of the task")
     groups: dict[str, list[Sample]] = {}
     for sample in samples:
         task.check_sample(sample)

@@ -1,4 +1,4 @@
-"""A trade's checks as metrics: the share of answers that pass each, and how much is found per answer."""
+"""A trade's checks as metrics: the share of answers that pass each, and the findings per answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A measure: a metric as sums over inputs, so that a thousand resamples cost one matrix product and no text."""
+"""A measure: a metric as sums over inputs, so that a thousand resamples cost one matrix product."""
 
 from __future__ import annotations
 
@@ -54,15 +54,15 @@ def mean_of(per_input: Callable[[Case, ReportedAnswer], float], scale: float = 1
 
 
 def from_plugin(metric: Metric) -> Measure:
-    """A plugin's metric. One that scores the corpus as a whole is computed anew for every resample."""
+    """A plugin's metric. One that scores the corpus is computed again for every resample."""
 
     def scores(cases: Sequence[Case], answers: Sequence[ReportedAnswer], weights: Weights) -> Array:
         texts, references = [a.text for a in answers], [list(c.reference_texts) for c in cases]
-        whole = metric.score(texts, references)
+        total = metric.score(texts, references)
         first = metric.compute(texts, references)
         if isinstance(first, Sequence):
             return np.asarray(weights @ np.array(first, dtype=np.float64) / weights.sum(axis=1))
-        figures = [whole]
+        figures = [total]
         for drawn in weights[1:]:
             picked = np.repeat(np.arange(len(texts)), drawn).tolist()
             figures.append(metric.score([texts[i] for i in picked], [references[i] for i in picked]))

@@ -1,6 +1,7 @@
-"""How near an answer's wording is to the references': BLEU, chrF and ROUGE-L, counted by sacrebleu and rouge-score.
+"""Similarity of an answer's wording to the references': BLEU, chrF and ROUGE-L, counted by sacrebleu and rouge-score.
 
-The libraries count; the score of summed counts is written here for arrays, and tested equal to theirs.
+The libraries count n-grams; this module computes the score of summed counts for arrays, and tests compare it with the
+libraries' own.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def bleu_score(sums: Array) -> Array:
         logs = np.log(matches) - np.log(total)
         penalty = np.where(length < reference, np.exp(1 - reference / length), 1.0)
         score = 100 * penalty * np.exp(logs.mean(axis=-1))
-    # Without a match, or without so much as one 4-gram, BLEU is zero.
+    # Without a match, or without a single 4-gram, BLEU is zero.
     return np.where((correct.sum(axis=-1) == 0) | (total == 0).any(axis=-1), 0.0, score)
 
 

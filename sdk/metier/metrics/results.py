@@ -1,6 +1,6 @@
-"""What an evaluation says, as data: figures with intervals, answers side by side, forgetting, the course of training.
+"""An evaluation's result as data: metrics with intervals, answers side by side, forgetting, training losses.
 
-Everything here serialises to JSON and back; how it was measured or how it is drawn is known elsewhere.
+Everything here serialises to JSON and back; measuring and drawing are other modules' work.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from metier.contracts.schema import Data
 BASE_ZERO_SHOT = "base_zero_shot"
 BASE_FEW_SHOT = "base_few_shot"
 MOST_FREQUENT = "most_frequent"
-"""Stands in their place where the base cannot be prompted."""
+"""Replaces them where the base cannot be prompted."""
 FINE_TUNE = "fine_tune"
 BUNDLE = "bundle"
 
 
 class Interval(Data):
-    """A figure and its bootstrap interval: percentiles over resampled inputs, widened to hold the figure itself."""
+    """A figure and its bootstrap interval: percentiles over resampled inputs, widened to include the figure itself."""
 
     value: float
     low: float
@@ -39,7 +39,7 @@ class Difference(Data):
 
     @property
     def certain(self) -> bool:
-        """Whether the interval leaves out zero."""
+        """Whether the interval excludes zero."""
         return self.interval.low > 0 or self.interval.high < 0
 
 
@@ -53,11 +53,11 @@ class MetricReport(Data):
     unit: Literal["points", "percent", "count"]
     """points and percent run from 0 to 100, unless a plugin's metric says otherwise; count is per answer."""
     signature: str | None = None
-    """How it was computed, in the library's own words, so that others can repeat it."""
+    """The library's own description of the computation, for others to repeat it."""
     values: dict[str, Interval]
     """System → figure."""
     references: float | None = None
-    """What the reference answers themselves get, for checks: what is humanly expected."""
+    """The reference answers' own value, for checks: what people reach."""
     differences: tuple[Difference, ...] = ()
 
 
@@ -70,7 +70,7 @@ class ReportedAnswer(Data):
     problem: str | None = None
     """Why there is no output."""
     findings: dict[str, tuple[Finding, ...]] = {}
-    """Check → what it found; a check that passed is there with nothing."""
+    """Check → findings; empty where it passed."""
     tokens: int = Field(ge=0)
     finished: bool = True
     """False where the reply was cut at the task's `max_reply_tokens`."""
@@ -100,7 +100,7 @@ class SystemReport(Data):
     undecoded: int
     """Answers that are no valid reply of the contract."""
     cut: int
-    """Answers that did not end by themselves."""
+    """Answers that reached the token limit."""
 
 
 class TextPerplexity(Data):
@@ -113,7 +113,7 @@ class TextPerplexity(Data):
 
 
 class Forgetting(Data):
-    """How much general language an adaptation costs: perplexity on a small text that no trade wrote."""
+    """How much general language an adaptation costs: perplexity on a small text of no trade."""
 
     text_sha256: str
     texts: tuple[TextPerplexity, ...]
@@ -124,7 +124,7 @@ class Forgetting(Data):
 
     @property
     def change(self) -> float | None:
-        """Relative growth of perplexity; 0.1 is ten percent worse."""
+        """Relative increase of perplexity; 0.1 is ten percent worse."""
         return None if self.after is None else self.after / self.before - 1
 
 
@@ -136,7 +136,7 @@ class LossPoint(Data):
 
 
 class TrainingLog(Data):
-    """The course of a training run, from its log.jsonl."""
+    """The losses of a training run, from its log.jsonl."""
 
     train: tuple[LossPoint, ...] = ()
     held_out: tuple[LossPoint, ...] = ()
@@ -160,12 +160,12 @@ class Evaluation(Data):
     resamples: int
     confidence: float
     precision: str
-    """dtype of the torch systems that write."""
+    """dtype of the torch systems that generate text."""
     systems: tuple[SystemReport, ...]
     metrics: tuple[MetricReport, ...]
     rows: tuple[Row, ...]
     forgetting: Forgetting | None
-    """None where it was not asked for, or a head answers: `base_kept` says why."""
+    """None where it was not requested, or a head answers: `base_kept` gives the reason."""
     training: TrainingLog
     versions: dict[str, str]
     seconds: float
@@ -178,7 +178,7 @@ class Evaluation(Data):
             return None
         if self.fine_tune.recipe.method == "features":
             return "the base is frozen and forgets nothing"
-        return "what of the base learnt is the head's own and writes no text; the base beside it is as it was"
+        return "the head's own copy of the base generates no text, and the base itself is unchanged"
 
     def metric(self, name: str) -> MetricReport:
         """The metric of that name.

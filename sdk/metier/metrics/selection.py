@@ -1,4 +1,4 @@
-"""Which measures an evaluation takes: the contract's by name, else its kind's own; and always the checks'."""
+"""Selects an evaluation's measures: the contract's by name, else its kind's own; and always the checks'."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _OF_KIND = {
 def choose_measures(
     task: TaskContract, *, wanted: Sequence[str | Metric] = (), checks: Sequence[Check] = ()
 ) -> list[Measure]:
-    """Measures by name or as a plugin's objects; without any the contract's, else the kind's.
+    """Measures by name or as a plugin's objects; the default is the contract's, else the kind's.
 
-    A name that is not Metier's own is looked up among the installed plugins.
+    Other names than Metier's own are looked up among the installed plugins.
 
     Raises:
-        UsageError: a name is nobody's.
+        UsageError: no such metric exists.
     """
     chosen = [_measure(item) for item in (wanted or task.metrics)] or list(_of_task(task))
-    # Every reply is some text; only structured replies can be wrong in form.
+    # Every text is a valid text reply; only structured replies can be invalid.
     if task.reply.name in {"json", "label", "spans"}:
         chosen.append(VALID_REPLY)
     return list(dict.fromkeys([*chosen, *check_measures(checks)]))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from metier.contracts.errors import UsageError
 from metier.contracts.schema import Data
-from metier.disk import whole_folder
+from metier.disk import atomic_folder
 from metier.plugins.registry import load_plugins
 
 TEMPLATE = Path(__file__).parent / "template"
@@ -48,7 +48,7 @@ def new_plugin(name: str, folder: Path) -> NewPlugin:
             where=str(folder),
             remedy="choose another folder with --out, or remove this one",
         )
-    with whole_folder(folder, "an empty folder") as part:
+    with atomic_folder(folder, "an empty folder") as part:
         files = tuple(sorted(_copy(name, part)))
     return NewPlugin(folder=folder, files=files, task=f"{name}.title")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from metier.contracts import ContractError, DataError, TaskContract, UsageError, Value
-from metier.disk import whole_file
+from metier.disk import atomic_file
 
 STANDARD = Path("-")
 """Stands for stdin or stdout."""
@@ -110,5 +110,5 @@ def output_file(path: Path) -> Iterator[TextIO]:
     if path == STANDARD:
         yield sys.stdout
         return
-    with whole_file(path) as file:
+    with atomic_file(path) as file:
         yield file

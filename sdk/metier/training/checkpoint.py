@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from metier.contracts import UsageError
-from metier.disk import clear_leftovers, whole_path
+from metier.disk import atomic_path, clear_leftovers
 
 FOLDER = "checkpoint"
 _FILE = "state.safetensors"
@@ -21,7 +21,7 @@ def save(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) 
     """Write, flush to the disk, then rename over the last one: a kill at any moment leaves the old or the new."""
     from safetensors.torch import save_file
 
-    with whole_path(folder / _FILE) as part:
+    with atomic_path(folder / _FILE) as part:
         save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, part, {"facts": json.dumps(facts)})
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from metier.bases.finetune import check_goes_on
+from metier.bases.finetune import check_continues
 from metier.contracts import BaseError, FineTune, Recipe, RecipeError
 from metier.contracts.recipe import layers_named
 from metier.training.lora_linear import lora_forward
@@ -61,7 +61,7 @@ def take_up(model: Any, recipe: Recipe, start: FineTune) -> Any:
     from peft import PeftModel
 
     count = int(model.config.get_text_config().num_hidden_layers)
-    check_goes_on(start, recipe, count)
+    check_continues(start, recipe, count)
     learning = layers_named(recipe.layers, count)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from metier.contracts import Recipe, RecipeError, Vertical
-from metier.disk import write_whole
+from metier.disk import write_atomic
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -66,7 +66,7 @@ def recipe_for(vertical: Vertical, name: str, path: Path | None = None, override
 
 def write_recipe(path: Path, recipe: Recipe) -> None:
     """Write `recipe` as YAML, every key spelt out, whole or not at all."""
-    write_whole(path, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    write_atomic(path, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
 
 def _overridden(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

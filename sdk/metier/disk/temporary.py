@@ -1,4 +1,4 @@
-"""The temporary siblings that something is written to before it takes its name."""
+"""Temporary siblings of files and folders that are being written, and what killed processes left of them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PART = ".metier-part-"
-"""How their names begin; what they are for, machine, process and a random word follow."""
+"""Prefix of their names; target, machine, process and a random suffix follow."""
 OLD = "-old"
-"""How the name of a folder ends that was moved away for a new one."""
+"""Suffix of a folder that was moved away for a new one."""
 _OWNER = re.compile(rf"([0-9a-f]{{4}})-(\d+)-\w+(?:{OLD})?")
 _ABANDONED = 24 * 3600
-"""Seconds without a change after which a part of another machine, whose processes cannot be asked, is left behind."""
+"""Seconds without a change after which a sibling of another machine, whose processes are not visible, is abandoned."""
 _ours: set[str] = set()
-"""Names that this process writes to now: in a container its number was the killed one's, too."""
+"""Names that this process writes to: in a container, a killed process may have had the same number."""
 
 
 @contextmanager
-def part_of(path: Path, end: str = "") -> Iterator[Path]:
-    """A new name beside `path` that tells what it is for and who writes there; what has it at the end is removed."""
+def temporary_sibling(path: Path, end: str = "") -> Iterator[Path]:
+    """A new name beside `path`, which identifies target, machine and process; what has it at the end is removed."""
     owner = f"{machine()}-{os.getpid()}-{secrets.token_hex(4)}"
     part = path.with_name(f"{PART}{path.name}-{owner}{end}")
     _ours.add(part.name)
@@ -39,10 +39,10 @@ def part_of(path: Path, end: str = "") -> Iterator[Path]:
 
 
 def clear_leftovers(path: Path) -> None:
-    """Remove what processes that are no more left beside `path`; put back a folder that was being replaced."""
+    """Remove what ended processes left beside `path`; put back a folder that was being replaced."""
     for leftover in path.parent.glob(f"{glob.escape(PART + path.name)}-*"):
         owner = _OWNER.fullmatch(leftover.name.removeprefix(f"{PART}{path.name}-"))
-        if owner is None or leftover.name in _ours or not _left_behind(leftover, owner[1], int(owner[2])):
+        if owner is None or leftover.name in _ours or not _abandoned(leftover, owner[1], int(owner[2])):
             continue
         if leftover.name.endswith(OLD) and not path.exists():
             leftover.rename(path)
@@ -51,7 +51,7 @@ def clear_leftovers(path: Path) -> None:
 
 
 def machine() -> str:
-    """Four characters that tell this machine, or container, from others on the same disk."""
+    """Four characters that identify this machine, or container, among others on the same disk."""
     return hashlib.sha256(platform.node().encode()).hexdigest()[:4]
 
 
@@ -62,7 +62,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _left_behind(part: Path, where: str, pid: int) -> bool:
+def _abandoned(part: Path, where: str, pid: int) -> bool:
     if where == machine():
         return pid == os.getpid() or not _alive(pid)
     try:
