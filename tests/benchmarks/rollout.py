@@ -105,7 +105,7 @@ def measure(rounds: int, batches: list[int], threads: int | None, before: list[d
             rollouts = engines.enter_context(Rollouts(bundle, rows=batch, max_len=512, threads=threads))
             prompts = [rollouts.prompt(task, value) for value in inputs]
             systems["metier engine", graph, batch] = _engine(rollouts, policies["fp32"])
-            clocks["metier engine", graph, batch] = _clocked(rollouts._engine._serving.decoder)
+            clocks["metier engine", graph, batch] = _clocked(rollouts._engine._session.decoder)
         for dtype, policy in policies.items():
             for batch in batches:
                 systems["transformers generate", dtype, batch] = _generate(policy, batch, bundle.tokenizer)

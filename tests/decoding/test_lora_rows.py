@@ -125,10 +125,10 @@ def test_live_weights_take_effect_at_once_and_running_requests_keep_theirs(slott
         folder = tiny_loras[name]
         return load_file(folder / "adapter_model.safetensors"), json.loads((folder / "adapter_config.json").read_text())
 
-    slotted.set_adapter("live", *weights("plain"))
+    slotted.load_adapter("live", *weights("plain"))
     first = ask(slotted, "live", "a blue mug")
     next(iter(first))
-    slotted.set_adapter("live", *weights("rslora"))
+    slotted.load_adapter("live", *weights("rslora"))
     second = ask(slotted, "live", "a blue mug")
     first.result(60)
     second.result(60)
@@ -149,12 +149,12 @@ def test_what_waits_and_what_is_asked_again_keeps_weights_that_are_replaced_or_r
         return load_file(folder / "adapter_model.safetensors"), json.loads((folder / "adapter_config.json").read_text())
 
     with Engine(tiny_slotted, rows=1, max_len=300, adapter_bytes=1) as engine:
-        engine.set_adapter("live", *weights("plain"))
+        engine.load_adapter("live", *weights("plain"))
         busy = ask(engine, None, TEXTS[0], 250)
         next(iter(busy))
         waiting = [(name, ask(engine, name, "7")) for name in ("live", "rslora", "some")]
-        engine.set_adapter("live", *weights("rslora"))
-        engine.set_adapter("some", *weights("plain"))  # covers one of the bundle's
+        engine.load_adapter("live", *weights("rslora"))
+        engine.load_adapter("some", *weights("plain"))  # covers one of the bundle's
         engine.adapters.drop("live")
         busy.cancel()
         for name, generation in waiting:
@@ -166,11 +166,11 @@ def test_what_waits_and_what_is_asked_again_keeps_weights_that_are_replaced_or_r
             engine.adapters.drop("live")
             return [Finding(message="again")]
 
-        engine.set_adapter("live", *weights("plain"))
+        engine.load_adapter("live", *weights("plain"))
         facts = {"facts": "7"}
         check = Check("drops", ("tiny.copy",), drops, (facts, {"text": "a"}), (facts, {"text": ""}))
         assert engine.answer("tiny.copy", facts, [check], adapter="live").attempts == 3
-        engine.set_adapter("live", *weights("plain"))
+        engine.load_adapter("live", *weights("plain"))
         assert asyncio.run(engine.aanswer("tiny.copy", facts, [check], adapter="live")).attempts == 3
 
 
@@ -180,7 +180,7 @@ def test_a_model_in_training_is_usable_without_an_export(slotted, tiny_base, pef
 
     model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_base), str(tiny_loras["patterns"]))
     config = model.peft_config["default"].to_dict()
-    slotted.set_adapter("step10", get_peft_model_state_dict(model), config)
+    slotted.load_adapter("step10", get_peft_model_state_dict(model), config)
     generation = ask(slotted, "step10", "7")
     generation.result(60)
     assert generation.ids == said["patterns", "7"]
@@ -195,7 +195,7 @@ def test_prompts_that_begin_alike_are_read_once_for_each_adapter(tiny_slotted, s
                 generation = ask(engine, name, long)
                 generation.result(60)
                 assert generation.ids == said[name, long]
-        reused = engine._serving._scheduler.prefixes.reused
+        reused = engine._session._scheduler.prefixes.reused
         assert reused == 4 * (length - 1), "two of three readings per adapter come from KV, none from the other's"
 
 
@@ -241,7 +241,7 @@ def test_memory_bounds_what_is_admitted_and_nothing_starves(tiny_slotted):
         seen = 0
         running = [engine.submit(Request(ids=ids, max_tokens=20)) for _ in range(12)]
         while not all(generation.done for generation in running):
-            rows = [s for s in list(engine._serving._scheduler._rows) if s is not None]
+            rows = [s for s in list(engine._session._scheduler._rows) if s is not None]
             seen = max(seen, sum(s.generation.request.tokens for s in rows))
         assert 0 < seen <= 100
 

@@ -104,7 +104,7 @@ def test_any_schedule_says_on_a_device_what_each_request_says_alone_in_host_memo
 def test_schedules_really_ran_on_fixed_shapes_and_candidates_and_evicted(device_engine, alone):
     for name in NAMES[1:] * 2:
         ask(device_engine, name, "7", 0, 1).result(60)
-    inner = device_engine._serving.decoder
+    inner = device_engine._session.decoder
     counts = {count for count, _, _ in inner._steps._shapes}
     assert counts <= {1, 2, 4, 5} and not inner.can_move
     assert inner.scores(0).few is not None
@@ -130,11 +130,11 @@ def test_a_dialogue_goes_on_from_kv_that_others_steps_left_alone(tiny_slotted, r
         late = ask(engine, None, TEXTS[1], 0, 100)
         next(iter(late))
         first.result(60)
-        before = engine._serving._scheduler.prefixes.reused
+        before = engine._session._scheduler.prefixes.reused
         again = ask(engine, None, TEXTS[0], 0)
         again.result(60)
         assert again.ids == first.ids
-        assert engine._serving._scheduler.prefixes.reused > before
+        assert engine._session._scheduler.prefixes.reused > before
         for generation in (*beside, late):
             generation.cancel()
 
@@ -148,7 +148,7 @@ def test_a_bundle_of_before_has_no_candidates_and_says_the_same(tiny_slotted, re
         for number, (name, generation) in enumerate(zip(NAMES[:5], running, strict=True)):
             generation.result(60)
             assert generation.ids == alone(name, TEXTS[0], number)[0]
-        assert engine._serving.decoder.scores(0).few is None
+        assert engine._session.decoder.scores(0).few is None
 
 
 class Capturing:
@@ -195,7 +195,7 @@ def test_each_shape_is_captured_under_its_own_number_and_prompts_never(tiny_slot
             for name, generation in running:
                 generation.result(60)
                 assert generation.ids == alone(name, TEXTS[0], 0)[0]
-        shapes = engine._serving.decoder._steps._shapes
+        shapes = engine._session.decoder._steps._shapes
         numbers = [shape.graph_id for shape in shapes.values()]
         assert len({*numbers}) == len(numbers) and {*numbers} <= {*made[0].captured}
         assert {*made[0].released} == {*made[0].captured} - {*numbers}, "what is given up is released, nothing else"

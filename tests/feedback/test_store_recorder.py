@@ -3,17 +3,16 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from metier.contracts import FineTune, ResourceError, UsageError
+from metier.contracts import Answer, Caller, FineTune, ResourceError, UsageError
+from metier.contracts.answer import new_id
 from metier.feedback import FeedbackStore, StoreRecorder
 from metier.iterate import Live, Registry
-from metier.runtime import Asker, Engine
-from metier.runtime.recorder import Given
+from metier.runtime import Engine
 
 ASKED = {"facts": "mug, blue"}
 
@@ -37,25 +36,24 @@ def engine(opened: Engine, store: FeedbackStore):
     opened.recorder = None
 
 
-def given(number: int) -> Given:
-    asker = Asker(id=str(number))
-    return Given("shop.describe", ASKED, {"text": "A mug."}, None, "?", "b", None, {}, asker)
+def given(number: int) -> Answer:
+    return Answer(id=str(number), task="shop.describe", input=ASKED, output={"text": "A mug."}, prompt="?", bundle="b")
 
 
 def test_every_way_to_ask_leaves_one_row_that_says_who_when_and_what(engine, store, check) -> None:
     until = datetime(2030, 1, 1, tzinfo=UTC)
-    asker = Asker(user="ann", consent=True, keep_until=until)
+    caller = Caller(user="ann", consent=True, keep_until=until)
 
     async def asked_at_once() -> None:
-        assert await engine.arun("shop.describe", ASKED, asker=asker) == told
-        assert (await engine.aanswer("shop.describe", ASKED, [check], asker=asker)).output
-        async for _ in engine.astream("shop.describe", ASKED, asker=asker):
+        assert await engine.arun("shop.describe", ASKED, caller=caller) == told
+        assert (await engine.aanswer("shop.describe", ASKED, [check], caller=caller)).output
+        async for _ in engine.astream("shop.describe", ASKED, caller=caller):
             pass
 
-    told = engine.run("shop.describe", ASKED, asker=asker)
-    assert list(engine.run_many("shop.describe", [ASKED, ASKED], asker=asker)) == [told, told]
-    made = engine.answer("shop.describe", ASKED, [check], retries=1, asker=asker)
-    list(engine.stream("shop.describe", ASKED, asker=asker))
+    told = engine.run("shop.describe", ASKED, caller=caller)
+    assert list(engine.run_many("shop.describe", [ASKED, ASKED], caller=caller)) == [told, told]
+    made = engine.answer("shop.describe", ASKED, [check], retries=1, caller=caller)
+    list(engine.stream("shop.describe", ASKED, caller=caller))
     asyncio.run(asked_at_once())
     rows = list(store.answers())
     assert len(rows) == 8 and len({row.id for row in rows}) == 8
@@ -86,19 +84,19 @@ def test_whoever_waits_for_the_disk_does_not_keep_others_from_their_answers(open
     free, waits = threading.Event(), threading.Event()
 
     class Slow:
-        def record(self, given: Given) -> str:
-            if given.asker.user == "slow":
+        def record(self, given: Answer) -> str:
+            if given.user == "slow":
                 waits.set()
                 assert free.wait(30)
-            return "x"
+            return given.id
 
     opened.recorder = Slow()
     try:
         with ThreadPoolExecutor(1) as desk:
-            held = desk.submit(opened.run, "shop.describe", ASKED, asker=Asker(user="slow"))
+            held = desk.submit(opened.run, "shop.describe", ASKED, caller=Caller(user="slow"))
             assert waits.wait(30)
             for _ in range(3):
-                opened.run("shop.describe", ASKED, asker=Asker(user="quick"))
+                opened.run("shop.describe", ASKED, caller=Caller(user="quick"))
             assert not held.done()
             free.set()
             assert held.result(30)
@@ -140,7 +138,8 @@ def test_an_id_that_was_used_before_fails_its_own_caller_and_nobody_who_waits_be
     with ThreadPoolExecutor(4) as desk:
         first = desk.submit(recorder.record, given(1))
         assert waits.wait(30)
-        rest = [desk.submit(recorder.record, replace(given(n), input={"facts": "a lamp"})) for n in (0, 2, 3)]
+        lamps = [given(n).model_copy(update={"input": {"facts": "a lamp"}}) for n in (0, 2, 3)]
+        rest = [desk.submit(recorder.record, lamp) for lamp in lamps]
         while len(recorder._waiting) < 3:
             threading.Event().wait(0.01)
         held.set()
@@ -156,7 +155,7 @@ def test_a_killed_process_has_lost_no_answer_that_it_handed_out(tmp_path: Path, 
 
         def ask_on() -> None:
             while True:
-                say(recorder.record(replace(given(0), asker=Asker())))
+                say(recorder.record(given(0).model_copy(update={"id": new_id()})))
 
         callers = [threading.Thread(target=ask_on) for _ in range(8)]
         for caller in callers:

@@ -50,7 +50,7 @@ def test_requests_that_wait_are_answered_by_the_weights_of_when_they_were_asked(
 ) -> None:
     """The engine is full while the champion changes three times; the last change leaves another than the first."""
     engine = live.engine
-    decoder = engine._serving._scheduler._decoder
+    decoder = engine._session._scheduler._decoder
     step = decoder.step
     # So slow that the row stays taken until all have asked, on a busy machine too.
     monkeypatch.setattr(decoder, "step", lambda tokens: (time.sleep(0.05), step(tokens)))
@@ -59,7 +59,7 @@ def test_requests_that_wait_are_answered_by_the_weights_of_when_they_were_asked(
     with ThreadPoolExecutor(4) as users:
         asked = [users.submit(live.answer, FACTS, user=f"u{number}") for number in range(4)]
         until = time.monotonic() + 30
-        while len(engine._serving._scheduler._waiting) < 4 and time.monotonic() < until and not busy.done:
+        while len(engine._session._scheduler._waiting) < 4 and time.monotonic() < until and not busy.done:
             time.sleep(0.005)
         assert not busy.done, "the engine was full until now"
         moved(live)

@@ -16,7 +16,7 @@ from metier.metrics.cases import Case
 from metier.metrics.results import MOST_FREQUENT, Answer, SystemReport
 from metier.prompting.reply import decode_reply, encode_reply, grammar_of
 from metier.runtime.bundle import Bundle
-from metier.runtime.input_bridges import unread
+from metier.runtime.input_bridges import skip_input_bridges
 
 if TYPE_CHECKING:
     from metier.runtime.engine import Engine
@@ -142,13 +142,14 @@ def ask_bundle(
         UsageError: several were trained for the task and none is named.
     """
     from metier.runtime.engine import Engine
-    from metier.runtime.routing import head_for
 
     with Engine(bundle) as engine:
         title = f"Bundle ({bundle.manifest.precision})"
         begun = time.perf_counter()
         progress(title, 0, len(cases))
-        if (head := head_for(engine, task.name, adapter)) is not None:
+        predictor = engine.predictor(task.name, adapter)
+        head = None if predictor.writes else predictor.name
+        if head is not None:
             answers = answers_of(task, cases, choices(engine, head, task, cases), checks)
         else:
             answers = _written(
@@ -161,14 +162,10 @@ def ask_bundle(
 
 
 def choices(engine: Engine, head: str, task: TaskContract, cases: Sequence[Case]) -> list[Value]:
-    """What an engine's head chooses for each case. No recorder hears of it: these are no users' questions."""
-    found: dict[int, Value] = {}
-    for language in dict.fromkeys(case.language for case in cases):
-        places = [i for i, case in enumerate(cases) if case.language == language]
-        whole = (engine.whole(task.name, unread(task, cases[i].input)) for i in places)
-        made = engine.heads.answers(head, task.name, whole, options={"language": language})
-        found.update({i: chosen.answer.output for i, chosen in zip(places, made, strict=True)})
-    return [found[i] for i in range(len(cases))]
+    """What an engine's head chooses for each case; the engine's recorder does not get these answers."""
+    inputs = [skip_input_bridges(task, case.input) for case in cases]
+    languages = [case.language for case in cases]
+    return list(engine.run_many(task.name, inputs, adapter=head, language=languages, record=False))
 
 
 def answers_of(
@@ -198,7 +195,9 @@ def _written(
     limits: dict[str, Any] = {} if max_tokens is None else {"max_tokens": max_tokens}
     under_way = [
         engine.submit(
-            engine.request(task.name, unread(task, case.input), language=case.language, adapter=adapter, **limits)
+            engine.request(
+                task.name, skip_input_bridges(task, case.input), language=case.language, adapter=adapter, **limits
+            )
         )
         for case in cases
     ]

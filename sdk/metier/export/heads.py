@@ -19,7 +19,7 @@ from metier.data.samples_file import samples_in
 from metier.decoding.adapter_store import check_name
 from metier.export.edit import edited, write_manifest
 from metier.runtime.bundle import Bundle, open_bundle, rows_of
-from metier.runtime.heads import Heads
+from metier.runtime.head_set import HeadSet
 
 FOLDER = "heads"
 TRUNKS = "trunks"
@@ -138,22 +138,21 @@ def write_head_files(part: Path, entry: HeadEntry, graph: Path, finetune: FineTu
 
 def freeze(part: Path, manifest: Manifest, entry: HeadEntry, samples: Sequence[Sample]) -> HeadEntry:
     """The entry with a few inputs, as they are tokenised and answered."""
-    heads = Heads(Bundle(part, manifest, None, rows_of(part, manifest)), "cpu")
+    heads = HeadSet(Bundle(part, manifest, None, rows_of(part, manifest)), "cpu")
     return entry.model_copy(update={"golden": golden_of(heads, entry, samples)})
 
 
-def golden_of(heads: Heads, entry: HeadEntry, samples: Sequence[Sample]) -> tuple[HeadGolden, ...]:
+def golden_of(heads: HeadSet, entry: HeadEntry, samples: Sequence[Sample]) -> tuple[HeadGolden, ...]:
     """Samples' inputs as they are tokenised and answered."""
-    task, found = entry.card.tasks[0], []
+    found = []
     for sample in samples[:GOLDEN]:
         item = heads[entry.name].item(sample.input, sample.language)
-        (made,) = heads.answers(entry.name, task.name, [sample.input], options={"language": sample.language})
         found.append(
             HeadGolden(
                 input=sample.input,
                 language=sample.language,
                 token_ids=tuple(row.ids for row in item.rows),
-                output=made.answer.output,
+                output=heads[entry.name].output(sample.input, sample.language),
             )
         )
     return tuple(found)
@@ -168,12 +167,10 @@ def verify_heads(bundle: str | Path) -> list[HeadEntry]:
     opened = open_bundle(bundle)
     if not opened.manifest.heads:
         return []
-    heads = Heads(opened, "cpu")
+    heads = HeadSet(opened, "cpu")
     for entry in opened.manifest.heads:
-        task = entry.card.tasks[0].name
         for number, given in enumerate(entry.golden):
-            (made,) = heads.answers(entry.name, task, [given.input], options={"language": given.language})
-            if made.answer.output != given.output:
+            if heads[entry.name].output(given.input, given.language) != given.output:
                 raise BundleError(
                     f"the head {entry.name} answers packaged input {number} otherwise than at export",
                     where=str(bundle),

@@ -7,10 +7,10 @@ import sqlite3
 import threading
 from concurrent.futures import Future
 
+from metier import contracts
 from metier.contracts import MetierError, ResourceError
-from metier.feedback.records import Answer, new_id
+from metier.feedback.records import Answer
 from metier.feedback.store import FeedbackStore
-from metier.runtime.recorder import Given
 
 
 class StoreRecorder:
@@ -29,27 +29,28 @@ class StoreRecorder:
         self._gate, self._turn = threading.Lock(), threading.Lock()
         self._waiting: list[tuple[Answer, Future[str]]] = []
 
-    def record(self, given: Given) -> str:
+    def record(self, answer: contracts.Answer) -> str:
         """Write an answer down; its id, once it is on the disk.
 
         Raises:
             ResourceError: it cannot be written, so that it must not be handed out.
-            UsageError: the asker's id is another answer's already.
+            UsageError: the id is another answer's already.
         """
-        asker, written = given.asker, Future[str]()
+        written = Future[str]()
         row = Answer(
-            id=asker.id or new_id(),
-            task=given.task,
-            input=given.input,
-            output=given.output,
-            language=given.language,
-            prompt=given.prompt,
-            user=asker.user,
-            bundle=given.bundle,
-            adapter=given.adapter,
-            checks=dict(given.findings),
-            consent=asker.consent,
-            keep_until=asker.keep_until,
+            id=answer.id,
+            at=answer.at,
+            task=answer.task,
+            input=answer.input,
+            output=answer.output,
+            language=answer.language,
+            prompt=answer.prompt,
+            user=answer.user,
+            bundle=answer.bundle,
+            adapter=answer.adapter,
+            checks=answer.findings,
+            consent=answer.consent,
+            keep_until=answer.keep_until,
         )
         with self._gate:
             self._waiting.append((row, written))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from metier.bases.finetune import load_finetune
-from metier.contracts import Check, UsageError, Value
+from metier.contracts import Caller, Check, UsageError, Value
 from metier.contracts.finetune import HEAD, PEFT_CONFIG, WEIGHTS
 from metier.feedback.records import Answer, new_id
 from metier.feedback.store import FeedbackStore
@@ -24,7 +24,6 @@ from metier.iterate.canary import chosen
 from metier.iterate.registry import STATE, Registry
 from metier.iterate.version import State
 from metier.runtime.engine import Engine
-from metier.runtime.recorder import Asker
 
 
 class Live:
@@ -160,8 +159,8 @@ class Live:
             self._asked[name] += 1
         try:
             until = datetime.now(UTC) + self._keep if self._keep else None
-            asker = Asker(user=user, consent=consent, keep_until=until, id=id)
-            yield {"adapter": self.registry.adapter(name), "asker": asker}
+            caller = Caller(user=user, consent=consent, keep_until=until, answer_id=id)
+            yield {"adapter": self.registry.adapter(name), "caller": caller}
         finally:
             with self._lock:
                 self._asked[name] -= 1
@@ -195,15 +194,15 @@ def wear(engine: Engine, name: str, folder: Path) -> None:
         from metier.export.heads import entry_for, graph_of
 
         finetune = load_finetune(folder, way="head")
-        engine.heads.set(entry_for(engine.bundle.manifest, finetune, name), graph_of(finetune))
+        engine.heads.load(entry_for(engine.bundle.manifest, finetune, name), graph_of(finetune))
         return
     from safetensors.numpy import load_file
 
     config = json.loads((folder / PEFT_CONFIG).read_text("utf-8"))
-    engine.set_adapter(name, load_file(folder / WEIGHTS), config)
+    engine.load_adapter(name, load_file(folder / WEIGHTS), config)
 
 
 def doff(engine: Engine, name: str) -> None:
     """Forget weights that an engine wore; answers under way keep them."""
     engine.adapters.drop(name)
-    engine.heads.drop(name)
+    engine.heads.unload(name)
