@@ -23,7 +23,7 @@ from metier.data.training import packaged
 from metier.export import export_slots
 from metier.plugins import load_plugins
 from metier.runtime import Engine
-from metier.runtime.input_bridges import read_off
+from metier.runtime.input_bridges import run_input_bridges
 
 
 def answers(engine: Engine, vertical: Vertical) -> list[dict[str, Any]]:
@@ -64,7 +64,7 @@ def read_by_bridges() -> list[dict[str, Any]]:
                     continue
                 left_out = {name: item for name, item in value.items() if name != reading.field}
                 row = {"task": task.name, "field": reading.field, "source": value[reading.source]}
-                found.append(row | {"read": read_off(task, left_out, bridges)[reading.field]})
+                found.append(row | {"read": run_input_bridges(task, left_out, bridges)[reading.field]})
     return found
 
 

@@ -124,10 +124,10 @@ def test_live_weights_take_effect_at_once_and_running_requests_keep_theirs(slott
         folder = tiny_loras[name]
         return load_file(folder / "adapter_model.safetensors"), json.loads((folder / "adapter_config.json").read_text())
 
-    slotted.set_adapter("live", *weights("plain"))
+    slotted.load_adapter("live", *weights("plain"))
     first = submit(slotted, "live", "a blue mug")
     next(iter(first))
-    slotted.set_adapter("live", *weights("rslora"))
+    slotted.load_adapter("live", *weights("rslora"))
     second = submit(slotted, "live", "a blue mug")
     first.result(60)
     second.result(60)
@@ -148,11 +148,11 @@ def test_what_waits_and_what_is_asked_again_keeps_weights_that_are_replaced_or_r
         return load_file(folder / "adapter_model.safetensors"), json.loads((folder / "adapter_config.json").read_text())
 
     with Engine(tiny_slotted, rows=1, max_len=300, adapter_bytes=1) as engine:
-        engine.set_adapter("live", *weights("plain"))
+        engine.load_adapter("live", *weights("plain"))
         with full(engine, lambda: submit(engine, None, TEXTS[0], 250)) as busy:
             waiting = [(name, submit(engine, name, "7")) for name in ("live", "rslora", "some")]
-            engine.set_adapter("live", *weights("rslora"))
-            engine.set_adapter("some", *weights("plain"))  # covers one of the bundle's
+            engine.load_adapter("live", *weights("rslora"))
+            engine.load_adapter("some", *weights("plain"))  # covers one of the bundle's
             engine.adapters.drop("live")
             busy.cancel()
         for name, generation in waiting:
@@ -166,11 +166,11 @@ def test_what_waits_and_what_is_asked_again_keeps_weights_that_are_replaced_or_r
             engine.adapters.drop("live")
             return [Finding(message="again")]
 
-        engine.set_adapter("live", *weights("plain"))
+        engine.load_adapter("live", *weights("plain"))
         facts = {"facts": "7"}
         check = Check("drops", ("tiny.copy",), drops, (facts, {"text": "a"}), (facts, {"text": ""}))
         assert engine.answer("tiny.copy", facts, [check], adapter="live").attempts == 3
-        engine.set_adapter("live", *weights("plain"))
+        engine.load_adapter("live", *weights("plain"))
         assert asyncio.run(engine.aanswer("tiny.copy", facts, [check], adapter="live")).attempts == 3
 
 
@@ -180,7 +180,7 @@ def test_a_model_in_training_is_usable_without_an_export(slotted, tiny_base, pef
 
     model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_base), str(tiny_loras["patterns"]))
     config = model.peft_config["default"].to_dict()
-    slotted.set_adapter("step10", get_peft_model_state_dict(model), config)
+    slotted.load_adapter("step10", get_peft_model_state_dict(model), config)
     generation = submit(slotted, "step10", "7")
     generation.result(60)
     assert generation.ids == expected_ids["patterns", "7"]

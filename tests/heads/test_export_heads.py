@@ -237,7 +237,7 @@ def test_text_and_heads_of_another_base_stand_side_by_side(
         assert [engine.run("tiny.sort", {"text": "he lost the saw"})] == expected
         assert engine.embed(["fig"]).shape == (1, 64)
         with pytest.raises(UsageError, match="no LoRA slots"):
-            engine.set_adapter("x", {}, {})
+            engine.load_adapter("x", {}, {})
 
 
 def test_the_commands_export_list_add_run_and_verify_heads(heads: dict[str, FineTune], tmp_path: Path) -> None:

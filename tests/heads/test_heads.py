@@ -20,7 +20,7 @@ from metier.heads import adapt_head, load_head
 from metier.heads.head_model import Headed
 from metier.heads.token_batch import padded
 from metier.heads.trunk import Trunk
-from metier.runtime.head_inputs import Asked
+from metier.runtime.head_inputs import HeadInput
 from metier.runtime.head_tokens import Row, RowTokenizer
 
 Kinds = dict[str, tuple[TaskContract, list[Sample]]]
@@ -266,5 +266,5 @@ def test_an_empty_text_is_read_once_where_the_tokenizer_adds_a_first_token(tiny_
     tokenizer = Tokenizer.from_file(str(tiny_base / "tokenizer.json"))
     tokenizer.post_processor = TemplateProcessing(single="[B] $A", special_tokens=[("[B]", 1)])
     tokenizer.save(str(tmp_path / "tokenizer.json"))
-    (row,) = RowTokenizer(tmp_path, 32, "echo").rows(Asked(("",), (((0, 0),),)))
+    (row,) = RowTokenizer(tmp_path, 32, "echo").rows(HeadInput(("",), (((0, 0),),)))
     assert row.ids == (1,) and row.groups == ((0,),)

@@ -112,7 +112,7 @@ def test_texts_become_vectors_of_length_one(engine: Engine, heads: dict[str, Fin
         ({"temperature": 0.5}, "takes no temperature"),
         ({"max_tokens": 4, "seed": 1}, "takes no max_tokens, seed"),
         ({"adapter": "find"}, r"the head find answers tiny\.find, not tiny\.sort"),
-        ({"adapter": "base"}, "only reads|contains heads only"),
+        ({"adapter": "base"}, "contains heads only"),
     ],
 )
 def test_what_a_head_has_no_use_for_is_refused(engine: Engine, options: dict[str, Any], said: str) -> None:

@@ -18,7 +18,7 @@ from metier.export.documents import add_documents
 from metier.prompting.reply import decode_reply
 from metier.runtime import Engine
 from metier.runtime.bundle import open_bundle
-from metier.runtime.documents import cited, grounded, open_documents
+from metier.runtime.documents import add_passages, cited, open_documents
 
 
 class Passage(BaseModel):
@@ -89,7 +89,7 @@ def test_documents_ship_in_the_bundle_and_are_found_with_file_and_line(shipped: 
     open_bundle(shipped)
     index = open_documents(shipped)
     assert [p.id for p in index.passages] == ["P1", "P2", "P3"]
-    case = grounded(ASK, {"question": "How long for returns, in days?"}, index, k=1)
+    case = add_passages(ASK, {"question": "How long for returns, in days?"}, index, k=1)
     assert case["passages"] == [{"id": "P3", "heading": "Returns", "text": "Within 30 days, unworn."}]
     (stands_on,) = cited(index, {"used": ["P3", "P9"], "text": "Within 30 days."})
     assert str(stands_on.provenance) == "terms/b.html:1"
@@ -99,8 +99,8 @@ def test_documents_ship_in_the_bundle_and_are_found_with_file_and_line(shipped: 
 def test_an_engine_puts_the_documents_before_the_model_and_an_answer_cites_nothing_else(shipped: Path) -> None:
     asked = {"question": "What does express delivery cost?"}
     with Engine(shipped, device="cpu", threads=1, rows=2) as engine:
-        whole = engine.whole(ASK.name, asked)
-        assert [p["id"] for p in whole["passages"]] == ["P1", "P2"] and engine.whole(ASK.name, whole) == whole
+        whole = engine.prepare_input(ASK.name, asked)
+        assert [p["id"] for p in whole["passages"]] == ["P1", "P2"] and engine.prepare_input(ASK.name, whole) == whole
         assert engine.request(ASK.name, asked).ids == engine.request(ASK.name, whole).ids
         told = engine.run(ASK.name, asked)
         assert set(told["used"]) <= {"P1", "P2"}, "held to what was put before it"
@@ -120,7 +120,7 @@ def test_a_slim_process_answers_from_documents_and_says_what_it_misses(shipped: 
             "sys.meta_path.insert(0, Slim())\n"
             "from metier import Engine\n"
             f"with Engine({str(shipped)!r}, device='cpu', threads=1, rows=1) as engine:\n"
-            f"    print(len(engine.whole({ASK.name!r}, {{'question': 'express'}})['passages']),"
+            f"    print(len(engine.prepare_input({ASK.name!r}, {{'question': 'express'}})['passages']),"
             f" engine.run({ASK.name!r}, {{'question': 'express'}}))\n"
         )
         return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -165,16 +165,16 @@ def test_new_documents_take_the_old_ones_place_and_what_is_changed_by_hand_is_no
 
 def test_passages_that_an_input_brings_stay_in_front_and_none_stands_twice(shipped: Path) -> None:
     own = {"id": "P1", "text": "Ours."}
-    case = grounded(ASK, {"question": "express delivery", "passages": [own]}, open_documents(shipped), k=2)
+    case = add_passages(ASK, {"question": "express delivery", "passages": [own]}, open_documents(shipped), k=2)
     assert [p["id"] for p in case["passages"]] == ["P1", "P2"] and case["passages"][0] == own
-    assert grounded(ASK, {"question": "zzz"}, open_documents(shipped)) == {"question": "zzz"}
+    assert add_passages(ASK, {"question": "zzz"}, open_documents(shipped)) == {"question": "zzz"}
 
 
 def test_a_task_without_a_place_for_passages_and_a_folder_without_documents_are_refused(
     shipped: Path, task, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="takes no passages"):
-        grounded(task, {"facts": "x"}, open_documents(shipped))
+        add_passages(task, {"facts": "x"}, open_documents(shipped))
     before = (shipped / "bundle.json").read_bytes()
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no document"):

@@ -7,7 +7,7 @@ import pytest
 from metier.contracts import Base, DataError, Modality, Recipe
 from metier.contracts.heads import pooling_of
 from metier.decoding.tokenizer import ChatTokenizer
-from metier.runtime.head_inputs import Asked
+from metier.runtime.head_inputs import HeadInput
 from metier.runtime.head_tokens import RowTokenizer
 
 TEXT = "a blue mug"
@@ -19,8 +19,8 @@ def said(folder: Path, ids: tuple[int, ...], group: tuple[int, ...]) -> str:
 
 
 def test_a_text_read_twice_is_pooled_over_its_second_reading(tiny_base: Path) -> None:
-    (once,) = RowTokenizer(tiny_base, 64, "mean").rows(Asked((TEXT,), ((WHOLE, MUG),)))
-    (twice,) = RowTokenizer(tiny_base, 64, "echo").rows(Asked((TEXT,), ((WHOLE, MUG),)))
+    (once,) = RowTokenizer(tiny_base, 64, "mean").rows(HeadInput((TEXT,), ((WHOLE, MUG),)))
+    (twice,) = RowTokenizer(tiny_base, 64, "echo").rows(HeadInput((TEXT,), ((WHOLE, MUG),)))
     assert ChatTokenizer.load(tiny_base).decode(twice.ids) == f"{TEXT}\n{TEXT}"
     whole, mug = twice.groups
     assert whole == tuple(range(len(twice.ids) - len(once.ids), len(twice.ids)))
@@ -30,14 +30,14 @@ def test_a_text_read_twice_is_pooled_over_its_second_reading(tiny_base: Path) ->
 
 
 def test_a_text_without_a_token_is_one_row_all_the_same(tiny_base: Path) -> None:
-    (row,) = RowTokenizer(tiny_base, 64, "echo").rows(Asked(("",), (((0, 0),),)))
+    (row,) = RowTokenizer(tiny_base, 64, "echo").rows(HeadInput(("",), (((0, 0),),)))
     assert row.ids == (0,) and row.groups == ((0,),)
 
 
 def test_a_text_too_long_to_be_read_twice_says_so_and_what_to_do(tiny_base: Path) -> None:
-    (row,) = RowTokenizer(tiny_base, 64, "mean").rows(Asked((TEXT,), ((WHOLE,),)))
+    (row,) = RowTokenizer(tiny_base, 64, "mean").rows(HeadInput((TEXT,), ((WHOLE,),)))
     with pytest.raises(DataError, match=r"the text, read twice, has \d+ tokens, more than \d+") as caught:
-        RowTokenizer(tiny_base, len(row.ids), "echo").rows(Asked((TEXT,), ((WHOLE,),)))
+        RowTokenizer(tiny_base, len(row.ids), "echo").rows(HeadInput((TEXT,), ((WHOLE,),)))
     assert "pooling: mean reads it once" in str(caught.value)
 
 

@@ -25,7 +25,7 @@ from metier.contracts import (
     readings,
 )
 from metier.runtime import Engine
-from metier.runtime.input_bridges import read_off
+from metier.runtime.input_bridges import run_input_bridges
 
 
 class Goods(BaseModel):
@@ -59,27 +59,27 @@ def photo(tmp_path: Path) -> str:
 
 
 def test_each_field_takes_the_bridge_that_gives_its_content(photo: str) -> None:
-    filled = read_off(contract(), {"photo": photo}, [SIZE, NAME])
+    filled = run_input_bridges(contract(), {"photo": photo}, [SIZE, NAME])
     assert filled == {"photo": photo, "seen": "image/png", "shown": "7 by 5"}
 
 
 def test_what_the_input_brings_is_left_alone_and_no_bridge_is_asked(photo: str) -> None:
     given = {"photo": photo, "seen": None, "shown": ""}
-    assert read_off(contract(), given, []) is given
+    assert run_input_bridges(contract(), given, []) is given
 
 
 def test_a_photo_may_come_as_a_path_a_data_uri_or_described(photo: str) -> None:
     image = Image.of(photo)
     for way in (photo, image.data_uri(), image.model_dump()):
-        assert read_off(contract(), {"photo": way, "seen": ""}, [SIZE])["shown"] == "7 by 5"
+        assert run_input_bridges(contract(), {"photo": way, "seen": ""}, [SIZE])["shown"] == "7 by 5"
 
 
 def test_no_bridge_for_the_content_says_what_to_install(photo: str) -> None:
     with pytest.raises(UsageError, match=r"reads seen off photo, and no bridge image→text \(words\)") as caught:
-        read_off(contract(), {"photo": photo}, [SIZE])
+        run_input_bridges(contract(), {"photo": photo}, [SIZE])
     assert "plugins/ocr" in str(caught.value.remedy)
     with pytest.raises(UsageError, match="no bridge"):  # a card alone reads nothing
-        read_off(contract(), {"photo": photo}, [SIZE, NAME.model_copy(update={"run": None})])
+        run_input_bridges(contract(), {"photo": photo}, [SIZE, NAME.model_copy(update={"run": None})])
 
 
 def test_a_chain_leads_from_film_to_words(tmp_path: Path) -> None:
@@ -96,17 +96,17 @@ def test_a_chain_leads_from_film_to_words(tmp_path: Path) -> None:
         return Image.of(out.getvalue())
 
     first = bridge("still", still, source="video", target="image")
-    assert read_off(contract(Reel, "{{ said }}"), {"film": str(reel)}, [NAME, first])["said"] == "image/png"
+    assert run_input_bridges(contract(Reel, "{{ said }}"), {"film": str(reel)}, [NAME, first])["said"] == "image/png"
 
 
 def test_a_bridge_that_fails_or_gives_no_text_is_named(photo: str) -> None:
     broken = bridge("broken", lambda image: 1 / 0, "description")
     with pytest.raises(PluginError, match=r"photo\.png: the bridge broken failed: ZeroDivisionError"):
-        read_off(contract(), {"photo": photo, "seen": ""}, [broken])
+        run_input_bridges(contract(), {"photo": photo, "seen": ""}, [broken])
     with pytest.raises(PluginError, match="odd gave a value of type int, not text"):
-        read_off(contract(), {"photo": photo, "seen": ""}, [bridge("odd", lambda image: 3, "description")])
+        run_input_bridges(contract(), {"photo": photo, "seen": ""}, [bridge("odd", lambda image: 3, "description")])
     with pytest.raises(ContractError, match=r"none\.png"):
-        read_off(contract(), {"photo": "none.png", "seen": ""}, [SIZE])
+        run_input_bridges(contract(), {"photo": "none.png", "seen": ""}, [SIZE])
 
 
 @pytest.mark.parametrize("source", ["foto", "title", "seen"])

@@ -23,16 +23,16 @@ def check(find: Callable[[str], int]) -> Check:
     return Check("things", ("tiny.copy",), run, (FACTS, {"text": "a"}), (FACTS, {"text": ""}))
 
 
+def content(answer: Answer) -> dict[str, Any]:
+    """An answer without what differs from call to call."""
+    return answer.model_dump(exclude={"id", "at"})
+
+
 def test_an_answer_that_passes_is_the_one_that_run_gives_and_is_asked_once(engine: Engine) -> None:
     made = engine.answer("tiny.copy", FACTS, [check(lambda text: 0)])
-    assert made == Answer(
-        output=engine.run("tiny.copy", FACTS),
-        passed=True,
-        findings={"things": ()},
-        attempts=1,
-        adapter=None,
-        finish_reason=made.finish_reason,
-    )
+    assert (made.output, made.findings, made.attempts) == (engine.run("tiny.copy", FACTS), {"things": ()}, 1)
+    assert (made.task, made.input, made.adapter, made.passed) == ("tiny.copy", FACTS, None, True)
+    assert made.bundle == engine.bundle.manifest.name
 
 
 def test_a_failed_check_is_tried_again_with_rising_temperature_and_stops_where_one_passes(engine: Engine) -> None:
@@ -40,7 +40,7 @@ def test_a_failed_check_is_tried_again_with_rising_temperature_and_stops_where_o
     made = engine.answer("tiny.copy", FACTS, [check(lambda text: int(text == first))], retries=5)
     assert made.passed and made.output["text"] != first and 1 < made.attempts <= 6
     again = engine.answer("tiny.copy", FACTS, [check(lambda text: int(text == first))], retries=5)
-    assert again == made
+    assert content(again) == content(made)
 
 
 def test_the_answer_with_the_fewest_findings_wins_and_the_first_of_equals(engine: Engine) -> None:
@@ -53,7 +53,7 @@ def test_the_answer_with_the_fewest_findings_wins_and_the_first_of_equals(engine
 
     made = engine.answer("tiny.copy", FACTS, [check(find)], retries=3)
     assert made.output["text"] == seen[1]
-    assert (made.errors, made.passed, made.attempts) == (1, False, 4)
+    assert (made.finding_count, made.passed, made.attempts) == (1, False, 4)
 
 
 def test_no_retries_only_reports(engine: Engine) -> None:
@@ -69,13 +69,14 @@ def test_many_answers_come_in_order_each_with_its_own_tries(engine: Engine) -> N
     guard = [check(lambda text: int(text in wrong))]
     together = list(engine.answer_many("tiny.copy", iter(inputs), guard, retries=3))
     assert [made.output["text"] for made in together if made.attempts == 1] == [t for t in firsts if t not in wrong]
-    assert together == [engine.answer("tiny.copy", input, guard, retries=3) for input in inputs]
+    one_by_one = [engine.answer("tiny.copy", input, guard, retries=3) for input in inputs]
+    assert list(map(content, together)) == list(map(content, one_by_one))
 
     async def story() -> list[Answer]:
         asked = (engine.aanswer("tiny.copy", input, guard, retries=3) for input in inputs)
         return list(await asyncio.gather(*asked))
 
-    assert asyncio.run(story()) == together
+    assert list(map(content, asyncio.run(story()))) == list(map(content, together))
 
 
 def test_an_answer_that_is_asked_again_does_not_stall_those_behind_it(engine: Engine) -> None:

@@ -29,7 +29,7 @@ from metier.contracts import (
 )
 from metier.contracts.fit import fit
 from metier.plugins import Registry, load_plugins
-from metier.runtime.input_bridges import read_off, unread
+from metier.runtime.input_bridges import run_input_bridges, skip_input_bridges
 from metier_ocr import Line, read_lines, read_text, text_of
 
 HAN_FONTS = (
@@ -166,15 +166,15 @@ def test_a_task_reads_its_photo_where_the_input_does_not_say_what_stands_there(t
     photo = tmp_path / "mug.png"
     photo.write_bytes(saved(MUG))
     bridges = metier_ocr.metier_bridges()
-    read = read_off(LISTING, {"photo": str(photo)}, bridges)
+    read = run_input_bridges(LISTING, {"photo": str(photo)}, bridges)
     assert read["seen"] == "HARROW stoneware\n350 ml Made in Leeds\nHand wash only"
     value = {"photo": str(photo), "seen": None}
-    assert read_off(LISTING, value, bridges) is value
+    assert run_input_bridges(LISTING, value, bridges) is value
     with pytest.raises(UsageError, match="plugins/ocr"):
-        read_off(LISTING, {"photo": str(photo)}, [])
-    assert unread(LISTING, {"photo": "gone.png"}) == {"photo": "gone.png", "seen": None}
+        run_input_bridges(LISTING, {"photo": str(photo)}, [])
+    assert skip_input_bridges(LISTING, {"photo": "gone.png"}) == {"photo": "gone.png", "seen": None}
     with pytest.raises(ContractError, match=r"gone\.png"):
-        read_off(LISTING, {"photo": "gone.png"}, bridges)
+        run_input_bridges(LISTING, {"photo": "gone.png"}, bridges)
 
 
 def test_the_shops_own_listing_task_is_read_for() -> None:
@@ -185,7 +185,7 @@ def test_the_shops_own_listing_task_is_read_for() -> None:
     assert [(r.field, r.source, r.package) for r in readings(contract.input)] == [("seen", "photo", "metier-ocr")]
     goods = {"photo": Image.of(saved(MUG)).data_uri(), "attributes": {"name": "mug"}}
     assert modalities_of(contract.input) == {Modality.IMAGE, Modality.TEXT}
-    assert "350 ml" in read_off(contract, goods, metier_ocr.metier_bridges())["seen"]
+    assert "350 ml" in run_input_bridges(contract, goods, metier_ocr.metier_bridges())["seen"]
 
 
 def test_nothing_is_fetched_and_the_models_load_only_when_a_picture_is_read(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from metier.metrics.measures import Measure
 from metier.metrics.selection import choose_measures
 from metier.runtime.bundle import Bundle
 from metier.runtime.engine import Engine
-from metier.runtime.input_bridges import unread
+from metier.runtime.input_bridges import skip_input_bridges
 
 
 class Watched(NamedTuple):
@@ -117,7 +117,7 @@ class Watch:
 
     def __call__(self, adapted: Any) -> dict[str, float]:
         """Figures of the model as it is now, by the measure's name; with several tasks, behind the task's."""
-        self._engine.set_adapter(POLICY, *live_lora(adapted))
+        self._engine.load_adapter(POLICY, *live_lora(adapted))
         asked = [[self._engine.submit(request, wait=None) for request in one.requests] for one in self.watched]
         figures: dict[str, float] = {}
         for one, generations in zip(self.watched, asked, strict=True):
@@ -134,7 +134,9 @@ class Watch:
         return figures
 
     def _request(self, task: TaskContract, case: Case) -> Request:
-        made = self._engine.request(task.name, unread(task, case.input), language=case.language, adapter=POLICY)
+        made = self._engine.request(
+            task.name, skip_input_bridges(task, case.input), language=case.language, adapter=POLICY
+        )
         if len(made.ids) + made.max_tokens > self._engine.max_len:
             raise RequestError(
                 f"the prompt's {len(made.ids)} tokens leave no room for a reply within {self._engine.max_len}",

@@ -117,7 +117,7 @@ class Rollouts:
 
     def wear(self, adapted: Any) -> None:
         """From now on speak as this PEFT model does."""
-        self._engine.set_adapter(POLICY, *live_lora(adapted))
+        self._engine.load_adapter(POLICY, *live_lora(adapted))
         self._adapter = POLICY
 
     def prompt(self, task: TaskContract, input: Value, language: str | None = None) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from metier.metrics.cases import Case
 from metier.metrics.results import BUNDLE, MOST_FREQUENT, ReportedAnswer, SystemReport
 from metier.prompting.reply import decode_reply, encode_reply, grammar_of
 from metier.runtime.bundle import Bundle
-from metier.runtime.input_bridges import unread
+from metier.runtime.input_bridges import skip_input_bridges
 
 if TYPE_CHECKING:
     from metier.runtime.engine import Engine
@@ -189,14 +189,15 @@ def bundle_answers(
         UsageError: several were trained for the task and none is named.
     """
     from metier.runtime.engine import Engine
-    from metier.runtime.routing import head_for
 
     task, cases = held_out.task, held_out.cases
     title = f"Bundle ({bundle.manifest.precision})"
     with Engine(bundle) as engine:
         started = time.perf_counter()
         held_out.progress(title, 0, len(cases))
-        if (head := head_for(engine, task.name, adapter)) is not None:
+        predictor = engine.predictor(task.name, adapter)
+        head = None if predictor.writes else predictor.name
+        if head is not None:
             answers = answers_of(task, cases, head_outputs(engine, head, task, cases), held_out.checks)
         else:
             answers = _generated(engine, held_out, title, adapter, max_tokens)
@@ -208,13 +209,9 @@ def bundle_answers(
 
 def head_outputs(engine: Engine, head: str, task: TaskContract, cases: Sequence[Case]) -> list[Value]:
     """The output of an engine's head for each case. Nothing is recorded: the requests are not a user's."""
-    found: dict[int, Value] = {}
-    for language in dict.fromkeys(case.language for case in cases):
-        places = [i for i, case in enumerate(cases) if case.language == language]
-        inputs = (engine.whole(task.name, unread(task, cases[i].input)) for i in places)
-        predictions = engine.heads.answers(head, task.name, inputs, options={"language": language})
-        found.update({i: chosen.answer.output for i, chosen in zip(places, predictions, strict=True)})
-    return [found[i] for i in range(len(cases))]
+    inputs = [skip_input_bridges(task, case.input) for case in cases]
+    languages = [case.language for case in cases]
+    return list(engine.run_many(task.name, inputs, adapter=head, language=languages, record=False))
 
 
 def _generated(
@@ -224,7 +221,9 @@ def _generated(
     limits: dict[str, Any] = {} if max_tokens is None else {"max_tokens": max_tokens}
     generations = [
         engine.submit(
-            engine.request(task.name, unread(task, case.input), language=case.language, adapter=adapter, **limits)
+            engine.request(
+                task.name, skip_input_bridges(task, case.input), language=case.language, adapter=adapter, **limits
+            )
         )
         for case in cases
     ]

@@ -20,7 +20,7 @@ from metier.data.samples_file import samples_in
 from metier.decoding.adapter_store import check_name
 from metier.export.bundle_edit import edited, free_name, write_manifest
 from metier.runtime.bundle import Bundle, open_bundle, rows_of
-from metier.runtime.heads import Heads
+from metier.runtime.head_set import HeadSet
 
 FOLDER = "heads"
 TRUNKS = "trunks"
@@ -141,22 +141,21 @@ def write_head_files(part: Path, entry: HeadEntry, graph: Path, finetune: FineTu
 
 def freeze(part: Path, manifest: Manifest, entry: HeadEntry, samples: Sequence[Sample]) -> HeadEntry:
     """The entry with a few frozen inputs, their token ids and the head's outputs."""
-    heads = Heads(Bundle(part, manifest, None, rows_of(part, manifest)), "cpu")
+    heads = HeadSet(Bundle(part, manifest, None, rows_of(part, manifest)), "cpu")
     return entry.model_copy(update={"golden": golden_of(heads, entry, samples)})
 
 
-def golden_of(heads: Heads, entry: HeadEntry, samples: Sequence[Sample]) -> tuple[HeadGolden, ...]:
+def golden_of(heads: HeadSet, entry: HeadEntry, samples: Sequence[Sample]) -> tuple[HeadGolden, ...]:
     """Samples' inputs with their token ids and the head's outputs."""
-    task, found = entry.card.tasks[0], []
+    found = []
     for sample in samples[:GOLDEN]:
         item = heads[entry.name].item(sample.input, sample.language)
-        (prediction,) = heads.answers(entry.name, task.name, [sample.input], options={"language": sample.language})
         found.append(
             HeadGolden(
                 input=sample.input,
                 language=sample.language,
                 token_ids=tuple(row.ids for row in item.rows),
-                output=prediction.answer.output,
+                output=heads[entry.name].output(sample.input, sample.language),
             )
         )
     return tuple(found)
@@ -171,12 +170,10 @@ def verify_heads(bundle: str | Path) -> list[HeadEntry]:
     opened = open_bundle(bundle)
     if not opened.manifest.heads:
         return []
-    heads = Heads(opened, "cpu")
+    heads = HeadSet(opened, "cpu")
     for entry in opened.manifest.heads:
-        task = entry.card.tasks[0].name
         for number, frozen in enumerate(entry.golden):
-            (prediction,) = heads.answers(entry.name, task, [frozen.input], options={"language": frozen.language})
-            if prediction.answer.output != frozen.output:
+            if heads[entry.name].output(frozen.input, frozen.language) != frozen.output:
                 raise BundleError(
                     f"the head {entry.name} does not answer packaged input {number} as it did at export",
                     where=str(bundle),

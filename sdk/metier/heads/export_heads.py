@@ -1,4 +1,4 @@
-"""Heads of fine-tunes → bundle: a trunk that several may share, a small graph each, both proved against torch."""
+"""HeadSet of fine-tunes → bundle: a trunk that several may share, a small graph each, both proved against torch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from metier.export.proof_samples import samples_of
 from metier.heads.head_graphs import write_head, write_trunk
 from metier.heads.head_model import Headed, load_head
 from metier.runtime.bundle import Bundle, open_bundle, rows_of
-from metier.runtime.heads import Heads
+from metier.runtime.head_set import HeadSet
 
 TOLERANCE: dict[str, dict[str, float]] = {
     # fp32: only the order of additions differs. Cosines, times a sharpness of some 20.
@@ -104,7 +104,7 @@ def export_heads(
             versions=library_versions(),
             files=entries_of(part),
         )
-        heads = Heads(Bundle(part, manifest, None, rows_of(part, manifest)), "cpu")
+        heads = HeadSet(Bundle(part, manifest, None, rows_of(part, manifest)), "cpu")
         proved: list[HeadEntry] = []
         for own, finetune, entry in zip(headed, finetunes, entries, strict=True):
             say(f"prove {entry.name} against torch", len(trunks) + len(proved), stages)
@@ -129,7 +129,7 @@ def prove_head(bundle: str | Path, name: str, *, base: LocalBase | None = None) 
         trunk = next(trunk for trunk in manifest.trunks if trunk.name == entry.trunk)
         task = entry.card.tasks[0].name
         samples = [Sample(task=task, input=g.input, language=g.language, output=g.output) for g in entry.golden]
-        heads = Heads(Bundle(part, manifest, None, rows_of(part, manifest)), "cpu")
+        heads = HeadSet(Bundle(part, manifest, None, rows_of(part, manifest)), "cpu")
         proved = prove(heads, entry, load_head(part / entry.path, base=base), samples, TOLERANCE[trunk.precision])
         others = tuple(proved if other.name == name else other for other in manifest.heads)
         write_manifest(part, manifest.model_copy(update={"heads": others}))
@@ -139,7 +139,7 @@ def prove_head(bundle: str | Path, name: str, *, base: LocalBase | None = None) 
 
 
 def prove(
-    heads: Heads, entry: HeadEntry, headed: Headed, samples: Sequence[Sample], bounds: dict[str, float]
+    heads: HeadSet, entry: HeadEntry, headed: Headed, samples: Sequence[Sample], bounds: dict[str, float]
 ) -> HeadEntry:
     """A head's entry with its parity, and a few inputs as they are tokenised and answered.
 

@@ -21,7 +21,7 @@ from metier.contracts.heads import pooling_of
 from metier.heads.layers import HeadNetwork, gathered
 from metier.heads.token_batch import Padded, padded
 from metier.heads.trunk import Trunk
-from metier.runtime.head_inputs import Asked, Shape, asked, shape_of
+from metier.runtime.head_inputs import HeadInput, Shape, head_input, shape_of
 from metier.runtime.head_labels import classes_of, output_of, targets_of
 from metier.runtime.head_tokens import Row, RowTokenizer
 
@@ -33,7 +33,7 @@ AT_ONCE = 32
 class Item:
     """One input as tokens, and where it is a sample the classes of what is labelled."""
 
-    shown: Asked
+    shown: HeadInput
     rows: tuple[Row, ...]
     targets: tuple[int, ...] = ()
 
@@ -68,18 +68,18 @@ class Headed:
             ContractError, DataError: it misses the contract, is too long, or has a span that is not in its text.
         """
         self.task.check_sample(sample)
-        shown = asked(self.task, sample.input, sample.language)
+        shown = head_input(self.task, sample.input, sample.language)
         where = str(sample.provenance) if sample.provenance else None
         return Item(shown, self._tokenizer.rows(shown, where), tuple(targets_of(self.task, sample, shown)))
 
     def asked(self, sample: Sample) -> Item:
         """A sample's input alone, ready to be answered."""
-        shown = asked(self.task, sample.input, sample.language)
+        shown = head_input(self.task, sample.input, sample.language)
         return Item(shown, self._tokenizer.rows(shown))
 
     def item_of(self, text: str, target: int) -> Item:
         """A bare text of a known class, such as a label's own words; for heads over whole texts."""
-        shown = Asked((text,), (((0, len(text)),),))
+        shown = HeadInput((text,), (((0, len(text)),),))
         return Item(shown, self._tokenizer.rows(shown), (target,))
 
     def predict(self, inputs: Sequence[Value], languages: Sequence[str | None] | None = None) -> list[Value]:
@@ -90,7 +90,7 @@ class Headed:
             DataError: an input is longer than the base allows.
         """
         spoken = languages or [None] * len(inputs)
-        shown = [asked(self.task, given, language) for given, language in zip(inputs, spoken, strict=True)]
+        shown = [head_input(self.task, given, language) for given, language in zip(inputs, spoken, strict=True)]
         items = [Item(each, self._tokenizer.rows(each)) for each in shown]
         outputs: dict[int, Value] = {}
         order = sorted(range(len(items)), key=lambda i: len(items[i]))

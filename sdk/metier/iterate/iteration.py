@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from metier.bases.finetune import check_continues, load_finetune
+from metier.bases.finetune import load_finetune
 from metier.bases.resolve import LocalBase, resolve
 from metier.contracts import Check, FineTune, Sample, samples_sha256
 from metier.contracts.finetune import CARD

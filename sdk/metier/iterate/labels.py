@@ -14,7 +14,7 @@ from metier.evaluate.systems import head_outputs
 from metier.metrics.cases import Case
 from metier.runtime.engine import Engine
 from metier.runtime.head_labels import targets_of
-from metier.runtime.input_bridges import unread
+from metier.runtime.input_bridges import skip_input_bridges
 
 
 def label_losses(
@@ -26,10 +26,12 @@ def label_losses(
         DataError: a span does not stand in its text.
     """
     asked = engine.heads[head]
-    items = [asked.item(engine.whole(task.name, unread(task, s.input)), s.language) for s in samples]
+    items = [
+        asked.item(engine.prepare_input(task.name, skip_input_bridges(task, s.input)), s.language) for s in samples
+    ]
     nats, labels = [], []
     for sample, item, scores in zip(samples, items, asked.scores(items), strict=True):
-        targets = targets_of(task, sample, item.shown)
+        targets = targets_of(task, sample, item.head_input)
         logits = scores.logits.astype(np.float64)  # [things, classes]
         right = logits[np.arange(len(targets)), targets]
         nats.append(float((np.logaddexp.reduce(logits, axis=1) - right).sum()))
@@ -39,7 +41,7 @@ def label_losses(
 
 def milliseconds(engine: Engine, head: str, task: TaskContract, case: Case) -> float:
     """Of one answer to a text that the engine has not read yet."""
-    engine.heads.forget()
+    engine.heads.clear_cache()
     begun = time.perf_counter()
     head_outputs(engine, head, task, [case])
     return 1000 * (time.perf_counter() - begun)

@@ -195,15 +195,15 @@ def wear(engine: Engine, name: str, folder: Path) -> None:
         from metier.export.head_entries import entry_for, graph_of
 
         finetune = load_finetune(folder, produces="head")
-        engine.heads.set(entry_for(engine.bundle.manifest, finetune, name), graph_of(finetune))
+        engine.heads.load(entry_for(engine.bundle.manifest, finetune, name), graph_of(finetune))
         return
     from safetensors.numpy import load_file
 
     config = json.loads((folder / PEFT_CONFIG).read_text("utf-8"))
-    engine.set_adapter(name, load_file(folder / WEIGHTS), config)
+    engine.load_adapter(name, load_file(folder / WEIGHTS), config)
 
 
 def doff(engine: Engine, name: str) -> None:
     """Forget weights that an engine wore; answers under way keep them."""
     engine.adapters.drop(name)
-    engine.heads.drop(name)
+    engine.heads.unload(name)

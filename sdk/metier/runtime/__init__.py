@@ -5,8 +5,10 @@ from metier._lazy import lazy_names
 __all__, __getattr__ = lazy_names(
     __name__,
     {
-        "metier.runtime.retries": "Answer",
-        "metier.runtime.recorder": "Asker",
+        "metier.contracts.answer": "Answer Caller",
+        "metier.runtime.chat": "ChatReply",
+        "metier.runtime.recorder": "Recorder",
+        "metier.runtime.routing": "AdapterMismatchWarning",
         "metier.runtime.bundle": "Bundle open_bundle",
         "metier.decoding.tokenizer": "ChatTokenizer",
         "metier.runtime.engine": "Engine",

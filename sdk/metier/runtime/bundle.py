@@ -13,7 +13,7 @@ from metier.contracts.documents import read_document
 from metier.contracts.heads import HEAD_FILE, TRUNK_FILE, HeadEntry, TrunkEntry, pooling_of
 from metier.decoding.tokenizer import ChatTokenizer
 from metier.prompting.prompt import prompt_ids
-from metier.runtime.head_inputs import asked
+from metier.runtime.head_inputs import head_input
 from metier.runtime.head_tokens import RowTokenizer
 
 REFUSED = frozenset({".bin", ".ckpt", ".dll", ".dylib", ".pickle", ".pkl", ".pt", ".pth", ".py", ".so"})
@@ -42,7 +42,9 @@ class Bundle:
         """
         if self.chat is None:
             raise UsageError(
-                "this bundle only reads", where=str(self.path), remedy="ask for the tasks that its heads answer"
+                "the bundle contains heads only; it cannot generate text",
+                where=str(self.path),
+                remedy="request the tasks that its heads answer",
             )
         return self.chat
 
@@ -154,7 +156,7 @@ def verify_golden(bundle: Bundle) -> None:
     """
     for head in bundle.manifest.heads:
         for number, given in enumerate(head.golden):
-            shown = asked(head.card.tasks[0], given.input, given.language)
+            shown = head_input(head.card.tasks[0], given.input, given.language)
             if tuple(row.ids for row in bundle.rows[head.name].rows(shown)) != given.token_ids:
                 raise BundleError(
                     f"packaged input {number} of the head {head.name} tokenises differently",

@@ -43,7 +43,7 @@ def open_documents(bundle: str | Path) -> PassageIndex | None:
     )
 
 
-def grounded(task: TaskContract, input: Value, index: PassageIndex, k: int = BEST) -> Value:
+def add_passages(task: TaskContract, input: Value, index: PassageIndex, k: int = BEST) -> Value:
     """The input with the best `k` passages for what it asks; those that it brings itself stay in front.
 
     Raises:

@@ -47,7 +47,7 @@ _SHAPES = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class HeadInput:
     """Texts and the places in them whose tokens are pooled, text by text."""
 
     texts: tuple[str, ...]
@@ -102,7 +102,7 @@ def span_labels(task: TaskContract) -> tuple[str, ...]:
     return tuple(str(v) for v in node.get("enum", [node["const"]] if "const" in node else []))
 
 
-def asked(task: TaskContract, input: Value, language: str | None = None) -> Asked:
+def head_input(task: TaskContract, input: Value, language: str | None = None) -> HeadInput:
     """What the task's head is shown of an input.
 
     Raises:
@@ -113,15 +113,15 @@ def asked(task: TaskContract, input: Value, language: str | None = None) -> Aske
         said = messages(task, input, language=language)
         text = "\n".join(turn["content"] for turn in said if turn["role"] != "system")
         places = tuple(m.span() for m in WORD.finditer(text)) if shape is Shape.TOKEN else ((0, len(text)),)
-        return Asked((text,), (places,))
+        return HeadInput((text,), (places,))
     task.check_input(input)
     first, *others = text_fields(task)
     text = str(input.get(first) or "")
     if shape is Shape.PAIR:
         spans = tuple(_found(str(input.get(name) or ""), text, name, first) for name in others[:2])
-        return Asked((text,), ((*spans, (0, len(text))),))
+        return HeadInput((text,), ((*spans, (0, len(text))),))
     other = ". ".join(str(input[name]) for name in others if input.get(name))
-    return Asked((text, other), (((0, len(text)),), ((0, len(other)),)))
+    return HeadInput((text, other), (((0, len(text)),), ((0, len(other)),)))
 
 
 def _found(span: str, text: str, name: str, first: str) -> Place:

@@ -8,7 +8,7 @@ from typing import Any
 
 from metier.contracts import DataError, Sample, TaskContract, Value
 from metier.prompting.reply import decode_reply, encode_reply
-from metier.runtime.head_inputs import Asked, Place, Shape, shape_of, span_labels
+from metier.runtime.head_inputs import HeadInput, Place, Shape, shape_of, span_labels
 
 OUTSIDE = 0
 """Class of a word that is in no span; label k begins with class 2k + 1 and goes on with 2k + 2."""
@@ -19,7 +19,7 @@ def classes_of(task: TaskContract) -> int:
     return 1 + 2 * len(span_labels(task)) if shape_of(task) is Shape.TOKEN else len(task.labels)
 
 
-def targets_of(task: TaskContract, sample: Sample, shown: Asked) -> list[int]:
+def targets_of(task: TaskContract, sample: Sample, shown: HeadInput) -> list[int]:
     """The class of each thing that is labelled: the whole, or word by word.
 
     Raises:
@@ -48,7 +48,7 @@ def targets_of(task: TaskContract, sample: Sample, shown: Asked) -> list[int]:
     return tags
 
 
-def output_of(task: TaskContract, chosen: Sequence[int], shown: Asked) -> Value:
+def output_of(task: TaskContract, chosen: Sequence[int], shown: HeadInput) -> Value:
     """The output that a head's choices say."""
     if shape_of(task) is not Shape.TOKEN:
         return decode_reply(task, task.labels[chosen[0]])

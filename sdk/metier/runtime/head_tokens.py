@@ -10,7 +10,7 @@ from typing import Literal
 from tokenizers import Encoding, Tokenizer
 
 from metier.contracts import DataError
-from metier.runtime.head_inputs import Asked, Place
+from metier.runtime.head_inputs import HeadInput, Place
 
 _BETWEEN = "\n"
 """What stands between a text and its second reading."""
@@ -40,7 +40,7 @@ class RowTokenizer:
         self._tokenizer.no_padding()
         self._longest, self._pooling = longest, pooling
 
-    def rows(self, shown: Asked, where: str | None = None) -> tuple[Row, ...]:
+    def rows(self, shown: HeadInput, where: str | None = None) -> tuple[Row, ...]:
         """One row per text.
 
         Raises:

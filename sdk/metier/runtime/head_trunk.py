@@ -14,7 +14,7 @@ from metier.contracts.heads import TrunkEntry
 from metier.decoding.device import DeviceSession
 from metier.runtime.head_tokens import Row
 
-States = np.ndarray[Any, np.dtype[np.float32]]
+HiddenStates = np.ndarray[Any, np.dtype[np.float32]]
 
 AT_ONCE = 32
 """Texts in one pass, at most."""
@@ -43,7 +43,7 @@ class Trunk:
                 )
         # A static embedding alone attends to nothing, and its graph takes no mask.
         self._takes = {node.name for node in self._session.get_inputs()}
-        self._kept: OrderedDict[tuple[int, ...], dict[int, States]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, ...], dict[int, HiddenStates]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
         self.passes = 0
@@ -54,15 +54,15 @@ class Trunk:
         """Of a hidden state."""
         return self._entry.width
 
-    def pooled(self, rows: Sequence[Row], layers: Sequence[int]) -> list[States]:
+    def pooled(self, rows: Sequence[Row], layers: Sequence[int]) -> list[HiddenStates]:
         """Of each row the means of its groups' hidden states, [layers, groups, width]. A text that stands in several
         rows, or was read a moment ago, is not read again."""
         waiting: dict[tuple[int, ...], list[int]] = {}
         for i, row in enumerate(rows):
             waiting.setdefault(row.ids, []).append(i)
-        found: dict[int, States] = {}
+        found: dict[int, HiddenStates] = {}
 
-        def take(ids: tuple[int, ...], by_layer: dict[int, States]) -> None:
+        def take(ids: tuple[int, ...], by_layer: dict[int, HiddenStates]) -> None:
             states = np.stack([by_layer[layer] for layer in layers])  # [layers, tokens, width]
             found.update({i: _means(states, rows[i]) for i in waiting[ids]})
 
@@ -78,7 +78,7 @@ class Trunk:
                 self._keep(ids, by_layer)
         return [found[i] for i in range(len(rows))]
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Let go of what is kept, so that the next text takes the time of a new one."""
         with self._lock:
             self._kept.clear()
@@ -98,7 +98,7 @@ class Trunk:
 
     def _read(
         self, texts: Sequence[tuple[int, ...]], layers: Sequence[int]
-    ) -> dict[tuple[int, ...], dict[int, States]]:
+    ) -> dict[tuple[int, ...], dict[int, HiddenStates]]:
         ids = np.zeros((len(texts), max(map(len, texts))), np.int64)
         mask = np.zeros_like(ids)
         for row, text in enumerate(texts):
@@ -112,7 +112,7 @@ class Trunk:
             for row, text in enumerate(texts)
         }
 
-    def _look(self, ids: tuple[int, ...], layers: Sequence[int]) -> dict[int, States] | None:
+    def _look(self, ids: tuple[int, ...], layers: Sequence[int]) -> dict[int, HiddenStates] | None:
         with self._lock:
             kept = self._kept.get(ids)
             if kept is None or not all(layer in kept for layer in layers):
@@ -120,7 +120,7 @@ class Trunk:
             self._kept.move_to_end(ids)
             return kept
 
-    def _keep(self, ids: tuple[int, ...], by_layer: dict[int, States]) -> None:
+    def _keep(self, ids: tuple[int, ...], by_layer: dict[int, HiddenStates]) -> None:
         with self._lock:
             before = self._kept.pop(ids, {})
             self._kept[ids] = {**before, **by_layer}
@@ -129,11 +129,11 @@ class Trunk:
                 self._bytes -= _size(self._kept.popitem(last=False)[1])
 
 
-def _size(by_layer: dict[int, States]) -> int:
+def _size(by_layer: dict[int, HiddenStates]) -> int:
     return sum(states.nbytes for states in by_layer.values())
 
 
-def _means(states: States, row: Row) -> States:
+def _means(states: HiddenStates, row: Row) -> HiddenStates:
     weights = np.zeros((len(row.groups), len(row.ids)), np.float32)
     for group, members in enumerate(row.groups):
         weights[group, list(members)] = 1 / len(members)

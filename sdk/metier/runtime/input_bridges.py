@@ -1,4 +1,4 @@
-"""Fills an input's fields that are read off others, by running bridges. It is handed them, and knows no plugins."""
+"""Fills an input's text fields from its photo or voice. It is given the bridges; it knows no plugins."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from metier.contracts import (
     PAYLOADS,
     Bridge,
     ContractError,
-    MetierError,
-    Modality,
     PluginError,
     Reading,
     TaskContract,
@@ -22,28 +20,29 @@ from metier.contracts import (
     readings,
 )
 from metier.contracts.schema import resolve
+from metier.runtime.bridging import run_bridge
 
 
-def read_off(contract: TaskContract, input: Value, bridges: Iterable[Bridge]) -> Value:
-    """`input` with what bridges read, such as the words on its photo.
+def run_input_bridges(contract: TaskContract, input: Value, bridges: Iterable[Bridge]) -> Value:
+    """`input` with the fields that bridges fill, such as the words on its photo.
 
-    A field that is there is left as it is, null and empty text included: the caller has read for themselves.
+    A field that the input already has is left as it is, null and empty text included.
 
     Raises:
-        ContractError: the input misses the contract, or its photo cannot be read.
-        UsageError: a field must be read and no bridge does it; says what to install.
+        ContractError: the input does not satisfy the contract, or its photo cannot be read.
+        UsageError: no bridge fills a field; names the package to install.
         PluginError: a bridge failed.
     """
-    wanted = [r for r in readings(contract.input) if r.field not in input and input.get(r.source) is not None]
-    if not wanted:
+    missing = [r for r in readings(contract.input) if r.field not in input and input.get(r.source) is not None]
+    if not missing:
         return input
     contract.check_input(input)
-    at_hand = [bridge for bridge in bridges if bridge.run is not None]
-    return {**input, **{r.field: _read(contract, r, input[r.source], at_hand) for r in wanted}}
+    installed = [bridge for bridge in bridges if bridge.run is not None]
+    return {**input, **{r.field: _read(contract, r, input[r.source], installed) for r in missing}}
 
 
-def unread(contract: TaskContract, input: Value) -> Value:
-    """`input` with its readable fields at their defaults: no bridge is asked, as where a sample is put to a model."""
+def skip_input_bridges(contract: TaskContract, input: Value) -> Value:
+    """`input` with the fields that bridges fill at their defaults, so that no bridge runs: for samples."""
     fields = resolve(contract.input, contract.input).get("properties", {})
     return {**{r.field: fields[r.field].get("default") for r in readings(contract.input)}, **input}
 
@@ -51,16 +50,16 @@ def unread(contract: TaskContract, input: Value) -> Value:
 def _read(contract: TaskContract, reading: Reading, source: Any, bridges: list[Bridge]) -> str:
     chain = reading.chain(bridges)
     if chain is None:
-        kept = f" ({reading.content})" if reading.content else ""
-        brings = package_command(reading.package) if reading.package else "install a plugin with such a bridge"
+        content = f" ({reading.content})" if reading.content else ""
+        install = package_command(reading.package) if reading.package else "install a plugin with such a bridge"
         raise UsageError(
-            f"{contract.name} reads {reading.field} off {reading.source}, and no bridge"
-            f" {reading.modality}→text{kept} is at hand",
-            remedy=f"{brings} and give its bridges to the engine, or give {reading.field} yourself (null for nothing)",
+            f"{contract.name} reads {reading.field} from {reading.source}, and no bridge"
+            f" {reading.modality}→text{content} is installed",
+            remedy=f"{install} and give its bridges to the engine, or give {reading.field} yourself (null for nothing)",
         )
     value = _payload(reading, source)
     for bridge in chain:
-        value = _cross(bridge, value)
+        value = run_bridge(bridge, value, reading.field)
     if not isinstance(value, str):
         raise PluginError(f"the bridge {chain[-1].name} gave a value of type {type(value).__name__}, not text")
     return value
@@ -73,19 +72,5 @@ def _payload(reading: Reading, source: Any) -> Any:
     try:
         return kind.model_validate(source)
     except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise ContractError(said, where=reading.source, remedy=f"give a whole file: {kind.kinds}") from error
-
-
-def _cross(bridge: Bridge, value: Any) -> Any:
-    assert bridge.run is not None
-    try:
-        return bridge.run(value)
-    except MetierError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            f"the bridge {bridge.name} failed: {type(error).__name__}: {error}",
-            where=None if bridge.source == Modality.TEXT or value.source.startswith("data:") else value.source,
-            remedy=f"look at the {bridge.source}, or give the field that is read off it yourself",
-        ) from error
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ContractError(reason, where=reading.source, remedy=f"give a complete file: {kind.kinds}") from error

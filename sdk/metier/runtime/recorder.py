@@ -1,58 +1,44 @@
-"""What an engine tells whoever keeps its answers. It knows no store: `metier.iterate` has one."""
+"""The protocol of whatever keeps an engine's answers. It knows no store: `metier.feedback` has one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
-from metier.contracts import Finding, Value
-
-
-@dataclass(frozen=True)
-class Asker:
-    """Who asks, as far as the product says, and what may be done with the answer."""
-
-    user: str | None = None
-    """Who, as the product names people."""
-    consent: bool = False
-    """Whether they agreed that the answer, and what they make of it, may be learnt from."""
-    keep_until: datetime | None = None
-    """When the answer is to be deleted; None keeps it."""
-    id: str | None = None
-    """Of the answer, where the product has one; else the recorder makes one."""
-
-
-NOBODY = Asker()
-
-
-@dataclass(frozen=True)
-class Given:
-    """An answer that is about to be handed out."""
-
-    task: str
-    input: Value
-    """As the model got it, with what was read off it and found for it."""
-    output: Value
-    language: str | None
-    prompt: str
-    """The whole of it as text, with the base's control tokens."""
-    bundle: str
-    adapter: str | None
-    """LoRA adapter that answered; None is the base, or what was merged into it."""
-    findings: Mapping[str, tuple[Finding, ...]]
-    """Each check that was run → what it found; empty where none was."""
-    asker: Asker
+from metier.contracts import Answer, MetierError, PluginError, ResourceError
 
 
 class Recorder(Protocol):
     """Keeps answers."""
 
-    def record(self, given: Given) -> str:
-        """Write an answer down; the id that what the user does with it will name.
+    def record(self, answer: Answer) -> str:
+        """Write an answer; returns the id under which it can be found.
 
-        Called by the thread that asked, never by the one that decodes, and from many threads at once. Only what this
-        has returned from is handed out: an answer that a user has seen is an answer that is kept.
+        The thread that requested the answer calls this, never the one that decodes, and many threads may call it at
+        once. The engine returns an answer only after this has returned: an answer that a user has seen is kept.
         """
         ...
+
+
+def record(recorder: Recorder | None, answer: Answer) -> Answer:
+    """The answer with the recorder's id; the answer itself where there is no recorder.
+
+    Raises:
+        ResourceError: the answer cannot be written. PluginError: the recorder failed otherwise.
+    """
+    if recorder is None:
+        return answer
+    try:
+        id = recorder.record(answer)
+    except MetierError:
+        raise
+    except (OSError, MemoryError) as error:
+        raise ResourceError(
+            f"the recorder cannot write the answer {answer.id}: {type(error).__name__}: {error}",
+            remedy="free disk space or memory, then request the answer again",
+        ) from error
+    except Exception as error:
+        raise PluginError(
+            f"the recorder failed on the answer {answer.id}: {type(error).__name__}: {error}",
+            remedy="fix the recorder; without one, the engine does not record answers",
+        ) from error
+    return answer if id == answer.id else answer.model_copy(update={"id": id})

@@ -1,168 +1,136 @@
-"""Answers held to a trade's checks: where they find something, the task is asked again, warmer; the best answer wins.
+"""One input on its way to an answer: what is predicted next, and which prediction wins.
 
-It is handed checks and knows no trade. Further tries join the running batch like any request: nobody waits for them but
-their own caller.
+Where checks find something or no reply is valid, the input is predicted again at a higher temperature. The input is
+prepared and encoded once. This module starts no prediction itself.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from metier.contracts import Check, Finding, MetierError, TaskContract, Value
-from metier.contracts.answer import FinishReason
+from metier.contracts import ANONYMOUS, Caller, Check, MetierError, TaskContract, Value
 from metier.contracts.check import run_checks
-from metier.contracts.schema import Data
-from metier.decoding.generation import Generation
-from metier.prompting.reply import decode_reply
-
-if TYPE_CHECKING:
-    from metier.runtime.engine import Engine
-
-RISE = 0.4
-"""Added to the temperature with each further try: 0.4, then 0.8 where the first was greedy."""
-TOP_P = 0.95
-"""Of further tries, unless asked otherwise: a small base's unlikely tail is noise."""
+from metier.runtime.predictor import Draw, Encoded, Failed, Prediction, PredictOptions, Predictor
+from metier.runtime.validation import Judged, validate
 
 
-class Answer(Data):
-    """An output and what a trade's checks make of it."""
+@dataclass(frozen=True)
+class Query:
+    """One input and everything that its answer depends on."""
 
-    output: Value
-    passed: bool
-    """Whether no check found anything."""
-    findings: dict[str, tuple[Finding, ...]]
-    """Each check that was run → what it found in this output; empty where it passed."""
-    attempts: int
-    """How often it was asked."""
-    adapter: str | None
-    """The LoRA adapter or head that answered; None is the base, or what was merged into it."""
-    finish_reason: FinishReason
-    probabilities: dict[str, float] = {}
-    """Of each label, where a head chose one."""
-
-    id: str | None = None
-    """What the engine's recorder calls it, for `store.tell(id, …)`; None without one."""
-
-    @property
-    def errors(self) -> int:
-        """Findings of all checks together."""
-        return sum(map(len, self.findings.values()))
+    task: str
+    input: Value
+    options: PredictOptions = field(default_factory=PredictOptions)
+    checks: Sequence[Check] = ()
+    retries: int = 0
+    candidates: int = 1
+    caller: Caller = ANONYMOUS
+    record: bool = True
 
 
-class Tries:
-    """One input's way to its answer: what is asked next, and which answer wins. It submits nothing itself."""
+class Attempts:
+    """The attempts to answer one query. Not thread-safe: its caller's thread owns it."""
 
     def __init__(
-        self, contract: TaskContract, input: Value, checks: Sequence[Check], retries: int, options: Mapping[str, Any]
+        self, query: Query, contract: TaskContract, input: Value, predictor: Predictor, encoded: Encoded
     ) -> None:
-        self.input = contract.check_input(input)
-        self.generation: Generation | None = None
-        self._contract, self._checks, self._options = contract.for_input(input), checks, dict(options)
-        self._retries, self._tried = retries, 0
-        deadline = self._options.get("deadline")
-        self._due = None if deadline is None else time.monotonic() + deadline
-        self._best: Answer | None = None
-        self._best_of: Generation | None = None
-        self._error: MetierError | None = None
+        """
+        Args:
+            query: as the caller gave it.
+            contract: of the task.
+            input: prepared.
+            predictor: answers the query.
+            encoded: the input in the predictor's form.
+        """
+        self.query, self.contract, self.input, self.predictor, self.encoded = query, contract, input, predictor, encoded
+        self.running: list[Prediction] = []
+        """Predictions of the attempt under way."""
+        self.first: Prediction | None = None
         self.ended = False
-        """Whether nothing more is to be asked."""
+        self.predicted = 0
+        """Predictions that were taken."""
+        self._narrowed = contract.for_input(input)
+        self._attempt, self._incomplete = 0, 0
+        deadline = query.options.deadline
+        self._due = None if deadline is None else time.monotonic() + deadline
+        self._best: Judged | None = None
+        self._error: MetierError | None = None
+        self._draws: list[Encoded] | None = self._drawn()
+        """Inputs of the next attempt; None where there is none."""
 
-    def options(self) -> dict[str, Any]:
-        """Options of the next try: at first as given, then warmer each time, with a seed of its own."""
-        asked, tried = dict(self._options), self._tried
-        self._tried += 1
-        if not tried:
-            return asked
-        warmth = asked.get("temperature") or 0.0
-        if not warmth or asked.get("seed") is not None:  # what was asked for repeatably stays repeatable
-            asked["seed"] = (asked.get("seed") or 0) + tried
-        asked["temperature"] = warmth + RISE * tried
-        asked.setdefault("top_p", TOP_P)
-        if self._due is not None:
-            asked["deadline"] = max(self._due - time.monotonic(), 0.0)
-        return asked
+    def start(self, wait: float | None) -> None:
+        """Start the next attempt. One that cannot be started counts as failed."""
+        self.started(self._predict(wait))
 
-    def take(self, generation: Generation) -> None:
-        """Judge one try that is done."""
-        try:
-            output = decode_reply(self._contract, generation.result())
-        except MetierError as error:
-            self._error = self._error or error
-        else:
-            self._judge(output, generation)
+    def next_draws(self) -> list[Encoded]:
+        """Encoded inputs of the next attempt."""
+        return self._draws or []
+
+    def started(self, predictions: Sequence[Prediction]) -> None:
+        """The next attempt is under way."""
+        self.running = list(predictions)
+        self._incomplete = len(self.running)
+        self.first = self.first or self.running[0]
+        self._attempt += 1
+
+    def complete(self) -> bool:
+        """Count one complete prediction; whether all of the attempt are complete."""
+        self._incomplete -= 1
+        return not self._incomplete
+
+    def take(self) -> None:
+        """Judge the attempt under way, whose predictions are complete."""
+        broken = False
+        for prediction in self.running:
+            self.predicted += 1
+            try:
+                reply = prediction.result()
+                output = validate(self._narrowed, reply)
+            except MetierError as error:
+                self._error = self._error or error
+                continue
+            try:
+                findings = run_checks(self.query.checks, self.input, output)
+            except MetierError as error:  # a broken check fails on every reply
+                self._best, self._error, broken = None, error, True
+                break
+            judged = Judged(output, findings, reply)
+            if self._best is None or judged.rank < self._best.rank:
+                self._best = judged
+        cancelled = any(prediction.cancelled for prediction in self.running)
+        passed = self._best is not None and not self._best.finding_count
         late = self._due is not None and time.monotonic() >= self._due
-        passed = self._best is not None and self._best.passed
-        self.ended = self.ended or passed or late or self._tried > self._retries or generation.cancel_requested
+        self.ended = broken or cancelled or passed or late or self._attempt > self.query.retries
+        if not self.ended:
+            self._draws = self._drawn()
+            self.ended = self._draws is None
 
-    def answer(self) -> Answer:
-        """The answer with the fewest findings, the first of equals.
+    def best(self) -> Judged:
+        """The output with the fewest findings, then the likeliest candidate, the first of equals.
 
         Raises:
-            MetierError: no try gave a valid output; the first one's error. A check failed.
+            MetierError: no reply was valid; the first one's error. A check failed.
         """
         if self._best is None:
             assert self._error is not None
             raise self._error
-        return self._best.model_copy(update={"attempts": self._tried})
+        return self._best
 
-    @property
-    def best(self) -> Generation:
-        """The try that `answer` gives."""
-        assert self._best_of is not None
-        return self._best_of
+    def cancel(self) -> None:
+        """Stop the attempt under way."""
+        for prediction in self.running:
+            prediction.cancel()
 
-    def _judge(self, output: Value, generation: Generation) -> None:
+    def _predict(self, wait: float | None) -> list[Prediction]:
         try:
-            findings = run_checks(self._checks, self.input, output)
-        except MetierError as error:  # a broken check finds the same in every answer
-            self._best, self._error, self.ended = None, error, True
-            return
-        made = Answer(
-            output=output,
-            passed=not any(findings.values()),
-            findings=findings,
-            attempts=self._tried,
-            adapter=generation.request.adapter,
-            finish_reason=generation.finish_reason or "stop",
-        )
-        if self._best is None or made.errors < self._best.errors:
-            self._best, self._best_of = made, generation
+            return self.predictor.predict(self.next_draws(), wait=wait, after=self.first)
+        except MetierError as error:
+            return [Failed(error)]
 
-
-def tried(
-    engine: Engine, task: str, inputs: Iterable[Value], checks: Sequence[Check], retries: int, options: dict[str, Any]
-) -> Iterator[Tries]:
-    """The ended tries of many inputs, in order. `Engine.answer_many` says what the arguments are."""
-    contract, given = engine.bundle.task(task), iter(inputs)
-    ended: SimpleQueue[Tries] = SimpleQueue()
-    ahead: deque[Tries] = deque()
-    # Room for those that are done and wait for their turn behind one that is asked again.
-    most = (2 + retries) * engine.rows
-
-    def ask(tries: Tries) -> None:
-        request = engine.request(task, tries.input, **tries.options())
-        tries.generation = engine.submit(request, wait=None, after=tries.generation)
-        tries.generation.add_done_callback(lambda: ended.put(tries))
-
-    try:
-        while True:
-            while len(ahead) < most and (input := next(given, None)) is not None:
-                ahead.append(Tries(contract, engine.whole(task, input), checks, retries, options))
-                ask(ahead[-1])
-            if not ahead:
-                return
-            while not ahead[0].ended:
-                tries = ended.get()
-                assert tries.generation is not None
-                tries.take(tries.generation)
-                if not tries.ended:
-                    ask(tries)
-            yield ahead.popleft()
-    finally:  # the caller stopped early, or one failed: nobody waits for the rest
-        for tries in ahead:
-            if tries.generation is not None:
-                tries.generation.cancel()
+    def _drawn(self) -> list[Encoded] | None:
+        left = None if self._due is None or not self._attempt else max(self._due - time.monotonic(), 0.0)
+        count = self.query.candidates
+        draws = [self.predictor.vary(self.encoded, Draw(self._attempt, n, count, left)) for n in range(count)]
+        return None if draws[0] is None else draws
