@@ -16,8 +16,8 @@ from metier.bases.resolve import LocalBase
 from metier.contracts import (
     DataError,
     Dpo,
-    JudgedSample,
     FineTune,
+    JudgedSample,
     Kto,
     Preference,
     Recipe,
