@@ -28,7 +28,7 @@ from metier.data.split import select
 from metier.data.training import first_inputs, training_data
 from metier.export import export_slots
 from metier.feedback import FeedbackStore
-from metier.iterate import Gate, Live, Registry, Settings, compare, turn
+from metier.iterate import Gate, IterationSettings, LiveEngine, Registry, compare, run_iteration
 from metier.iterate.curve import fit, measure
 from metier.iterate.plan import plan
 from metier.plugins import load_plugins
@@ -52,7 +52,7 @@ STANDS, HOPELESS = 0.30, 0.10
 ten of them, and below which every second one rejects it instead of mending it."""
 
 
-def simulated_day(live: Live, samples: list[Sample], day: int, strangers: list[Sample]) -> dict[str, int]:
+def simulated_day(live: LiveEngine, samples: list[Sample], day: int, strangers: list[Sample]) -> dict[str, int]:
     """Users ask for copy and say what they think of it; what they said, counted."""
     rng = random.Random(day)
     users = [f"user {rng.randrange(40)}" for _ in samples]
@@ -80,7 +80,7 @@ def simulated_day(live: Live, samples: list[Sample], day: int, strangers: list[S
     return said
 
 
-def asked_by(live: Live, id: str, sample: Sample, user: str) -> Answer | None:
+def asked_by(live: LiveEngine, id: str, sample: Sample, user: str) -> Answer | None:
     """What the engine answers; None where it says nothing that the contract allows, such as nothing at all."""
     try:
         return live.store.answer(id) or live.answer(sample.input, user=user, id=id, consent=True)
@@ -88,7 +88,7 @@ def asked_by(live: Live, id: str, sample: Sample, user: str) -> Answer | None:
         return None
 
 
-def morning(live: Live, day: int, sizes: list[int], base: Any) -> dict[str, Any]:
+def morning(live: LiveEngine, day: int, sizes: list[int], base: Any) -> dict[str, Any]:
     """The plan, by what users have said so far: the curve is of the first champion's samples, measured once."""
     registry, state = live.registry, live.registry.state()
     first, held_out = registry.finetune("v0001"), registry.held_out()
@@ -96,51 +96,53 @@ def morning(live: Live, day: int, sizes: list[int], base: Any) -> dict[str, Any]
     points = measure(registry.task, registry.pool("v0001"), held_out, first.card.recipe, sizes, SEEDS, runs, base=base)
     pool, said = registry.pool(state.champion), live.store.events(registry.task.name)
     made = plan(
-        registry.task, fit(points), said, held_out, samples_now=len(pool), gain=GAIN, pool=pool, refused=state.refused,
+        registry.task, fit(points), said, held_out, samples_now=len(pool), gain=GAIN, pool=pool, rejected=state.rejected,
         now=MONDAY + timedelta(days=day - 1),
     )  # fmt: skip
     return {"plan": made.model_dump(include={"samples_now", "more", "more_interval", "arrival", "days", "well", "why"})}
 
 
-def editor(live: Live) -> dict[str, Any]:
+def editor(live: LiveEngine) -> dict[str, Any]:
     """The bad day waits with good ones: somebody reads what was mended on it, and has nothing learnt of it."""
     bad = (MONDAY + timedelta(days=BAD_DAY - 1)).date()
-    if not any(move.what == "days refused" for move in live.registry.state().history):
-        live.registry.refuse_days(live.store, bad, bad, "an editor read what was mended")
+    if not any(move.action == "days rejected" for move in live.registry.state().history):
+        live.registry.REJECTDAYS(live.store, bad, bad, "an editor read what was mended")
     return {"refused_by_hand": BAD_DAY}
 
 
-def evening(live: Live, day: int, settings: Settings, checks: Any) -> dict[str, Any]:
+def evening(live: LiveEngine, day: int, settings: IterationSettings, checks: Any) -> dict[str, Any]:
     """What is done with the day's feedback: a trial ends, a turn is taken, or the champion goes back."""
     registry, store = live.registry, live.store
     notes: dict[str, Any] = trial_ends(live) if registry.state().challenger is not None else {}
     if day == LAST_DAY:
-        if len(registry.state().trail) < 2:
+        if len(registry.state().champions) < 2:
             return {**notes, "outcome": "nothing to roll back"}
         registry.rollback("the simulation asks for it")
         return {**notes, "outcome": "rolled back"}
     state = registry.state()
-    tried = any(move.what == "canary" and registry.version(move.version).passed for move in state.history)
+    tried = any(move.action == "canary" and registry.version(move.version).passed for move in state.history)
     share, parent = SHARE if day in TRIED_DAYS and not tried else 0.0, state.champion
-    result = turn(registry, store, live.engine, settings=settings.model_copy(update={"share": share}), checks=checks)
+    result = run_iteration(
+        registry, store, live.engine, settings=settings.model_copy(update={"share": share}), checks=checks
+    )
     notes |= {"outcome": result.outcome, "parent": parent, "version": result.version, "why": result.why}
-    notes |= {"samples": len(result.harvest.samples)}
+    notes |= {"samples": len(result.feedback.samples)}
     if result.comparison:
         notes |= {"loss": result.comparison.loss, "loss_difference": result.comparison.loss_difference.model_dump()}
         metric = result.comparison.metrics[0]
         notes["metric"] = {"name": metric.title, **{k: round(v.value, 2) for k, v in metric.values.items()}}
-    if day == BAD_DAY and result.outcome == "refused" and result.version:
+    if day == BAD_DAY and result.outcome == "rejected" and result.version:
         registry.canary(result.version, SHARE, "somebody overrules the gate")
         notes["overruled"] = True
     return notes
 
 
-def trial_ends(live: Live) -> dict[str, Any]:
+def trial_ends(live: LiveEngine) -> dict[str, Any]:
     """Users have judged a challenger. One that the gate passed must not be worse for sure, one that it refused must be
     better for sure."""
     registry, state = live.registry, live.registry.state()
     sides = registry.adapter(state.champion), registry.adapter(state.challenger)
-    trial = compare(live.store.events(registry.task.name), *sides, since=state.tried_since)
+    trial = compare(live.store.events(registry.task.name), *sides, since=state.trial_since)
     found = trial.difference
     worse, better = (found.high < 0, found.low > 0) if found else (False, False)
     if worse or not (better or registry.version(state.challenger).passed):
@@ -159,7 +161,7 @@ def main() -> None:
     parser.add_argument("--sizes", default=SIZES, help="numbers of samples that the plan's curve goes through")
     parser.add_argument("--until", type=int, default=LAST_DAY, help="stop after this day")
     parser.add_argument("--precision", default="int4")
-    parser.add_argument("--settings", type=json.loads, default={}, help="JSON, of metier.iterate.Settings")
+    parser.add_argument("--settings", type=json.loads, default={}, help="JSON, of metier.iterate.IterationSettings")
     parser.add_argument("recipe", nargs="*", help="KEY=VALUE of the recipe")
     asked = parser.parse_intermixed_args()
 
@@ -174,12 +176,14 @@ def main() -> None:
     if not (out / "registry/state.json").is_file():
         Registry.create(out / "registry", first)
     done = [json.loads(line) for line in (out / "days.jsonl").open()] if (out / "days.jsonl").is_file() else []
-    settings = Settings(**{"least": 8, "epochs": 2, **asked.settings, "gate": Gate(**asked.settings.get("gate", {}))})
+    settings = IterationSettings(
+        **{"min_samples": 8, "epochs": 2, **asked.settings, "gate": Gate(**asked.settings.get("gate", {}))}
+    )
     checks = vertical.checks_for(task.name)
 
     print("THE USERS ARE SIMULATED.", *map(told, done), sep="\n", flush=True)
     with Engine(out / "bundle", device="cpu") as engine, FeedbackStore(out / "feedback.db") as store:
-        live = Live(engine, Registry(out / "registry"), store, checks=checks)
+        live = LiveEngine(engine, Registry(out / "registry"), store, checks=checks)
         for day in range(len(done) + 1, asked.until + 1):
             start = FIRST + (day - 1) * asked.per_day
             samples = order[start : start + asked.per_day]
@@ -228,7 +232,7 @@ text { font: 12px system-ui, sans-serif; fill: #444 } .ends { font-weight: 600 }
 OUTCOMES = {
     "promoted": ("promoted", "上线"),
     "canary": ("on trial", "试用"),
-    "refused": ("refused", "拒绝"),
+    "rejected": ("rejected", "拒绝"),
     "waiting": ("waits", "等待"),
     "too few": ("too few", "样本不足"),
     "rolled back": ("rolled back", "回退"),

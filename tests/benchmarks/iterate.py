@@ -26,7 +26,7 @@ from metier.contracts.vertical import Vertical
 from metier.data.split import select
 from metier.data.training import first_inputs, training_data
 from metier.feedback import FeedbackStore
-from metier.iterate import Live, Registry, Settings, turn
+from metier.iterate import IterationSettings, LiveEngine, Registry, run_iteration
 from metier.iterate.judge import Measured
 from metier.iterate.training_set import recipe_of
 from metier.metrics.bootstrap import interval, resample_weights
@@ -94,7 +94,7 @@ class Clock:
         return round(now - self.begun, 2)
 
 
-def measured(work: Path, settings: Settings) -> dict[str, Any]:
+def measured(work: Path, settings: IterationSettings) -> dict[str, Any]:
     """One turn, timed, on a copy of what was prepared."""
     import shutil
 
@@ -105,14 +105,14 @@ def measured(work: Path, settings: Settings) -> dict[str, Any]:
         shutil.copytree(work / "cache", Path(folder) / "registry" / "measured")
         registry = Registry(Path(folder) / "registry")
         store = FeedbackStore(Path(folder) / "feedback.db")
-        live = Live(engine, registry, store, checks=checks)
+        live = LiveEngine(engine, registry, store, checks=checks)
         live.answer(held_out[0].input)
         assert "torch" not in sys.modules
         for sample in new:
             answer = Answer(task=TASK, input=sample.input, output={"text": "…"}, consent=True)
             store.add(answer, FeedbackEvent(answer=answer.id, kind="edited", edited_to=sample.output))
         clock = Clock()
-        result = turn(registry, store, engine, settings=settings, checks=checks, progress=clock)
+        result = run_iteration(registry, store, engine, settings=settings, checks=checks, progress=clock)
         clock("first answer of the new champion")
         answer = live.answer(held_out[0].input)
         seconds = clock.close()
@@ -125,8 +125,8 @@ def measured(work: Path, settings: Settings) -> dict[str, Any]:
             "version": result.version,
             "answered_by": answer.adapter,
             "recipe": recipe_of(registry.finetune("v0001"), settings).model_dump(mode="json"),
-            "new_samples": len(result.harvest.samples),
-            "left_out": result.harvest.counts(),
+            "new_samples": len(result.feedback.samples),
+            "left_out": result.feedback.counts(),
             "replayed": result.replayed,
             "loss": comparison.loss,
             "loss_difference": comparison.loss_difference.model_dump(),
@@ -198,7 +198,9 @@ def main() -> None:
     parser.add_argument("--into", type=Path, metavar="FILE", help="a result that the run is added to")
     parser.add_argument("--work", type=Path, help="keep, or take up, what is prepared")
     parser.add_argument("--precision", default="int4")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of Settings, such as epochs=1")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="of IterationSettings, such as epochs=1"
+    )
     parser.add_argument("--prepare", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("recipe", nargs="*", metavar="KEY=VALUE", help="of the champion's recipe, such as base=./mine")
     parser.add_argument("--no-full", dest="full", action="store_false", help="leave the full run out")
@@ -211,7 +213,7 @@ def main() -> None:
         again = [sys.executable, __file__, "--prepare", "--work", str(work), "--precision", asked.precision]
         again += [*asked.recipe, *([] if asked.full else ["--no-full"])]
         subprocess.run(again, check=True, stdout=sys.stderr)
-        settings = Settings.model_validate(dict(pair.split("=") for pair in asked.set))
+        settings = IterationSettings.model_validate(dict(pair.split("=") for pair in asked.set))
         found = {
             "benchmark": "iterate",
             **machine("onnxruntime-gpu", "onnxruntime", "torch", "transformers", "peft", "numpy"),

@@ -147,11 +147,11 @@ def _registry(here: Path) -> Any:
 
     registry = Registry(here / "registry")
     state = registry.state()
-    for name in (*state.trail, *([state.challenger] if state.challenger else [])):
+    for name in (*state.champions, *([state.challenger] if state.challenger else [])):
         registry.finetune(name)  # its checksum holds
         registry.version(name)
         registry.pool(name)
-    return state.trail, state.challenger, state.consumed, state.refused, [move.what for move in state.history]
+    return state.champions, state.challenger, state.consumed, state.rejected, [move.action for move in state.history]
 
 
 def _planned(here: Path) -> Any:

@@ -74,7 +74,7 @@ def test_what_is_erased_or_swept_is_taken_out_of_a_registry_and_its_versions_are
     }  # fmt: skip
     assert "v0003 learnt from feedback that was erased since" in metier("iterate", "status", "REG").stdout
     status = json.loads(metier("iterate", "status", "REG", "--json").stdout)
-    assert status["learnt_erased"] == {"v0002": [1], "v0003": [2]}
+    assert status["trained_on_erased"] == {"v0002": [1], "v0003": [2]}
 
 
 def test_a_registry_is_begun_moved_and_shown(metier: Runner, feedback: Path, tiny_player) -> None:

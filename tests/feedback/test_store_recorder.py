@@ -11,7 +11,7 @@ import pytest
 
 from metier.contracts import Answer, Caller, FineTune, ResourceError, UsageError
 from metier.feedback import FeedbackStore, StoreRecorder
-from metier.iterate import Live, Registry
+from metier.iterate import LiveEngine, Registry
 from metier.runtime import Engine
 
 INPUT = {"facts": "mug, blue"}
@@ -231,12 +231,12 @@ def test_a_killed_process_has_lost_no_answer_that_it_returned(tmp_path: Path, ki
 def test_a_live_engine_writes_into_its_own_store_only(opened, store, first: FineTune, tmp_path: Path) -> None:
     registry = Registry.create(tmp_path / "registry", first)
     try:
-        live = Live(opened, registry, store)
+        live = LiveEngine(opened, registry, store)
         answer = live.answer(INPUT, user="bob", id="7")
         assert store.answer("7") == answer and answer.adapter == "shop.describe.v0001" and answer.prompt
         with pytest.raises(UsageError, match="the store holds another answer 7"):
             live.answer({"facts": "lamp, red"}, user="bob", id="7")
         with FeedbackStore(tmp_path / "other.db") as other, pytest.raises(UsageError, match="elsewhere"):
-            Live(opened, registry, other)
+            LiveEngine(opened, registry, other)
     finally:
         opened.recorder = None

@@ -19,10 +19,10 @@ from metier.contracts import Answer, FeedbackEvent, FineTune, Recipe, Sample, Ta
 from metier.export.head_entries import add_head
 from metier.feedback import FeedbackStore
 from metier.heads import adapt_head, export_heads, load_head
-from metier.iterate import Live, Registry, Settings, compare, turn
+from metier.iterate import IterationSettings, LiveEngine, Registry, compare, run_iteration
 from metier.iterate.curve import fit, measure
 from metier.iterate.labels import label_losses
-from metier.iterate.live_engine import doff, wear
+from metier.iterate.live_engine import load_version, unload_version
 from metier.runtime import Engine
 
 Kinds = dict[str, tuple[TaskContract, list[Sample]]]
@@ -71,18 +71,18 @@ def teach(store: FeedbackStore, samples: list[Sample], *, well: bool = True) -> 
         store.add(answer, FeedbackEvent(answer=answer.id, kind="edited", edited_to={"kind": kind}, user=f"u{number}"))
 
 
-SETTINGS = Settings(least=4)
+SETTINGS = IterationSettings(min_samples=4)
 
 
 def test_good_feedback_makes_a_better_champion_that_answers_at_once(
     registry: Registry, store: FeedbackStore, engine: Engine, kinds: Kinds
 ) -> None:
-    live = Live(engine, registry, store)
+    live = LiveEngine(engine, registry, store)
     asked = kinds["sort"][1][1].input
     assert live.answer(asked, user="ann").adapter == "tiny.sort.v0001"
     teach(store, kinds["sort"][1])
     written = store.counts()["answers"]
-    result = turn(registry, store, engine, settings=SETTINGS)
+    result = run_iteration(registry, store, engine, settings=SETTINGS)
     assert (result.outcome, result.version, result.champion) == ("promoted", "v0002", "v0002"), result.why
     assert "nats per held-out label" in result.why and "frozen" in str(result.verdict)
     accuracy = next(m for m in result.comparison.metrics if m.name == "accuracy")
@@ -91,13 +91,13 @@ def test_good_feedback_makes_a_better_champion_that_answers_at_once(
     version = registry.version("v0002")
     learnt, held_out = ({s.input["text"] for s in some} for some in (registry.pool("v0002"), registry.held_out()))
     assert learnt == {s.input["text"] for s in kinds["sort"][1]} - held_out and len(learnt) == 33
-    assert version.parent == "v0001" and version.learnt + version.replayed == 33
+    assert version.parent == "v0001" and version.new_samples + version.replayed == 33
     assert registry.finetune("v0002").card.data.samples == 33
     assert store.counts()["answers"] == written, "what the judge asks is no user's question"
     given = live.answer(asked, user="ann")
     assert given.adapter == "tiny.sort.v0002" and store.answer(given.id) == given
     assert given.output == load_head(registry.path("v0002")).predict([asked])[0]
-    assert turn(registry, store, engine, settings=SETTINGS).outcome == "too few"
+    assert run_iteration(registry, store, engine, settings=SETTINGS).outcome == "too few"
 
 
 def test_a_turn_that_was_interrupted_goes_on_with_the_head_that_it_had_trained(
@@ -109,10 +109,10 @@ def test_a_turn_that_was_interrupted_goes_on_with_the_head_that_it_had_trained(
 
     teach(store, kinds["sort"][1])
     with pytest.raises(KeyboardInterrupt):
-        turn(registry, store, engine, settings=SETTINGS, progress=stop)
+        run_iteration(registry, store, engine, settings=SETTINGS, progress=stop)
     assert (registry.state().champion, registry.names()) == ("v0001", ["v0001"])
     monkeypatch.setattr("metier.heads.train.adapt_head", None)  # whoever trains now, fails
-    assert turn(registry, store, engine, settings=SETTINGS).outcome == "promoted"
+    assert run_iteration(registry, store, engine, settings=SETTINGS).outcome == "promoted"
 
 
 def test_a_day_of_swapped_labels_is_refused_and_never_learnt_again(
@@ -120,12 +120,12 @@ def test_a_day_of_swapped_labels_is_refused_and_never_learnt_again(
 ) -> None:
     samples = kinds["sort"][1]
     teach(store, samples, well=False)
-    result = turn(registry, store, engine, settings=SETTINGS)
-    assert (result.outcome, result.champion) == ("refused", "v0001"), result.why
-    assert registry.state().refused == ((1, len(samples)),) and "tiny.sort.candidate" not in engine.heads
+    result = run_iteration(registry, store, engine, settings=SETTINGS)
+    assert (result.outcome, result.champion) == ("rejected", "v0001"), result.why
+    assert registry.state().rejected == ((1, len(samples)),) and "tiny.sort.candidate" not in engine.heads
     teach(store, samples)
-    again = turn(registry, store, engine, settings=SETTINGS)
-    assert again.outcome == "promoted" and again.harvest.events == len(samples)
+    again = run_iteration(registry, store, engine, settings=SETTINGS)
+    assert again.outcome == "promoted" and again.feedback.events == len(samples)
 
 
 def test_a_share_of_the_users_tries_a_head_and_their_verdicts_are_compared(
@@ -133,26 +133,26 @@ def test_a_share_of_the_users_tries_a_head_and_their_verdicts_are_compared(
 ) -> None:
     samples = kinds["sort"][1]
     teach(store, samples)
-    result = turn(registry, store, engine, settings=SETTINGS.model_copy(update={"share": 0.4}))
+    result = run_iteration(registry, store, engine, settings=SETTINGS.model_copy(update={"share": 0.4}))
     assert (result.outcome, registry.state().challenger) == ("canary", "v0002")
-    live = Live(engine, registry, store)
+    live = LiveEngine(engine, registry, store)
     for number in range(60):
         sample, user = samples[number % len(samples)], f"u{number}"
         given = live.answer(sample.input, user=user)
-        assert given.adapter == registry.adapter(live.whose(user))
+        assert given.adapter == registry.adapter(live.version_for(user))
         store.add_event(given.id, "accepted" if given.output == sample.output else "rejected", user=user)
     sides = registry.adapter("v0001"), registry.adapter("v0002")
-    trial = compare(store.events("tiny.sort"), *sides, since=registry.state().tried_since)
+    trial = compare(store.events("tiny.sort"), *sides, since=registry.state().trial_since)
     assert 12 < trial.users[sides[1]] < 36 and sum(trial.users.values()) == 60
-    assert trial.stood[sides[1]].value == 1 > trial.stood[sides[0]].value
+    assert trial.good[sides[1]].value == 1 > trial.good[sides[0]].value
     registry.withdraw("enough seen")
     assert live.answer(samples[0].input, user="u1").adapter == sides[0]
     assert sides[1] in engine.heads, "whoever asked a moment ago is still answered by it"
     registry.promote("v0002")
-    assert {live.whose(f"u{number}") for number in range(60)} == {"v0002"}
+    assert {live.version_for(f"u{number}") for number in range(60)} == {"v0002"}
     registry.rollback()
     assert live.answer(samples[0].input).adapter == sides[0]
-    registry.refuse("v0002", "users were worse off", ())
+    registry.reject("v0002", "users were worse off", ())
     assert live.answer(samples[0].input).adapter == sides[0] and sides[1] not in engine.heads
 
 
@@ -162,7 +162,7 @@ def test_a_version_s_folder_is_a_fine_tune_that_a_bundle_takes(
     copied = Path(shutil.copytree(bundle, tmp_path / "copied"))
     entry = add_head(copied, registry.path("v0001"), "v0001")
     assert len(entry.golden) == 4
-    wear(engine, "live", registry.path("v0001"))
+    load_version(engine, "live", registry.path("v0001"))
     with Engine(copied, threads=1) as other:
         inputs = [sample.input for sample in registry.held_out()]
         found = list(other.run_many("tiny.sort", inputs, adapter="v0001"))
@@ -177,10 +177,10 @@ def test_a_live_head_covers_the_bundle_s_own_until_it_is_dropped(
     inputs = [sample.input for sample in kinds["sort"][1]]
     with Engine(shipped, threads=1) as engine:
         before = list(engine.run_many("tiny.sort", inputs))
-        wear(engine, "sort", other.path)
+        load_version(engine, "sort", other.path)
         assert list(engine.run_many("tiny.sort", inputs)) == expected(inputs)
         assert engine.embed(["fig"], head="sort").shape == (1, 64)
-        doff(engine, "sort")
+        unload_version(engine, "sort")
         assert list(engine.run_many("tiny.sort", inputs)) == before
 
 
@@ -197,7 +197,7 @@ def test_what_a_running_engine_cannot_take_up_is_refused(
         (make_head("match", tiny_encoder, tmp_path / "match", layers="embedding"), r"tiny\.match"),
     ):
         with pytest.raises(UsageError, match=said):
-            wear(engine, "other", tuned.path)
+            load_version(engine, "other", tuned.path)
     assert "other" not in engine.heads
 
 
@@ -259,10 +259,10 @@ class Slim:
         if name.split('.')[0] in {{'torch', 'transformers', 'peft', 'onnx', 'onnx_ir'}}: raise ImportError(name)
 sys.meta_path.insert(0, Slim())
 from metier.feedback import FeedbackStore
-from metier.iterate import Live, Registry
+from metier.iterate import LiveEngine, Registry
 from metier.runtime import Engine
 with Engine({str(bundle)!r}, threads=1) as engine, FeedbackStore({str(store.path)!r}) as store:
-    live = Live(engine, Registry({str(registry.folder)!r}), store)
+    live = LiveEngine(engine, Registry({str(registry.folder)!r}), store)
     print(live.answer({{"text": "he likes the saw"}}, user="ann").adapter)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

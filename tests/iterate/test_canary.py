@@ -4,16 +4,16 @@ import random
 
 from metier.contracts import Answer, FeedbackEvent
 from metier.feedback.stored_event import StoredEvent
-from metier.iterate.canary import chosen, compare
+from metier.iterate.canary import compare, gets_challenger
 
 
 def test_a_share_is_met_and_a_larger_one_keeps_those_who_were_in() -> None:
     users = [f"user {i}" for i in range(5000)]
-    small = {u for u in users if chosen(u, "v0002", 0.1)}
-    large = {u for u in users if chosen(u, "v0002", 0.3)}
+    small = {u for u in users if gets_challenger(u, "v0002", 0.1)}
+    large = {u for u in users if gets_challenger(u, "v0002", 0.3)}
     assert 0.08 < len(small) / 5000 < 0.12 and 0.27 < len(large) / 5000 < 0.33 and small <= large
-    assert small == {u for u in users if chosen(u, "v0002", 0.1)}
-    other = {u for u in users if chosen(u, "v0003", 0.1)}
+    assert small == {u for u in users if gets_challenger(u, "v0002", 0.1)}
+    other = {u for u in users if gets_challenger(u, "v0003", 0.1)}
     assert len(other & small) < 0.3 * len(small)
 
 
@@ -32,8 +32,8 @@ def feedback(rates: dict[str, float], users: int, each: int, seed: int = 0) -> l
 
 def test_a_clear_difference_is_found_and_none_is_claimed_where_there_is_none() -> None:
     better = compare(feedback({"v1": 0.5, "v2": 0.8}, 60, 3), "v1", "v2")
-    assert better.enough and better.difference.low > 0 and better.answers == {"v1": 180, "v2": 180}
-    claimed = sum(compare(feedback({"v1": 0.6, "v2": 0.6}, 40, 2, seed), "v1", "v2").enough for seed in range(40))
+    assert better.significant and better.difference.low > 0 and better.answers == {"v1": 180, "v2": 180}
+    claimed = sum(compare(feedback({"v1": 0.6, "v2": 0.6}, 40, 2, seed), "v1", "v2").significant for seed in range(40))
     assert claimed <= 6  # 5% are expected
 
 
@@ -43,13 +43,13 @@ def test_what_was_answered_before_the_trial_does_not_count() -> None:
     assert all(told.answer.at < began for told in before)
     assert compare(before + during, "v1", "v2").answers["v1"] == 120
     trial = compare(before + during, "v1", "v2", since=began)
-    assert trial.answers == {"v1": 80, "v2": 80} and not trial.enough
+    assert trial.answers == {"v1": 80, "v2": 80} and not trial.significant
 
 
 def test_one_loud_user_is_no_proof() -> None:
     told = feedback({"v1": 0.5}, 40, 2) + feedback({"v2": 1.0}, 1, 200)
     trial = compare(told, "v1", "v2")
-    assert trial.users["v2"] == 1 and trial.stood["v2"].value == 1.0
+    assert trial.users["v2"] == 1 and trial.good["v2"].value == 1.0
     assert compare(feedback({"v1": 0.5}, 40, 2), "v1", "v2").difference is None
 
 
@@ -61,7 +61,7 @@ def test_stars_do_not_make_an_answer_stand_that_their_user_mended() -> None:
         FeedbackEvent(answer=answer.id, kind="rated", rating=1.0, user="bob"),
     ]
     trial = compare([StoredEvent(number=i, answer=answer, event=e) for i, e in enumerate(events, 1)], "v1", "v2")
-    assert (trial.users["v1"], trial.answers["v1"], trial.stood["v1"].value) == (2, 2, 0.5)
+    assert (trial.users["v1"], trial.answers["v1"], trial.good["v1"].value) == (2, 2, 0.5)
 
 
 def test_the_last_word_counts_and_an_unchanged_edit_lets_it_stand() -> None:
@@ -75,7 +75,7 @@ def test_the_last_word_counts_and_an_unchanged_edit_lets_it_stand() -> None:
     ]
     told = [StoredEvent(number=i, answer=answer, event=event) for i, event in enumerate(events, 1)]
     trial = compare(told, "v1", "v2")
-    assert trial.answers["v1"] == 2 and trial.stood["v1"].value == 0.5
+    assert trial.answers["v1"] == 2 and trial.good["v1"].value == 0.5
 
 
 def test_a_few_users_who_agree_prove_nothing() -> None:
@@ -85,7 +85,7 @@ def test_a_few_users_who_agree_prove_nothing() -> None:
         for seed in range(100):
             old = feedback({"v1": 0.6}, 30, 1, seed)
             new = feedback({"v2": 0.6}, users, 1, 1000 + seed)
-            claimed += compare([*old, *new], "v1", "v2", resamples=500).enough
+            claimed += compare([*old, *new], "v1", "v2", resamples=500).significant
         assert claimed <= 10, users
     one = compare([*feedback({"v1": 1.0}, 1, 1), *feedback({"v2": 0.0}, 1, 1)], "v1", "v2")
-    assert one.difference.value == -1 and one.difference.high > 0 and not one.enough
+    assert one.difference.value == -1 and one.difference.high > 0 and not one.significant

@@ -10,8 +10,8 @@ from metier.data.deduplicate import deduplicate
 from metier.disk import PART
 from metier.feedback import FeedbackStore
 from metier.feedback.training_data import collect_feedback
-from metier.iterate import Registry, Settings, forget, turn
-from metier.iterate.erasure import learnt_erased
+from metier.iterate import IterationSettings, Registry, erase_from_registry, run_iteration
+from metier.iterate.erasure import trained_on_erased
 from metier.runtime import Engine
 
 
@@ -44,19 +44,19 @@ def test_what_was_erased_is_in_no_file_and_every_version_that_learnt_it_is_marke
     (leftover / "pool.jsonl").write_text("wedding")
     assert len(holding(registry.folder, b"wedding")) == 3
 
-    found = forget(registry, store.erase("ann").numbers)
+    found = erase_from_registry(registry, store.erase("ann").numbers)
     assert found == ((with_ann, heir), 1, False) and holding(registry.folder, b"wedding") == []
     assert len(registry.pool(with_ann)) == len(registry.pool(before)) == 17
-    assert (registry.version(with_ann).forgotten, registry.version(before).forgotten) == ((2,), ())
-    assert learnt_erased(registry) == {with_ann: (2,), heir: (2,)}
-    assert registry.learnt_from([2]) == [with_ann], "it is still told when nothing is left but the mark"
+    assert (registry.version(with_ann).erased, registry.version(before).erased) == ((2,), ())
+    assert trained_on_erased(registry) == {with_ann: (2,), heir: (2,)}
+    assert registry.trained_on([2]) == [with_ann], "it is still told when nothing is left but the mark"
     registry.finetune(with_ann)  # its checksum holds
     assert registry.pool(heir) == []
 
-    assert forget(registry, store.erased_numbers()) == ((with_ann, heir), 0, False)
+    assert erase_from_registry(registry, store.erased_numbers()) == ((with_ann, heir), 0, False)
     store.erase("bob")
-    assert forget(registry, store.erased_numbers()) == ((before, with_ann, heir), 1, False)
-    assert learnt_erased(registry)[heir] == (1, 2)
+    assert erase_from_registry(registry, store.erased_numbers()) == ((before, with_ann, heir), 1, False)
+    assert trained_on_erased(registry)[heir] == (1, 2)
 
 
 def test_held_out_data_that_came_from_feedback_is_taken_out_as_well(registry, store) -> None:
@@ -72,8 +72,8 @@ def test_held_out_data_that_came_from_feedback_is_taken_out_as_well(registry, st
         + (registry.folder / "held_out.jsonl").read_text()
     )
     assert len(registry.held_out()) == 17
-    assert forget(registry, store.erase("ann").numbers) == ((), 1, False)
-    assert len(registry.held_out()) == 16 and learnt_erased(registry) == {}
+    assert erase_from_registry(registry, store.erase("ann").numbers) == ((), 1, False)
+    assert len(registry.held_out()) == 16 and trained_on_erased(registry) == {}
 
 
 @pytest.fixture(scope="module")
@@ -83,19 +83,19 @@ def engine(bundle: Path):
 
 
 def test_a_turn_that_waits_is_thrown_away_where_it_holds_what_was_erased(registry, store, engine) -> None:
-    settings = Settings(least=99)
+    settings = IterationSettings(min_samples=99)
     say(store, "bob", "an oaken lamp", "A lamp of oak.")
     say(store, "ann", "a wedding ring", "Her wedding ring.")
-    assert turn(registry, store, engine, settings=settings).outcome == "too few"
-    assert holding(registry.folder, b"wedding") == ["work/turn.json"]
-    assert forget(registry, store.erase("ann").numbers) == ((), 0, True)
+    assert run_iteration(registry, store, engine, settings=settings).outcome == "too few"
+    assert holding(registry.folder, b"wedding") == ["work/iteration.json"]
+    assert erase_from_registry(registry, store.erase("ann").numbers) == ((), 0, True)
     assert holding(registry.folder, b"wedding") == []
 
     say(store, "cyd", "a wedding dress", "Her wedding dress.")
-    turn(registry, store, engine, settings=settings)
-    assert forget(registry, store.erased_numbers()).turn is False, "bob's and cyd's words stay"
+    run_iteration(registry, store, engine, settings=settings)
+    assert erase_from_registry(registry, store.erased_numbers()).turn is False, "bob's and cyd's words stay"
     store.erase("cyd")  # and nobody says which registry had it
-    assert len(turn(registry, store, engine, settings=settings).harvest.samples) == 1
+    assert len(run_iteration(registry, store, engine, settings=settings).feedback.samples) == 1
     assert holding(registry.folder, b"wedding") == []
 
 
@@ -103,16 +103,20 @@ def test_the_next_turn_replays_nothing_that_was_erased_whoever_forgot_the_regist
     say(store, "ann", "a wedding ring", "Her wedding ring.")
     registry.promote(learnt(registry, store))
     store.erase("ann")
-    turn(registry, store, engine, settings=Settings(least=99))
-    assert holding(registry.folder, b"wedding") == [] and learnt_erased(registry) == {"v0002": (1,)}
+    run_iteration(registry, store, engine, settings=IterationSettings(min_samples=99))
+    assert holding(registry.folder, b"wedding") == [] and trained_on_erased(registry) == {"v0002": (1,)}
 
 
 def test_while_a_turn_is_taken_nothing_is_promised_and_the_numbers_are_still_there_afterwards(registry, store) -> None:
     say(store, "ann", "a wedding ring", "Her wedding ring.")
     name = learnt(registry, store)
-    with FileLock(registry.folder / ".turn.lock"), pytest.raises(UsageError, match="another process takes a turn"):
-        forget(registry, store.erase("ann").numbers)
-    assert store.erase("ann").numbers == () and forget(registry, store.erased_numbers()) == ((name,), 1, False)
+    with FileLock(registry.folder / ".iteration.lock"), pytest.raises(UsageError, match="another process takes a turn"):
+        erase_from_registry(registry, store.erase("ann").numbers)
+    assert store.erase("ann").numbers == () and erase_from_registry(registry, store.erased_numbers()) == (
+        (name,),
+        1,
+        False,
+    )
 
 
 def test_whoever_is_killed_while_forgetting_is_made_good_by_the_next(registry, store, killed) -> None:
@@ -122,6 +126,6 @@ def test_whoever_is_killed_while_forgetting_is_made_good_by_the_next(registry, s
         learnt(registry, store)
     numbers = store.erase("ann").numbers
     for moment in (0.005, 0.01, 0.02, 0.04):
-        killed(moment, lambda say: forget(Registry(registry.folder), numbers) and None)
+        killed(moment, lambda say: erase_from_registry(Registry(registry.folder), numbers) and None)
         assert all(registry.finetune(name) and registry.pool(name) for name in registry.names())
-    assert len(forget(registry, numbers).versions) == 6 and holding(registry.folder, b"wedding") == []
+    assert len(erase_from_registry(registry, numbers).versions) == 6 and holding(registry.folder, b"wedding") == []

@@ -76,7 +76,7 @@ def compared(loss: Interval = GOOD, *metrics: MetricReport, **fields) -> Compari
     ],
 )
 def test_each_criterion_decides_as_it_says(comparison, found) -> None:
-    assert judge(comparison, Gate()).found == found
+    assert judge(comparison, Gate()).result == found
 
 
 def test_the_verdict_names_what_decided_with_its_figures() -> None:
@@ -90,8 +90,8 @@ def test_the_verdict_names_what_decided_with_its_figures() -> None:
 
 
 def test_a_latency_of_its_own_can_be_asked_for() -> None:
-    assert judge(compared(), Gate(max_milliseconds=305)).found == "unproved"
-    assert judge(compared(), Gate(min_gain=0.06)).found == "unproved"
+    assert judge(compared(), Gate(max_milliseconds=305)).result == "unproved"
+    assert judge(compared(), Gate(min_gain=0.06)).result == "unproved"
 
 
 def test_what_a_dozen_passages_say_of_forgetting_holds_the_truth_as_often_as_it_should() -> None:
@@ -113,14 +113,14 @@ def test_of_equals_no_more_than_a_quarter_wait_and_what_falls_for_sure_does_not_
     errors = [(1.4, "task"), (1.0, "task"), (1.5, "task"), (6.3, "check"), (4.6, "check"), (5.4, "check")]
     normal = NormalDist()
 
-    def turn(fallen: float) -> str:
+    def run_iteration(fallen: float) -> str:
         reports = []
         for number, (error, kind) in enumerate(errors):
             seen = rng.gauss(fallen if number == 3 else 0.0, error)
             wide = error * normal.inv_cdf(1 - 0.05 / len(errors) / 2)
             reports.append(metric(seen, seen - wide, seen + wide, kind, better=normal.cdf(seen / error)))
-        return judge(compared(GOOD, *reports), Gate()).found
+        return judge(compared(GOOD, *reports), Gate()).result
 
-    equal, worse = ([turn(fallen) for _ in range(500)] for fallen in (0.0, -25.0))
+    equal, worse = ([run_iteration(fallen) for _ in range(500)] for fallen in (0.0, -25.0))
     assert equal.count("passed") > 375 and equal.count("failed") < 25
     assert worse.count("passed") < 25

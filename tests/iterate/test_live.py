@@ -11,7 +11,7 @@ import pytest
 
 from metier.contracts import Check, ContractError, Finding, FineTune
 from metier.feedback import FeedbackStore
-from metier.iterate import Live, Registry
+from metier.iterate import LiveEngine, Registry
 from metier.runtime import Engine
 
 FACTS = {"facts": "mug, blue"}
@@ -32,10 +32,10 @@ def live(registry: Registry, bundle: Path, tmp_path: Path):
         FeedbackStore(tmp_path / "feedback.db") as store,
         Engine(bundle, device="cpu", threads=1, rows=1, max_len=256) as engine,
     ):
-        yield Live(engine, registry, store)
+        yield LiveEngine(engine, registry, store)
 
 
-def moved(live: Live) -> None:
+def moved(live: LiveEngine) -> None:
     """Two promotions and a rollback, each taken up by the engine."""
     for move in (
         lambda: live.registry.promote("v0002"),
@@ -47,7 +47,7 @@ def moved(live: Live) -> None:
 
 
 def test_requests_that_wait_are_answered_by_the_weights_of_when_they_were_asked(
-    live: Live, monkeypatch: pytest.MonkeyPatch
+    live: LiveEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The engine is full while the champion changes three times; the last change leaves another than the first."""
     engine, free = live.engine, threading.Event()
@@ -69,7 +69,7 @@ def test_requests_that_wait_are_answered_by_the_weights_of_when_they_were_asked(
     assert live.answer(FACTS).adapter == "shop.describe.v0002"
 
 
-def test_an_answer_that_is_asked_again_keeps_its_version(live: Live) -> None:
+def test_an_answer_that_is_asked_again_keeps_its_version(live: LiveEngine) -> None:
     seen: list[str] = []
 
     def never(given, made):
@@ -82,14 +82,14 @@ def test_an_answer_that_is_asked_again_keeps_its_version(live: Live) -> None:
     assert live.answer(FACTS, retries=2).adapter == "shop.describe.v0001" and len(seen) == 3
 
 
-def test_who_asked_whose_turn_it_is_may_still_submit_after_the_next_move(live: Live) -> None:
-    adapter = live.registry.adapter(live.whose("ann"))
+def test_who_asked_whose_turn_it_is_may_still_submit_after_the_next_move(live: LiveEngine) -> None:
+    adapter = live.registry.adapter(live.version_for("ann"))
     live.registry.promote("v0002")
     live.refresh()
     assert live.engine.run("shop.describe", FACTS, adapter=adapter)
 
 
-def test_an_answer_between_its_version_and_its_turn_in_the_queue_loses_nothing(live: Live) -> None:
+def test_an_answer_between_its_version_and_its_turn_in_the_queue_loses_nothing(live: LiveEngine) -> None:
     """Every move is taken up while a request is on its way to the engine."""
     whole = live.engine.whole
 
@@ -102,10 +102,10 @@ def test_an_answer_between_its_version_and_its_turn_in_the_queue_loses_nothing(l
     assert live.answer(FACTS).adapter == "shop.describe.v0001"
 
 
-def test_every_way_to_ask_is_recorded_under_the_version_that_one_rule_gives(live: Live) -> None:
+def test_every_way_to_ask_is_recorded_under_the_version_that_one_rule_gives(live: LiveEngine) -> None:
     live.registry.canary("v0002", 0.5)
     users = [f"u{number}" for number in range(6)]
-    whose = {user: live.registry.adapter(live.whose(user)) for user in users}
+    whose = {user: live.registry.adapter(live.version_for(user)) for user in users}
     assert len(set(whose.values())) == 2
     for user in users:
         assert live.answer(FACTS, user=user).adapter == whose[user]
@@ -122,7 +122,7 @@ def test_every_way_to_ask_is_recorded_under_the_version_that_one_rule_gives(live
 
 
 def test_of_many_inputs_that_nobody_is_named_for_each_draws_its_own_version_and_they_are_taken_lazily(
-    live: Live,
+    live: LiveEngine,
 ) -> None:
     live.registry.canary("v0002", 0.5)
     taken: list[int] = []
@@ -141,7 +141,7 @@ def test_of_many_inputs_that_nobody_is_named_for_each_draws_its_own_version_and_
         list(live.answer_many([FACTS, {"fact": "x"}]))
 
 
-def test_a_stream_that_its_reader_leaves_is_no_answer_and_holds_no_weights(live: Live) -> None:
+def test_a_stream_that_its_reader_leaves_is_no_answer_and_holds_no_weights(live: LiveEngine) -> None:
     stream = live.stream(FACTS, user="ann")
     next(stream)
     moved(live)
@@ -150,7 +150,7 @@ def test_a_stream_that_its_reader_leaves_is_no_answer_and_holds_no_weights(live:
     assert "shop.describe.v0001" not in live.engine.adapters.names()
 
 
-def test_weights_that_nobody_needs_any_more_leave_the_memory(live: Live) -> None:
+def test_weights_that_nobody_needs_any_more_leave_the_memory(live: LiveEngine) -> None:
     moved(live)
     live.registry.promote("v0003")
     live.refresh()

@@ -95,7 +95,7 @@ def test_feedback_that_dried_up_promises_nothing(task) -> None:
 
 def test_what_is_refused_or_was_there_already_does_not_arrive(task) -> None:
     told = feedback([4, 4])
-    assert arrival(task, told, [], now=day(1), refused=[(1, 3)]).samples == 5
+    assert arrival(task, told, [], now=day(1), rejected=[(1, 3)]).samples == 5
     learnt = collect_feedback(task, told[:4]).samples  # of the first day: they did arrive
     given = [s.model_copy(update={"provenance": None}) for s in collect_feedback(task, told[4:6]).samples]
     assert arrival(task, told, [], now=day(1), pool=[*given, *learnt]).samples == 6
@@ -105,9 +105,9 @@ def test_a_plan_says_samples_and_days_and_which_well(task) -> None:
     curve = fit(runs((16, 32, 64, 128, 256), 2, 0.001))
     made = plan(task, curve, feedback([5, 5, 5, 5]), [], samples_now=100, gain=0.1, now=day(3))
     assert made.days == pytest.approx(made.more / 5, abs=0.1) and 10 < made.days < 20
-    assert made.days_interval[0] <= made.days <= made.days_interval[1] and made.well == "feedback"
+    assert made.days_interval[0] <= made.days <= made.days_interval[1] and made.improve_by == "feedback"
     fresh = task.model_copy(update={"fresh_facts": True})
-    assert plan(fresh, curve, [], [], samples_now=100, gain=0.1).well == "search"
+    assert plan(fresh, curve, [], [], samples_now=100, gain=0.1).improve_by == "search"
     assert plan(task, curve, [], [], samples_now=100, gain=0.1).days is None
 
 
@@ -161,7 +161,7 @@ def test_a_task_that_is_answered_from_documents_draws_on_search(task) -> None:
 
     def well(of, *edits) -> tuple[str, str]:
         made = plan(of, curve, edits, [], samples_now=50, gain=0.1)
-        return made.well, made.why
+        return made.improve_by, made.why
 
     fact, wording = edit("blue mug", "Mug.", "A mug of 350 ml."), edit("blue mug", "Mug.", "A blue mug.")
     assert well(grounded)[0] == well(grounded, fact)[0] == "search" and well(grounded, wording)[0] == "both"

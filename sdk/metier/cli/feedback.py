@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Feedback: count, export, import, collect training data, erase.", no_args_is_help=True)
 
 StoreFile = Annotated[Path, typer.Argument(metavar="STORE", help="The feedback store, an SQLite file.")]
-OneTask = Annotated[str | None, typer.Option("--task", help="Of this task only.")]
+OneTask = Annotated[str | None, typer.Option("--task", help="Only of this task.")]
 Form = Literal["jsonl", "label-studio"]
 RegistryOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FOLDER", help="Take it out of this registry's files, too, and name the versions that learnt it."
+        metavar="FOLDER", help="Delete it from this registry's files too, and list the versions trained on it."
     ),
 ]
 
@@ -119,48 +119,49 @@ def erase(
     registry: RegistryOption = None,
     json: Json = False,
 ) -> None:
-    """Delete all that a user was told and did; the store's bytes are overwritten."""
+    """Delete all answers that a user received and all feedback they gave; the store's bytes are overwritten."""
     with open_store(store) as opened:
-        learner = _learner(registry, opened)
-        _gone(opened, opened.erase(user), learner, json)
+        trained = _registry_of(registry, opened)
+        _report_erased(opened, opened.erase(user), trained, json)
 
 
 @app.command()
 def sweep(store: StoreFile, registry: RegistryOption = None, json: Json = False) -> None:
-    """Delete what is past the time it was to be kept."""
+    """Delete answers whose time is over, with their feedback."""
     with open_store(store) as opened:
-        learner = _learner(registry, opened)
-        _gone(opened, opened.sweep(), learner, json)
+        trained = _registry_of(registry, opened)
+        _report_erased(opened, opened.sweep(), trained, json)
 
 
-def _gone(store: FeedbackStore, erased: Erased, registry: Registry | None, json: bool) -> None:
-    """Take out of the registry what was ever erased, in case it was not at hand then, and say what is gone."""
-    from metier.iterate import forget
+def _report_erased(store: FeedbackStore, erased: Erased, registry: Registry | None, json: bool) -> None:
+    """Remove everything that was ever erased from the registry too, and print what was deleted."""
+    from metier.iterate import erase_from_registry
 
     if not json:
-        say(f"{erased.answers} answers and {erased.events} events are gone")
+        say(f"{erased.answers} answers and {erased.events} events were deleted")
     if registry is None:
         return emit_json({"answers": erased.answers, "events": erased.events}) if json else None
-    found = forget(registry, store.erased_numbers())
+    found = erase_from_registry(registry, store.erased_numbers())
     if json:
-        samples = {"samples": found.samples, "learnt_from": found.versions}
+        samples = {"samples": found.samples, "trained_versions": found.versions}
         return emit_json({"answers": erased.answers, "events": erased.events, **samples})
-    say(f"{registry.folder}: {found.samples} samples are gone" + (", a turn begins anew" if found.turn else ""))
+    discarded = ", and the interrupted iteration was discarded" if found.iteration_discarded else ""
+    say(f"{registry.folder}: {found.samples} samples were deleted{discarded}")
     if not found.versions:
         return None
-    say(f"in the weights of {', '.join(found.versions)} there is still what was learnt from erased feedback")
+    say(f"the weights of {', '.join(found.versions)} were trained on erased feedback")
     state = registry.state()
     others = [registry.version(name) for name in registry.names() if name not in found.versions]
     clean = [version.name for version in others if version.verdict is None or version.passed]
     if not {state.champion, state.challenger} & {*found.versions}:
-        return say("none of them is at work")
+        return say("none of them is in use")
     if not clean:
-        return say("there is no version without it: adapt one anew, and start another registry with it")
-    return say(f"to let one without it answer: metier iterate promote {registry.folder} {clean[-1]}")
+        return say("no version is without it: adapt a new fine-tune, and create a new registry from it")
+    return say(f"to use a version without it, run: metier iterate promote {registry.folder} {clean[-1]}")
 
 
-def _learner(path: Path | None, store: FeedbackStore) -> Registry | None:
-    """Opened before anything is erased: a name that is mistyped, or another store's registry, stops all of it."""
+def _registry_of(path: Path | None, store: FeedbackStore) -> Registry | None:
+    """Opened before anything is erased: a wrong name, or another store's registry, stops the command."""
     from metier.iterate import Registry
 
     if path is None:
@@ -171,11 +172,13 @@ def _learner(path: Path | None, store: FeedbackStore) -> Registry | None:
 
 
 def open_store(path: Path) -> FeedbackStore:
-    """A store that is there: a name that is mistyped makes no new one."""
+    """Open an existing store; a wrong name does not create one."""
     from metier.feedback import FeedbackStore
 
     if not path.is_file():
         raise UsageError(
-            "there is no feedback store", where=str(path), remedy="import into one, or let an engine write"
+            "there is no feedback store",
+            where=str(path),
+            remedy="give another name, or create one with metier feedback import",
         )
     return FeedbackStore(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 FILE_MODE, FOLDER_MODE = 0o600, 0o700
@@ -15,11 +17,18 @@ def private_folder(path: Path) -> None:
 
 
 def make_private(path: Path) -> None:
-    """Give a file mode 0600; a folder and all folders in it 0700, their files 0600."""
+    """Give a file mode 0600; a folder and all folders in it 0700, their files 0600.
+
+    What another process removes meanwhile is skipped, and links are not followed.
+    """
     if not path.is_dir():
         path.chmod(FILE_MODE)
         return
-    path.chmod(FOLDER_MODE)
-    for inner in path.rglob("*"):
-        if not inner.is_symlink():
-            inner.chmod(FOLDER_MODE if inner.is_dir() else FILE_MODE)
+    for folder, _, files in os.walk(path):
+        with suppress(FileNotFoundError):
+            os.chmod(folder, FOLDER_MODE)
+        for name in files:
+            file = Path(folder, name)
+            with suppress(FileNotFoundError):
+                if not file.is_symlink():
+                    file.chmod(FILE_MODE)

@@ -9,12 +9,13 @@ __all__, __getattr__ = lazy_names(
     __name__,
     {
         "metier.iterate.canary": "Trial compare",
-        "metier.iterate.iteration": "Turn turn",
-        "metier.iterate.erasure": "Forgotten forget",
-        "metier.iterate.gate": "Gate Verdict",
-        "metier.iterate.training_set": "Settings",
-        "metier.iterate.live_engine": "Live",
+        "metier.iterate.erasure": "ErasedSamples erase_from_registry",
+        "metier.iterate.gate": "Gate GateVerdict",
+        "metier.iterate.iteration": "Iteration run_iteration",
+        "metier.iterate.live_engine": "LiveEngine",
         "metier.iterate.plan": "IterationPlan",
         "metier.iterate.registry": "Registry",
+        "metier.iterate.rejected_days": "reject_days",
+        "metier.iterate.training_set": "IterationSettings",
     },
 )

@@ -1,4 +1,4 @@
-"""A trial among users: who gets the challenger, and how the users' own verdicts on both compare."""
+"""A trial among users: which users get the challenger, and how the feedback on both versions compares."""
 
 from __future__ import annotations
 
@@ -14,40 +14,45 @@ from metier.feedback.stored_event import StoredEvent
 from metier.metrics.bootstrap import interval, resample_weights
 from metier.metrics.results import Interval
 
-Verdicts = tuple[float, float]
-"""How many answers a user let stand, and of how many."""
+UserCounts = tuple[float, float]
+"""(good answers, judged answers) of one user."""
 
 
-def chosen(key: str, challenger: str, share: float) -> bool:
-    """Whether a user, or a request where nobody is named, gets the challenger.
+def gets_challenger(key: str, challenger: str, share: float) -> bool:
+    """Whether a user, or a request without a user, gets the challenger.
 
-    The same key gets the same answer on every machine and after every restart, a larger share keeps those who were
-    in, and another challenger draws anew.
+    The result depends on the arguments alone. A larger share keeps the users of a smaller one, and another challenger
+    draws other users.
+
+    Args:
+        key: the user, or the id of the answer.
+        challenger: name of the version.
+        share: of the users, 0 to 1.
     """
     digest = hashlib.sha256(f"{challenger}\n{key}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64 < share
 
 
 class Trial(Data):
-    """What users made of both, in shares of answers that they let stand."""
+    """How users judged the answers of both versions."""
 
     champion: str
     challenger: str
     users: dict[str, int]
-    """Version → users who said anything."""
+    """Version → users who judged an answer."""
     answers: dict[str, int]
     """Version → answers that were judged."""
-    stood: dict[str, Interval]
-    """Version → share of them that were let stand, 0 to 1."""
+    good: dict[str, Interval]
+    """Version → share of them that were good, 0 to 1."""
     difference: Interval | None
-    """The challenger's share less the champion's; None while either has no answer. Its interval is as wide as few users
-    make it, see `compare`."""
-    enough: bool
-    """Whether the interval leaves out zero."""
+    """The challenger's share less the champion's; None while one of them has no judged answer. `compare` describes its
+    interval."""
+    significant: bool
+    """Whether the interval excludes zero."""
 
 
 def compare(
-    told: Iterable[StoredEvent],
+    events: Iterable[StoredEvent],
     champion: str,
     challenger: str,
     *,
@@ -57,56 +62,61 @@ def compare(
 ) -> Trial:
     """Judge a trial by its feedback.
 
-    Only answers given since the trial began (`State.tried_since`) are counted where that is told: what the champion
-    answered before it met other questions.
+    An answer is good where it was accepted, chosen, or rated four stars or more, and bad where it was edited, rejected,
+    or rated two stars or less (`FeedbackEvent.is_good`). Of one user's events on an answer the latest counts. Intervals
+    are bootstrapped over users, since answers to one user are not independent. For the difference's interval each side
+    gets two further users, one with good answers only and one with bad answers only, after Agresti and Caffo (The
+    American Statistician 54, 2000): few users who agree have no spread to resample.
 
-    Accepted, chosen, or rated four stars and more counts as let stand; edited, rejected, or rated two stars and less
-    does not (`Feedback.stood`). A user's last word on an answer counts. Intervals are bootstrapped over users: one
-    user's answers are no independent witnesses. A few who agree have no spread to draw from, so that for the
-    difference's interval each side gets two users more, one who lets everything stand and one who lets nothing, after
-    Agresti and Caffo (The American Statistician 54, 2000).
+    Args:
+        events: of the task, in the order of writing.
+        champion, challenger: names of the versions, as the store's answers have them.
+        since: only answers from then on (`State.trial_since`): before the trial the champion received other inputs.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
     """
     counted = (
         item
-        for item in told
+        for item in events
         if item.answer.adapter in (champion, challenger) and (since is None or item.answer.at >= since)
     )
-    last: dict[tuple[str, str], tuple[str, str, bool]] = {}
+    latest: dict[tuple[str, str], tuple[str, str, bool]] = {}
     for item in latest_events(counted)[0]:
-        if (stood := item.stood) is not None:
-            last[item.answer.id, item.who] = (str(item.answer.adapter), item.who, stood)
-    sides: dict[str, dict[str, list[bool]]] = {champion: {}, challenger: {}}
-    for adapter, who, stood in last.values():
-        sides[adapter].setdefault(who, []).append(stood)
-    verdicts: dict[str, list[Verdicts]] = {
-        name: [(sum(said), len(said)) for said in users.values()] for name, users in sides.items()
+        if (good := item.is_good) is not None:
+            latest[item.answer.id, item.voter] = (str(item.answer.adapter), item.voter, good)
+    judged: dict[str, dict[str, list[bool]]] = {champion: {}, challenger: {}}
+    for version, user, good in latest.values():
+        judged[version].setdefault(user, []).append(good)
+    counts: dict[str, list[UserCounts]] = {
+        name: [(sum(answers), len(answers)) for answers in users.values()] for name, users in judged.items()
     }
-    scores = {name: _shares(users, resamples, seed + i) for i, (name, users) in enumerate(verdicts.items())}
+    scores = {name: _shares(users, resamples, seed + i) for i, (name, users) in enumerate(counts.items())}
     difference = None
-    if all(verdicts.values()):
-        wide = {name: _shares(_doubted(users), resamples, seed + i) for i, (name, users) in enumerate(verdicts.items())}
+    if all(counts.values()):
+        wide = {name: _shares(_widened(users), resamples, seed + i) for i, (name, users) in enumerate(counts.items())}
         value, around = scores[challenger][0] - scores[champion][0], interval(wide[challenger] - wide[champion])
         difference = Interval(value=value, low=min(around.low, value), high=max(around.high, value))
     return Trial(
         champion=champion,
         challenger=challenger,
-        users={name: len(users) for name, users in sides.items()},
-        answers={name: sum(map(len, users.values())) for name, users in sides.items()},
-        stood={name: interval(scores[name]) for name, users in sides.items() if users},
+        users={name: len(users) for name, users in judged.items()},
+        answers={name: sum(map(len, users.values())) for name, users in judged.items()},
+        good={name: interval(scores[name]) for name, users in judged.items() if users},
         difference=difference,
-        enough=difference is not None and (difference.low > 0 or difference.high < 0),
+        significant=difference is not None and (difference.low > 0 or difference.high < 0),
     )
 
 
-def _doubted(users: list[Verdicts]) -> list[Verdicts]:
-    each = sum(given for _, given in users) / len(users)
-    return [*users, (each, each), (0.0, each)]
+def _widened(users: list[UserCounts]) -> list[UserCounts]:
+    """The users and two more with the mean number of answers: one with good answers only, one with bad ones only."""
+    mean = sum(answers for _, answers in users) / len(users)
+    return [*users, (mean, mean), (0.0, mean)]
 
 
-def _shares(users: list[Verdicts], resamples: int, seed: int) -> np.ndarray:
-    """Share of answers let stand, `[1 + resamples]`, as they are first."""
+def _shares(users: list[UserCounts], resamples: int, seed: int) -> np.ndarray:
+    """Share of good answers, `[1 + resamples]`: first without resampling."""
     if not users:
         return np.zeros(1 + resamples)
-    stood, given = np.array(users, dtype=np.float64).T
+    good, answers = np.array(users, dtype=np.float64).T
     weights = resample_weights(len(users), resamples, seed)
-    return np.asarray((weights @ stood) / (weights @ given))
+    return np.asarray((weights @ good) / (weights @ answers))

@@ -1,8 +1,8 @@
-"""Quality against the number of samples: a power law with its uncertainty, and what it says of samples not yet there.
+"""Quality against the number of samples: a power law with its uncertainty, and its predictions for more samples.
 
 The held-out loss of a fine-tuned model falls as `floor + gap · n^-rate` in its samples n (Hestness et al., arXiv
-1712.00409; for fine-tuning Hernandez et al., arXiv 2102.01293). Where three to five sizes and a few seeds are all there
-is, the fit is loose: every prediction comes with an interval, and none is made far beyond what was measured.
+1712.00409; for fine-tuning Hernandez et al., arXiv 2102.01293). With three to five sizes and a few seeds the
+fit is loose: every prediction has an interval, and none goes far beyond the measured sizes.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ RATES = np.geomspace(0.05, 2.0, 60)
 """Exponents that are tried. Published ones lie between 0.07 and 0.5; above 1 a curve is flat after a few samples."""
 
 REACH = 20
-"""Times the largest measured size up to which anything is predicted."""
+"""Predictions go up to this multiple of the largest measured size."""
 
 RESAMPLES = 400
 
 
 class Point(Data):
-    """One run: how many samples, which seed, and the held-out loss it came to."""
+    """One run: the number of samples, the seed and the held-out loss."""
 
     samples: int = Field(ge=1)
     seed: int
@@ -51,24 +51,24 @@ class _Law(NamedTuple):
         return float(self.floor + self.gap * samples**-self.rate)
 
     def samples_for(self, loss: float) -> float:
-        """Samples at which the curve comes down to `loss`; infinite where it never does."""
+        """Samples at which the curve falls to `loss`; infinite where it never does."""
         if loss <= self.floor or self.gap <= 0:
             return math.inf
         return float(((loss - self.floor) / self.gap) ** (-1 / self.rate))
 
 
 class Curve(Data):
-    """`loss(n) = floor + gap · n^-rate`, and the same of resampled runs."""
+    """`loss(n) = floor + gap · n^-rate`, and the same law for resampled runs."""
 
     points: tuple[Point, ...]
     law: tuple[float, float, float]
     """floor, gap, rate."""
     resampled: tuple[tuple[float, float, float], ...]
-    """Laws of bootstrap samples of the runs, each size resampled within itself."""
+    """Laws of bootstrap samples of the runs, resampled within each size."""
 
     @property
     def farthest(self) -> int:
-        """Largest number of samples that anything is said about."""
+        """Largest number of samples that is predicted."""
         return REACH * max(point.samples for point in self.points)
 
     def loss(self, samples: float) -> Interval:
@@ -79,27 +79,27 @@ class Curve(Data):
         return Interval(value=value, low=min(float(low), value), high=max(float(high), value))
 
     def more_for(self, samples: int, gain: float) -> tuple[int | None, int | None, int | None]:
-        """How many samples more bring the loss down by `gain`: best guess, and the interval's ends, the fewest first.
+        """How many more samples reduce the loss by `gain`: (estimate, fewest, most) with a 95% interval.
 
-        None stands for more than can be said, or never.
+        None stands for more than `farthest`, or never.
         """
-        found = [
+        totals = [
             law.samples_for(law.at(samples) - gain)
             for law in (_Law(*self.law), *(_Law(*law) for law in self.resampled))
         ]
-        low, high = np.quantile(np.minimum(found[1:], 10.0 * self.farthest), [0.025, 0.975])
+        low, high = np.quantile(np.minimum(totals[1:], 10.0 * self.farthest), [0.025, 0.975])
 
         def more(count: float) -> int | None:
             return max(1, math.ceil(count) - samples) if count <= self.farthest else None
 
-        return more(found[0]), more(float(low)), more(float(high))
+        return more(totals[0]), more(float(low)), more(float(high))
 
 
 def fit(points: Sequence[Point], seed: int = 0) -> Curve:
     """The power law of some runs.
 
     Args:
-        points: at least three sizes; several seeds each make the interval mean something.
+        points: at least three sizes, each with several seeds for a meaningful interval.
         seed: of the bootstrap.
 
     Raises:
@@ -107,13 +107,13 @@ def fit(points: Sequence[Point], seed: int = 0) -> Curve:
     """
     sizes = sorted({point.samples for point in points})
     if len(sizes) < 3:
-        raise UsageError(f"a curve needs three sizes, and there are {len(sizes)}", remedy="give more --sizes")
+        raise UsageError(f"a curve needs three sizes, not {len(sizes)}", remedy="give more --sizes")
     groups = [[p.loss for p in points if p.samples == size] for size in sizes]
     rng = np.random.default_rng(seed)
     spread = _spread(groups)
 
     def drawn(losses: list[float]) -> list[float]:
-        # One seed alone says nothing of its own scatter: it takes the other sizes'.
+        # A size with one seed has no scatter of its own: it takes that of the other sizes.
         again = rng.choice(losses, len(losses))
         return list(again if len(losses) > 1 else again + rng.normal(0, spread, len(losses)))
 
@@ -133,20 +133,20 @@ def measure(
     base: Any = None,
     progress: Callable[..., None] | None = None,
 ) -> list[Point]:
-    """Adapt the base to more and more samples and take each run's held-out loss.
+    """Adapt the base with more and more samples and measure the held-out loss of each run.
 
-    A run that is in `folder` already is not made again, so that an interruption costs one run at most.
+    A run whose result is in `folder` is not repeated, so that an interruption costs at most one run.
 
     Args:
         task: the contract.
-        train: what samples are drawn from; smaller draws of one seed are parts of its larger ones.
-        held_out: what the loss is taken over.
-        recipe: of each run, but for its seed.
-        sizes: how many samples.
-        seeds: runs of each size, each with draws of its own.
-        folder: where points are kept; runs are removed once measured.
-        base: at hand; None resolves the recipe's.
-        progress: called as `progress(what, done, total)`.
+        train: samples to draw from; a smaller draw of a seed is part of its larger ones.
+        held_out: samples that the loss is measured on.
+        recipe: of each run, except the seed.
+        sizes: numbers of samples.
+        seeds: runs of each size, each with its own draw.
+        folder: where points are stored; runs are removed after measuring.
+        base: a local base; None resolves the recipe's.
+        progress: called as `progress(step, done, total)`.
 
     Raises:
         UsageError: a size is larger than `train`.
@@ -157,26 +157,26 @@ def measure(
 
     if max(sizes) > len(train):
         raise UsageError(f"there are {len(train)} samples, not {max(sizes)}", remedy="give smaller --sizes")
-    say = progress or (lambda *_, **__: None)
+    report = progress or (lambda *_, **__: None)
     base = base or resolve(recipe.base)
     points = []
     for done, (size, seed) in enumerate((size, seed) for size in sorted(sizes) for seed in range(seeds)):
-        say(f"run of {size} samples, seed {seed}", done, len(sizes) * seeds)
-        chosen = recipe.model_copy(update={"seed": seed})
-        known = folder / f"{_key(task, train, held_out, chosen, size, base)}.json"
-        if not known.is_file():
-            run = known.with_suffix("")
-            loss = _run(task, select(train, size, seed), held_out, chosen, run, base)
-            write_atomic(known, Point(samples=size, seed=seed, loss=loss).model_dump_json())
+        report(f"run of {size} samples, seed {seed}", done, len(sizes) * seeds)
+        seeded = recipe.model_copy(update={"seed": seed})
+        file = folder / f"{_key(task, train, held_out, seeded, size, base)}.json"
+        if not file.is_file():
+            run = file.with_suffix("")
+            loss = _run(task, select(train, size, seed), held_out, seeded, run, base)
+            write_atomic(file, Point(samples=size, seed=seed, loss=loss).model_dump_json())
             shutil.rmtree(run)
-        points.append(Point.model_validate_json(known.read_bytes()))
+        points.append(Point.model_validate_json(file.read_bytes()))
     return points
 
 
 def _run(
     task: TaskContract, train: Sequence[Sample], held_out: Sequence[Sample], recipe: Recipe, run: Path, base: Any
 ) -> float:
-    """Adapt, and give the held-out loss; no held-out sample chooses anything."""
+    """Adapt and return the held-out loss; held-out samples do not influence the training."""
     if recipe.produces == "head":
         from metier.heads.train import adapt_head
 
@@ -184,12 +184,12 @@ def _run(
     from metier.adapt import adapt
     from metier.iterate.judge import likelihoods_of
 
-    found = likelihoods_of(adapt(task, train, [], recipe, run, base=base), task, held_out, base)
-    return float(sum(found["nats"]) / sum(found["tokens"]))
+    measured = likelihoods_of(adapt(task, train, [], recipe, run, base=base), task, held_out, base)
+    return float(sum(measured["nats"]) / sum(measured["tokens"]))
 
 
 def _fit(sizes: Sequence[int], groups: Sequence[Sequence[float]]) -> tuple[float, float, float]:
-    """Least squares over all runs: for each rate floor and gap are linear; a gap below zero is none."""
+    """Least squares over all runs: for each rate, floor and gap are linear; a negative gap is set to zero."""
     n = np.concatenate([np.full(len(losses), float(size)) for size, losses in zip(sizes, groups, strict=True)])
     y = np.concatenate([np.asarray(losses, dtype=np.float64) for losses in groups])
     x = n[None, :] ** -RATES[:, None]  # [rates, runs]
@@ -216,6 +216,6 @@ def _key(
     from metier.contracts import samples_sha256
     from metier.iterate.judge import MEASURING
 
-    about = task.model_dump_json(), recipe.model_dump_json(), str(base.sha256)
-    parts = [MEASURING, *about, samples_sha256(train), samples_sha256(held_out), str(size)]
+    settings = task.model_dump_json(), recipe.model_dump_json(), str(base.sha256)
+    parts = [MEASURING, *settings, samples_sha256(train), samples_sha256(held_out), str(size)]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:24]
