@@ -1,5 +1,5 @@
 """Every command and snippet of the READMEs is run as written, with the tiny base where the default one would take
-minutes; and the file trees in them and in the plugins' READMEs are the tree on disk.
+minutes; the map of the house has every module, and the file trees in the plugins' READMEs are the tree on disk.
 """
 
 import json
@@ -17,12 +17,12 @@ ROOT = Path(__file__).parent.parent
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.toml"))
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "sdk/docs")]
+import map as house_map  # noqa: E402
+
 from readme_blocks import Block, blocks, code, run, small, tree, tree_block  # noqa: E402
 
 BLOCKS = blocks(ENGLISH)
-DATA = {"sdk/docs/", "sdk/metier/plugins/template/"}
-"""Folders of the SDK that the tree tells as one line."""
 
 
 def named(name: str) -> list[Block]:
@@ -98,12 +98,18 @@ def check_tree(readme: Path, first: str, real: list[str]) -> None:
     assert bare == [], "without a phrase"
 
 
-@pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
-def test_the_file_tree_names_every_file_of_the_sdk_and_every_plugin(path: Path) -> None:
-    check_tree(path, "sdk/", on_disk(ROOT / "sdk", ROOT) + on_disk(ROOT / "plugins", ROOT))
-    assert {told for told in tree(path, "sdk/") if told.endswith("/")} == DATA | {
-        f"plugins/{plugin.name}/" for plugin in PLUGINS
-    }, "modules are named"
+def test_the_map_has_every_room_and_every_module_on_disk_with_a_phrase() -> None:
+    page = house_map.page()
+    rooms = {path.name for path in (ROOT / "sdk/metier").iterdir() if (path / "__init__.py").is_file()}
+    assert {room for _, found in house_map.floors() for room in found} == rooms, "each room has a floor"
+    listed = re.findall(r"^- `([^`]+)`: (.*)$", page, re.M)
+    for folder in (*sorted(rooms), "docs", *(f"plugins/{plugin.name}" for plugin in PLUGINS)):
+        root = ROOT / (folder if "/" in folder else "sdk/docs" if folder == "docs" else f"sdk/metier/{folder}")
+        real = [path.relative_to(root).as_posix() for path in house_map.modules(root) if path.name != "__init__.py"]
+        assert [path for path in real if path not in {name for name, _ in listed}] == [], folder
+    assert [name for name, phrase in listed if not 10 <= len(phrase) <= house_map.LONGEST] == [], (
+        "a module's first sentence is its phrase: what it is for, in one line"
+    )
 
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=lambda plugin: plugin.name)

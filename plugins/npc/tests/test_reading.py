@@ -1,48 +1,18 @@
-"""Data adapters: whatever bytes a file holds, they give samples, bad rows, or an error with the place; nothing else."""
+"""Data adapters: which files they accept, and which samples they give."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from metier.contracts import BadRow, DataAdapter, DataError, MetierError, Sample
-from metier.testing.fuzz import MARKS, any_bytes, read_anyhow
+from metier.contracts import BadRow, DataAdapter, DataError, Sample
 from metier_npc.reading import ADAPTERS, INK, RENPY, TWEE, YARN, BarkSheet, DialogueSheet
 from metier_npc.tasks import TASKS
 
 TASK = {task.name: task for task in TASKS}
 SHARED = next((p / "shared" / "data" for p in Path(__file__).parents if (p / "shared" / "data").is_dir()), None)
 REAL = [(a, f) for a in (INK, YARN, RENPY) for f in sorted(SHARED.rglob("*")) if a.accepts(f)] if SHARED else []
-
-FORMAT_MARKS = (*MARKS, b"<<if", b"[[", b"#", b"::", b"*", b"\xed\xa0\x80", b"->")
-"""Bytes that mean something to these formats."""
-
-
-@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda a: a.name)
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=st.data())
-def test_any_bytes_end_in_rows_or_in_an_error_that_names_the_place(adapter: DataAdapter, data: st.DataObject) -> None:
-    content = data.draw(any_bytes(adapter.example.read_bytes(), FORMAT_MARKS))
-    read_anyhow(adapter, TASKS, content, adapter.example.suffix)
-
-
-@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda a: a.name)
-@pytest.mark.parametrize("suffix", [".csv", ".xlsx", ".jsonl", ".ink", ".yarn", ".rpy", ".twee", ".tw", ""])
-def test_an_example_under_another_suffix_ends_in_the_same_two_ways(adapter: DataAdapter, suffix: str) -> None:
-    read_anyhow(adapter, TASKS, adapter.example.read_bytes(), suffix)
-
-
-@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda a: a.name)
-def test_a_missing_file_and_a_folder_are_errors_of_metiers(adapter: DataAdapter, tmp_path: Path) -> None:
-    folder = tmp_path / f"folder{adapter.example.suffix}"
-    folder.mkdir()
-    for path in (tmp_path / f"gone{adapter.example.suffix}", folder):
-        assert adapter.accepts(path) is False
-        with pytest.raises(MetierError):
-            list(adapter.read(path))
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda a: a.name)

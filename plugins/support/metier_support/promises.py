@@ -72,7 +72,7 @@ def promises(text: str) -> list[tuple[Promise, str]]:
     found = []
     for sentence in _SENTENCE.split(text):
         for promise in PROMISES:
-            if (match := promise.match.search(sentence)) and not _denied(sentence, match):
+            if (match := promise.pattern.search(sentence)) and not _denied(sentence, match):
                 found.append((promise, match[0]))
     return found
 
