@@ -53,7 +53,7 @@ def start(log: Path, mode: str = "") -> subprocess.Popen[str]:
 def test_two_pulls_at_once_fetch_once_and_both_get_the_base(tmp_path, home):
     log = tmp_path / "log"
     both = [start(log, "meet"), start(log, "meet")]
-    said = sorted(p.communicate(timeout=60)[0].split()[-1] for p in both)
+    outcomes = sorted(p.communicate(timeout=60)[0].split()[-1] for p in both)
     assert [p.returncode for p in both] == [0, 0]
     assert outcomes == ["waited", "went"]
     assert len(log.read_text().splitlines()) == 1

@@ -90,7 +90,7 @@ def test_a_caller_that_waits_for_the_disk_does_not_delay_others(opened) -> None:
             if answer.user == "slow":
                 waits.set()
                 assert free.wait(30)
-            return given.id
+            return answer.id
 
     opened.recorder = Slow()
     try:

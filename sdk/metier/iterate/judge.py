@@ -20,12 +20,12 @@ from metier.contracts import Check, FineTune, Sample, TaskContract, samples_sha2
 from metier.contracts.schema import Data
 from metier.disk import write_atomic
 from metier.evaluate.figures import measured, reference_answers
-from metier.evaluate.systems import Answers, answers_of, choices, read_answer
+from metier.evaluate.systems import SystemAnswers, answers_of, head_outputs, report_answer
 from metier.iterate.labels import label_losses, milliseconds, trunk_file
 from metier.iterate.live_engine import load_version
 from metier.metrics.bootstrap import Array, interval, resample_weights
 from metier.metrics.cases import Case, cases_of
-from metier.metrics.results import Answer, Interval, MetricReport, SystemReport
+from metier.metrics.results import Interval, MetricReport, ReportedAnswer, SystemReport
 from metier.metrics.selection import choose_measures
 from metier.runtime.engine import Engine
 
@@ -53,7 +53,7 @@ Progress = Callable[..., None]
 class Measured(Data):
     """The measurements of one version on the held-out data."""
 
-    answers: tuple[Answer, ...]
+    answers: tuple[ReportedAnswer, ...]
     """One for each distinct input."""
     nats: tuple[float, ...]
     """Negative log-likelihood of each measured sample's reply, or of the right labels of a head."""
@@ -127,7 +127,7 @@ class Judge:
         self._base_general: float | None = None
 
     def measure(self, finetune: FineTune, adapter: str, progress: Progress) -> Measured:
-        """Answer every held-out input with a version. `adapter` is its name in the engine."""
+        """ReportedAnswer every held-out input with a version. `adapter` is its name in the engine."""
         load_version(self.engine, adapter, finetune.path)
         if (file := self._cache_file(finetune, adapter)) is not None and (measured := _read(file)) is not None:
             self._base_general = measured.base_general
@@ -135,7 +135,7 @@ class Judge:
         size = (finetune.path / finetune.card.weights).stat().st_size
         if adapter in self.engine.heads:
             progress(f"answers of {adapter}")
-            outputs = choices(self.engine, adapter, self.task, self.cases)
+            outputs = head_outputs(self.engine, adapter, self.task, self.cases)
             answers = answers_of(self.task, self.cases, outputs, self.checks)
             nats, labels = label_losses(self.engine, adapter, self.task, self.held_out)
             result = Measured(
@@ -185,13 +185,13 @@ class Judge:
             bytes=after.bytes,
         )
 
-    def _answers(self, adapter: str, progress: Progress) -> list[Answer]:
+    def _answers(self, adapter: str, progress: Progress) -> list[ReportedAnswer]:
         generations = [self.engine.submit(self._request(case, adapter), wait=None) for case in self.cases]
         answers = []
         for done, (case, generation) in enumerate(zip(self.cases, generations, strict=True), 1):
             text = generation.result()
             finished = generation.finish_reason != "length"
-            answers.append(read_answer(self.task, self.checks, case.input, text, len(generation.ids), finished))
+            answers.append(report_answer(self.task, self.checks, case.input, text, len(generation.ids), finished))
             progress(f"answers of {adapter}", done, len(self.cases))
         return answers
 
@@ -312,7 +312,7 @@ def _losses(of: Measured, resamples: int, seed: int) -> Array:
     return np.asarray((weights @ np.array(of.nats)) / (weights @ np.array(of.tokens, dtype=np.float64)))
 
 
-def _system(name: str, answers: Sequence[Answer]) -> Answers:
+def _system(name: str, answers: Sequence[ReportedAnswer]) -> SystemAnswers:
     report = SystemReport(
         name=name,
         title=name,
@@ -322,4 +322,4 @@ def _system(name: str, answers: Sequence[Answer]) -> Answers:
         undecoded=sum(answer.output is None for answer in answers),
         cut=sum(not answer.finished for answer in answers),
     )
-    return Answers(report, list(answers))
+    return SystemAnswers(report, list(answers))

@@ -10,11 +10,11 @@ import numpy as np
 
 from metier.contracts import Sample, TaskContract
 from metier.contracts.heads import TRUNK_FILE
-from metier.evaluate.systems import choices
+from metier.evaluate.systems import head_outputs
 from metier.metrics.cases import Case
 from metier.runtime.engine import Engine
 from metier.runtime.head_labels import targets_of
-from metier.runtime.input_bridges import unread
+from metier.runtime.input_bridges import skip_input_bridges
 
 
 def label_losses(
@@ -26,10 +26,12 @@ def label_losses(
         DataError: a span is not part of its text.
     """
     running = engine.heads[head]
-    items = [running.item(engine.whole(task.name, unread(task, s.input)), s.language) for s in samples]
+    items = [
+        running.item(engine.prepare_input(task.name, skip_input_bridges(task, s.input)), s.language) for s in samples
+    ]
     nats, labels = [], []
     for sample, item, scores in zip(samples, items, running.scores(items), strict=True):
-        targets = targets_of(task, sample, item.shown)
+        targets = targets_of(task, sample, item.head_input)
         logits = scores.logits.astype(np.float64)  # [labels, classes]
         right = logits[np.arange(len(targets)), targets]
         nats.append(float((np.logaddexp.reduce(logits, axis=1) - right).sum()))
@@ -39,9 +41,9 @@ def label_losses(
 
 def milliseconds(engine: Engine, head: str, task: TaskContract, case: Case) -> float:
     """Time of one answer to an input that the engine has not cached, in milliseconds."""
-    engine.heads.forget()
+    engine.heads.clear_cache()
     started = time.perf_counter()
-    choices(engine, head, task, [case])
+    head_outputs(engine, head, task, [case])
     return 1000 * (time.perf_counter() - started)
 
 

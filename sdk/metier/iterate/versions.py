@@ -19,7 +19,7 @@ from metier.contracts import DataError, FineTune, Sample, TaskContract, UsageErr
 from metier.contracts.finetune import CARD, HEAD, PEFT_CONFIG, WEIGHTS
 from metier.contracts.heads import HEAD_FILE
 from metier.data.samples_file import read_samples, write_samples
-from metier.disk import whole_folder, write_whole
+from metier.disk import atomic_folder, write_atomic
 from metier.disk.private import make_private
 from metier.iterate.version import NAME, REGISTRY_VERSION, Version
 
@@ -79,12 +79,12 @@ class Versions:
     def write_version(self, version: Version) -> None:
         """Replace the description of a version."""
         file = self.path(version.name) / VERSION_FILE
-        write_whole(file, version.model_dump_json(indent=1))
+        write_atomic(file, version.model_dump_json(indent=1))
         make_private(file)
 
     def finetune(self, name: str) -> FineTune:
         """A version's weights, verified against their card."""
-        return load_finetune(self.path(name), way=None)
+        return load_finetune(self.path(name), produces=None)
 
     def pool(self, name: str) -> list[Sample]:
         """All samples that a version and its ancestors were trained on, without those erased since."""
@@ -136,7 +136,7 @@ def check_method(finetune: FineTune) -> None:
         UsageError: it does not.
     """
     recipe = finetune.card.recipe
-    if (recipe.way, recipe.method) not in {("text", "lora"), ("head", "features")}:
+    if (recipe.produces, recipe.method) not in {("text", "lora"), ("head", "features")}:
         raise UsageError(
             "a registry holds LoRA weights that generate text, or heads over frozen features; other methods change the"
             " graph, which a running engine cannot reload",
@@ -147,7 +147,7 @@ def check_method(finetune: FineTune) -> None:
 
 def write_version_folder(folder: Path, finetune: FineTune, version: Version, pool: Iterable[Sample]) -> None:
     """Write a version's folder, completely or not at all, readable by its owner only."""
-    with whole_folder(folder, "a version") as part:
+    with atomic_folder(folder, "a version") as part:
         for name in _COPIED:
             if (finetune.path / name).is_file():
                 shutil.copyfile(finetune.path / name, part / name)

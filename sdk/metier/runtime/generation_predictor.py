@@ -117,7 +117,7 @@ class TextPrediction:
         return aiter(self.generation)
 
     def when_done(self, callback: Callable[[], None]) -> None:
-        self.generation.when_done(callback)
+        self.generation.add_done_callback(callback)
 
     def cancel(self) -> None:
         self.generation.cancel()
