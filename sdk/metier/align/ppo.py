@@ -10,7 +10,9 @@ with the end token or the cut. What is ours, and not in the papers:
    in the first paper's equation 9, nor a model of its own, as in the others. Each has its own clip of gradients;
 3. the reference is the same model with other LoRA weights in it, not a second model;
 4. the value loss is not clipped by default (arXiv 2006.05990, section 3.2, finds that it hurts), and an update's epochs
-   may end early, when the policy has moved far enough (`kl_stop`, as in OpenAI's Spinning Up).
+   may end early, when the policy has moved far enough (`kl_stop`, as in OpenAI's Spinning Up);
+5. the weight of the entropy falls evenly from update to update, to nothing after the last: what is best is first looked
+   for, and then done.
 
 Shapes: [N, T] is N answers of at most T tokens; `mask` is 1 where there is a token.
 """
@@ -155,11 +157,13 @@ def passes(
     update: int,
 ) -> Iterator[Step]:
     """The steps of an update: minibatches in a new seeded order each epoch, until the last epoch or `kl_stop`."""
+    entropy_weight = settings.entropy_weight * (1 - update / settings.updates)
     shuffled, rows = random.Random(settings.seed * 1_000_003 + update), list(range(len(drawn.examples)))
     for _ in range(settings.epochs):
         shuffled.shuffle(rows)
         for start in range(0, len(rows), settings.batch_size):
-            step = learn(policy, drawn, experience, rows[start : start + settings.batch_size], optimiser, settings)
+            part = rows[start : start + settings.batch_size]
+            step = learn(policy, drawn, experience, part, optimiser, settings, entropy_weight)
             yield step
             if settings.kl_stop is not None and step.moved > settings.kl_stop:
                 return
@@ -172,6 +176,7 @@ def learn(
     rows: Sequence[int],
     optimiser: torch.optim.Optimizer,
     settings: Ppo,
+    entropy_weight: float,
 ) -> Step:
     """One step on a minibatch: maximise equation 9."""
     part = Experience(**{name: tensor[list(rows)] for name, tensor in vars(experience).items()})
@@ -185,7 +190,7 @@ def learn(
     value_loss = clipped_value_loss(values, old_values, returns, mask, settings.value_clip)
     spread = _mean(entropy, mask)
     optimiser.zero_grad(set_to_none=True)
-    (policy_loss - settings.entropy_weight * spread + value_loss).backward()  # type: ignore[no-untyped-call]
+    (policy_loss - entropy_weight * spread + value_loss).backward()  # type: ignore[no-untyped-call]
     for part_of in (policy.lora.values(), policy.value.parameters()):  # no weight is moved by both losses
         torch.nn.utils.clip_grad_norm_(part_of, settings.max_grad_norm)
     optimiser.step()

@@ -103,8 +103,8 @@ class Ppo(Rollouts):
     clip: float = Field(default=0.2, gt=0, lt=1)
     """Epsilon of the clipped policy objective."""
     entropy_weight: float = Field(default=0.01, ge=0)
-    """c2 of PPO's equation 9: weight of the entropy of every next token, against a policy that settles before it has
-    tried much."""
+    """c2 of PPO's equation 9 at the first update, from where it falls evenly to nothing: weight of the entropy of every
+    next token, against a policy that settles before it has tried much."""
     kl_stop: float | None = Field(default=None, gt=0)
     """Nats a token from the policy that drew, as approximated by ρ − 1 − ln ρ: beyond it an update's epochs end. None
     goes through them all."""
