@@ -1,6 +1,8 @@
 """PPO by hand-worked examples, and on toy tasks whose optimum is known."""
 
 import math
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,17 +14,20 @@ from metier.align.policy_init import trainable
 from metier.align.ppo import (
     Drawn,
     KlController,
+    approximate_kl,
     clipped_policy_loss,
     clipped_value_loss,
     gae,
     look_back,
-    optimise,
     token_rewards,
     whiten,
 )
-from metier.align.rollout import Rollouts, rollout_bundle
+from metier.align.policy_init import trainable
 from metier.contracts import Ppo
 from metier.training.examples import Example
+
+sys.path.insert(0, str(Path(__file__).parent))
+from ppo_toy import PROMPT, Toy
 
 ONES = torch.ones(1, 3)
 
@@ -85,6 +90,30 @@ def test_a_value_gains_nothing_by_leaving_its_range() -> None:
     near = clipped_value_loss(torch.full((1, 1), 0.1), old, returns, one, 0.2)
     far = clipped_value_loss(torch.full((1, 1), 1.9), old, returns, one, 0.2)
     assert float(near) == pytest.approx(0.5 * 1.9**2) and float(far) == pytest.approx(0.5 * 1.8**2)
+    free = clipped_value_loss(torch.full((1, 1), 1.9), old, returns, one, None)
+    assert float(free) == pytest.approx(0.5 * 0.1**2)
+
+
+def test_the_approximate_kl_is_that_of_the_k3_estimator_and_padding_does_not_count() -> None:
+    new, old, mask = torch.tensor([[0.1, -0.2, 9.0]]), torch.zeros(1, 3), torch.tensor([[1.0, 1, 0]])
+    by_hand = ((math.exp(0.1) - 1 - 0.1) + (math.exp(-0.2) - 1 + 0.2)) / 2
+    assert approximate_kl(new, old, mask) == pytest.approx(by_hand, rel=1e-4)
+    assert approximate_kl(old, old, mask) == 0
+
+
+def test_the_value_loss_moves_the_value_head_alone(local_base, recipe) -> None:
+    policy = Policy(trainable(local_base, recipe, Ppo(precision="fp32")), pad_id=0, reference="start")
+    policy.look([Example(PROMPT, (9, 10, 2))], 1).values.sum().backward()
+    assert all(weight.grad is None for weight in policy.lora.values())
+    assert all(weight.grad is not None for weight in policy.value.parameters())
+
+
+def test_an_update_ends_when_the_policy_has_moved_far_enough(local_base, recipe, cache) -> None:
+    sizes = {"updates": 1, "rollouts": 8, "batch_size": 4, "epochs": 4, "learning_rate": 1e-2, "precision": "fp32"}
+    steps = [
+        Toy(local_base, recipe, cache, Ppo(**sizes, kl_stop=stop), tokens=4).train()[0].steps for stop in (None, 1e-6)
+    ]
+    assert steps == [8, 2], "the first step begins where the policy drew"
 
 
 def test_whitened_advantages_have_mean_0_and_variance_1_over_tokens() -> None:
@@ -109,45 +138,6 @@ def test_the_controller_raises_beta_above_the_target_lowers_it_below_and_never_j
     assert fixed.beta == 0.1
 
 
-PROMPT = (5, 6, 7, 8)
-
-
-class Toy:
-    """A tiny policy that is rewarded for one token, its rollouts drawn by the engine."""
-
-    def __init__(self, base, recipe, cache, settings: Ppo, tokens: int) -> None:
-        self.adapted = trainable(base, recipe, settings)
-        self.policy = Policy(self.adapted, pad_id=0, reference="base")
-        with torch.no_grad():
-            logits = self.adapted(input_ids=torch.tensor([PROMPT])).logits[0, -1]
-        self.begun = logits.softmax(-1)
-        self.target = int(self.begun.argsort(descending=True)[2])
-        self.settings, self.tokens = settings, tokens
-        self.rollouts = Rollouts(rollout_bundle(base, cache=cache, precision="fp32"), rows=16, max_len=32)
-
-    def draw(self, update: int) -> Drawn:
-        self.rollouts.wear(self.adapted)
-        drawn = self.rollouts.draw([PROMPT] * self.settings.rollouts, max_tokens=self.tokens, seed=update)
-        scores = [sum(t == self.target for t in r.reply) / self.tokens for r in drawn]
-        return Drawn([Example(r.prompt, r.reply) for r in drawn], [r.logprobs for r in drawn], scores)
-
-    def train(self) -> list:
-        slow, fast = list(self.policy.lora.values()), list(self.policy.value.parameters())
-        optimiser = torch.optim.AdamW(
-            [{"params": slow}, {"params": fast, "lr": self.settings.value_learning_rate}],
-            lr=self.settings.learning_rate,
-            weight_decay=0.0,
-        )
-        s = self.settings
-        controller = KlController(s.kl_weight, s.kl_target, s.kl_horizon)
-        with self.rollouts:
-            return list(optimise(self.policy, self.draw, optimiser, s, controller))
-
-    def now(self) -> float:
-        with torch.no_grad():
-            return float(self.adapted(input_ids=torch.tensor([PROMPT])).logits[0, -1].softmax(-1)[self.target])
-
-
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory):
     return tmp_path_factory.mktemp("rollouts")
@@ -155,8 +145,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory):
 
 def test_a_policy_learns_to_say_nothing_but_the_rewarded_token(local_base, recipe, cache) -> None:
     settings = Ppo(
-        updates=18, rollouts=32, batch_size=16, epochs=3, learning_rate=4e-3, kl_weight=0.0, kl_target=None,
-        precision="fp32",
+        updates=30, rollouts=64, batch_size=32, epochs=3, learning_rate=4e-3, kl_weight=0.0, kl_target=None,
+        entropy_weight=0.1, precision="fp32",
     )  # fmt: skip
     toy = Toy(local_base, recipe, cache, settings, tokens=4)
     told = toy.train()
@@ -198,11 +188,13 @@ def test_a_base_that_scales_its_logits_is_judged_by_the_logits_that_it_has() -> 
     adapted = get_peft_model(model, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
     policy = Policy(adapted, pad_id=0, reference="base")
     examples = [Example((5, 6), (7, 8, 9)), Example((5, 6, 7), (10,))]
-    logprobs, values, mask = policy.look(examples, 2)
+    logprobs, values, entropy, mask = policy.look(examples, 2)
     with torch.no_grad():
         for row, example in enumerate(examples):
             ids = [*example.prompt, *example.reply]
             logits = adapted(input_ids=torch.tensor([ids])).logits[0, len(example.prompt) - 1 : -1]
             expected = logits.log_softmax(-1)[range(len(example.reply)), list(example.reply)]
             torch.testing.assert_close(logprobs[row][: len(expected)], expected, atol=1e-5, rtol=1e-4)
+            expected = -(logits.softmax(-1) * logits.log_softmax(-1)).sum(-1)
+            torch.testing.assert_close(entropy[row][: len(expected)], expected, atol=1e-5, rtol=1e-4)
     assert values.shape == mask.shape == (2, 3)

@@ -105,9 +105,9 @@ def group_relative(
 def _seen(onlooker: Policy, drawn: Drawn, number: int, settings: Grpo) -> Update:
     """KL to the reference and distance of graph and torch, as PPO measures them."""
     with torch.no_grad():
-        logprobs, _, mask = onlooker.look(drawn.examples, settings.batch_size)
+        logprobs, _, _, mask = onlooker.look(drawn.examples, settings.batch_size)
         with onlooker.reference.in_place():
-            reference, _, _ = onlooker.look(drawn.examples, settings.batch_size)
+            reference = onlooker.look(drawn.examples, settings.batch_size).logprobs
     drift = (logprobs - padded(drawn.logprobs, mask)).abs() * mask
     return Update(
         update=number,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,23 @@ from metier.training.examples import Example
 from metier.training.packing import Padded, pad
 
 
+class Look(NamedTuple):
+    """What a policy says of given answers, [N, T] each."""
+
+    logprobs: Tensor
+    """Of every reply token."""
+    values: Tensor
+    """Of the state before it."""
+    entropy: Tensor
+    """Of the distribution that the token was drawn from, over the whole vocabulary, in nats."""
+    mask: Tensor
+    """1 where there is a token."""
+
+
 class Policy:
     """A PEFT model, a value head on its last hidden state, and the reference policy.
+
+    The value head reads the hidden state without a gradient: its loss moves the head alone.
 
     Args:
         adapted: the PEFT model with its LoRA trainable.
@@ -38,8 +53,8 @@ class Policy:
         """All that is trained, in a fixed order: the LoRA, then the value head."""
         return [*self.lora.values(), *self.value.parameters()]
 
-    def look(self, examples: Sequence[Example], at_once: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Log-probability of every reply token, value of the state before it, and the mask of tokens, [N, T] each.
+    def look(self, examples: Sequence[Example], at_once: int) -> Look:
+        """Log-probability, value and entropy at every reply token.
 
         Args:
             examples: prompts with the replies to judge.
@@ -47,21 +62,22 @@ class Policy:
         """
         starts = range(0, len(examples), at_once)
         parts = [self._look(examples[start : start + at_once]) for start in starts]
-        logprobs, values = ([row for part in parts for row in part[k]] for k in (0, 1))
-        longest = max(map(len, logprobs))
-        mask = torch.zeros(len(examples), longest)
-        for row, found in enumerate(logprobs):
-            mask[row, : len(found)] = 1
         pack = nn.utils.rnn.pad_sequence
-        return pack(logprobs, batch_first=True).cpu(), pack(values, batch_first=True).cpu(), mask
+        logprobs, values, entropy = (
+            pack([row for part in parts for row in part[k]], batch_first=True).cpu() for k in range(3)
+        )
+        mask = pack([torch.ones(len(e.reply)) for e in examples], batch_first=True)
+        return Look(logprobs, values, entropy, mask)
 
-    def _look(self, examples: Sequence[Example]) -> tuple[list[Tensor], list[Tensor]]:
+    def _look(self, examples: Sequence[Example]) -> list[tuple[Tensor, ...]]:
         batch = pad(examples, self._model.device, self._pad)
         hidden, logits = self._replies(batch) if self._plain else self._everything(batch)
-        logprobs: Tensor = logits.log_softmax(-1).gather(1, batch.targets[:, None])[:, 0]
-        values: Tensor = self.value(hidden.float())[:, 0]
+        every = logits.log_softmax(-1)
+        logprobs = every.gather(1, batch.targets[:, None])[:, 0]
+        values: Tensor = self.value(hidden.detach().float())[:, 0]
+        entropy = -(every.exp() * every).sum(-1)
         lengths = [len(e.reply) for e in examples]
-        return list(torch.split(logprobs, lengths)), list(torch.split(values, lengths))
+        return [torch.split(found, lengths) for found in (logprobs, values, entropy)]
 
     def _replies(self, batch: Padded) -> tuple[Tensor, Tensor]:
         """Last hidden states, [reply tokens, width], and logits, [reply tokens, vocabulary], of replies alone."""

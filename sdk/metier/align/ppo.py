@@ -6,9 +6,13 @@ with the end token or the cut. What is ours, and not in the papers:
 1. answers are drawn by another program than the one that learns (an ONNX graph), so the policy recomputes their
    log-probabilities, its ratio is to those, and what the two programs differ by enters as an importance weight,
    truncated at 2;
-2. policy and value share the trunk, as in the first paper's equation 9, while the others have a model for each;
+2. the value is a linear head on the policy's last hidden state, whose loss does not reach the trunk: neither shared, as
+   in the first paper's equation 9, nor a model of its own, as in the others. Each has its own clip of gradients;
 3. the reference is the same model with other LoRA weights in it, not a second model;
-4. there is no entropy bonus: the KL to the reference already keeps the policy from collapsing.
+4. the value loss is not clipped by default (arXiv 2006.05990, section 3.2, finds that it hurts), and an update's epochs
+   may end early, when the policy has moved far enough (`kl_stop`, as in OpenAI's Spinning Up);
+5. the weight of the entropy falls evenly from update to update, to nothing after the last: what is best is first looked
+   for, and then done.
 
 Shapes: [N, T] is N answers of at most T tokens; `mask` is 1 where there is a token.
 """
@@ -18,6 +22,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -68,6 +73,26 @@ class KlController:
             self.beta *= 1 + error * answers / self.horizon
 
 
+class Step(NamedTuple):
+    """What one step on a minibatch came to."""
+
+    policy_loss: float
+    value_loss: float
+    clipped: float
+    entropy: float
+    moved: float
+    """Approximate KL from the policy that drew, in nats a token, before the step."""
+
+
+def optimiser_of(policy: Policy, settings: Ppo) -> torch.optim.AdamW:
+    """Over the policy's weights; the value head, which begins at zero, at its own rate."""
+    trained: list[dict[str, Any]] = [
+        {"params": list(policy.lora.values())},
+        {"params": list(policy.value.parameters()), "lr": settings.value_learning_rate},
+    ]
+    return torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.0)
+
+
 def optimise(
     policy: Policy,
     draw: Callable[[int], Drawn],
@@ -81,7 +106,7 @@ def optimise(
     Args:
         policy: with its value head and its reference.
         draw: number of an update → answers of the policy as it is then, with their rewards.
-        optimiser: over the policy's weights.
+        optimiser: from `optimiser_of`.
         settings: of the algorithm.
         controller: of the KL's weight.
         first: number of updates done before.
@@ -89,26 +114,22 @@ def optimise(
     for update in range(first, settings.updates):
         drawn = draw(update)
         experience, kl = look_back(policy, drawn, settings, controller.beta)
-        shuffled, rows = random.Random(settings.seed * 1_000_003 + update), list(range(len(drawn.examples)))
-        told: list[tuple[float, float, float]] = []
-        for _ in range(settings.epochs):
-            shuffled.shuffle(rows)
-            for start in range(0, len(rows), settings.batch_size):
-                told.append(
-                    learn(policy, drawn, experience, rows[start : start + settings.batch_size], optimiser, settings)
-                )
-        policy_loss, value_loss, clipped = (sum(values) / len(told) for values in zip(*told, strict=True))
+        steps = list(passes(policy, drawn, experience, optimiser, settings, update))
         mask, beta = experience.mask, controller.beta
-        controller.update(kl, len(rows))
+        controller.update(kl, len(drawn.examples))
+        mean = Step(*(sum(values) / len(steps) for values in zip(*steps, strict=True)))
         yield Update(
             update=update + 1,
             score=sum(drawn.scores) / len(drawn.scores),
             kl=kl,
             beta=beta,
             length=float(mask.sum() / len(mask)),
-            policy_loss=policy_loss,
-            value_loss=value_loss,
-            clipped=clipped,
+            policy_loss=mean.policy_loss,
+            value_loss=mean.value_loss,
+            clipped=mean.clipped,
+            entropy=mean.entropy,
+            moved=max(step.moved for step in steps),
+            steps=len(steps),
             explained=_explained(experience.old_values, experience.returns, mask),
             drift=float(_mean((experience.old_logprobs - padded(drawn.logprobs, mask)).abs(), mask)),
         )
@@ -117,14 +138,35 @@ def optimise(
 def look_back(policy: Policy, drawn: Drawn, settings: Ppo, beta: float) -> tuple[Experience, float]:
     """Advantages and returns of drawn answers under the policy as it is, and its mean KL to the reference."""
     with torch.no_grad():
-        logprobs, values, mask = policy.look(drawn.examples, settings.batch_size)
+        logprobs, values, _, mask = policy.look(drawn.examples, settings.batch_size)
         with policy.reference.in_place():
-            reference, _, _ = policy.look(drawn.examples, settings.batch_size)
+            reference = policy.look(drawn.examples, settings.batch_size).logprobs
     rewards = token_rewards(logprobs, reference, torch.tensor(drawn.scores), mask, beta)
     advantages, returns = gae(rewards, values, mask, settings.gamma, settings.gae_lambda)
     weights = (logprobs - padded(drawn.logprobs, mask)).exp().clamp(max=TRUNCATION) * mask
     kl = float(((logprobs - reference) * mask).sum(1).mean())
     return Experience(mask, logprobs, values, whiten(advantages, mask), returns, weights), kl
+
+
+def passes(
+    policy: Policy,
+    drawn: Drawn,
+    experience: Experience,
+    optimiser: torch.optim.Optimizer,
+    settings: Ppo,
+    update: int,
+) -> Iterator[Step]:
+    """The steps of an update: minibatches in a new seeded order each epoch, until the last epoch or `kl_stop`."""
+    entropy_weight = settings.entropy_weight * (1 - update / settings.updates)
+    shuffled, rows = random.Random(settings.seed * 1_000_003 + update), list(range(len(drawn.examples)))
+    for _ in range(settings.epochs):
+        shuffled.shuffle(rows)
+        for start in range(0, len(rows), settings.batch_size):
+            part = rows[start : start + settings.batch_size]
+            step = learn(policy, drawn, experience, part, optimiser, settings, entropy_weight)
+            yield step
+            if settings.kl_stop is not None and step.moved > settings.kl_stop:
+                return
 
 
 def learn(
@@ -134,10 +176,11 @@ def learn(
     rows: Sequence[int],
     optimiser: torch.optim.Optimizer,
     settings: Ppo,
-) -> tuple[float, float, float]:
-    """One step on a minibatch: maximise equation 9. Returns policy loss, value loss, clipped share."""
+    entropy_weight: float,
+) -> Step:
+    """One step on a minibatch: maximise equation 9."""
     part = Experience(**{name: tensor[list(rows)] for name, tensor in vars(experience).items()})
-    new, values, mask = policy.look([drawn.examples[i] for i in rows], len(rows))
+    new, values, entropy, mask = policy.look([drawn.examples[i] for i in rows], len(rows))
     width = mask.shape[1]  # the longest of these rows; the experience is as wide as the longest of all
     old, advantages, returns, old_values, weights = (
         tensor[:, :width]
@@ -145,12 +188,20 @@ def learn(
     )
     policy_loss, clipped = clipped_policy_loss(new, old, advantages, mask, settings.clip, weights)
     value_loss = clipped_value_loss(values, old_values, returns, mask, settings.value_clip)
-    loss = policy_loss + settings.value_weight * value_loss
+    spread = _mean(entropy, mask)
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(policy.weights, settings.max_grad_norm)
+    (policy_loss - entropy_weight * spread + value_loss).backward()  # type: ignore[no-untyped-call]
+    for part_of in (policy.lora.values(), policy.value.parameters()):  # no weight is moved by both losses
+        torch.nn.utils.clip_grad_norm_(part_of, settings.max_grad_norm)
     optimiser.step()
-    return float(policy_loss.detach()), float(value_loss.detach()), clipped
+    moved = approximate_kl(new.detach(), old, mask)
+    return Step(float(policy_loss.detach()), float(value_loss.detach()), clipped, float(spread.detach()), moved)
+
+
+def approximate_kl(new: Tensor, old: Tensor, mask: Tensor) -> float:
+    """KL(old, new) in nats a token from tokens of `old`: mean of ρ − 1 − ln ρ, which is never negative."""
+    ratio = (new - old) * mask
+    return float(_mean(ratio.exp() - 1 - ratio, mask))
 
 
 def token_rewards(logprobs: Tensor, reference: Tensor, scores: Tensor, mask: Tensor, beta: float) -> Tensor:
@@ -199,10 +250,16 @@ def clipped_policy_loss(
     return -_mean(gain, mask), float(_mean(beyond, mask))
 
 
-def clipped_value_loss(values: Tensor, old: Tensor, returns: Tensor, mask: Tensor, clip: float) -> Tensor:
-    """½ E[max((V − R)², (V_clip − R)²)], V_clip at most `clip` away from the value before the update."""
+def clipped_value_loss(values: Tensor, old: Tensor, returns: Tensor, mask: Tensor, clip: float | None) -> Tensor:
+    """½ E[max((V − R)², (V_clip − R)²)], V_clip at most `clip` away from the value before the update.
+
+    Without a clip it is ½ E[(V − R)²].
+    """
+    far = (values - returns) ** 2
+    if clip is None:
+        return 0.5 * _mean(far, mask)
     near = old + (values - old).clamp(-clip, clip)
-    return 0.5 * _mean(torch.maximum((values - returns) ** 2, (near - returns) ** 2), mask)
+    return 0.5 * _mean(torch.maximum(far, (near - returns) ** 2), mask)
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:

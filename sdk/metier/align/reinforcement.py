@@ -15,7 +15,7 @@ from metier.align.job import Job, digest
 from metier.align.moments import moments
 from metier.align.policy import Policy
 from metier.align.policy_init import Begin, base_of, contracts_of, trainable
-from metier.align.ppo import Drawn, KlController, optimise
+from metier.align.ppo import Drawn, KlController, optimise, optimiser_of
 from metier.align.rewards import Answer, Reward
 from metier.align.rollout import Rollouts, rollout_bundle
 from metier.align.updates import LOG, Tell, figures_of, keep_until, read, record
@@ -167,11 +167,7 @@ def _ppo(
     watch: Watching | None,
 ) -> State:
     policy = Policy(adapted, pad_id, settings.reference)
-    trained: list[dict[str, Any]] = [
-        {"params": list(policy.lora.values())},
-        {"params": list(policy.value.parameters()), "lr": settings.value_learning_rate},
-    ]
-    optimiser = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.0)
+    optimiser = optimiser_of(policy, settings)
     controller = KlController(settings.kl_weight, settings.kl_target, settings.kl_horizon)
     state = _restore(policy, optimiser, controller, folder, job.run)
     log, last = job.out / LOG, dict[str, Any]()

@@ -33,6 +33,12 @@ class Update:
     """Share of tokens whose ratio left the clip range."""
     explained: float | None = None
     """Share of the returns' variance that the values explain."""
+    entropy: float | None = None
+    """Of the next token, in nats, over the update's steps: near 0, nothing new is tried."""
+    moved: float | None = None
+    """Largest approximate KL of the update's steps from the policy that drew, in nats a token."""
+    steps: int | None = None
+    """Steps of the optimiser: fewer than epochs would make where `kl_stop` ended the update."""
     watched: dict[str, float] | None = None
     """Figures of greedy answers to held-out inputs after the update, where it was watched."""
 

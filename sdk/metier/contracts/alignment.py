@@ -105,10 +105,15 @@ class Ppo(Rollouts):
     """Passes over each update's rollouts: K of PPO's algorithm 1."""
     clip: float = Field(default=0.2, gt=0, lt=1)
     """Epsilon of the clipped policy objective."""
-    value_clip: float = Field(default=0.2, gt=0)
-    value_weight: float = Field(default=0.1, ge=0)
-    """c1 of PPO's equation 9."""
-    value_learning_rate: float = Field(default=1e-3, gt=0)
+    entropy_weight: float = Field(default=0.01, ge=0)
+    """c2 of PPO's equation 9 at the first update, from where it falls evenly to nothing: weight of the entropy of every
+    next token, against a policy that settles before it has tried much."""
+    kl_stop: float | None = Field(default=None, gt=0)
+    """Nats a token from the policy that drew, as approximated by ρ − 1 − ln ρ: beyond it an update's epochs end. None
+    goes through them all."""
+    value_clip: float | None = Field(default=None, gt=0)
+    """Farthest that an update moves a value; None is no bound."""
+    value_learning_rate: float = Field(default=1e-2, gt=0)
     """Of the value head, which begins at zero."""
     gamma: float = Field(default=1.0, gt=0, le=1)
     gae_lambda: float = Field(default=0.95, ge=0, le=1)
