@@ -1,13 +1,17 @@
 """The decoder's rows: read together, stepped together, each gives the tokens that it gives alone, in both kinds of
 memory."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from metier.contracts.bundle import Graph
 from metier.decoding import device, steps
 from metier.decoding.adapter_store import AdapterStore
 from metier.decoding.decoder import Decoder
 from metier.decoding.device import open_session
+from metier.decoding.kv import KV
 from metier.decoding.memory import address_of, rows_of, zeros
 from metier.runtime.bundle import open_bundle
 
@@ -151,3 +155,22 @@ def test_a_view_of_rows_writes_and_reads_only_those_rows(dtype):
     assert tensor.numpy().sum(axis=(1, 2)).tolist() == [0, 0, 15, 0]
     view = rows_of(tensor, 2, 2)
     assert view.data_ptr() == address_of(tensor, 2) and view.numpy().sum(axis=(1, 2)).tolist() == [15, 0]
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux's memory figures")
+def test_short_sequences_in_long_rows_cost_only_the_pages_that_they_write():
+    def committed():
+        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:")) * 1024
+
+    graph = Graph(
+        layers=4, kv_heads=2, head_dim=64, vocab_size=9, context_length=8192, io_dtype="float32", eos_token_ids=(1,)
+    )  # fmt: skip
+    before = committed()
+    memory = KV(graph, rows=8, max_len=8192, device="cpu")
+    for buffer in memory._host:
+        assert not buffer[3].any()
+        buffer[3, :, :20] = 1.0
+        assert buffer[3, :, :20].all() and not buffer[4].any()
+    assert sum(buffer.nbytes for buffer in memory._host) == 8 * 8192 * memory.bytes_per_token == 268_435_456
+    assert committed() - before < 8 << 20

@@ -12,7 +12,7 @@ import numpy as np
 from metier.contracts import ResourceError
 from metier.contracts.bundle import Graph
 from metier.decoding.logits import DTYPES
-from metier.decoding.memory import address_of, zeros
+from metier.decoding.memory import address_of, sparse_zeros
 
 
 class KV:
@@ -26,8 +26,8 @@ class KV:
         self._graph, self._device, self._dtype = graph, device, DTYPES[graph.io_dtype]
         self._row = (graph.kv_heads, max_len, graph.head_dim)
         try:
-            # On a CPU, zeroed pages are committed when first written: a row costs only the tokens that it has held.
-            self._buffers = [zeros((rows, *self._row), self._dtype, device) for _ in range(2 * graph.layers)]
+            # On a CPU, a row costs only the tokens that it has held.
+            self._buffers = [sparse_zeros((rows, *self._row), self._dtype, device) for _ in range(2 * graph.layers)]
             self._host = [buffer.numpy() for buffer in self._buffers] if device == "cpu" else []  # the same memory
         except Exception as error:  # onnxruntime raises its own, unrelated classes
             size = self.bytes_per_token * max_len * rows / 2**20

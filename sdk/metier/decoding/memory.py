@@ -6,7 +6,10 @@ about models.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import math
+import mmap
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +20,22 @@ import onnxruntime as ort
 def zeros(shape: Sequence[int], dtype: Any, device: str) -> Any:
     """An OrtValue full of zeros: what a kernel reads beyond a row's length must be finite."""
     return ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype), device, 0)
+
+
+def sparse_zeros(shape: Sequence[int], dtype: Any, device: str) -> Any:
+    """`zeros` for a tensor of which little may ever be written: in host memory, only pages that are written cost
+    memory.
+
+    numpy asks Linux for huge pages, so that a write of a few bytes commits 2 MiB: with 8 rows of 4096 tokens, the KV of
+    SmolLM2-135M then took 0.9 GB for 5 short requests, instead of 0.05 GB.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if device != "cpu" or not size or not hasattr(mmap, "MADV_NOHUGEPAGE"):
+        return zeros(shape, dtype, device)
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):  # a kernel without huge pages
+        pages.madvise(mmap.MADV_NOHUGEPAGE)
+    return ort.OrtValue.ortvalue_from_numpy(np.frombuffer(pages, dtype).reshape(shape), device, 0)
 
 
 def address_of(value: Any, first: int = 0) -> int:
