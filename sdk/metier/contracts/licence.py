@@ -7,12 +7,12 @@ from enum import StrEnum
 from typing import Literal
 
 Use = Literal["research", "internal", "commercial"]
-"""`research`: nothing is shipped or sold. `internal`: used inside a company, not handed on. `commercial`: part of a
+"""`research`: nothing is shipped or sold. `internal`: used inside a company, not distributed. `commercial`: part of a
 product or service that others use."""
 
 
 class Terms(StrEnum):
-    """What a licence asks of whoever adapts a model and ships the result."""
+    """What a licence requires of adapting a model and shipping the result."""
 
     PERMISSIVE = "permissive"
     SHARE_ALIKE = "share-alike"

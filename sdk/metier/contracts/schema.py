@@ -1,6 +1,6 @@
 """JSON Schema as the one form in which a type travels: from a pydantic class, to a bundle, to a C# host.
 
-A contract never holds a Python class, so it serialises whole; values are checked against the schema wherever
+A contract never holds a Python class, so it serialises completely; values are checked against the schema wherever
 they come from.
 """
 
@@ -149,7 +149,7 @@ _VALUES = frozenset({"enum", "const", "default", "examples"})
 
 
 class Problem(NamedTuple):
-    """One way in which a value misses its schema."""
+    """One error of a value against its schema."""
 
     field: str
     """Dotted path into the value; empty for the value itself."""
