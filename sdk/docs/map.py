@@ -26,7 +26,7 @@ LONGEST = 110
 _INTRODUCTION = f"""# Map of the house
 
 Every room of `sdk/metier` by floor, and every module with a phrase. A room imports only from lower floors. The page is
-generated from the modules' docstrings: a new file needs no entry here, but a first sentence or clause of at most {LONGEST}
+generated from the docstrings: a new file needs no entry here, but a first sentence or clause of at most {LONGEST}
 characters.
 """
 

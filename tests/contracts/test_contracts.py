@@ -200,7 +200,7 @@ def test_every_error_has_an_exit_code_of_its_own_and_its_text_has_what_where_and
     children = MetierError.__subclasses__()
     codes = [child.exit_code for child in children if child.__module__ == "metier.contracts.errors"]
     assert len(set(codes)) == len(codes) and min(codes) >= 2
-    assert str(MetierError("it broke", where="a.csv:3", remedy="fix it")) == "a.csv:3: it broke\n  → mend it"
+    assert str(MetierError("it broke", where="a.csv:3", remedy="fix it")) == "a.csv:3: it broke\n  → fix it"
 
 
 def test_a_mistyped_optional_field_gets_a_suggestion_and_a_foreign_one_is_accepted() -> None:

@@ -106,7 +106,7 @@ def test_a_base_that_sees_needs_no_bridge() -> None:
 
 
 def test_the_first_language_decides_and_a_further_one_warns() -> None:
-    assert "take a base that knows zh" in str(one(fit(task(languages=("zh",)), base()), "language", "fail").remedy)
+    assert "use a base that supports zh" in str(one(fit(task(languages=("zh",)), base()), "language", "fail").remedy)
     warned = one(fit(task(languages=("en", "zh")), base()), "language", "warn")
     assert "or use the task in en only" in str(warned.remedy)
     assert fit(task(languages=("en", "zh")), base(), languages=["en"], token_lengths=[1]).verdict is Verdict.OK
@@ -124,7 +124,7 @@ def test_a_card_without_languages_warns() -> None:
 def test_a_bridge_s_language_and_licence_count_only_where_it_is_used() -> None:
     caption = bridge("caption", "image", "text", languages=("fr",), licence="CC-BY-NC-4.0")
     report = fit(task(Photo), base(), [caption])
-    assert any("bridge caption knows fr" in f.reason for f in report.findings if f.verdict is Verdict.FAIL)
+    assert any("bridge caption supports fr" in f.reason for f in report.findings if f.verdict is Verdict.FAIL)
     assert any("bridge caption: licence CC-BY-NC" in f.reason for f in report.findings if f.verdict is Verdict.FAIL)
     assert fit(task(), base(), [caption], token_lengths=[1]).verdict is Verdict.OK
 
@@ -195,7 +195,7 @@ def test_a_licence_is_sorted_by_its_terms(licence: str | None, terms: Terms) -> 
 def test_fresh_facts_need_search_or_a_late_cut_off() -> None:
     news = task(fresh_facts=True)
     dated = base(knowledge_cutoff=date(2024, 6, 1))
-    assert "nothing after 2024-06-01" in one(fit(news, dated), "knowledge", "warn").reason
+    assert "no knowledge after 2024-06-01" in one(fit(news, dated), "knowledge", "warn").reason
     assert "names no knowledge cut-off" in one(fit(news, base()), "knowledge", "warn").reason
     one(fit(news, dated, facts_until=date(2024, 5, 31)), "knowledge", "ok")
     one(fit(news, dated, facts_until=date(2024, 6, 2)), "knowledge", "warn")

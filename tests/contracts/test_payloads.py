@@ -183,7 +183,7 @@ def test_a_data_uri_that_lies_about_its_type_is_refused_and_an_alias_is_not() ->
     uri = Image.of(MEDIA / "baseline.jpg").data_uri()
     assert Image.of(uri.replace("image/jpeg", "image/jpg")).media_type == "image/jpeg"
     assert Image.of(uri.replace("image/jpeg", "application/octet-stream")).media_type == "image/jpeg"
-    with pytest.raises(ContractError, match="says image/png, its content is image/jpeg"):
+    with pytest.raises(ContractError, match="declares image/png, its content is image/jpeg"):
         Image.of(uri.replace("image/jpeg", "image/png"))
 
 

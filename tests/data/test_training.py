@@ -76,7 +76,7 @@ def test_the_remarks_count_what_was_left_out(press: Vertical, tmp_path: Path) ->
     data = training_data(press, TASK, path, held_out=1, on_bad="skip")
     assert [row.provenance.line for row in data.bad] == [13]
     assert "own.jsonl:13" in data.remarks[0]
-    assert data.remarks[-1] == f"{len(data.train)} samples to learn from, 1 inputs held out"
+    assert data.remarks[-1] == f"{len(data.train)} samples to train on, 1 inputs held out"
 
 
 def test_the_error_for_a_task_without_samples_suggests_a_file() -> None:

@@ -136,7 +136,7 @@ def test_the_remedy_for_missing_columns_names_them_all(tmp_path, task):
     (tmp_path / "t.csv").write_text("Product,Blurb\na,b\n")
     with pytest.raises(DataError) as caught:
         list(load_samples(task, tmp_path / "t.csv"))
-    assert caught.value.remedy.startswith("name them facts, text, or say which they are: --columns ")
+    assert caught.value.remedy.startswith("name them facts, text, or map them: --columns ")
     assert "Product=facts,Blurb=text" in caught.value.remedy
     (tmp_path / "u.csv").write_text("Product\na\n")
     with pytest.raises(DataError, match="add the columns facts, text"):

@@ -29,7 +29,7 @@ def read_answers(path: Path) -> list[Value]:
     """The answers of a file: one JSON object, or one a line.
 
     Raises:
-        DataError: the file cannot be read, or a line of it is no answer of the task.
+        DataError: the file cannot be read, or a line of it is not an answer of the task.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -46,4 +46,4 @@ def _answer(line: str, where: str) -> Value:
     try:
         return presenter.check_output(json.loads(line), where)
     except ValueError as error:
-        raise DataError(f"this is no JSON: {error}", where=where, remedy="give one answer a line") from error
+        raise DataError(f"this is not JSON: {error}", where=where, remedy="give one answer a line") from error

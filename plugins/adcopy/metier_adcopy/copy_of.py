@@ -1,4 +1,4 @@
-"""What an answer of any task puts before people, and what its input allows to be said: the two sides of every check."""
+"""The published texts of an answer, and the facts that its input allows: the two sides of every check."""
 
 from __future__ import annotations
 

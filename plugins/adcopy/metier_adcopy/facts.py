@@ -1,4 +1,4 @@
-"""Product facts as a meaning representation, `key[value], key[value]`: read, and written. Knows nothing of copy."""
+"""Product facts as a meaning representation, `key[value], key[value]`: read, and written. It does not know copy."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def pairwise_accuracy(hypotheses: Sequence[str], references: Sequence[Sequence[s
 
     With two grades it is the area under the ROC curve (Hanley & McNeil 1982); with more, the share of concordant pairs
     (Goodman & Kruskal 1954) with ties split. Over all samples, not query by query: a metric sees texts only. An
-    answer that is no grade ranks below all. Where all true grades are equal there is nothing to order, which is 100.
+    answer that is not a grade ranks below all. Where all true grades are equal there is nothing to order, which is 100.
     """
     pairs = Counter(
         (_place(refs[0]), _place(hypothesis)) for hypothesis, refs in zip(hypotheses, references, strict=True)

@@ -1,5 +1,5 @@
 """The structure of SSML 1.1 (W3C Recommendation, 7 September 2010, https://www.w3.org/TR/speech-synthesis11/): which
-element may hold which, and what its attributes may say. It knows nothing of presenters.
+element may hold which, and what its attributes may say. It does not know presenters.
 
 The W3C's own schema needs an XML Schema processor; this table holds section 3 of the recommendation instead.
 """

@@ -78,7 +78,7 @@ def test_a_description_keeps_its_platforms_length_too(platform: str, most: int) 
 def test_the_same_words_in_another_order_are_a_repetition(one: str, other: str) -> None:
     assert alike(one, other)
     (finding,) = headlines_differ.run(FACTS, ad([one, "Something else here", other]))
-    assert "headline 3 says the same as 1" in finding.message and finding.excerpt == other
+    assert "headline 3 repeats 1" in finding.message and finding.excerpt == other
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def script(
 
 
 def pairs(inputs: Path, answers: Path) -> Iterator[Spoken]:
-    """What was said, line by line of both files.
+    """Spoken text, line by line of both files.
 
     Raises:
         DataError: a file cannot be read, a line is no input or answer, or one file is longer.
@@ -43,7 +43,7 @@ def pairs(inputs: Path, answers: Path) -> Iterator[Spoken]:
         if not isinstance(given, dict) or not given.get("speaker"):
             raise DataError("there is no speaker in it", where=f"{inputs}:{number}", remedy="give an npc input a line")
         if not {"line", "text", "variants"} & other.keys():
-            raise DataError("nothing is said in it", where=f"{answers}:{number}", remedy="give an npc answer a line")
+            raise DataError("it has no spoken text", where=f"{answers}:{number}", remedy="give an npc answer a line")
         yield spoken_of(given, other)
 
 
@@ -52,9 +52,9 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         for number, line in enumerate(path.read_text(encoding="utf-8").rstrip("\n").split("\n"), 1):
             row = json.loads(line)
             if not isinstance(row, dict):
-                raise DataError("this is no JSON object", where=f"{path}:{number}", remedy="give one object a line")
+                raise DataError("this is not a JSON object", where=f"{path}:{number}", remedy="give one object a line")
             yield row
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
     except ValueError as error:
-        raise DataError(f"a line is no JSON: {error}", where=str(path), remedy="give one object a line") from error
+        raise DataError(f"a line is not JSON: {error}", where=str(path), remedy="give one object a line") from error

@@ -1,4 +1,4 @@
-"""The tasks `npc.line`, `npc.bark` and `npc.persona`: who speaks, what the world is like, what may be said and done.
+"""The tasks `npc.line`, `npc.bark` and `npc.persona`: who speaks, what the world is like, what can be stated and done.
 
 A secret whose condition does not hold never enters a prompt: the model learns what to keep quiet about, not what it is.
 """

@@ -1,4 +1,4 @@
-"""Script formats: no character is lost, and what is spoken, by whom and when is told apart from the rest."""
+"""Script formats: no character is lost, and what is spoken, by whom and when is distinguished from the rest."""
 
 from __future__ import annotations
 

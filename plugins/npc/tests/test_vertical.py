@@ -1,4 +1,4 @@
-"""The vertical as a whole: it conforms, its prompts are short, and a locked secret never reaches a model."""
+"""The vertical: it conforms, its prompts are short, and a locked secret never reaches a model."""
 
 from __future__ import annotations
 

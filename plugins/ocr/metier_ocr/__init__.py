@@ -13,14 +13,14 @@ __all__ = ["Line", "read_lines", "read_text", "text_of"]
 
 
 def read_lines(image: Image) -> tuple[Line, ...]:
-    """What stands on a picture, line by line with place and confidence; see `metier_ocr.reader`."""
+    """Text on a picture, line by line with place and confidence; see `metier_ocr.reader`."""
     from metier_ocr.reader import read_lines as read  # OpenCV and the models load when a picture is read
 
     return read(image)
 
 
 def read_text(image: Image) -> str:
-    """What stands on a picture, in reading order, one row a line; empty where nothing does."""
+    """Text on a picture, in reading order, one row a line; empty where there is none."""
     return text_of(read_lines(image))
 
 

@@ -16,7 +16,7 @@ def ocr(
     pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE…", help="PNG, JPEG, GIF, WebP or BMP.")],
     json: Annotated[bool, typer.Option("--json", help="One object a line: text, confidence, box in pixels.")] = False,
 ) -> None:
-    """Read what stands on pictures: a package, a label, a poster."""
+    """Read text on pictures: a package, a label, a poster."""
     from metier_ocr.reader import read_lines
 
     for picture in pictures:

@@ -1,4 +1,4 @@
-"""Lines of text on a picture, and the order in which a person reads them. It knows no OCR library."""
+"""Lines of text on a picture, and the order in which a person reads them. It does not use an OCR library."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Line(BaseModel):
-    """One line as it stands on the picture."""
+    """One line of text on the picture."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,7 +32,7 @@ class Line(BaseModel):
 
 
 def rows_of(lines: Iterable[Line]) -> list[list[Line]]:
-    """Lines that stand side by side, row by row from the top, each from left to right.
+    """Lines that are side by side, row by row from the top, each from left to right.
 
     Two lines share a row where the middle of each lies within the height of the other: a big brand name keeps off the
     small print beside it.

@@ -21,7 +21,7 @@ _ONE_AT_A_TIME = Lock()
 
 
 def read_lines(image: Image) -> tuple[Line, ...]:
-    """What stands on a picture, from the top; empty where nothing does.
+    """Text on a picture, from the top; empty where there is none.
 
     Args:
         image: upright or with EXIF rotation; of an animation, the first frame.
@@ -58,7 +58,7 @@ def _pixels(image: Image) -> Any:
         with Pillow.open(io.BytesIO(image.read())) as opened:
             upright = ImageOps.exif_transpose(opened).convert("RGBA")
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Pillow.DecompressionBombError) as error:
-        raise ContractError(f"the picture is damaged: {error}", where=place, remedy="give a whole file") from error
+        raise ContractError(f"the picture is damaged: {error}", where=place, remedy="give a complete file") from error
     paper = Pillow.new("RGBA", upright.size, "white")
     return np.asarray(Pillow.alpha_composite(paper, upright).convert("RGB"))[:, :, ::-1]
 

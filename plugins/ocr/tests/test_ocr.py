@@ -1,4 +1,4 @@
-"""What stands on drawn pictures is read, a trade's task goes on with it, and nothing is fetched for that."""
+"""Text on drawn pictures is read, a trade's task continues with it, and nothing is fetched for that."""
 
 from __future__ import annotations
 

@@ -20,14 +20,14 @@ def problems(nodes: Iterable[Mapping[str, Any]], start: str | None = None) -> li
         start: name of the node where the film begins.
 
     Returns:
-        A finding for each node that stands twice, choice that leads nowhere, node that nothing reaches, node that
+        A finding for each node that is repeated, choice that leads nowhere, node that nothing reaches, node that
         cannot be left though it is no ending, and node from which no ending can be reached (a loop without a way out).
     """
     listed = list(nodes)
     names = [str(node["node"]) for node in listed]
     exits = {str(n["node"]): [str(c["to"]) for c in n["choices"]] for n in listed}
     ends = {str(n["node"]) for n in listed if n["ending"]}
-    found = [_f(f"{n} stands twice", DEAD_END, n) for n in sorted({n for n in names if names.count(n) > 1})]
+    found = [_f(f"{n} is repeated", DEAD_END, n) for n in sorted({n for n in names if names.count(n) > 1})]
     start = start or (names[0] if names else None)
     if start is None or start not in exits:
         return [*found, _f("there is no node to start from", UNREACHABLE, start)]
@@ -131,7 +131,7 @@ _KEYWORDS = frozenset(
 
 
 def _knot(name: str) -> str:
-    """A knot's name: a node that is called like a word of Ink's is told apart by its ending."""
+    """A knot's name: a node that is called like a word of Ink's is distinguished by its ending."""
     return f"{name}_node" if name in _KEYWORDS else name
 
 

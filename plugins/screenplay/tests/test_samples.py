@@ -62,7 +62,7 @@ def test_no_skeleton_of_a_scene_is_overused() -> None:
 
 
 def test_shapes_of_scenes_vary() -> None:
-    """The order in which action and speakers follow, speakers told apart by letters."""
+    """The order in which action and speakers follow, speakers distinguished by letters."""
     shapes = Counter[str]()
     for row in TRAIN["screenplay.scene"]:
         who: dict[str, str] = {}

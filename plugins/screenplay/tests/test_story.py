@@ -33,7 +33,7 @@ def test_a_story_with_a_loop_and_an_ending_is_sound() -> None:
         ([node("a", "b"), node("b", "a")], "a can reach no ending"),
         ([node("a", ending=True), node("b", ending=True)], "nothing leads to b"),
         ([node("a", "b")], "leads to b, which is not written"),
-        ([node("a", ending=True), node("a", ending=True)], "a stands twice"),
+        ([node("a", ending=True), node("a", ending=True)], "a is repeated"),
         ([], "no node to start from"),
     ],
 )
@@ -65,7 +65,7 @@ def test_twee_names_its_start_and_its_endings() -> None:
 def test_no_text_of_a_node_is_read_as_the_formats_own(text: str) -> None:
     story = [node("a", "b", text=text or "x"), node("b", ending=True)]
     ink, twee = to_ink(story), to_twee(story)
-    # Escapes undone, the words are all there; unescaped, nothing of the format's stands in them.
+    # Escapes undone, the words are all there; unescaped, nothing of the format's is in them.
     knot = ink.partition("=== a ===\n")[2].partition("\n+ [")[0] if "=== a ===\n+ [" not in ink else ""
     assert re.sub(r"\\(.)", r"\1", knot).split() == text.split() or not text.strip()
     assert not re.search(r"(?<!\\)(?:\\\\)*[{}|#\[\]]|->|<-|<>|//|/\*", knot)

@@ -1,4 +1,4 @@
-"""The vertical as a whole: it conforms, its prompts are short, and it lists the fine-tunes that are there."""
+"""The vertical: it conforms, its prompts are short, and it lists the fine-tunes that are there."""
 
 from __future__ import annotations
 

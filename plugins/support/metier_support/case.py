@@ -7,7 +7,7 @@ from typing import Any
 
 
 def text_by(input: Mapping[str, Any], who: str) -> str:
-    """All that the customer, or the agent, has said so far."""
+    """All that the customer, or the agent, has written so far."""
     turns = input.get("dialogue")
     return "\n".join(
         str(t.get("text", ""))

@@ -1,4 +1,4 @@
-"""Turns of phrase that both the data adapters and the checks read: handing over to a person, asking for one."""
+"""Turns of phrase that both the data adapters and the checks read: handing over to a person, requesting one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person takes over where the policy says so: by topic, amount or request; and the reply says what the flag says."""
+"""A person takes over where the policy requires it: by topic, amount or request; and the reply agrees with the flag."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Amounts, dates and promises: what stands in policy or order passes, the customer's word for it does not."""
+"""Amounts, dates and promises: what is in policy or order passes, the customer's word for it does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A question becomes a case with its passages, and what is said from them passes the checks."""
+"""A question becomes a case with its passages, and the spoken text from them passes the checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Personal data: what the customer gave may be said, what only the order holds may not."""
+"""Personal data: what the customer gave can be stated, what only the order holds may not."""
 
 from __future__ import annotations
 

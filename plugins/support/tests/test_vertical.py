@@ -1,4 +1,4 @@
-"""The vertical as a whole: it conforms, its prompts are short, and private order facts stay out of them."""
+"""The vertical: it conforms, its prompts are short, and private order facts stay out of them."""
 
 from __future__ import annotations
 

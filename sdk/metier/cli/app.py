@@ -1,4 +1,4 @@
-"""The command tree: which file answers to which name, and how plugins' commands join it."""
+"""The command tree: which file implements which command, and how plugins' commands are added."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ DEBUG = "--debug"
 
 
 class Commands(TyperGroup):
-    """The core's commands and, when a name is not the core's or help is asked for, the plugins'."""
+    """The core commands and, for other names and for help, the plugins' commands."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """`--debug` counts wherever it stands before a `--`, so that it can be added to the end of a failed line."""
+        """`--debug` is accepted anywhere before a `--`, so that it can be added to the end of a failed line."""
         end = args.index("--") if "--" in args else len(args)
         if DEBUG in args[:end]:
             args = [DEBUG, *(arg for arg in args[:end] if arg != DEBUG), *args[end:]]
@@ -77,7 +77,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     debug: Annotated[
-        bool, typer.Option(DEBUG, help="Print the traceback of an error; may also stand after the command.")
+        bool, typer.Option(DEBUG, help="Print the traceback of an error; also accepted after the command.")
     ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")

@@ -1,4 +1,4 @@
-"""`metier data report`: what a data file holds, before anyone trains on it."""
+"""`metier data report`: statistics of a data file before training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metier.terminal.screen import emit_json, note, say, table
 SHOWN = 20
 """Bad rows printed one by one."""
 
-app = typer.Typer(help="Data files: report what one holds.", no_args_is_help=True)
+app = typer.Typer(help="Reports on data files.", no_args_is_help=True)
 
 
 @app.callback()

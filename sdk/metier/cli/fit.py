@@ -1,4 +1,4 @@
-"""`metier fit`: can this base serve this task, said before anything is trained."""
+"""`metier fit`: whether a base can serve a task, before anything is trained."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def fit(
     search: Annotated[bool, typer.Option("--search", help="The product looks facts up for each input.")] = False,
     json: Json = False,
 ) -> None:
-    """Judge whether a base fits a task.
+    """Report whether a base fits a task.
 
     Modalities, languages, context, licence and knowledge; exit 0 whatever the verdict.
     """

@@ -1,4 +1,4 @@
-"""`metier new`: a plugin for a trade of one's own, which passes its contract test as it is."""
+"""`metier new`: a plugin for a new trade that passes its contract test as generated."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ def new(
         f"  pip install -e {folder} pytest\n"
         f"  pytest {folder}\n"
         f"  metier adapt {created.task} --out runs/{name}\n"
-        f"{folder}/README.md says what to change where"
+        f"{folder}/README.md lists what to change"
     )

@@ -1,4 +1,4 @@
-"""`metier plugins`: which plugins are installed, what each brings, and why one does not work."""
+"""`metier plugins`: installed plugins, what each offers, and why a broken one fails."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def plugins(
     strict: Annotated[bool, typer.Option("--strict", help="Fail at the first broken plugin.")] = False,
     json: Json = False,
 ) -> None:
-    """List plugins, and why a broken one is broken."""
+    """List plugins, with the reason for each broken one."""
     from metier.plugins import load_plugins
 
     rows = load_plugins(strict=strict).plugins

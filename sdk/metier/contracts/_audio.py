@@ -1,4 +1,4 @@
-"""Headers of audio files: kind, sample rate, channels, duration, and whether the file is whole. Nothing is decoded."""
+"""Headers of audio files: kind, sample rate, channels, duration, and whether the file is complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MP3_KBPS = {
 
 
 def wav(source: Source) -> Traits | None:
-    """WAVE (RIFF and RF64): the `fmt ` chunk, and the `data` chunk whole."""
+    """WAVE (RIFF and RF64): the `fmt ` chunk, and a complete `data` chunk."""
     if source.upto(0, 4) not in {b"RIFF", b"RF64"} or source.upto(8, 4) != b"WAVE":
         return None
     at, rate, channels, per_second = 12, 0, 0, 0
@@ -57,7 +57,7 @@ def flac(source: Source) -> Traits | None:
 
 
 def ogg(source: Source) -> Traits | None:
-    """Ogg (RFC 3533) with Opus (RFC 7845), Vorbis, Speex or FLAC: page by page, so that the last one is known whole."""
+    """Ogg (RFC 3533) with Opus (RFC 7845), Vorbis, Speex or FLAC: page by page, so that truncation is found."""
     if source.upto(0, 4) != b"OggS":
         return None
     first = source.upto(28, 64).ljust(64, b"\0")
@@ -128,7 +128,7 @@ def mp3(source: Source) -> Traits | None:
 
 
 def _mp3_frame(head: bytes) -> tuple[int, int, int, int, int, int] | None:
-    """(layer, rate, channels, bytes, samples, kbit/s) of a frame header; None where it is none."""
+    """(layer, rate, channels, bytes, samples, kbit/s) of a frame header; None where it is not one."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version, layer, kbps, rate = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3), head[2] >> 4, head[2] >> 2 & 3
@@ -143,7 +143,7 @@ def _mp3_frame(head: bytes) -> tuple[int, int, int, int, int, int] | None:
 
 def _speech(media_type: str, rate: int, channels: int, duration: float | None) -> Traits:
     if rate < 1 or channels < 1:
-        raise DamagedError(f"it says {rate} Hz and {channels} channels")
+        raise DamagedError(f"its header has {rate} Hz and {channels} channels")
     return Traits(media_type, {"sample_rate": rate, "channels": channels, "duration": duration})
 
 

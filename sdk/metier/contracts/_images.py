@@ -1,4 +1,4 @@
-"""Headers of still images: kind and dimensions, and whether the file is whole. Pixels are not decoded."""
+"""Headers of still images: kind and dimensions, and whether the file is complete. Pixels are not decoded."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def gif(source: Source) -> Traits | None:
 
 
 def _colours(packed: int) -> int:
-    """Bytes of the colour table that a packed field tells of."""
+    """Bytes of the colour table that a packed field declares."""
     return 3 << (packed & 7) + 1 if packed & 0x80 else 0
 
 

@@ -1,4 +1,4 @@
-"""How each aspect of a fit is judged. Every function sees its own aspect only; `fit` puts them together."""
+"""One function per aspect of a fit. Each sees its own aspect only; `fit` combines them."""
 
 from __future__ import annotations
 
@@ -78,16 +78,16 @@ def judge_languages(base: Base, spoken: Sequence[str]) -> list[FitFinding]:
     findings = []
     for rank, language in enumerate(spoken):
         if _speaks(base.languages, language):
-            findings.append(FitFinding(aspect="language", verdict=Verdict.OK, reason=f"{base.id} knows {language}"))
+            findings.append(FitFinding(aspect="language", verdict=Verdict.OK, reason=f"{base.id} supports {language}"))
             continue
         others = [other for other in spoken if _speaks(base.languages, other)]
         findings.append(
             FitFinding(
                 aspect="language",
-                # A task is prompted in its first language unless asked otherwise, so that only that one is fatal.
+                # A task is prompted in its first language by default, so that only that one is fatal.
                 verdict=Verdict.FAIL if rank == 0 or not others else Verdict.WARN,
-                reason=f"the task speaks {language}; {base.id} knows {', '.join(base.languages)}",
-                remedy=f"take a base that knows {language}"
+                reason=f"the task is in {language}; {base.id} supports {', '.join(base.languages)}",
+                remedy=f"use a base that supports {language}"
                 + (f", or use the task in {', '.join(others)} only" if others else ""),
             )
         )
@@ -102,14 +102,14 @@ def judge_bridge_languages(bridge: Bridge, spoken: Sequence[str]) -> list[FitFin
         FitFinding(
             aspect="language",
             verdict=Verdict.FAIL if spoken[0] in lost else Verdict.WARN,
-            reason=f"bridge {bridge.name} knows {', '.join(bridge.languages)}, not {', '.join(lost)}",
-            remedy=f"use a bridge {bridge.source}→{bridge.target} that knows {', '.join(lost)}",
+            reason=f"bridge {bridge.name} supports {', '.join(bridge.languages)}, not {', '.join(lost)}",
+            remedy=f"use a bridge {bridge.source}→{bridge.target} that supports {', '.join(lost)}",
         )
     ]
 
 
 def _speaks(known: Sequence[str], wanted: str) -> bool:
-    """Whether a BCP 47 tag is among those known, by its primary subtag: zh-Hans is spoken by who speaks zh."""
+    """Whether a BCP 47 tag is among those known, by its primary subtag: zh-Hans is supported where zh is."""
     return wanted.split("-")[0].lower() in {tag.split("-")[0].lower() for tag in known}
 
 
@@ -157,13 +157,13 @@ _LICENCES: dict[Terms, tuple[dict[Use, Verdict], str, str | None]] = {
     Terms.PERMISSIVE: ({}, "permissive", None),
     Terms.SHARE_ALIKE: (
         {"commercial": Verdict.WARN},
-        "share-alike: what is made from it and handed on must carry the same licence",
+        "share-alike: works derived from it and distributed must carry the same licence",
         "ship the fine-tune and bundle under that licence, or take {other} under a permissive one",
     ),
     Terms.CUSTOM: (
         {"commercial": Verdict.WARN, "internal": Verdict.WARN, "research": Verdict.WARN},
         "a licence of its own, with conditions on use",
-        "read its terms on use, users and naming, and let whoever answers for the product agree",
+        "read its terms on use, users and naming, and have the person responsible for the product agree",
     ),
     Terms.UNKNOWN: (
         {"commercial": Verdict.WARN, "internal": Verdict.WARN, "research": Verdict.WARN},
@@ -172,7 +172,7 @@ _LICENCES: dict[Terms, tuple[dict[Use, Verdict], str, str | None]] = {
     ),
     Terms.NO_DERIVATIVES: (
         {"commercial": Verdict.FAIL, "internal": Verdict.WARN, "research": Verdict.WARN},
-        "no derivatives: a fine-tune of it may not be handed on",
+        "no derivatives: a fine-tune of it must not be distributed",
         "take {other} whose licence allows derivatives, such as {such}",
     ),
     Terms.NON_COMMERCIAL: (
@@ -208,7 +208,7 @@ def judge_knowledge(task: TaskContract, base: Base, facts_until: date | None, se
     if not task.fresh_facts:
         brought = "the input brings every fact the task needs"
         if task.takes_passages:
-            brought += f", and its `{PASSAGES}` take what the documents of a bundle say"
+            brought += f", and its `{PASSAGES}` are filled from the documents of a bundle"
         return FitFinding(aspect="knowledge", verdict=Verdict.OK, reason=brought)
     if search:
         return FitFinding(
@@ -219,14 +219,14 @@ def judge_knowledge(task: TaskContract, base: Base, facts_until: date | None, se
         return FitFinding(
             aspect="knowledge",
             verdict=Verdict.OK,
-            reason=f"facts are needed up to {facts_until}, {base.id} knows up to {cutoff}",
+            reason=f"facts are needed up to {facts_until}, {base.id} has knowledge up to {cutoff}",
         )
-    known = f"{base.id} knows nothing after {cutoff}" if cutoff else f"{base.id}'s card names no knowledge cut-off"
+    known = f"{base.id} has no knowledge after {cutoff}" if cutoff else f"{base.id}'s card names no knowledge cut-off"
     return FitFinding(
         aspect="knowledge",
         verdict=Verdict.WARN,
-        reason=f"the task needs facts up to {facts_until or 'the day of asking'}; {known}",
-        remedy="ship documents in the bundle (metier export --documents), or look facts up and say --search"
+        reason=f"the task needs facts up to {facts_until or 'the day of the request'}; {known}",
+        remedy="ship documents in the bundle (metier export --documents), or look facts up and pass --search"
         if task.takes_passages
         else f"give its input a field `{PASSAGES}`, filled from documents of a bundle, look facts up (--search),"
         " or take a base with a later cut-off",

@@ -1,4 +1,4 @@
-"""Headers of 3D files: kind, vertices and faces where they can be counted cheaply, and whether the file is whole."""
+"""Headers of 3D files: kind, vertices and faces where they can be counted cheaply, and whether the file is complete."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from metier.contracts._source import DamagedError, Source, Traits
 
 _COUNTED = 8 << 20
-"""Bytes up to which a text mesh is read whole and counted."""
+"""Bytes up to which a text mesh is read and counted."""
 _PLY_BYTES = {"char": 1, "uchar": 1, "int8": 1, "uint8": 1, "short": 2, "ushort": 2, "int16": 2, "uint16": 2}
 _PLY_BYTES |= {"int": 4, "uint": 4, "int32": 4, "uint32": 4, "float": 4, "float32": 4, "double": 8, "float64": 8}
 

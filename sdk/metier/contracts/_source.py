@@ -1,4 +1,4 @@
-"""A payload's bytes, read a little at a time: from a file that may be large, or from memory. It knows no format."""
+"""A payload's bytes, read in small pieces from a file or from memory. It does not know file formats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class DamagedError(ValueError):
 
 
 class Traits(NamedTuple):
-    """What a header says."""
+    """What a header declares."""
 
     media_type: str
     facts: dict[str, int | float | None]
@@ -19,7 +19,7 @@ class Traits(NamedTuple):
 
 
 class Source:
-    """Random access to bytes, where reading past the end says that the file is cut off."""
+    """Random access to bytes, where reading past the end means that the file is cut off."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.file, self.size = file, size

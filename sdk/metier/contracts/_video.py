@@ -1,4 +1,4 @@
-"""Headers of film containers, MP4 and MOV (ISO base media), WebM (Matroska): dimensions, duration, whole or not."""
+"""Headers of film containers, MP4 and MOV (ISO base media), WebM (Matroska): dimensions, duration, completeness."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class _Part(NamedTuple):
 
 
 def mp4(source: Source) -> Traits | None:
-    """ISO/IEC 14496-12: every top-level box whole, `moov` there; the film's track, else the sound's, tells the rest."""
+    """ISO/IEC 14496-12: every top-level box complete, with `moov`; facts of the video track, else the audio track."""
     if source.upto(4, 4) != b"ftyp":
         return None
     brand = source.at(8, 4)
@@ -50,7 +50,7 @@ def _boxes(source: Source, at: int, end: int) -> Iterator[_Part]:
             start += 8
         size = end - at if size == 0 else size
         if size < start - at:
-            raise DamagedError(f"the box at byte {at} says it is {size} bytes long")
+            raise DamagedError(f"the box at byte {at} declares {size} bytes")
         source.holds(at + size, f"its {kind.decode('latin-1')} box")
         yield _Part(kind, start, min(at + size, end))
         at += size
@@ -87,7 +87,7 @@ _WIDTH, _HEIGHT, _CLUSTER = 0xB0, 0xBA, 0x1F43B675
 
 
 def webm(source: Source) -> Traits | None:
-    """Matroska (RFC 9559): the segment whole where its size is known; Info and Tracks before the first cluster."""
+    """Matroska (RFC 9559): the segment complete where its size is known; Info and Tracks before the first cluster."""
     if source.upto(0, 4) != _EBML.to_bytes(4, "big"):
         return None
     head = next(_elements(source, 0, source.size))

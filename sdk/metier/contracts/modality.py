@@ -1,4 +1,4 @@
-"""The five modalities, and how they are derived from a type so that nobody declares them twice."""
+"""The five modalities, and how they are derived from a type so that they are declared once."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def modalities_of(type_or_schema: Any) -> frozenset[Modality]:
         type_or_schema: a pydantic model, any annotation that pydantic understands, or a JSON Schema.
 
     Returns:
-        One modality per payload found, and TEXT where any plain scalar, enum or constant stands: a prompt can
-        only say those in words.
+        One modality per payload found, and TEXT for any plain scalar, enum or constant: a prompt can
+        only state those as text.
 
     Raises:
         ContractError: the type has no JSON Schema.

@@ -1,4 +1,4 @@
-"""What a plugin carries beside its code: folders of recipes, samples and fine-tunes, read by their file names."""
+"""A plugin's data files: folders of recipes, samples and fine-tunes, read by their file names."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def recipes_in(folder: Path, trade: str) -> dict[str, Recipe]:
     """A plugin's recipes: `line.yaml` adapts the task `trade.line`, `trade.yaml` all of the trade's tasks together.
 
     Raises:
-        RecipeError: a recipe has a field that is none, or a value out of its bounds.
+        RecipeError: a recipe has an unknown field, or a value out of its bounds.
     """
     import yaml
 
@@ -44,7 +44,7 @@ def samples_in(folder: Path, trade: str, *, licence: str) -> dict[str, SampleSet
         licence: SPDX identifier of all samples in the folder.
 
     Raises:
-        PluginError: a file to learn from has none to measure on beside it.
+        PluginError: a training file has no held-out file beside it.
     """
     found = {}
     for train in sorted(folder.glob(f"*{_TRAIN}")):

@@ -1,6 +1,6 @@
 """The payload types: a picture, a voice, a film, a 3D model, as a contract's field or a product's call gives them.
 
-A payload is its file's place or its bytes, with what the header says. Nothing is decoded: that is a bridge's work.
+A payload is its file's place or its bytes, with the facts of the header. Nothing is decoded: bridges do that.
 """
 
 import base64
@@ -75,7 +75,7 @@ class Payload(Data):
         except ValidationError as error:
             where = None if isinstance(source, bytes) or str(source).startswith("data:") else str(source)
             problem = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise ContractError(problem, where=where, remedy=f"give a whole file: {cls.kinds}") from error
+            raise ContractError(problem, where=where, remedy=f"give a complete file: {cls.kinds}") from error
 
     def read(self) -> bytes:
         """The file's bytes.
@@ -138,7 +138,7 @@ class Payload(Data):
     def _described(cls, data: bytes, declared: str | None) -> dict[str, Any]:
         found = cls._traits(Source(io.BytesIO(data), len(data)), "the data")
         if declared not in {None, "application/octet-stream", found["media_type"]}:
-            raise ValueError(f"the data URI says {declared}, its content is {found['media_type']}")
+            raise ValueError(f"the data URI declares {declared}, its content is {found['media_type']}")
         return {"source": _uri(found["media_type"], data), **found}
 
     @classmethod
@@ -188,7 +188,7 @@ class Speech(Payload):
     """Hertz."""
     channels: int = Field(ge=1)
     duration: Annotated[float | None, Field(ge=0)] = None
-    """Seconds, where the header tells; of an MP3 without a Xing header, estimated from the bit rate."""
+    """Seconds, where the header has it; of an MP3 without a Xing header, estimated from the bit rate."""
 
 
 class Video(Payload):
@@ -202,7 +202,7 @@ class Video(Payload):
     height: int = Field(ge=1)
     """Pixels."""
     duration: Annotated[float | None, Field(ge=0)] = None
-    """Seconds, where the header tells."""
+    """Seconds, where the header has it."""
 
 
 class Mesh(Payload):

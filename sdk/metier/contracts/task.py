@@ -1,4 +1,4 @@
-"""A task contract: what a job of a trade takes in, gives out, and how a model is asked. Data, not code."""
+"""A task contract: input, output, prompts, reply format and metrics of a job of a trade. Data, not code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from metier.contracts.schema import (
 
 
 class TaskKind(StrEnum):
-    """The seven shapes of work the trades ask for."""
+    """The seven kinds of work."""
 
     GENERATE = "generate"
     DIALOGUE = "dialogue"
@@ -52,7 +52,7 @@ class Turn(Data):
 
 
 class Prompt(Data):
-    """How a task is put to a chat model in one language: turns, before the base's own chat template."""
+    """The messages for a chat model in one language: turns, before the base's own chat template."""
 
     turns: tuple[Turn, ...] = Field(min_length=1)
 
@@ -100,10 +100,10 @@ TASK_NAME = r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$"
 
 
 class TaskContract(Data):
-    """What a job takes in and gives out, how the model is asked, how the reply reads, and how it is measured.
+    """Input and output types, prompts, reply format and metrics of a job.
 
     `input` and `output` are written as pydantic classes and stored as JSON Schema, so that a contract serialises
-    whole: a bundle's reader in C#, Java or JavaScript needs neither Python nor the plugin.
+    completely: a bundle's reader in C#, Java or JavaScript needs neither Python nor the plugin.
     """
 
     schema_version: Literal["2"] = SCHEMA_VERSION
@@ -123,8 +123,8 @@ class TaskContract(Data):
     """True where answers need facts newer than any base, so that search must supply them."""
     max_reply_tokens: int = Field(default=256, ge=1)
     no_repeat_ngram_size: int = Field(default=0, ge=0)
-    """No run of this many tokens stands twice in a reply, so that a small model's long answer cannot fall into a loop
-    (arXiv 1705.04304, section 2.5); 0 lets it. For free text: a form's own punctuation repeats."""
+    """No run of this many tokens is repeated in a reply, so that a small model's long answer cannot fall into a loop
+    (arXiv 1705.04304, section 2.5); 0 allows repetition. For free text: a form's own punctuation repeats."""
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
@@ -193,7 +193,7 @@ class TaskContract(Data):
         return modalities_of(self.output)
 
     def language_of(self, input: Value, language: str | None = None) -> str:
-        """The prompt's language for an input: what is asked for, else its `language` field, else the default."""
+        """The prompt's language for an input: the requested one, else its `language` field, else the default."""
         wanted = language or input.get("language")
         return wanted if isinstance(wanted, str) and wanted in self.prompts else self.languages[0]
 
@@ -251,7 +251,7 @@ class TaskContract(Data):
             self.check_language(str(value["language"]), where)
         if found or slips:
             listed = [f"{p.field or side}: {p.reason}" for p in found[:5]]
-            # An open schema takes any field, so that a mistyped one would count for nothing and say nothing.
+            # An open schema takes any field, so that a mistyped one would be ignored in silence.
             suggestions = [f"there is no field {name}, did you mean {near}?" for name, near in slips.items()]
             raise ContractError(
                 f"{side} does not satisfy {self.name}: {'; '.join([*listed, *suggestions])}",

@@ -1,4 +1,4 @@
-"""A vertical: everything one trade knows, handed over by its plugin as one frozen object."""
+"""A vertical: everything of one trade, as one frozen object that its plugin returns."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Vertical(Data):
         """The task of that name; for the vertical's own name all tasks that it packages samples of.
 
         Raises:
-            UsageError: there is no such task, or the vertical packages no samples.
+            UsageError: the task does not exist, or the vertical packages no samples.
         """
         if name != self.name:
             return (self.task(name),)

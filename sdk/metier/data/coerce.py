@@ -1,4 +1,4 @@
-"""A cell's text as the type that a contract's field wants: `3` as 3, `yes` as true, a JSON list as a list."""
+"""A cell's text converted to the type of a contract's field: `3` as 3, `yes` as true, a JSON list as a list."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from metier.contracts.schema import resolve
 from metier.readers.json_values import as_text
 
 ABSENT = object()
-"""Stands for an empty cell of a field that may be left out."""
+"""Marks an empty cell of an optional field."""
 
 _YES = {"true", "yes", "y", "1", "是", "真", "有"}
 _NO = {"false", "no", "n", "0", "否", "假", "无"}
 
 
 def coerce(schema: Mapping[str, Any], value: Any) -> Any:
-    """`value` as the schema's type, or as it is where it already fits or the schema says nothing.
+    """`value` as the schema's type, or as it is where it already fits or the schema has no type.
 
     Args:
-        schema: a field's JSON Schema; `$root` in it is the whole schema that its `$ref`s point into.
+        schema: a field's JSON Schema; `$root` in it is the full schema that its `$ref`s point into.
         value: a cell: text, or a plain JSON value from a typed format.
 
     Returns:
         The value, or ABSENT for an empty cell of a type that empty text cannot be.
 
     Raises:
-        ValueError: the text is no such thing; the message is for the user.
+        ValueError: the text does not have that type; the message is for the user.
     """
     root = schema.get("$root", schema)
     options = [resolve(root, s) for s in schema.get("anyOf", schema.get("oneOf", [schema]))]
@@ -53,7 +53,7 @@ def coerce(schema: Mapping[str, Any], value: Any) -> Any:
 
 
 def _number(kinds: list[str], value: Any) -> Any:
-    """Spreadsheets know no integers: 3.0 is 3 where an integer is wanted."""
+    """Spreadsheets have no integers: 3.0 is 3 where an integer is wanted."""
     integral = isinstance(value, float) and value.is_integer() and "integer" in kinds and "number" not in kinds
     return int(value) if integral else value
 

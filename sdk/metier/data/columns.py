@@ -1,4 +1,4 @@
-"""Which of a user's columns holds which field of a contract: by name, by synonym, or as the user says."""
+"""Which of a user's columns holds which field of a contract: by name, by synonym, or by the user's mapping."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def map_columns(
     synonyms: Mapping[str, Iterable[str]] | None = None,
     where: str | None = None,
 ) -> dict[str, Target]:
-    """Column → field. What the user says comes first, then equal names, then synonyms; other columns stay unused.
+    """Column → field. The user's mapping comes first, then equal names, then synonyms; other columns stay unused.
 
     Args:
         task: the contract.
         header: the file's column names. Case, spaces, underscores and hyphens do not count.
-        columns: what the user says: column → field, or `input.field` or `output.field` where both sides have it.
+        columns: the user's mapping, column → field, or `input.field` or `output.field` where both sides have it.
         synonyms: field, or `input.field` or `output.field` → other names that the trade uses for it.
         where: the header's place, for messages.
 
@@ -84,11 +84,11 @@ def map_columns(
 def _remedy(lost: Sequence[Target], free: Sequence[str], synonyms: Mapping[str, Iterable[str]] | None) -> str:
     """What to do about fields without a column, all of them, given the columns that hold nothing yet."""
     wanted = [next(iter(_called(synonyms, target)), target.field) for target in lost]
-    it, they = ("it", "it is") if len(lost) == 1 else ("them", "they are")
+    it = "it" if len(lost) == 1 else "them"
     if len(free) < len(lost):
         return f"add the column{'s' * (len(lost) > 1)} {', '.join(wanted)}"
     example = ",".join(f"{column}={target.field}" for column, target in zip(free, lost, strict=False))
-    return f"name {it} {', '.join(wanted)}, or say which {they}: --columns {shlex.quote(example)}"
+    return f"name {it} {', '.join(wanted)}, or map {it}: --columns {shlex.quote(example)}"
 
 
 def _fields(side: str, schema: JsonSchema) -> list[Target]:

@@ -1,4 +1,4 @@
-"""What a fine-tune goes on with: the samples it has learnt, and those it is measured on and so must never learn.
+"""Data to continue a fine-tune: the samples it was trained on, and the held-out ones it must never be trained on.
 
 Both lie in its folder; one that a plugin packages has them among the plugin's samples instead.
 """
@@ -27,11 +27,11 @@ def continuation_data(
     samples: int | None = None,
     seed: int = 0,
 ) -> TrainingData:
-    """Samples for a fine-tune to go on with, none of them like what it is measured on.
+    """Samples to continue the training of a fine-tune, without any that is like its held-out data.
 
     Args:
         finetune: whose own samples are taken, and whose held-out data is kept apart.
-        tasks: of the fine-tune; one task's samples come after the other's.
+        tasks: of the fine-tune; samples are ordered by task.
         vertical: of the tasks.
         path: the user's file, of one task; None takes what the fine-tune was trained on.
         columns: header → field, for tables with names of their own.
@@ -56,7 +56,7 @@ def continuation_data(
         raise UsageError(
             f"each of the {len(read.train)} samples is like the fine-tune's held-out data",
             where=str(path or finetune.path),
-            remedy="give others with --data: what a fine-tune is measured on is not learnt from",
+            remedy="give other samples with --data: held-out data is never trained on",
         )
     leaking = len(read.train) - len(kept)
     if samples is not None:
@@ -65,11 +65,11 @@ def continuation_data(
 
 
 def held_out_data(finetune: FineTune, vertical: Vertical | None) -> list[Sample]:
-    """What a fine-tune is measured on and may not learn; empty where nothing tells.
+    """The held-out samples of a fine-tune; empty where they are unknown.
 
     Args:
-        finetune: with its held-out samples in its folder; or one that the vertical packages, or that went on from such
-            a one by alignment.
+        finetune: with its held-out samples in its folder; or one that the vertical packages, or one
+            that alignment continued from a packaged one.
         vertical: of its tasks; None where its plugin is not installed.
     """
     found = samples_in(finetune.path / "held_out.jsonl")

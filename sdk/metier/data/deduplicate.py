@@ -1,4 +1,4 @@
-"""Samples that say the same as another, found and left out, each with the reason and the one it repeats."""
+"""Removes samples that repeat another one, and reports each with the reason and the sample it repeats."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Dropped(NamedTuple):
     sample: Sample
     reason: Literal["exact", "near"]
     twin: Sample
-    """The earlier sample that says the same, and was kept."""
+    """The earlier sample that was kept."""
 
 
 class Cleaned(NamedTuple):
@@ -27,7 +27,7 @@ class Cleaned(NamedTuple):
 
 
 def deduplicate(samples: Iterable[Sample], threshold: float = NEAR) -> Cleaned:
-    """Keep the first of each group of samples whose input and output together say the same.
+    """Keep the first of each group of samples whose input and output together are the same, or nearly so.
 
     Args:
         samples: of one task or several; samples of different tasks or languages are never twins.
@@ -50,7 +50,7 @@ def deduplicate(samples: Iterable[Sample], threshold: float = NEAR) -> Cleaned:
         return Cleaned(kept, dropped)
     twins: dict[int, int] = {}
     for later, earlier in near_pairs((sample_text(sample) for sample in kept), threshold):
-        # A twin that is dropped itself would leave nobody who says it.
+        # A sample that is dropped itself cannot stand for another one.
         if later not in twins and earlier not in twins and _same_kind(kept[later], kept[earlier]):
             twins[later] = earlier
     dropped += [Dropped(kept[later], "near", kept[earlier]) for later, earlier in twins.items()]
@@ -58,7 +58,7 @@ def deduplicate(samples: Iterable[Sample], threshold: float = NEAR) -> Cleaned:
 
 
 def sample_text(sample: Sample) -> str:
-    """All that a sample says, as one text."""
+    """Input and output of a sample as one text."""
     return f"{sample.task}\n{sample.language or ''}\n{value_text(sample.input)}\n{value_text(sample.output)}"
 
 

@@ -1,5 +1,5 @@
 """Documents into passages: Markdown through markdown-it-py (CommonMark with tables), HTML through the standard
-library. It knows neither tasks nor search."""
+library. It does not know tasks or search."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from metier.data.passages import Block, passages_of
 from metier.runtime.passage_index import Passage
 
 BIGGEST = 16 << 20
-"""Bytes of a document: beyond that it is no document but a site's dump."""
+"""Largest document in bytes: a larger file is an export of a site, not a document."""
 _MARKDOWN, _HTML = {".md", ".markdown", ".txt"}, {".html", ".htm", ".xhtml"}
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset=[\"']?\s*([A-Za-z0-9_-]{1,40})", re.IGNORECASE)
 _CHARSETS = ("utf-8", "iso8859", "cp125", "gb", "big5", "shift_jis", "euc", "koi8")
-"""What pages really come in; Python knows codecs besides that are no encodings of text."""
+"""Encodings of web pages; some of Python's codecs are not text encodings."""
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 
 
@@ -26,7 +26,7 @@ def read_passages(path: Path) -> Iterator[Passage]:
     """Passages of a Markdown or HTML file, in order, each with its headings and the line it starts on.
 
     Raises:
-        DataError: the file cannot be read, is no text, is too big, or holds no passage.
+        DataError: the file cannot be read, is not text, is too large, or has no passage.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -82,7 +82,7 @@ def _text_of(path: Path) -> str:
 
 
 def _declared(path: Path) -> str | None:
-    """The encoding that an HTML page says it is in (WHATWG: within its first 1024 bytes); None where it says none."""
+    """The encoding that an HTML page declares (WHATWG: within its first 1024 bytes); None where it declares none."""
     with path.open("rb") as file:
         found = _CHARSET.search(file.read(1024))
     try:

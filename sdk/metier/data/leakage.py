@@ -1,4 +1,4 @@
-"""Which samples are too like the held-out data to be learnt from: the measure would then be of memory, not of skill."""
+"""Finds training samples that are too like the held-out data: a result on them would measure memory, not skill."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from metier.data.pii import scrub_sample
 
 
 def leaks(samples: Sequence[Sample], held_out: Sequence[Sample], threshold: float = NEAR) -> dict[int, Sample]:
-    """Position of each sample that may not be learnt from → the held-out sample that it is like.
+    """Position of each sample that must not be trained on → the held-out sample it is like.
 
     The rule is the split's own: the inputs are the same, or nearly so, or input and output together are nearly the
     same. Case, width and white space do not count, nor does whether personal data was replaced: what a harvest made of
@@ -42,7 +42,7 @@ def leaks(samples: Sequence[Sample], held_out: Sequence[Sample], threshold: floa
 
 
 def without_leaks(samples: Sequence[Sample], held_out: Sequence[Sample]) -> list[Sample]:
-    """Those of the samples that may be learnt from, in order. See `leaks`."""
+    """The samples that can be trained on, in order. See `leaks`."""
     found = leaks(samples, held_out)
     return [sample for place, sample in enumerate(samples) if place not in found]
 

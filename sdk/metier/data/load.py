@@ -1,4 +1,4 @@
-"""A user's file as samples of a task: through the trade's own data adapter where one takes it, else by column names."""
+"""A user's file as samples of a task: by the trade's data adapter that accepts it, else by column names."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def load_samples(
         task: the contract.
         path: any table, or whatever one of the adapters takes.
         adapters: the trade's own, in order of preference; the first that accepts the file reads it.
-        columns: header → field. Given, it overrules the adapters; what it leaves out goes by the trade's headers.
+        columns: header → field. It takes precedence over the adapters; other fields are matched by the trade's headers.
         on_bad: `raise` at the first bad row, or `skip` it.
-        bad: where skipped rows go. Without it their number is given as a warning: nothing is dropped in silence.
+        bad: where skipped rows go. Without it a warning gives their number.
         encoding: of a text file; detected where not given.
         sheet: of a workbook; the first where not given.
 

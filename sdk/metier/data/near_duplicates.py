@@ -23,7 +23,7 @@ def normal(text: str) -> str:
 
 
 def shingles(text: str) -> frozenset[int]:
-    """CRC32 of each 4-gram of the normalised text (of the whole text where it is shorter)."""
+    """CRC32 of each 4-gram of the normalised text (of the text itself where it is shorter)."""
     data = normal(text)
     grams = (data[i : i + NGRAM] for i in range(max(1, len(data) - NGRAM + 1)))
     return frozenset(zlib.crc32(gram.encode("utf-8", "surrogatepass")) for gram in grams)

@@ -25,7 +25,7 @@ class Block(NamedTuple):
 def passages_of(blocks: Iterable[Block], source: str) -> Iterator[Passage]:
     """Passages of a document's blocks: one a section, split where it is longer than `LONGEST`.
 
-    A heading without text below it is kept for what stands under its subheadings. Ids are P1, P2, … in order.
+    A heading without text below it is kept for the text under its subheadings. Ids are P1, P2, … in order.
     """
     headings: list[tuple[int, str]] = []
     held: list[Block] = []
@@ -67,7 +67,7 @@ def _pieces(blocks: list[Block]) -> Iterator[tuple[int, str]]:
 
 
 def _sentences(text: str) -> Iterator[str]:
-    """Sentences; a block that fits whole stays whole, a sentence longer than a passage is cut at a space."""
+    """Sentences; a block that fits is not split, a sentence longer than a passage is cut at a space."""
     if len(text) <= LONGEST:
         yield text
         return

@@ -162,7 +162,7 @@ def is_iban(text: str) -> bool:
 
 
 def is_public_ip(text: str) -> bool:
-    """Whether it is an address that somebody can be found by: no private, local or reserved one (IANA's registries),
+    """Whether it is an address that identifies a person: no private, local or reserved one (IANA's registries),
     and no four numbers below ten, which are a section or a version more often."""
     try:
         address = ipaddress.ip_address(text)

@@ -1,4 +1,4 @@
-"""What a data file holds, before anyone trains on it: one pass, in memory that does not grow with the file."""
+"""Statistics of a data file before training: one pass, in memory that does not grow with the file."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class DataReport(Data):
     encoding: str | None = None
     """None for formats that are not text."""
     task: str | None = None
-    """The task whose samples the rows were judged as; None where they were taken as plain rows."""
+    """The task whose samples the rows were checked as; None for plain rows."""
     data_adapter: str | None = None
-    """The trade's reader that took the file; None where its columns were matched with the task's fields."""
+    """The data adapter that read the file; None where columns were matched with the task's fields."""
     rows: int
     """Good and bad."""
     good_rows: int
@@ -76,12 +76,12 @@ def data_report(
     sheet: str | None = None,
     progress: Callable[[str, int, int | None], None] | None = None,
 ) -> DataReport:
-    """Read a file once and say what it holds.
+    """Read a file once and report its contents.
 
     Args:
-        task: judge rows as samples of it; None takes rows as they are.
-        path: any table, or what one of the adapters reads.
-        adapters: the trade's own readers.
+        task: check rows as samples of it; None reports plain rows.
+        path: a table, or a file that one of the adapters reads.
+        adapters: the trade's data adapters.
         columns: header → field.
         encoding: of a text file; detected where not given.
         sheet: of a workbook; the first where not given.

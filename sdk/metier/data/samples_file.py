@@ -17,7 +17,7 @@ from metier.readers.json_lines import read_json_lines
 
 
 def write_samples(path: str | Path, samples: Iterable[Sample]) -> int:
-    """Write samples, whole or not at all; gives their number."""
+    """Write samples atomically; returns their number."""
     count = 0
     with atomic_file(Path(path)) as file:
         for sample in samples:
@@ -43,11 +43,11 @@ def read_samples(path: str | Path, *, task: str | None = None, licence: str | No
 
     Args:
         path: JSON Lines.
-        task: full name of the task, for rows that do not say it.
-        licence: for rows whose provenance does not say it.
+        task: full name of the task, for rows without one.
+        licence: for rows whose provenance has none.
 
     Raises:
-        DataError: with file, line and field of the first row that is no sample.
+        DataError: with file, line and field of the first row that is not a sample.
     """
     file = Path(path)
     if file.is_file() and not file.stat().st_size:

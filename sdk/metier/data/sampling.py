@@ -14,7 +14,7 @@ from metier.data.columns import Target, map_columns
 from metier.readers.row import Row
 
 Build = Callable[[Mapping[str, Any]], tuple[Value, Value] | None]
-"""A row's cells → (input, output), or None for a row that is no sample. A ValueError makes it a bad row."""
+"""A row's cells → (input, output), or None for a row that is not a sample. A ValueError makes it a bad row."""
 
 
 def samples_from(
@@ -117,9 +117,9 @@ def _mapping(
     first: bool,
 ) -> dict[str, Target]:
     """The mapping for rows with these keys. Only JSON Lines rows differ in keys: there a later row that lacks a
-    field is a bad row, while a first row that lacks it says that the columns do not fit."""
+    field is a bad row, while a first row that lacks it means that the columns do not fit."""
     place = row.provenance
-    # Only JSON Lines and Parquet have a record on line 1: elsewhere that is where the header stands.
+    # Only JSON Lines and Parquet have a record on line 1: in other formats line 1 is the header.
     where = str(place if place.line == 1 else place.model_copy(update={"line": 1}))
     try:
         return map_columns(task, list(row.values), columns=columns, synonyms=synonyms, where=where)

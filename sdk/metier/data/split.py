@@ -1,4 +1,4 @@
-"""Seeded choice of samples, and a split into train and held-out that keeps all that is alike on one side."""
+"""Seeded choice of samples, and a split into train and held-out sides with similar samples on one side."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def split(samples: Sequence[Sample], held_out: int, seed: int, *, threshold: flo
     """Keep `held_out` distinct inputs apart, with all their samples, and everything nearly like them.
 
     Samples belong together when their inputs are the same, or nearly so, or when input and output together are
-    nearly the same. Whole groups are drawn in seeded order until the number is reached; a group that would
-    overshoot it is passed over, so that the number is met wherever groups allow it.
+    nearly the same. Groups are drawn in seeded order until the number is reached; a group that would
+    exceed it is skipped, so that the number is met wherever groups allow it.
 
     Args:
         samples: in any order; both sides keep it.
         held_out: number of distinct inputs to keep apart; 0 keeps none.
-        seed: of the draw. The draw depends on what the samples say, not on their order.
+        seed: of the draw. The draw depends on the samples' texts, not on their order.
         threshold: Jaccard index of character 4-grams from which two texts are near-duplicates.
 
     Raises:
@@ -56,7 +56,7 @@ def split(samples: Sequence[Sample], held_out: int, seed: int, *, threshold: flo
             left -= inputs[group]
     if held_out and not apart:
         raise UsageError(
-            f"all inputs are so much alike that {held_out} cannot be held out without near-duplicates in training",
+            f"the inputs are so similar that {held_out} cannot be held out without near-duplicates in training",
             remedy="hold out more, or give more varied rows",
         )
     sides: tuple[list[Sample], list[Sample]] = ([], [])
@@ -130,7 +130,7 @@ def groups_of(samples: Sequence[Sample], threshold: float = NEAR) -> list[list[i
 
 
 def input_key(sample: Sample) -> str:
-    """Equal for samples that ask the same."""
+    """Equal for samples with the same task, language and input."""
     return f"{sample.task}\n{sample.language or ''}\n{value_text(sample.input)}"
 
 

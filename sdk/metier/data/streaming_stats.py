@@ -1,4 +1,4 @@
-"""What can be said about a million rows in the memory of a few thousand: bounded counters that a report is made of."""
+"""Statistics of a stream of rows in bounded memory: repeats, samples, lengths and scripts of columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from metier.contracts.schema import Data
 
 DISTINCT_BOUND = 200_000
-"""Hashes kept exactly (about 15 MB); beyond it every second one is let go, again and again."""
+"""Hashes kept exactly (about 15 MB); beyond it half of them are dropped, repeatedly."""
 RESERVOIR = 10_000
 
 
@@ -133,7 +133,7 @@ class Column:
 
 
 _SCRIPTS = (
-    ("ja", re.compile("[\u3040-\u30ff]")),  # kana stand only in Japanese
+    ("ja", re.compile("[\u3040-\u30ff]")),  # only Japanese has kana
     ("ko", re.compile("[\uac00-\ud7af]")),
     ("zh", re.compile("[\u3400-\u9fff]")),
     ("cyrillic", re.compile("[\u0400-\u04ff]")),
@@ -146,7 +146,7 @@ _LETTER = re.compile("[A-Za-z\u00c0-\u024f]")
 
 
 def script_of(text: str) -> str:
-    """A language where the script alone tells it (zh, ja, ko), else the script; `none` for text without letters."""
+    """A language where the script identifies it (zh, ja, ko), else the script; `none` for text without letters."""
     if not text.isascii():
         for name, pattern in _SCRIPTS:
             if pattern.search(text):

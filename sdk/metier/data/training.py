@@ -1,4 +1,4 @@
-"""From a file, or from what a trade packages, to the samples one adaptation learns from and those it is measured on."""
+"""Training and held-out samples of one adaptation, from a file or from a trade's packaged samples."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from metier.data.samples_file import read_samples, samples_in
 from metier.data.split import select, split
 
 HELD_OUT = 60
-"""Distinct inputs kept apart unless asked otherwise, and never more than a fifth of them: enough for an interval of a
-few BLEU, few enough to leave the rest of a small file for training."""
+"""Distinct held-out inputs by default, and never more than a fifth of all: enough for an interval of a few BLEU, few
+enough to leave the rest of a small file for training."""
 
 
 class TrainingData(Data):
@@ -27,22 +27,22 @@ class TrainingData(Data):
     bad: list[BadRow] = []
     """Rows that did not fit, where they were to be skipped."""
     doubled: int = 0
-    """Samples left out because another says the same."""
+    """Samples left out as duplicates or near-duplicates."""
     leaking: int = 0
     """Samples left out because they are like what a fine-tune is measured on."""
 
     @property
     def remarks(self) -> list[str]:
-        """What a user should know before the training begins, a line each."""
+        """Remarks for the user before the training begins, one line each."""
         lines = [str(row) for row in self.bad[:20]]
         if len(self.bad) > 20:
             lines.append(f"… and {len(self.bad) - 20} more rows that do not fit")
         if self.doubled:
-            lines.append(f"{self.doubled} samples left out: each says the same, or nearly, as another")
+            lines.append(f"{self.doubled} samples left out: each repeats another, or nearly")
         if self.leaking:
             lines.append(f"{self.leaking} samples left out: each is like an input that the run holds out")
         inputs = len(_by_input(self.held_out))
-        return [*lines, f"{len(self.train)} samples to learn from, {inputs} inputs held out"]
+        return [*lines, f"{len(self.train)} samples to train on, {inputs} inputs held out"]
 
 
 def training_data(
@@ -56,20 +56,20 @@ def training_data(
     held_out: int | None = None,
     seed: int = 0,
 ) -> TrainingData:
-    """Samples of a task, cleaned, and split so that no held-out input, nor one nearly like it, is learnt from.
+    """Samples of a task, cleaned, and split so that no held-out input, nor one nearly like it, is trained on.
 
     Args:
         vertical: whose data adapters may read the file, and whose packaged samples are taken without one.
         path: the user's file; None takes the packaged samples, held-out set included.
         columns: header → field, for tables with names of their own.
         on_bad: what a row that does not fit does.
-        samples: how many to learn from, distinct inputs first; None takes all.
+        samples: how many to train on, distinct inputs first; None takes all.
         held_out: distinct inputs to keep apart; None keeps 60, or a fifth where there are fewer than 300.
         seed: of choice and split.
 
     Raises:
         DataError: the file cannot be read, or (on_bad="raise") a row does not fit.
-        UsageError: the vertical packages no samples and no file is given, or nothing is left to learn from.
+        UsageError: the vertical packages no samples and no file is given, or nothing is left to train on.
     """
     bad: list[BadRow] = []
     if path is None:
@@ -81,7 +81,7 @@ def training_data(
         )
         inputs = len(_by_input(found))
         parts = split(found, held_out if held_out is not None else min(HELD_OUT, inputs // 5), seed)
-        # Only what is learnt from: a held-out input is measured against every reference it has.
+        # Training samples only: a held-out input is measured against every reference it has.
         train, dropped = deduplicate(parts.train)
         doubled, kept_apart = len(dropped), parts.held_out
     if samples is not None:
@@ -89,7 +89,7 @@ def training_data(
     if not train:
         skipped = f"; {len(bad)} rows were skipped, the first: {bad[0]}" if bad else ""
         raise UsageError(
-            f"there is nothing left to learn from{skipped}",
+            f"there is nothing left to train on{skipped}",
             where=str(path) if path else None,
             remedy="give more rows, or lower --held-out",
         )
@@ -99,12 +99,12 @@ def training_data(
 def packaged_data(
     vertical: Vertical, tasks: Sequence[TaskContract], *, samples: int | None = None, seed: int = 0
 ) -> TrainingData:
-    """The packaged samples of several tasks, one task after the other, to be learnt by one LoRA adapter.
+    """The packaged samples of several tasks, one task after the other, to train one LoRA adapter.
 
     Args:
         vertical: whose samples.
         tasks: of it.
-        samples: how many of each task to learn from, distinct inputs first; None takes all.
+        samples: how many of each task to train on, distinct inputs first; None takes all.
         seed: of that choice.
 
     Raises:
@@ -134,7 +134,7 @@ def samples_of(
     columns: Mapping[str, str] | None = None,
     on_bad: Literal["raise", "skip"] = "raise",
 ) -> list[Sample]:
-    """Every sample of a file, or without one those that the vertical packages to learn from.
+    """Every sample of a file, or without one those that the vertical packages for training.
 
     Raises:
         DataError: the file cannot be read, or a row does not fit.
@@ -149,12 +149,12 @@ def samples_of(
 
 
 def train_of(run: Path) -> list[Sample]:
-    """What a fine-tune was trained on, from its folder; empty where it did not travel with it."""
+    """The training samples in a fine-tune's folder; empty where there are none."""
     return samples_in(run / "train.jsonl")
 
 
 def held_out_of(run: Path) -> list[Sample]:
-    """What a fine-tune was not trained on, from its folder.
+    """The held-out samples in a fine-tune's folder.
 
     Raises:
         UsageError: the folder has none.

@@ -1,5 +1,5 @@
-"""What pydantic found wrong with an object of a plugin author's, in plain words: which object, where it is made, which
-field. It knows the contract types by name only, to suggest the right field.
+"""pydantic's validation errors in plain words: which object, the file and line that builds it, which field. Contract
+types are looked up by name only, to suggest the right field.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from metier import contracts
 from metier.contracts.nearest import did_you_mean
 
 MOST = 3
-"""Faults that are told; mending those often mends the rest."""
+"""Errors that are listed; fixing these often fixes the rest."""
 
 
 def describe_validation_error(error: ValidationError) -> str:
@@ -46,7 +46,7 @@ def _fault(title: str, fault: Mapping[str, Any]) -> str:
 
 
 def _named(faults: list[Any]) -> str:
-    """The object's own name, where a fault holds the whole object; else its file and line must do."""
+    """The object's own name, where an error has the object's values; else the file and line identify it."""
     for fault in faults:
         value = fault["input"] if fault["type"] in {"missing", "value_error"} and len(fault["loc"]) <= 1 else None
         if isinstance(value, dict) and isinstance(name := value.get("name"), str):

@@ -1,6 +1,6 @@
-"""What one plugin offers, read in a throwaway plugin manager and judged whole: all of it is good, or none is taken.
+"""What one plugin offers, read in a temporary plugin manager: either all of it is valid, or none of it is registered.
 
-It knows one plugin at a time; names that clash between plugins are the registry's matter.
+It sees one plugin at a time; the registry finds names that clash between plugins.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_.-]*")
 
 @dataclass(frozen=True)
 class Offer:
-    """A plugin's answers, hook by hook; valid by itself."""
+    """The validated results of a plugin's hooks."""
 
     items: dict[str, list[Any]]
 
@@ -48,8 +48,8 @@ def offer_of(plugin: object) -> Offer:
     """What a plugin offers.
 
     Raises:
-        PluginError: it is no plugin, a hook raised or returned something else than asked, or a vertical wants
-            another SDK. The remedy tells the plugin's author what to change.
+        PluginError: it is not a plugin, a hook raised or returned a wrong type, or a vertical needs another SDK
+            version. The remedy is for the plugin's author.
     """
     if inspect.isclass(plugin):
         raise PluginError(
@@ -108,7 +108,7 @@ def _answer(manager: pluggy.PluginManager, hook: str) -> list[Any]:
     kind = KINDS[hook]
     found: list[Any] = []
     for answer in answers:
-        # A generator may never end, so that only what is already whole is walked.
+        # A generator may never end: only lists and tuples are accepted.
         if not isinstance(answer, list | tuple):
             raise PluginError(f"{hook} returned {_say(answer)}", remedy=f"return a list of {kind.__name__}")
         for item in answer:
@@ -127,7 +127,7 @@ def _wants_this_sdk(vertical: Vertical) -> None:
         wanted = SpecifierSet(vertical.sdk)
     except InvalidSpecifier as error:
         raise PluginError(
-            f"vertical {vertical.name} asks for SDK {vertical.sdk!r}, which is no version specifier",
+            f"vertical {vertical.name} has sdk={vertical.sdk!r}, which is not a version specifier",
             remedy="write sdk as in PEP 440, such as '>=0.1,<1'",
         ) from error
     if not wanted.contains(__version__, prereleases=True):
@@ -145,7 +145,7 @@ def _names(hook: str, found: list[Any]) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise PluginError(f"{kind} has the name {name!r}", remedy="start with a letter; a-z, 0-9, _ . - only")
         if name in seen:
-            raise PluginError(f"it hands over two of {kind} named {name}", remedy="rename one")
+            raise PluginError(f"it returns two of {kind} named {name}", remedy="rename one")
         if hook == "metier_commands" and name in CORE_COMMANDS:
             raise PluginError(f"its command {name} is one of Metier's own", remedy="rename the command")
         seen.add(name)

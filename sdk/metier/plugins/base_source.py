@@ -1,4 +1,4 @@
-"""Where base models come from: what a plugin that knows another place (a company's store, say) must answer."""
+"""Where base models come from: the interface of a plugin that adds another place, such as a company's store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metier.contracts.base import Base
 
 @runtime_checkable
 class BaseSource(Protocol):
-    """A place that base models are fetched from, asked in order by name."""
+    """A place that base models are fetched from; sources are tried in order of name."""
 
     @property
     def name(self) -> str:
@@ -27,9 +27,9 @@ class BaseSource(Protocol):
         exists and is empty.
 
         Returns:
-            Its card, or None when this source does not know the base (the next source is asked).
+            Its card, or None when this source does not have the base (the next source is tried).
 
         Raises:
-            BaseError: it knows the base and cannot give it.
+            BaseError: it has the base and cannot fetch it.
         """
         ...

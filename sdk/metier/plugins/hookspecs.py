@@ -1,4 +1,4 @@
-"""All that a plugin can hand over: five hooks, each returning a list. Hooks only grow at the end.
+"""The five hooks of a plugin, each of which returns a list. New hooks are added at the end.
 
 A plugin is a module (or an object) that implements any of them with `@metier.hookimpl` and is named by an entry point
 of group `metier`.

@@ -1,5 +1,5 @@
-"""Which plugins there are and what they offer. Each is loaded on its own: a broken one is a row with a reason, leaves
-nothing behind, and never breaks another.
+"""Installed plugins and what they offer. Each is loaded on its own: a broken one is listed with the reason, registers
+nothing, and never breaks another.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class PluginRow(Data):
 
 
 class Registry:
-    """What all good plugins offer, by name. Empty when made; `load_plugins` fills one, `add` takes one by hand."""
+    """What all valid plugins offer, by name. `load_plugins` fills a registry, `add` registers one plugin."""
 
     def __init__(self) -> None:
         self.plugins: list[PluginRow] = []
@@ -70,10 +70,10 @@ class Registry:
         version: str | None = None,
         strict: bool = True,
     ) -> PluginRow:
-        """Take a plugin that is already imported: a module or an object with hook implementations.
+        """Register a plugin that is already imported: a module or an object with hook implementations.
 
         Args:
-            plugin: the module or object; a `Vertical` stands for a plugin that offers just that.
+            plugin: the module or object; a `Vertical` is registered as a plugin that offers it alone.
             name: what to call it; its own name where None.
             strict: raise where it is broken; else record a row.
 
@@ -112,7 +112,7 @@ class Registry:
         """The vertical of that name.
 
         Raises:
-            UsageError: there is none; names the nearest, and the plugin that failed where it was to bring it.
+            UsageError: there is none; names the nearest, and the plugins that could not be loaded.
         """
         return self._pick("vertical", self.verticals, name)
 

@@ -1,5 +1,5 @@
 """A new plugin: a copy of the packaged template, a plugin that works as it is, in which `mytrade` becomes the trade's
-name. It knows nothing of any trade.
+name. It does not know any trade.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
 class NewPlugin(Data):
-    """What was made."""
+    """The plugin that was written."""
 
     folder: Path
     files: tuple[str, ...]
@@ -32,19 +32,19 @@ class NewPlugin(Data):
 
 
 def new_plugin(name: str, folder: Path) -> NewPlugin:
-    """Write a plugin for the trade `name`, whole or not at all.
+    """Write a plugin for the trade `name`, atomically.
 
     Args:
         name: lower case letters, digits, single underscores: package `metier_<name>`, tasks `<name>.…`.
         folder: made where missing; may be there if it is empty.
 
     Raises:
-        UsageError: the name is none, or an installed plugin's; or something is in the folder.
+        UsageError: the name is invalid or an installed plugin has it, or the folder is not empty.
     """
     _check_name(name)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(
-            "there is something already, and nothing is overwritten",
+            "the folder is not empty, and nothing is overwritten",
             where=str(folder),
             remedy="choose another folder with --out, or remove this one",
         )

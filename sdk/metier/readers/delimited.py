@@ -63,7 +63,7 @@ def read_delimited(path: Path, *, encoding: str | None = None, delimiter: str | 
 
 
 def _records(lines: TextLines, delimiter: str | None) -> Iterator[tuple[int, list[str] | str]]:
-    """(line where it starts, cells or what is wrong). After a row that cannot be parsed, parsing goes on at the very
+    """(line where it starts, cells or what is wrong). After a row that cannot be parsed, parsing continues at the
     next line, so that one quote left open costs one row and not the rest of the file."""
     source = iter(lines)
     waiting: deque[str] = deque()  # lines that a failed row had swallowed
@@ -115,7 +115,7 @@ def _csv_problem(error: csv.Error, lines: int) -> str:
 
 
 def _delimiter(header: str) -> str:
-    bare = "".join(header.split('"')[::2])  # what stands outside quotes
+    bare = "".join(header.split('"')[::2])  # the text outside quotes
     return max(DELIMITERS, key=lambda mark: (bare.count(mark), -DELIMITERS.index(mark)))
 
 

@@ -1,4 +1,4 @@
-"""Which encoding a text file is in: UTF-8, UTF-16 or GB18030 by evidence; anything else is named, never guessed."""
+"""Which encoding a text file is in: UTF-8, UTF-16 or GB18030 by its bytes; any other encoding is an error."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def detect_encoding(path: Path) -> str:
     """Python's name of the file's encoding: utf-8, utf-8-sig, utf-16, utf-16-le, utf-16-be or gb18030.
 
     Raises:
-        DataError: it is none of these; the message says which it looks like and where.
+        DataError: it is none of these; the message names the likeliest one and the line.
     """
     with open_bytes(path) as file:
         try:

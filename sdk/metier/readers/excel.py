@@ -27,7 +27,7 @@ def read_excel(path: Path, *, sheet: str | None = None) -> Iterator[Row | BadRow
         sheet: its worksheet; the first one where not given.
 
     Raises:
-        DataError: it is no workbook, or has no such sheet, or the sheet has no rows.
+        DataError: it is not a workbook, the sheet does not exist, or the sheet has no rows.
     """
     import openpyxl
 
@@ -53,7 +53,7 @@ def read_excel(path: Path, *, sheet: str | None = None) -> Iterator[Row | BadRow
 def _rows(path: Path, page: Any, formulas: Any, merged: Merged) -> Iterator[Row | BadRow]:
     names: list[str] = []
     source, title, seen = str(path), page.title, False
-    page.reset_dimensions()  # what the file claims about its size is often wrong
+    page.reset_dimensions()  # the size that a file declares is often wrong
     if formulas is not None:
         formulas.reset_dimensions()
     written = formulas.iter_rows() if formulas is not None else repeat(())

@@ -32,7 +32,7 @@ def checked_header(path: Path, cells: list[str], *, line: int = 1) -> list[str]:
     """Column names from a header's cells: stripped, empty ones at the end left out.
 
     Raises:
-        DataError: a name is empty or stands twice.
+        DataError: a name is empty or repeated.
     """
     names = [cell.strip().lstrip("\ufeff") for cell in cells]
     while names and not names[-1]:

@@ -1,4 +1,4 @@
-"""Any table a user may bring (CSV, TSV, JSONL, Parquet, Excel), read lazily by what it is, not only by its name."""
+"""Tables (CSV, TSV, JSONL, Parquet, Excel), read lazily; the first bytes decide the format, then the suffix."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def is_table(path: Path) -> bool:
 
 
 def kind_of(path: Path) -> str:
-    """excel, parquet, lines or delimited; the first bytes overrule the name."""
+    """excel, parquet, lines or delimited; the first bytes take precedence over the suffix."""
     if path.is_dir():
         raise no_table(path, "this is a folder, not a file", remedy="name a file in it")
     try:

@@ -34,7 +34,7 @@ class Collecting(ContentHandler, Generic[T]):
 
     @property
     def line(self) -> int:
-        """Where the parser stands, from 1."""
+        """The parser's line, from 1."""
         try:
             return int(self.parser.getLineNumber()) or 1
         except (AttributeError, TypeError):
@@ -45,7 +45,7 @@ def stream(path: Path, handler: Collecting[T], *, remedy: str, namespaces: bool 
     """What the handler finishes, in the file's order.
 
     Args:
-        path: of the file; its declaration or byte order mark says its encoding.
+        path: of the file; its declaration or byte order mark gives the encoding.
         handler: collects; a `SAXException` that it raises ends the file.
         remedy: what a user does about XML that is not well-formed.
         namespaces: whether `startElementNS` is called instead of `startElement`.

@@ -1,4 +1,4 @@
-"""What a user sees when a command fails: one message on stderr, and an exit code that a script can tell apart."""
+"""Errors of a command: one message on stderr, and an exit code for each kind of error."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def failures(*, debug: bool) -> Iterator[None]:
     except KeyboardInterrupt as stop:
         raise _fail("interrupted; no output was left half-written", INTERRUPTED, debug) from stop
     except BrokenPipeError as error:
-        # The reader (head, less) went away: no message, and no second failure when Python flushes stdout at exit.
+        # The reader (head, less) closed the pipe: no message, and no second failure when Python flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from error
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Task inputs in, answers out: JSON or JSON Lines, checked before anything heavy loads, written whole or not at all."""
+"""Task inputs in, answers out: JSON or JSON Lines, checked before anything heavy loads, written atomically."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from metier.contracts import ContractError, DataError, TaskContract, UsageError,
 from metier.disk import atomic_file
 
 STANDARD = Path("-")
-"""Stands for stdin or stdout."""
+"""Means stdin or stdout."""
 
 
 def read_inputs(path: Path) -> list[tuple[str, Value]]:
@@ -87,7 +87,7 @@ def check_inputs(task: TaskContract, rows: list[tuple[str, Value]]) -> list[Valu
 
 
 def input_of(task: TaskContract, text: str) -> Value:
-    """One input from what a person typed: a JSON object, or the plain text of the only field the task requires.
+    """One input from typed text: a JSON object, or the plain text of the only field the task requires.
 
     Raises:
         UsageError: it is neither.

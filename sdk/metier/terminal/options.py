@@ -41,12 +41,14 @@ Settings = Annotated[
 
 Bad = Annotated[
     Literal["raise", "skip"],
-    typer.Option("--on-bad", help="A row that does not fit: stop there, or report and skip it."),
+    typer.Option("--on-bad", help="A row that does not satisfy the task: stop there, or report and skip it."),
 ]
 
 Watching = Annotated[
     int,
-    typer.Option("--watch", min=0, metavar="INPUTS", help="Held-out inputs of a task to answer four times on the way."),
+    typer.Option(
+        "--watch", min=0, metavar="INPUTS", help="Held-out inputs of a task to answer four times during training."
+    ),
 ]
 
 PrecisionOption = Annotated[
@@ -84,7 +86,7 @@ def tasks_of(finetune: FineTune, names: list[str] | None) -> list[TaskContract]:
     known = {task.name: task for task in finetune.card.tasks}
     if lost := [name for name in names or () if name not in known]:
         raise UsageError(
-            f"the run has no task {lost[0]}{did_you_mean(lost[0], known)}", remedy=f"it has: {', '.join(known)}"
+            f"the fine-tune has no task {lost[0]}{did_you_mean(lost[0], known)}", remedy=f"it has: {', '.join(known)}"
         )
     return [known[name] for name in dict.fromkeys(names or known)]
 

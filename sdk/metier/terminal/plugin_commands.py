@@ -11,7 +11,7 @@ from metier.plugins.command import Command
 
 
 class Mounted(TyperCommand):
-    """Stands in for the plugin's own command until it is called; then every argument, `--help` too, goes to it."""
+    """Represents a plugin's command until it is called; then it passes on every argument, including `--help`."""
 
     def __init__(self, command: Command) -> None:
         super().__init__(

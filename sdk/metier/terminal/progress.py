@@ -1,6 +1,6 @@
-"""What a waiting person sees: a bar on a terminal, a plain line now and then elsewhere. On stderr, always.
+"""Progress output: a bar on a terminal, a plain line at intervals elsewhere. On stderr, always.
 
-Rooms report through a callback `(what, done, total, **figures)`; none of them knows how it is shown.
+Rooms report through a callback `(what, done, total, **figures)`; none of them depends on how it is shown.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FIGURES = 2
 
 
 class Tick(Protocol):
-    """How a job says how far it is."""
+    """A callback that reports the progress of a job."""
 
     def __call__(self, what: str, done: float = 0, total: float | None = None, **figures: float) -> None:
         """

@@ -1,4 +1,4 @@
-"""The two places a command writes to: results on stdout, everything else on stderr. It knows no command."""
+"""The two places a command writes to: results on stdout, everything else on stderr. It does not know the commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def say(text: str = "") -> None:
 
 
 def note(text: str) -> None:
-    """One line on stderr: what is going on, never a result."""
+    """One line on stderr: a remark, never a result."""
     typer.echo(text, err=True)
 
 

@@ -1,4 +1,4 @@
-"""The conformance kit: a plugin's whole contract test in one line, as named checks that say what to change.
+"""The conformance kit: a plugin's contract test in one line, as named checks whose messages state what to change.
 
 from metier.testing import conformance_test
 test_conformance = conformance_test(my_vertical)

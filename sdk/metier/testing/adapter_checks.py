@@ -63,7 +63,7 @@ def adapters_read_their_example(vertical: Vertical) -> Iterator[str]:
 
 
 def adapters_are_lazy(vertical: Vertical) -> Iterator[str]:
-    """A data adapter opens nothing before the first `next`, and reads no further than it is asked."""
+    """A data adapter opens nothing before the first `next`, and reads no further than the requested row."""
     for adapter in vertical.data_adapters:
         name = f"data adapter {adapter.name}"
         with _opened(adapter.example) as opened:
@@ -74,18 +74,18 @@ def adapters_are_lazy(vertical: Vertical) -> Iterator[str]:
             continue
         _close(result)
         if early:
-            yield f"{name}: read opens the file before the first row is asked for: open it inside the generator"
+            yield f"{name}: read opens the file before the first row is requested: open it inside the generator"
             continue
         with _copy_of(adapter.example) as path:
             if _grows(adapter, path) and not _sees_growth(adapter, path):
                 yield (
-                    f"{name}: a row appended after the first was read is not seen, so the whole file was read ahead: "
+                    f"{name}: a row appended after the first was read is not seen, so the file was read ahead: "
                     "go through the file row by row, without read(), readlines() or list()"
                 )
 
 
 def adapters_keep_the_row(vertical: Vertical) -> Iterator[str]:
-    """Every sample tells the file and the 1-based line (row, record) it came from."""
+    """Every sample has the file and the 1-based line (row, record) it came from."""
     for adapter in vertical.data_adapters:
         name, path = f"data adapter {adapter.name}", adapter.example
         rows = _read(adapter, path)
@@ -96,9 +96,7 @@ def adapters_keep_the_row(vertical: Vertical) -> Iterator[str]:
             if came is None or came.line is None:
                 fault = f"sample {number} has no provenance with a line: give Provenance(source=..., line=...)"
             elif path.name not in came.source:
-                fault = (
-                    f"sample {number} says it is from {came.source!r}, not {path.name}: give the file read as source"
-                )
+                fault = f"sample {number} has the source {came.source!r}, not {path.name}: give the file read as source"
             elif lines and came.line < lines[-1]:
                 fault = f"sample {number} is from line {came.line}, after line {lines[-1]}: keep the file's order"
             if fault:
@@ -106,7 +104,7 @@ def adapters_keep_the_row(vertical: Vertical) -> Iterator[str]:
             assert came is not None and came.line is not None
             lines.append(came.line)
         if fault is None and len(rows) > 1 and len(set(lines)) == 1 and _rows_per_line(adapter) == 1:
-            fault = f"all samples say line {lines[0]}: count the lines"
+            fault = f"all samples have line {lines[0]}: count the lines"
         if fault is None:
             fault = _wrong_line(adapter, rows)
         if fault:
@@ -160,7 +158,7 @@ def _wrong_line(adapter: DataAdapter, rows: list[Row]) -> str | None:
             if [_content(row) for row in _try(adapter, path)] == expected:
                 return None
     return (
-        f"the last sample says line {last.line}, but it is not on that line of {adapter.example.name}: "
+        f"the last sample has line {last.line}, but it is not on that line of {adapter.example.name}: "
         "count from 1, header and blank lines included"
     )
 

@@ -29,12 +29,12 @@ _ROLES = {"system", "user", "assistant"}
 
 
 def sdk_version_fits(vertical: Vertical) -> Iterator[str]:
-    """The SDK versions it asks for include this one."""
+    """The required SDK versions include this one."""
     try:
         if not SpecifierSet(vertical.sdk).contains(__version__, prereleases=True):
             yield f"sdk={vertical.sdk!r} leaves out this Metier, {__version__}: widen it, or test with one it allows"
     except InvalidSpecifier:
-        yield f"sdk={vertical.sdk!r} is no version specifier: write it as in PEP 440, such as '>=0.1,<1'"
+        yield f"sdk={vertical.sdk!r} is not a version specifier: write it as in PEP 440, such as '>=0.1,<1'"
 
 
 def contracts_serialise(vertical: Vertical) -> Iterator[str]:
@@ -70,7 +70,7 @@ def _schema_faults(schema: Any) -> Iterator[str]:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         place = ".".join(map(str, error.absolute_path)) or "its top"
-        yield f"is no valid JSON Schema at {place}: {error.message[:200]}: correct it, or pass a pydantic model"
+        yield f"is not valid JSON Schema at {place}: {error.message[:200]}: correct it, or pass a pydantic model"
         return
     try:
         for _ in nodes(schema):
@@ -115,7 +115,7 @@ def _render_fault(task: TaskContract, value: Value, language: str) -> str | None
 
 
 def prompts_use_required_fields(vertical: Vertical) -> Iterator[str]:
-    """Every required field that can be said in words has a bearing on every language's prompt."""
+    """Every required field that a prompt can state changes the prompt of every language."""
     for task in vertical.tasks:
         root = resolve(task.input, task.input)
         values = [value for _, value in islice(packaged.inputs(vertical, task), MOST)]
@@ -128,13 +128,13 @@ def prompts_use_required_fields(vertical: Vertical) -> Iterator[str]:
             for language in task.languages:
                 if _ignored(task, language, name, values):
                     yield (
-                        f"{task.name}: the prompt {language!r} says the same whatever {name} is: "
+                        f"{task.name}: the prompt {language!r} is the same for every {name}: "
                         f"use {{{{ {name} }}}} in it, or take the field out of the input"
                     )
 
 
 def _ignored(task: TaskContract, language: str, name: str, values: list[Value]) -> bool:
-    """Whether no other value of the field, in no packaged input, changes what is asked. False when none was tried."""
+    """Whether no other value of the field, in no packaged input, changes the prompt. False when none was tried."""
     tried = False
     for value in values[:20]:
         for other in _others(task, name, value, values):

@@ -20,7 +20,7 @@ Shapes = dict[str, list[int]]
 
 
 def fine_tunes_match(vertical: Vertical) -> Iterator[str]:
-    """Every packaged fine-tune is whole, and its weights, config and contracts are those its card tells of."""
+    """Every packaged fine-tune is complete, and its weights, config and contracts match its card."""
     for tuned in vertical.fine_tunes:
         for fault in _faults(vertical, tuned):
             yield f"fine-tune {tuned.card.name} ({tuned.path.name}/): {fault}"
@@ -30,13 +30,13 @@ def _faults(vertical: Vertical, tuned: FineTune) -> Iterator[str]:
     card = tuned.card
     for name in (WEIGHTS, PEFT_CONFIG, CARD):
         if not (tuned.path / name).is_file():
-            yield f"{name} is not there: package the whole folder that `metier adapt` wrote"
+            yield f"{name} is not there: package the folder that `metier adapt` wrote"
             return
     weights = tuned.path / WEIGHTS
     with weights.open("rb") as file:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if actual != card.weights_sha256:
-        yield f"{WEIGHTS} has sha256 {actual[:12]}…, its card says {card.weights_sha256[:12]}…: {_PAIR}"
+        yield f"{WEIGHTS} has sha256 {actual[:12]}…, its card has {card.weights_sha256[:12]}…: {_PAIR}"
         return
     if card.base.id != card.recipe.base:
         yield f"its card's base is {card.base.id}, its recipe's {card.recipe.base}: adapt again with one of them"
@@ -51,7 +51,7 @@ def _faults(vertical: Vertical, tuned: FineTune) -> Iterator[str]:
     for old in card.tasks:
         new = next((task for task in vertical.tasks if task.name == old.name), None)
         if new is None:
-            yield f"it was made for {old.name}, a task that {vertical.name} does not have: remove it, or add the task"
+            yield f"it was trained for {old.name}, which {vertical.name} does not have: remove it, or add the task"
         elif stale := [f for f in ("input", "output", "prompts", "reply") if getattr(old, f) != getattr(new, f)]:
             yield f"the {', '.join(stale)} of {old.name} changed since it was trained: adapt again"
 
@@ -59,11 +59,11 @@ def _faults(vertical: Vertical, tuned: FineTune) -> Iterator[str]:
 def _config_faults(tuned: FineTune, config: dict[str, Any]) -> Iterator[str]:
     lora = tuned.card.recipe.lora
     if config.get("peft_type") != "LORA":
-        yield f"{PEFT_CONFIG} says peft_type {config.get('peft_type')!r}, not LORA: adapt again"
+        yield f"{PEFT_CONFIG} has peft_type {config.get('peft_type')!r}, not LORA: adapt again"
     pairs = (("r", lora.rank), ("lora_alpha", lora.alpha), ("use_rslora", lora.rslora))
     for key, wanted in pairs:
         if config.get(key, False) != wanted:
-            yield f"{PEFT_CONFIG} says {key} {config.get(key)}, its card's recipe {wanted}: {_PAIR}"
+            yield f"{PEFT_CONFIG} has {key} {config.get(key)}, its card's recipe {wanted}: {_PAIR}"
     named = str(config.get("base_model_name_or_path") or "")
     known = {tuned.card.base.id.rsplit("/", 1)[-1].lower(), tuned.card.recipe.base.rsplit("/", 1)[-1].lower()}
     if not any(name in named.lower() for name in known):
@@ -85,7 +85,7 @@ def _shape_faults(config: dict[str, Any], shapes: Shapes) -> Iterator[str]:
         rank = _rank(config, module)
         (low, inside), (outside, high) = pair["A"], pair["B"]
         if not low == high == rank:
-            yield f"{module} has A {pair['A']} and B {pair['B']}, its config says rank {rank}: {_PAIR}"
+            yield f"{module} has A {pair['A']} and B {pair['B']}, its config has rank {rank}: {_PAIR}"
             return
         first = kinds.setdefault(module.rsplit(".", 1)[-1], (inside, outside))
         if first != (inside, outside):
@@ -109,5 +109,5 @@ def _shapes(weights: Path) -> Shapes:
         header = json.loads(file.read(length))
     ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
     if weights.stat().st_size != 8 + length + max(ends, default=0):
-        raise ValueError("its size is not what its header says")
+        raise ValueError("its size differs from its header")
     return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}

@@ -1,5 +1,5 @@
 """Damaged files and random texts, the same for the same seed, for the checks that try a vertical on bad input. It
-yields faults as sentences and knows no test framework.
+yields faults as sentences and uses no test framework.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SCRIPTS = ((0x20, 0x7E), (0xA0, 0x24F), (0x370, 0x5FF), (0x3040, 0x30FF), (0x4E
 
 
 def random_text(chance: random.Random) -> str:
-    """A text that users paste or nobody writes: known troublemakers, or characters of one script."""
+    """A text that is hard to handle: strings that are known to cause errors, or characters of one script."""
     if chance.random() < 0.5:
         return "".join(chance.choices((*TEXTS, *LONG), k=chance.randint(1, 3)))
     low, high = chance.choice(_SCRIPTS)
@@ -103,7 +103,7 @@ def _row_fault(row: object, task: TaskContract, path: Path) -> str | None:
         return f"it gives a {type(row).__name__}: give Sample or BadRow"
     place = row.provenance
     if not place or not place.line or path.name not in place.source:
-        return f"a row says it is from {place}: give the file as source, and the line"
+        return f"a row has the provenance {place}: give the file as source, and the line"
     if isinstance(row, Sample):
         try:
             task.check_sample(row)

@@ -1,4 +1,4 @@
-"""Checks of a vertical on input that nobody intended: damaged files, other suffixes, missing files, any text."""
+"""Checks of a vertical on unexpected input: damaged files, other suffixes, missing files, any text."""
 
 from __future__ import annotations
 
@@ -83,9 +83,9 @@ def adapters_claim_their_example(vertical: Vertical) -> Iterator[str]:
 
 
 def checks_answer_any_text(vertical: Vertical) -> Iterator[str]:
-    """A check returns findings for any output that satisfies the task, and never loops on an odd text.
+    """A check returns findings for any output that satisfies the task, and never takes long on an unusual text.
 
-    For an input with odd texts it may also raise an error of Metier's, such as facts in a notation it cannot read.
+    For an input with unusual texts it may also raise an error of Metier's, such as facts in a notation it cannot read.
     """
     for check in vertical.checks:
         if fault := _first_fault(vertical, check):
@@ -100,12 +100,12 @@ def _first_fault(vertical: Vertical, check: Check) -> str | None:
         narrowed = task.for_input(check.passing[0])
         chance = random.Random(f"{check.name} {name}")
         for number in range(TEXTS):
-            odd_input = number % 2 == 1
+            unusual_input = number % 2 == 1
             input, output = deepcopy(check.passing)
-            if odd_input:
+            if unusual_input:
                 input = with_random_texts(input, task.input, chance)
-            output = with_random_texts(output, task.output if odd_input else narrowed.output, chance)
-            if fault := _run_fault(check, input, output, may_refuse=odd_input):
+            output = with_random_texts(output, task.output if unusual_input else narrowed.output, chance)
+            if fault := _run_fault(check, input, output, may_refuse=unusual_input):
                 return fault
     return None
 
@@ -130,5 +130,5 @@ def _run_fault(check: Check, input: Value, output: Value, *, may_refuse: bool) -
     if (seconds := time.process_time() - start) > SECONDS:
         return f"it takes {seconds:.0f} s on the output {str(output)[:200]}: look at its patterns"
     if blank := [finding for finding in found if not finding.message.strip()]:
-        return f"{len(blank)} findings on the output {str(output)[:200]} have no message: say what is wrong"
+        return f"{len(blank)} findings on the output {str(output)[:200]} have no message: state what is wrong"
     return None

@@ -58,10 +58,10 @@ DEEPEST = 3
 
 
 def random_inputs(task: TaskContract, count: int, seed: int = 0) -> Iterator[Value]:
-    """So many inputs of a task, the same for the same seed.
+    """Random inputs of a task, the same for the same seed.
 
     Raises:
-        ContractError: the schema asks for what cannot be made up, such as a rare pattern.
+        ContractError: the schema needs a value that cannot be generated, such as a rare pattern.
     """
     chance = random.Random(f"{seed} {task.name}")
     for _ in range(count):

@@ -102,7 +102,7 @@ class BoundCheck:
 
 
 def vertical_checks(vertical: Vertical) -> list[BoundCheck]:
-    """Every named check, bound to a vertical, for whoever wants to run them one by one."""
+    """Every named check, bound to a vertical, to be run one by one."""
     found: dict[Complaints, list[str]] = {}
     return [
         BoundCheck(

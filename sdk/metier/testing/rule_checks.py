@@ -30,7 +30,7 @@ def _examples(vertical: Vertical, check: Check) -> Iterator[str]:
         misfits = [_misfit(vertical.task(name), pair) for name in check.tasks]
         if misfits and all(misfits):  # A check of several tasks has its example from one of them.
             wanted = " or ".join(check.tasks)
-            yield f"check {check.name}: its {kind} example is no pair of {wanted} ({misfits[0]}): correct it"
+            yield f"check {check.name}: its {kind} example does not satisfy {wanted} ({misfits[0]}): correct it"
             return
     good = _run(check, check.passing)
     bad = _run(check, check.failing)

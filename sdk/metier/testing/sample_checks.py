@@ -1,4 +1,4 @@
-"""Checks of a vertical's packaged samples: that they fit, that held-out is held out, that replies can be read back."""
+"""Checks of a vertical's packaged samples: contracts satisfied, held-out samples apart, replies decodable."""
 
 from __future__ import annotations
 

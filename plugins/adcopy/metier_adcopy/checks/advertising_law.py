@@ -1,7 +1,7 @@
 """Absolute terms that China's Advertising Law forbids, and the cases in which the 2023 guide lets them stand.
 
 中华人民共和国广告法 (2021 revision) article 9; 市场监管总局《广告绝对化用语执法指南》(2023, no. 6), whose
-articles 5 and 6 list the exemptions. A screen for a copy desk, not legal advice: what depends on proof, such as
+articles 5 and 6 list the exemptions. A screen for copy editors, not legal advice: what depends on proof, such as
 sales figures, it lets pass only where the brief holds the claim.
 """
 

@@ -1,7 +1,7 @@
-"""An ad must say what to do next: a verb that asks for it, in at least one of its texts.
+"""An ad must have a call to action: an imperative verb in at least one of its texts.
 
 Google Ads, create effective Search ads (https://support.google.com/google-ads/answer/6167122): include a call to
-action. A presenter, too, ends by asking for something.
+action. A presenter, too, ends with a call to action.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _CHINESE = re.compile(
 
 
 def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
-    """One finding where no text asks for anything."""
+    """One finding where no text has a call to action."""
     copy_text = "\n".join(pieces(output))
     if _ENGLISH.search(copy_text) or _CHINESE.search(copy_text):
         return []
-    return [Finding(message="nothing says what to do next", rule=RULE)]
+    return [Finding(message="no text contains a call to action", rule=RULE)]
 
 
 call_to_action = Check(
@@ -55,5 +55,5 @@ call_to_action = Check(
         {"facts": "name[Alder bench]"},
         {"lines": [{"say": "This is the Alder bench.", "stress": [], "gesture": "show", "seconds": 2}]},
     ),
-    description="At least one text asks for something: order, book, visit, 选购, 预约.",
+    description="At least one text has a call to action: order, book, visit, 选购, 预约.",
 )

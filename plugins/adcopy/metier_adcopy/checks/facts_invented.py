@@ -1,4 +1,4 @@
-"""Copy must say nothing that the brief does not: no number, unit, price, name or claim of its own.
+"""Copy must add nothing to the brief: no number, unit, price, name or claim of its own.
 
 Moods and turns of phrase are free; what a buyer could hold the seller to is not.
 """
@@ -40,7 +40,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
 
 
 def _in_title_case(piece: str) -> bool:
-    """Whether most words are capitalised, as in many headlines: a name cannot be told from a word then."""
+    """Whether most words are capitalised, as in many headlines: a name cannot be distinguished from a word then."""
     words = [word for word in _WORD.findall(piece) if len(word) > 3 and not HAN.search(word)]
     return len(words) > 2 and sum(word[0].isupper() for word in words) > 0.7 * len(words)
 

@@ -2,7 +2,7 @@
 
 Section 5 of the FTC Act (15 U.S.C. 45) with the Advertising Substantiation Statement (1984); 16 CFR 255 (endorsements);
 16 CFR 260 (Green Guides, 2012); 16 CFR 251 (free), 239 (warranties), 323 (Made in USA); .com Disclosures (2013); Health
-Products Compliance Guidance (2022). A screen for a copy desk, not legal advice.
+Products Compliance Guidance (2022). A screen for copy editors, not legal advice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""No two headlines of an ad may say the same: any of them may be shown together.
+"""No two headlines of an ad may have the same meaning: any of them may be shown together.
 
 Google Ads, about responsive search ads (https://support.google.com/google-ads/answer/7684791): headlines and
 descriptions are shown in any order and combination, so each is to be unique; ad strength counts it.
@@ -29,7 +29,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
         for (first, one), (second, other) in combinations(listed, 2):
             if second not in repeated and alike(str(one), str(other)):
                 repeated.add(second)
-                message = f"{field.removesuffix('s')} {second} says the same as {first}"
+                message = f"{field.removesuffix('s')} {second} repeats {first}"
                 found.append(Finding(message=message, rule=RULE, excerpt=str(other)))
     return found
 

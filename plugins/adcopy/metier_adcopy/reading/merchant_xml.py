@@ -37,7 +37,7 @@ class MerchantXml:
         """One sample an item or entry; its line is that of the opening tag.
 
         Raises:
-            DataError: the file is not well-formed XML (with the line), declares a DTD, or is no feed.
+            DataError: the file is not well-formed XML (with the line), declares a DTD, or is not a feed.
         """
         items = _Items()
         remedy = "correct the tag or the character there, and see that & is written &amp;"

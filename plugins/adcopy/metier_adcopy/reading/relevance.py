@@ -68,7 +68,7 @@ def _sample(cells: dict[str, str], names: dict[str, str], row: Any) -> Sample | 
     empty = next((name for name in ("query", "title") if not cells[name]), None)
     if empty or grade is None:
         field = empty or "grade"
-        reason = f"there is no {field}" if not cells[field] else f"{cells[field]!r} is no grade"
+        reason = f"there is no {field}" if not cells[field] else f"{cells[field]!r} is not a grade"
         remedy = "leave the row out" if empty else "write exact, substitute, complement or irrelevant (E, S, C, I)"
         return BadRow(provenance=row.provenance, field=names[field], reason=reason, remedy=remedy)
     input: dict[str, Any] = {"query": cells["query"], "title": cells["title"]}

@@ -29,7 +29,7 @@ def sample_of(facts: str, text: str, provenance: Provenance, *, fields: tuple[st
         return BadRow(
             provenance=provenance,
             field=fields[1],
-            reason="there is no description to learn from",
+            reason="there is no description to train on",
             remedy=f"fill {fields[1]}, or leave the row out",
         )
     try:

@@ -1,5 +1,5 @@
-"""A presenter's shooting script as a table, one line a row: facts in the first row of a script, then what is said, with
-stress, gesture and seconds. Headers in English or Chinese, as live-stream desks (直播间脚本) keep them."""
+"""A presenter's shooting script as a table, one line a row: facts in the first row of a script, then the spoken text,
+with stress, gesture and seconds. Headers in English or Chinese, as in live-stream scripts (直播间脚本)."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _finished(script: _Script | None) -> Iterator[Sample | BadRow]:
         if script.lines:
             yield Sample(task=PRESENTER, input=script.input, output={"lines": script.lines}, provenance=script.place)
         else:
-            yield _bad(script.place, "say", "nothing is said in this script", "add lines, or leave it out")
+            yield _bad(script.place, "say", "the script has no spoken text", "add lines, or leave it out")
 
 
 def _bad(place: Provenance, name: str, reason: str, remedy: str | None) -> BadRow:

@@ -20,7 +20,7 @@ SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".xlsx", ".jsonl", ".parquet"})
 
 
 def header(path: Path) -> tuple[str, ...]:
-    """Column names, or nothing where the file is no table that can be read. Never raises."""
+    """Column names, or nothing where the file is not a table that can be read. Never raises."""
     from metier.readers.tables import read_rows
 
     if path.suffix.lower() not in SUFFIXES:
@@ -43,7 +43,7 @@ def rows_with(path: Path, columns: Mapping[str, Collection[str]]) -> Iterator[Ro
         columns: what is needed → the headers that would do, lower case.
 
     Raises:
-        DataError: the file is no table, or lacks a column; the message names what it has.
+        DataError: the file is not a table, or lacks a column; the message names what it has.
     """
     from metier.readers.tables import read_rows
 
@@ -67,7 +67,7 @@ def rows_with(path: Path, columns: Mapping[str, Collection[str]]) -> Iterator[Ro
 
 
 def text(value: object) -> str:
-    """A cell as text; an empty cell as the empty string, a whole float from a spreadsheet without `.0`."""
+    """A cell as text; an empty cell as the empty string, an integral float from a spreadsheet without `.0`."""
     if value is None:
         return ""
     if isinstance(value, float) and value.is_integer():

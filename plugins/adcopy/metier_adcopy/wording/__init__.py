@@ -1,1 +1,1 @@
-"""How copy says things: words, quantities, claims and near wordings to compare. Knows no rules, no tasks."""
+"""How copy says things: words, quantities, claims and near wordings to compare. It does not know rules or tasks."""

@@ -1,6 +1,6 @@
 """Claims that sell, and therefore need a fact behind them: awards, guarantees, origin, what is free or left out.
 
-A table of what a claim looks like in copy and what must stand among the facts for it to be true. Knows no rules.
+A table of what a claim looks like in copy and which facts make it true. It does not know rules.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Words of a text in a form that can be compared: tokens, light stems, closeness. English and Chinese share it.
 
-It knows nothing of facts or rules.
+It does not know facts or rules.
 """
 
 from __future__ import annotations

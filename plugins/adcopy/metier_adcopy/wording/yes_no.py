@@ -1,4 +1,4 @@
-"""Facts that are a yes or a no, such as `familyFriendly[no]`: whether a text says so, negation included."""
+"""Facts that are a yes or a no, such as `familyFriendly[no]`: whether a text states it, negation included."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NEGATION_HAN = re.compile(r"[不无非没未免勿别零]")
 
 
 def yes_no(value: str) -> tuple[bool, str] | None:
-    """(what a value says, what it says beside that), or None where it is no yes or no: `yes, on request`."""
+    """(what a value says, what it says beside that), or None where it is not a yes or a no: `yes, on request`."""
     found = _FIRST.match(value)
     word = normalise(found[1]) if found else ""
     if found and word in _YES | _NO:

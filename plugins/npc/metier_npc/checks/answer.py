@@ -1,4 +1,4 @@
-"""The words of an answer and of what the writer gave, for every rule alike. It judges nothing."""
+"""The words of an answer and of what the writer gave, shared by all rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HAN = re.compile(r"[\u3400-\u9fff]")
 
 
 def spoken_lines(output: Mapping[str, Any]) -> Iterator[str]:
-    """Each thing that is said aloud, of any of the three tasks."""
+    """Each spoken text, of any of the three tasks."""
     for field in ("line", "text"):
         if isinstance(value := output.get(field), str):
             yield value

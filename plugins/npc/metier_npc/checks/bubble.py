@@ -1,4 +1,4 @@
-"""What is said must fit its bubble: a full-width character takes two places, and a bubble has no line breaks."""
+"""Spoken text must fit its bubble: a full-width character takes two places, and a bubble has no line breaks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In a long conversation a character must not make up figures: each number stands in what it knows or was told."""
+"""In a long conversation a character must not make up figures: each number is in what it knows or was told."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     known += "".join(f"\n{s['text']}" for s in input.get("secrets") or () if opened(s, input.get("state") or {}))
     have = set(_NUMBER.findall(known))
     return [
-        Finding(message=f"nothing it knows says {number}", rule="house rule: no made-up figures", excerpt=number)
+        Finding(message=f"nothing it knows contains {number}", rule="house rule: no made-up figures", excerpt=number)
         for text in spoken_lines(output)
         for number in _NUMBER.findall(text)
         if number not in have
@@ -34,5 +34,5 @@ numbers_known = Check(
     run=run,
     passing=(dict(_TALK), {"text": "12, if none of them is fat."}),
     failing=(dict(_TALK), {"text": "20, if none of them is fat."}),
-    description="Each number stands in what the character knows.",
+    description="Each number is in what the character knows.",
 )

@@ -1,6 +1,6 @@
 """A secret stays untold until its condition holds.
 
-A secret counts as told when a name or number of it that nobody mentioned falls, or a third of its own words, two at
+A secret counts as revealed when a name or number of it that nobody mentioned falls, or a third of its own words, two at
 least. Words, not
 meaning: a paraphrase that shares nothing with the secret passes.
 """
@@ -36,8 +36,8 @@ def revealed_words(secret: Mapping[str, Any], text: str, known: str) -> str | No
 
     Args:
         secret: with `text` and `about`.
-        text: what is said.
-        known: what may be said anyway.
+        text: the spoken text.
+        known: what can be stated anyway.
     """
     mine, theirs = _marks(f"{secret['text']}"), _marks(f"{known} {secret.get('about', '')}")
     own = {mark for mark in mine if mark not in theirs}
@@ -95,7 +95,7 @@ keeps_secrets = Check(
     run=run,
     passing=(dict(_SCENE), {"line": "The wreck? Boats sink.", **_REST}),
     failing=(dict(_SCENE), {"line": "I cut the rope. Gold is gold.", **_REST}),
-    description="No secret is told before its condition holds.",
+    description="No secret is revealed before its condition holds.",
 )
 _TALK: Value = {**_SCENE, "player": "Why did it sink?"}
 persona_keeps_secrets = Check(
@@ -105,5 +105,5 @@ persona_keeps_secrets = Check(
     run=run,
     passing=(dict(_TALK), {"text": "Water got in. It does that."}),
     failing=(dict(_TALK), {"text": "Ask Brant what he paid me."}),
-    description="No secret is told before its condition holds.",
+    description="No secret is revealed before its condition holds.",
 )

@@ -1,4 +1,4 @@
-"""A line is what is heard: no name ahead of it, no stage directions, no second voice. The rest has its own fields."""
+"""A line is spoken words only: no name before it, no stage directions, no second voice. The rest has its own fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Players hear a line a hundred times: barks must differ, and nobody says the same thing twice in one talk."""
+"""Barks must differ from each other, and a character must not repeat itself within one conversation."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def among_barks(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence
     variants = list(spoken_lines(output))
     found = []
     if len(variants) != (wanted := input.get("count", 3)):
-        found.append(Finding(message=f"{len(variants)} variants where {wanted} were asked for", rule=RULE))
+        found.append(Finding(message=f"{len(variants)} variants where {wanted} were requested", rule=RULE))
     for one, other in combinations(variants, 2):
         if likeness(one, other) >= TWINS:
             found.append(Finding(message=f"two variants sound the same: {one!r}", rule=RULE, excerpt=other))
     for recent in input.get("avoid") or ():
         found += [
-            Finding(message=f"heard lately: {recent!r}", rule=RULE, excerpt=v)
+            Finding(message=f"used recently: {recent!r}", rule=RULE, excerpt=v)
             for v in variants
             if likeness(v, recent) >= TWINS
         ]
@@ -64,7 +64,7 @@ def within_talk(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence
     me = input.get("speaker")
     before = [t["text"] for t in input.get("history") or () if t.get("who") == me]
     return [
-        Finding(message=f"said before: {old!r}", rule=RULE, excerpt=text)
+        Finding(message=f"repeats: {old!r}", rule=RULE, excerpt=text)
         for text in spoken_lines(output)
         for old in before
         if likeness(text, old) >= TWINS
@@ -79,7 +79,7 @@ bark_variety = Check(
     run=among_barks,
     passing=(dict(_BRIEF), {"variants": ["Something moved.", "Rats. It had better be rats."]}),
     failing=(dict(_BRIEF), {"variants": ["Something moved!", "Something moved..."]}),
-    description="As many variants as asked for, none like another or like one heard lately.",
+    description="The requested number of variants, none like another or like a recent one.",
 )
 _PAST: list[JsonValue] = [{"who": "Mira", "text": "The rope won't wait."}, {"who": "Player", "text": "Please."}]
 fresh = Check(

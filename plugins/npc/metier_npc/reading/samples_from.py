@@ -1,6 +1,6 @@
 """From the items of a script to samples of `npc.line`: each line with the talk before it and the choices after it.
 
-It knows no format; a format has already said what is spoken, by whom, and how deep among the choices.
+It does not know formats; a format has already said what is spoken, by whom, and how deep among the choices.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Dialogue scripts as their formats write them: read into items, and back without a byte lost."""
+"""Dialogue scripts as their formats write them: read into items, and back without losing a byte."""

@@ -111,7 +111,7 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
 
 
 def _blanked(body: str, in_comment: bool) -> tuple[str, bool]:
-    """The line with its comments blanked out, so that places in it stay; and whether a comment goes on."""
+    """The line with its comments blanked out, so that places in it stay; and whether a comment continues."""
     out, at = [], 0
     while at < len(body):
         if in_comment:

@@ -19,7 +19,7 @@ _FORMATS: dict[str, tuple[Callable[[Iterable[tuple[int, str]]], Iterator[Item]],
 
 
 def revise(path: Path, lines: Mapping[int, str]) -> str:
-    """The script with those lines said otherwise; speakers, tags, diverts and comments stay.
+    """The script with those lines replaced; speakers, tags, diverts and comments stay.
 
     Args:
         path: an Ink or Yarn file.
@@ -36,6 +36,6 @@ def revise(path: Path, lines: Mapping[int, str]) -> str:
     spoken = {item.line for item in items if item.kind == "line" and item.text}
     if lost := sorted(set(lines) - spoken):
         raise DataError(
-            "nothing is said on this line", where=f"{path}:{lost[0]}", remedy="take the line from a sample's provenance"
+            "this line has no spoken text", where=f"{path}:{lost[0]}", remedy="take the line from a sample's provenance"
         )
     return write(replace(item, text=escape(lines[item.line])) if item.line in lines else item for item in items)

@@ -1,4 +1,4 @@
-"""What a character says, ready to be written into a script: one line, or variants of it. It knows no format."""
+"""What a character says, ready to be written into a script: one line, or variants of it. It does not know formats."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def spoken_of(input: Mapping[str, Any], output: Mapping[str, Any], *, node: str 
     """An answer of any of the three tasks.
 
     Args:
-        input: what was asked.
+        input: of the task.
         output: what was answered.
         node: where it goes; made of speaker and situation where not given.
     """

@@ -1,4 +1,4 @@
-"""A node must be the one that the choice leads to, and no dead end: the story goes on from it, or ends in it."""
+"""A node must be the one that the choice leads to, and no dead end: the story continues from it, or ends in it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def reachable(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[F
     taken = [c for c in input.get("choices") or () if c.get("text") == input.get("chosen")]
     node = output.get("node")
     if not taken:
-        return [Finding(message="the choice taken is none of the choices", rule=UNREACHABLE)]
+        return [Finding(message="the choice taken is not one of the choices", rule=UNREACHABLE)]
     if node in {c.get("to") for c in taken}:
         return []
     return [Finding(message=f"the choice leads to {taken[0].get('to')}, not here", rule=UNREACHABLE, excerpt=str(node))]

@@ -1,4 +1,4 @@
-"""A scene heading must have the trade's form and say the place and time that were asked for."""
+"""A scene heading must have the trade's form and say the place and time that were requested."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def _notes(row: object) -> tuple[dict[str, object], dict[str, object]]:
     """
     cells = {str(k).strip().casefold(): str(v).strip() for k, v in dict(row).items() if v not in (None, "")}  # type: ignore[call-overload]
     if missing := [name for name in ("character", "lines", "note", "rewrite") if not cells.get(name)]:
-        raise ValueError(f"nothing stands in {', '.join(missing)}")
+        raise ValueError(f"nothing is in {', '.join(missing)}")
     lines, again = _parted(cells["lines"]), _parted(cells["rewrite"])
     if len(lines) != len(again):
         raise ValueError(f"{len(lines)} lines were rewritten as {len(again)}")

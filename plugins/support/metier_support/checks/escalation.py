@@ -1,6 +1,6 @@
-"""A person must take over where the policy says so, and only there; and the reply must say what the flag says.
+"""A person must take over where the policy requires it, and only there; and the reply must say what the flag says.
 
-A policy says so in a sentence such as `Claims above £150 go to a supervisor` or `Hand over anything about injury or
+A policy requires it in a sentence such as `Claims above £150 go to a supervisor` or `Hand over anything about injury or
 fire to the safety team`. Such a sentence holds where one of its alternatives does: an amount above its threshold, or
 words that the customer used.
 """
@@ -20,7 +20,7 @@ from metier_support.figures import figures
 from metier_support.tasks import REPLY
 from metier_support.wording import hands_over, requests_person
 
-RULE = "House rule: a person takes over where the policy says so"
+RULE = "House rule: a person takes over where the policy requires it"
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？；])|\n")
 _MUST = re.compile(
     r"\b(?:hand|pass|transfer|forward|escalate|refer|send|give)\b[^.]{0,80}?\bto "
@@ -63,7 +63,9 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     holds = next((rule for rule in rules if rule_holds(rule, input)), None)
     found = []
     if holds and not flag:
-        found.append(Finding(message=f"does not escalate, though the policy says: {holds}", rule=RULE, excerpt=holds))
+        found.append(
+            Finding(message=f"does not escalate, though the policy requires it: {holds}", rule=RULE, excerpt=holds)
+        )
     # A rule may hold in other words than its own; one that shares none with the customer does not.
     near = any(rule_touches(rule, request) for rule in rules)
     if flag and not holds and output.get("used") and not near and not requests_person(request):
@@ -168,5 +170,5 @@ escalation = Check(
     run=run,
     passing=(_HURT, {"escalate": True, "used": ["P1"], "reply": "I am passing this to our safety team now."}),
     failing=(_HURT, {"escalate": False, "used": ["P1"], "reply": "Refunds take 5 working days."}),
-    description="A person takes over where the policy says so, and the reply says it.",
+    description="A person takes over where the policy requires it, and the reply says it.",
 )

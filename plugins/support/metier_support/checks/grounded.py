@@ -1,6 +1,6 @@
-"""Every amount, date and promise of a reply must stand in the policy or the order.
+"""Every amount, date and promise of a reply must be in the policy or the order.
 
-What only the customer said does not count: a reply that repeats a customer's wrong amount makes it the shop's.
+What only the customer wrote does not count: a reply that repeats a customer's wrong amount would make it the shop's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from metier_support.figures import figures
 from metier_support.promises import promises
 from metier_support.tasks import REPLY
 
-RULE = "House rule: every amount, date and promise stands in the policy or the order"
+RULE = "House rule: every amount, date and promise is in the policy or the order"
 _KINDS = {"amount": "the amount", "percent": "the percentage", "date": "the date", "day": "the day",
           "clock": "the time", "span": "the term", "number": "the number"}  # fmt: skip
 
@@ -36,7 +36,7 @@ def _found(input: Mapping[str, Any], reply: str) -> Iterator[Finding]:
         if figure.kind == "amount" and ("number", figure.value.split()[0]) in known:
             continue
         yield Finding(
-            message=f"{_KINDS[figure.kind]} {figure.excerpt} stands neither in the policy nor in the order",
+            message=f"{_KINDS[figure.kind]} {figure.excerpt} is neither in the policy nor in the order",
             rule=RULE,
             excerpt=figure.excerpt,
         )
@@ -61,5 +61,5 @@ grounded = Check(
     run=run,
     passing=(_CASE, {"escalate": False, "used": ["P1"], "reply": "We refund £38.50 within 5 working days."}),
     failing=(_CASE, {"escalate": False, "used": ["P1"], "reply": "We refund £40 within 5 days."}),
-    description="Every amount, date and promise stands in the policy or the order.",
+    description="Every amount, date and promise is in the policy or the order.",
 )

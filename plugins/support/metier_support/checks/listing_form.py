@@ -40,7 +40,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     listed = output.get("bullets")
     bullets = [" ".join(str(b).casefold().split()).rstrip(".。") for b in (listed if isinstance(listed, list) else ())]
     found += [
-        Finding(message="a bullet stands twice", rule=STYLE, excerpt=b)
+        Finding(message="a bullet is repeated", rule=STYLE, excerpt=b)
         for b in sorted({b for b in bullets if bullets.count(b) > 1})
     ]
     return found

@@ -1,4 +1,4 @@
-"""A reply must name the passages it stands on, and only passages that it was given."""
+"""A reply must name the passages it is based on, and only passages that it was given."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A reply must hold no personal data beyond what the customer gave: not from the order, not from anywhere.
 
-Contact data that stands in the policy is the shop's own.
+Contact data that is in the policy is the shop's own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A digest of reviews must show both sides where there are two, and stand on what the reviews say."""
+"""A digest of reviews must show both sides where there are two, and rest on what the reviews say."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
         # A point may be put in other words, but not in none of the reviews' own.
         own = [t for t in terms(str(point)) if t in words or (t[:4] and any(w[:4] == t[:4] for w in words))]
         if not own and not sum(c in characters for c in str(point) if c > "\u3400") >= 2:
-            found.append(Finding(message=f"{point!r} stands in no review", rule=RULE, excerpt=str(point)))
+            found.append(Finding(message=f"{point!r} is in no review", rule=RULE, excerpt=str(point)))
     numbers = set(_NUMBER.findall(known))
     # A summary may count the reviews and their stars.
     counts = numbers | {f"{s:g}" for s in stars} | {str(n) for n in range(len(listed) + 1)} | {"5"}
@@ -47,7 +47,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     for text, allowed in stated:
         for figure in dict.fromkeys(_NUMBER.findall(text)):
             if figure not in allowed:
-                found.append(Finding(message=f"the number {figure} stands in no review", rule=RULE, excerpt=figure))
+                found.append(Finding(message=f"the number {figure} is in no review", rule=RULE, excerpt=figure))
     return found
 
 

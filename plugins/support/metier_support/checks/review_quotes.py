@@ -15,7 +15,7 @@ _QUOTE = re.compile(r"\"([^\"]+)\"|“([^”]+)”|「([^」]+)」")
 
 
 def quotes(text: str) -> list[str]:
-    """What stands in quotation marks."""
+    """What is in quotation marks."""
     return [next(part for part in found.groups() if part) for found in _QUOTE.finditer(text)]
 
 

@@ -1,4 +1,4 @@
-"""What is extracted must stand in the message word for word, once, and look like what its label says."""
+"""What is extracted must be in the message word for word, once, and look like what its label says."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _LOOKS = {
 
 
 def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
-    """One finding per span that is not in the message, stands twice, or cannot be what it is called."""
+    """One finding per span that is not in the message, is repeated, or cannot be what it is called."""
     text, spans = str(input.get("text", "")), output.get("spans")
     found, seen = [], set()
     for span in spans if isinstance(spans, list) else ():
         label, words = str(span.get("label", "")), str(span.get("text", ""))
         if words not in text:
-            found.append(Finding(message=f"{label} {words!r} does not stand in the message", rule=RULE, excerpt=words))
+            found.append(Finding(message=f"{label} {words!r} is not in the message", rule=RULE, excerpt=words))
         if (label, words) in seen:
             found.append(Finding(message=f"{label} {words!r} is listed twice", rule=RULE, excerpt=words))
         if label in _LOOKS and not _LOOKS[label].search(words):
@@ -47,5 +47,5 @@ spans_verbatim = Check(
     run=run,
     passing=(_TEXT, {"spans": [{"label": "order_number", "text": "4471"}, {"label": "amount", "text": "£39"}]}),
     failing=(_TEXT, {"spans": [{"label": "order_number", "text": "4417"}]}),
-    description="Every span stands in the message word for word.",
+    description="Every span is in the message word for word.",
 )

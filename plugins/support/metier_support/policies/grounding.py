@@ -10,7 +10,7 @@ from metier.data import PassageIndex
 from metier_support.case import text_by
 
 QUERY = 400
-"""Characters of what the customer said last that are searched for: earlier topics would drown the present one."""
+"""Characters of what the customer wrote last that are searched for: earlier topics would drown the present one."""
 
 
 def ground(case: Value, index: PassageIndex, k: int = 3) -> Value:

@@ -1,4 +1,4 @@
-"""Cells of a table by any of the headers they go under, and text without markup. It knows no task.
+"""Cells of a table by any of the headers they go under, and text without markup. It does not know tasks.
 
 The table reader is imported when a table is read, so that listing plugins stays quick.
 """
@@ -23,7 +23,7 @@ _HAN = re.compile(r"[\u3400-\u9fff]")
 
 
 def first_row(path: Path) -> Row | None:
-    """The first good row; None where the file is no table that can be read. Never raises."""
+    """The first good row; None where the file is not a table that can be read. Never raises."""
     from metier.readers.tables import Row, read_rows
 
     if path.suffix.lower() not in TABLES:
@@ -50,7 +50,7 @@ def rows_with(path: Path, columns: Mapping[str, tuple[str, ...]]) -> Iterator[tu
     A JSONL row may lack what the first row has; a column that it lacks is left out of its mapping.
 
     Raises:
-        DataError: the file is no table, or its first row lacks a column; the message names what it has.
+        DataError: the file is not a table, or its first row lacks a column; the message names what it has.
     """
     from metier.readers.tables import Row, read_rows
 
@@ -71,7 +71,7 @@ def rows_with(path: Path, columns: Mapping[str, tuple[str, ...]]) -> Iterator[tu
 
 
 def text(value: Any) -> str:
-    """A cell as plain text on one line: markup and entities undone, a whole float without `.0`, nothing for None."""
+    """A cell as plain text on one line: markup and entities undone, an integral float without `.0`, empty for None."""
     if value is None or isinstance(value, list | dict | bool):
         return ""
     if isinstance(value, float) and value.is_integer():

@@ -55,7 +55,7 @@ class Conversations:
                 yield BadRow(
                     provenance=row.provenance,
                     field=name,
-                    reason="no agent answers a customer in it" if turns else "this is no conversation",
+                    reason="no agent answers a customer in it" if turns else "this is not a conversation",
                     remedy='write [{"role": "customer", "content": …}, …] or lines such as Customer: …',
                 )
 

@@ -1,7 +1,7 @@
-"""From messages in order to samples of `support.reply`: one for each thing an agent said to a customer.
+"""From messages in order to samples of `support.reply`: one for each thing an agent wrote to a customer.
 
-Who takes over and what a reply stands on is read from the agent's own words and columns, never guessed: the intent is
-left out where the file does not tell it, and `used` stays empty.
+Who takes over and what a reply is based on is read from the agent's own words and columns, never guessed: the intent is
+left out where the file does not give it, and `used` stays empty.
 """
 
 from __future__ import annotations

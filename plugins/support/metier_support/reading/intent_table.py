@@ -66,7 +66,7 @@ class IntentTable:
         return self._label(text(row.values[name])) is not None
 
     def read(self, path: Path) -> Iterator[Sample | BadRow]:
-        """A sample a row; a row whose label is none of the contract's is a bad row."""
+        """A sample a row; a row whose label is not one of the contract's is a bad row."""
         for item in rows_with(path, {"text": TEXT, "intent": LABEL}):
             if isinstance(item, BadRow):
                 yield item

@@ -67,7 +67,7 @@ def review_inputs(path: Path) -> Iterator[Value | BadRow]:
     """Inputs of `support.review` from a plain review table: neighbouring rows of one product, twelve at most.
 
     Raises:
-        DataError: it is no table, or has no column of reviews.
+        DataError: it is not a table, or has no column of reviews.
     """
     held: dict[str, Any] = {}
     for item in rows_with(path, {"review": TEXT}):

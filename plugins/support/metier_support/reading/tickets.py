@@ -50,7 +50,7 @@ class Tickets:
     example = Path(__file__).parents[1] / "examples" / "tickets.json"
 
     def accepts(self, path: Path) -> bool:
-        """Whether its first object has a question with an answer, or a thread in which somebody answers."""
+        """Whether its first object has a question with an answer, or a thread in which someone answers."""
         ticket = first_record(path)
         if ticket is None:
             return False

@@ -1,4 +1,4 @@
-"""All that this trade hands over, as one object."""
+"""The trade as one object: tasks, adapters, recipes, checks, samples."""
 
 from pathlib import Path
 

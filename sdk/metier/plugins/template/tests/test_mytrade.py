@@ -1,4 +1,4 @@
-"""The trade's whole contract test, and what its own parts say to cases of the trade."""
+"""The contract test of the trade, and tests of its own parts."""
 
 from metier.contracts import Sample
 from metier.testing import conformance_test
