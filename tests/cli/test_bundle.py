@@ -50,7 +50,7 @@ def test_what_cannot_be_proved_says_why_and_an_adapter_needs_no_name(bundle: Pat
     folder = Path(shutil.copytree(tiny_loras["plain"], bundle.parent / "mine"))
     added = metier("bundle", "add", bundle, folder)
     assert added.returncode == 0 and added.stdout.startswith("mine: rank 4"), added.stderr
-    assert "where the bundle's base is at hand" in added.stdout
+    assert "where the bundle's base is available" in added.stdout
     manifest = json.loads((bundle / "bundle.json").read_text())
     manifest["base"]["sha256"] = "0" * 64
     (bundle / "bundle.json").write_text(json.dumps(manifest))

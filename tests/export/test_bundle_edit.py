@@ -242,7 +242,7 @@ def test_an_adapter_takes_the_name_of_its_card_or_folder_where_none_is_given(
         add_adapter(bundle, shutil.copytree(tiny_loras["plain"], tmp_path / "名"))
 
 
-def test_an_adapter_of_plain_peft_is_proved_where_the_base_is_at_hand(bundle):
+def test_an_adapter_of_plain_peft_is_proved_where_the_base_is_available(bundle):
     assert prove_adapter(bundle, "plain").top1_agreement == 1
     assert prove_adapters(bundle) == {}
     assert all(entry.parity for entry in open_bundle(bundle).manifest.adapters)
@@ -254,7 +254,7 @@ def test_an_adapter_can_be_proved_in_a_bundle_without_frozen_prompts(bundle):
     assert prove_adapter(bundle, "rank1").top1_agreement == 1
 
 
-def test_an_adapter_of_plain_peft_is_skipped_where_the_base_is_not_at_hand(bundle, tiny_finetune):
+def test_an_adapter_of_plain_peft_is_skipped_where_the_base_is_not_available(bundle, tiny_finetune):
     changed_base(bundle, sha256="0" * 64)
     skipped = prove_adapters(bundle)
     assert set(skipped) == set(NAMES[2:]) and all("other weights here" in reason for reason in skipped.values())

@@ -185,10 +185,10 @@ def test_a_damaged_or_mismatched_bundle_is_refused(copied: Path, tmp_path: Path)
 def test_a_manifest_whose_parts_do_not_go_together_is_refused(copied: Path) -> None:
     said = json.loads((copied / MANIFEST).read_text())
     for change, why in (
-        ({"trunks": []}, "which is not there"),
-        ({"heads": []}, "a bundle holds heads and nothing else"),
-        ({"heads": [{**said["heads"][0], "layers": [9]}]}, "layers that its trunk does not give"),
-        ({"heads": [said["heads"][0]] * 2}, "have names of their own"),
+        ({"trunks": []}, "which is missing"),
+        ({"heads": []}, "a bundle without a decoder graph contains heads"),
+        ({"heads": [{**said["heads"][0], "layers": [9]}]}, "layers that its trunk lacks"),
+        ({"heads": [said["heads"][0]] * 2}, "need distinct names"),
     ):
         (copied / MANIFEST).write_text(json.dumps({**said, **change}))
         with pytest.raises(BundleError, match=why):
@@ -201,7 +201,7 @@ def test_a_head_that_answers_otherwise_than_at_export_is_found(copied: Path) -> 
         output = next(o for o in ({"kind": "a fruit"}, {"kind": "a tool"}) if o != head.golden[0].output)
         wrong = head.model_copy(update={"golden": (head.golden[0].model_copy(update={"output": output}),)})
         write_manifest(part, manifest.model_copy(update={"heads": (wrong, *manifest.heads[1:])}))
-    with pytest.raises(BundleError, match="answers packaged input 0 otherwise"):
+    with pytest.raises(BundleError, match="does not answer packaged input 0"):
         verify_heads(copied)
 
 

@@ -1,5 +1,7 @@
 """Metrics against sacrebleu's own corpus scores and against values computed by hand."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from pydantic import BaseModel
@@ -14,6 +16,7 @@ from metier.metrics.measures import Measure, from_plugin
 from metier.metrics.results import ReportedAnswer
 from metier.metrics.selection import choose_measures
 from metier.plugins.metric import Metric
+from metier.plugins.registry import load_plugins
 
 WORDS = ["the", "cat", "a", "Dog", "sat", "on", "big", "mat,", "near", "river!", "Blue", "mug", "300", "ml", "it", "."]
 HANZI = list("这款蓝色马克杯容量三百毫升价格便宜,适合家庭使用。")
@@ -139,6 +142,20 @@ def test_checks_become_pass_rates_and_mean_findings_and_an_invalid_reply_fails()
     assert (rate.name, findings.name, findings.higher_is_better) == ("check.short_words", "findings", False)
     assert score(rate, cases, answers) == 50
     assert score(findings, cases, answers) == pytest.approx((0 + 2 + 0 + 1) / 4)
+
+
+def test_a_check_is_titled_by_what_a_passing_answer_satisfies() -> None:
+    """`Facts invented 92%` would read as if 92% invented facts."""
+    titled = dataclasses.replace(LONG, title="Short words only")
+    assert check_measures([titled])[0].title == "Short words only"
+    assert check_measures([LONG])[0].title == "Passes short_words"
+
+
+def test_every_check_of_an_installed_trade_has_a_title() -> None:
+    checks = [check for vertical in load_plugins().verticals.values() for check in vertical.checks]
+    assert [check.name for check in checks if not check.title] == []
+    titles = {check.name: check.title for check in checks}
+    assert titles["facts_invented"] == "No invented facts" and titles["camera"] == "No camera directions"
 
 
 def test_a_check_that_crashes_is_named() -> None:

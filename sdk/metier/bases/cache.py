@@ -62,7 +62,7 @@ def slug(name: str) -> str:
 def locked(name: str, wait: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold the lock of one base across processes; `wait` is called once if another process holds it.
 
-    The operating system releases the lock when a process dies, so a killed pull blocks nobody.
+    The operating system releases the lock when a process dies, so a killed pull blocks no other.
     """
     path = home() / "locks" / f"{slug(name)}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -55,7 +55,7 @@ def add(
     entry = add_adapter(bundle, finetune, name, any_base=any_base)
     if json:
         return emit_json(entry)
-    condition = "" if (finetune / CARD).is_file() else ", where the bundle's base is at hand"
+    condition = "" if (finetune / CARD).is_file() else ", where the bundle's base is available"
     return say(
         f"{entry.name}: rank {entry.rank}, added to {bundle}; `metier bundle verify {bundle} --prove` compares it with "
         f"peft{condition}"

@@ -53,9 +53,7 @@ def evaluate(
     finetune = load_finetune(run, produces=None)
     contracts = tasks_of(finetune, task)
     if data is not None and len(contracts) > 1:
-        raise UsageError(
-            f"{data} cannot contain samples of {len(contracts)} tasks", remedy="select one of them with --task"
-        )
+        raise UsageError(f"{data} cannot contain samples of {len(contracts)} tasks", remedy="select one with --task")
     evaluations = []
     for contract in contracts:
         vertical = registry.verticals.get(contract.vertical)

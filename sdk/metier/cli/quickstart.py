@@ -104,9 +104,8 @@ def quickstart(
     say()
     for given, output in zip(inputs, answers, strict=True):
         say(f"  {jsonlib.dumps(given, ensure_ascii=False)}")
-        say(
-            f"  → {(contract.text_field and output[contract.text_field]) or jsonlib.dumps(output, ensure_ascii=False)}\n"
-        )
+        text = contract.text_field and output[contract.text_field]
+        say(f"  → {text or jsonlib.dumps(output, ensure_ascii=False)}\n")
     before_after(evaluation)
     note("seconds: " + ", ".join(f"{step} {spent:.0f}" for step, spent in seconds.items()))
     say(f"\nreport: {out / 'report.html'}\nbundle: {out / 'bundle'} (runs without torch)")

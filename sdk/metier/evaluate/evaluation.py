@@ -40,12 +40,14 @@ from metier.evaluate.systems import (
 from metier.evaluate.training_log import read_training_log
 from metier.metrics.bootstrap import resample_weights
 from metier.metrics.cases import Case, cases_of
+from metier.metrics.measures import Measure
 from metier.metrics.results import (
     BASE_FEW_SHOT,
     BASE_ZERO_SHOT,
     FINE_TUNE,
     Evaluation,
     Forgetting,
+    MetricReport,
     Row,
     TrainingLog,
 )
@@ -141,12 +143,11 @@ def evaluate(
     if opened is not None:
         opened.task(task.name)
     torch = TorchSettings.of(base, options)
-
     systems: list[SystemAnswers] = []
     change = None
     if prompts is not None:
-        measure_text = options.general and (finetune is None or writing is not None)
-        systems, change = _text_systems(held_out, prompts, base, writing, torch, measure_text)
+        general = options.general and (finetune is None or writing is not None)
+        systems, change = _text_systems(held_out, prompts, base, writing, torch, general)
     elif (constant := most_frequent(held_out, train)) is not None:
         systems.append(constant)
     if finetune is not None and writing is None and head is not None:
@@ -158,8 +159,6 @@ def evaluate(
         adapter = _name_in(opened, finetune) if finetune is not None else None
         systems.append(bundle_answers(opened, held_out, adapter=adapter, max_tokens=options.max_tokens))
     progress("Measuring", 0, len(measures))
-    references = reference_answers(task, held_out.cases, checks)
-    weights = resample_weights(len(held_out.cases), options.resamples, options.seed)
     return Evaluation(
         task=task.name,
         title=task.title or task.name,
@@ -175,7 +174,7 @@ def evaluate(
         confidence=options.confidence,
         precision=torch.dtype,
         systems=tuple(s.report for s in systems),
-        metrics=tuple(measured(m, held_out.cases, systems, references, weights, options.confidence) for m in measures),
+        metrics=_metrics(measures, held_out, systems, options),
         rows=_rows(held_out.cases, systems),
         forgetting=change,
         training=read_training_log(finetune.path) if finetune else TrainingLog(),
@@ -183,6 +182,14 @@ def evaluate(
         seconds=time.perf_counter() - started,
         created=datetime.now(UTC),
     )
+
+
+def _metrics(
+    measures: Sequence[Measure], held_out: HeldOut, systems: Sequence[SystemAnswers], options: EvaluationOptions
+) -> tuple[MetricReport, ...]:
+    references = reference_answers(held_out.task, held_out.cases, held_out.checks)
+    weights = resample_weights(len(held_out.cases), options.resamples, options.seed)
+    return tuple(measured(m, held_out.cases, systems, references, weights, options.confidence) for m in measures)
 
 
 class TorchSettings(NamedTuple):

@@ -138,10 +138,10 @@ def _with_adapter(
 def prove_adapters(bundle: str | Path) -> dict[str, str]:
     """Prove every adapter of a bundle that is not proved yet, and record it; name → why an adapter was skipped.
 
-    Adapters of plain PEFT are skipped where the bundle's base is not at hand.
+    Adapters of plain PEFT are skipped where the bundle's base is not available.
 
     Raises:
-        BaseError: the base of a fine-tune with a card is not at hand, or torch is not installed.
+        BaseError: the base of a fine-tune with a card is not available, or torch is not installed.
         ExportError: parity is missed; nothing is recorded for that adapter.
     """
     manifest = open_bundle(bundle).manifest
@@ -153,7 +153,7 @@ def prove_adapters(bundle: str | Path) -> dict[str, str]:
     except BaseError as error:
         if any(entry.card for entry in unproved):
             raise
-        return {entry.name: f"skipped, the base is not at hand: {error.what}" for entry in unproved}
+        return {entry.name: f"skipped, the base is not available: {error.what}" for entry in unproved}
     for entry in unproved:
         prove_adapter(bundle, entry.name, base=base)
     return {}
@@ -169,7 +169,7 @@ def prove_adapter(bundle: str | Path, name: str, *, base: LocalBase | None = Non
 
     Raises:
         UsageError: there is no such adapter.
-        BaseError: the base is not at hand, or has other weights than the bundle's.
+        BaseError: the base is not available, or has other weights than the bundle's.
         ExportError: parity is missed; nothing is recorded.
     """
     with edited(Path(bundle)) as (part, manifest):

@@ -270,12 +270,12 @@ def _golden(part: Path, manifest: Manifest, card: FineTuneCard | None, source: P
 
 def _without(part: Path, manifest: Manifest, name: str) -> Manifest:
     """The manifest without an adapter, its files removed, and prompts of tasks that only it had."""
-    gone = f"{FOLDER}/{name}/"
+    removed = f"{FOLDER}/{name}/"
     shutil.rmtree(part / FOLDER / name, ignore_errors=True)
     left = manifest.model_copy(
         update={
             "adapters": tuple(entry for entry in manifest.adapters if entry.name != name),
-            "files": {file: entry for file, entry in manifest.files.items() if not file.startswith(gone)},
+            "files": {file: entry for file, entry in manifest.files.items() if not file.startswith(removed)},
         }
     )
     tasks = {task.name for task in left.every_task}

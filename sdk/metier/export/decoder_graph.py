@@ -25,6 +25,9 @@ from metier.export.top_tokens_graph import write_top_tokens_graph
 FILE = "model.onnx"
 GENAI_CONFIG = "genai_config.json"
 
+FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}
+"""Projections that the builder fuses, in its order."""
+
 PRUNED = "prune_lm_head=true"
 """Only the last position's logits leave the graph: a prompt's other rows would be 200 kB each, unused."""
 

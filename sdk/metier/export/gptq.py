@@ -98,8 +98,8 @@ def packed(texts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor, 
     With one text per row, half of a trade's tokens are padding, and two thirds of four trades'.
 
     Returns:
-        Token ids and positions, both [rows, longest]; which token attends to which, [rows, 1, longest, longest] bool; which
-        are no padding, [rows, longest] bool.
+        Token ids and positions, both [rows, longest]; which token attends to which, [rows, 1, longest, longest] bool;
+        which are no padding, [rows, longest] bool.
     """
     import torch
 
@@ -146,9 +146,7 @@ def gptq(weight: torch.Tensor, upper: torch.Tensor) -> Codes:
     import torch
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(
-        1
-    )  # thousands of small steps: on a busy machine, two threads spend 20 times as long waiting for each other
+    torch.set_num_threads(1)  # thousands of small steps: on a busy machine two threads wait 20 times as long
     try:
         left = weight.float().clone()
         outs, ins = left.shape

@@ -221,14 +221,16 @@ def remove_head(bundle: str | Path, name: str) -> None:
 
 def without_head(part: Path, manifest: Manifest, name: str) -> Manifest:
     """The manifest without a head, its files removed, and its trunk where that was trained with it."""
-    gone = {head.path for head in manifest.heads if head.name == name}
+    removed = {head.path for head in manifest.heads if head.name == name}
     heads = tuple(head for head in manifest.heads if head.name != name)
     read = {head.trunk for head in heads}
     trunks = tuple(trunk for trunk in manifest.trunks if trunk.trained is None or trunk.name in read)
-    gone |= {trunk.path for trunk in manifest.trunks if trunk not in trunks}
-    for path in gone:
+    removed |= {trunk.path for trunk in manifest.trunks if trunk not in trunks}
+    for path in removed:
         shutil.rmtree(part / path, ignore_errors=True)
-    files = {file: e for file, e in manifest.files.items() if not file.startswith(tuple(f"{path}/" for path in gone))}
+    files = {
+        file: e for file, e in manifest.files.items() if not file.startswith(tuple(f"{path}/" for path in removed))
+    }
     return manifest.model_copy(update={"heads": heads, "trunks": trunks, "files": files})
 
 

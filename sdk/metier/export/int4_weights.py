@@ -11,10 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from metier.export.decoder_graph import FUSED
 from metier.export.gptq import BLOCK, Codes
-
-FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}
-"""Projections that the builder fuses, in its order."""
 
 SAME = 0.9
 """Least cosine between the builder's weights of a node and ours: two roundings of one matrix have 0.99, those of two

@@ -16,9 +16,7 @@ import numpy as np
 from metier.contracts import ExportError
 from metier.contracts.bundle import Slot, SlotPart
 from metier.disk import atomic_path
-
-FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}
-"""Projections that the builder fuses, in its order."""
+from metier.export.decoder_graph import FUSED
 
 INPUTS_FILE = "model_inputs.onnx"
 """The variant whose slots are plain inputs, for hosts that cannot override initializers, such as onnxruntime-web."""

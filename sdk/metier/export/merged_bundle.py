@@ -1,4 +1,4 @@
-"""FineTune → bundle with the LoRA merged into the weights, proved against torch and written whole or not at all."""
+"""FineTune → bundle with the LoRA merged into the weights, proved against torch and written atomically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The precisions of a decoder graph's weights, one entry each. Every place that depends on one asks this table."""
+"""The precisions of a decoder graph's weights, one entry each. Other modules read this table and compare no names."""
 
 from __future__ import annotations
 
