@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from metier.adapt import adapt
-from metier.align import Watch, prefer
+from metier.align import EvalCallback, prefer
 from metier.align.policy_init import lora_weights, trainable
 from metier.align.rollout import rollout_bundle
 from metier.bases.resolve import LocalBase
@@ -50,13 +50,13 @@ def bundle(local_base: LocalBase, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture
-def watch(bundle, local_base: LocalBase, task: TaskContract, samples: list[Sample]) -> Iterator[Watch]:
-    with Watch(local_base, [task], samples[16:24], lambda name: [SHORT], inputs=6, bundle=bundle) as watch:
+def watch(bundle, local_base: LocalBase, task: TaskContract, samples: list[Sample]) -> Iterator[EvalCallback]:
+    with EvalCallback(local_base, [task], samples[16:24], lambda name: [SHORT], inputs=6, bundle=bundle) as watch:
         yield watch
 
 
 def test_figures_are_those_of_an_evaluation_of_the_weights_of_the_moment(
-    watch: Watch, start: FineTune, task: TaskContract, samples: list[Sample], local_base: LocalBase
+    watch: EvalCallback, start: FineTune, task: TaskContract, samples: list[Sample], local_base: LocalBase
 ) -> None:
     found = evaluate(
         task, samples[16:22], base=local_base, finetune=start, few_shot=0, checks=[SHORT], resamples=1,
@@ -77,15 +77,20 @@ def test_what_cannot_be_watched_is_said_before_training(
     bundle, task: TaskContract, samples: list[Sample], local_base: LocalBase
 ) -> None:
     with pytest.raises(UsageError, match="no held-out samples"):
-        Watch(local_base, [task], [], bundle=bundle)
+        EvalCallback(local_base, [task], [], bundle=bundle)
     endless = task.model_copy(update={"max_reply_tokens": 4000})
     long = samples[0].model_copy(update={"input": {"facts": "word " * 5000}})
     with pytest.raises(RequestError, match="leave no room"):
-        Watch(local_base, [endless], [long], bundle=bundle)
+        EvalCallback(local_base, [endless], [long], bundle=bundle)
 
 
 def test_a_run_that_is_watched_learns_the_same_and_logs_its_answers(
-    watch: Watch, task: TaskContract, samples: list[Sample], recipe: Recipe, local_base: LocalBase, tmp_path: Path
+    watch: EvalCallback,
+    task: TaskContract,
+    samples: list[Sample],
+    recipe: Recipe,
+    local_base: LocalBase,
+    tmp_path: Path,
 ) -> None:
     events: list[Progress] = []
     for name, watching in (("alone", None), ("watched", watch)):
@@ -118,7 +123,7 @@ def test_preferences_are_learnt_the_same_while_they_are_watched_also_by_a_killed
             raise Killed
 
     brief = task.model_copy(update={"max_reply_tokens": 12})
-    with Watch(local_base, [brief], samples[16:24], lambda name: [SHORT], inputs=2, bundle=bundle) as watch:
+    with EvalCallback(local_base, [brief], samples[16:24], lambda name: [SHORT], inputs=2, bundle=bundle) as watch:
         same = {"base": local_base, "watch": watch}
         with pytest.raises(Killed):
             prefer(start, preferences[:8], tmp_path / "run", settings, **same, progress=stop)

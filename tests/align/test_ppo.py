@@ -20,7 +20,7 @@ from metier.align.ppo import (
     token_rewards,
     whiten,
 )
-from metier.align.rollout import Rollouts, rollout_bundle
+from metier.align.rollout import RolloutEngine, rollout_bundle
 from metier.contracts import Ppo
 from metier.training.examples import Example
 
@@ -123,10 +123,10 @@ class Toy:
         self.begun = logits.softmax(-1)
         self.target = int(self.begun.argsort(descending=True)[2])
         self.settings, self.tokens = settings, tokens
-        self.rollouts = Rollouts(rollout_bundle(base, cache=cache, precision="fp32"), rows=16, max_len=32)
+        self.rollouts = RolloutEngine(rollout_bundle(base, cache=cache, precision="fp32"), rows=16, max_len=32)
 
     def draw(self, update: int) -> Drawn:
-        self.rollouts.wear(self.adapted)
+        self.rollouts.set_weights(self.adapted)
         drawn = self.rollouts.draw([PROMPT] * self.settings.rollouts, max_tokens=self.tokens, seed=update)
         scores = [sum(t == self.target for t in r.reply) / self.tokens for r in drawn]
         return Drawn([Example(r.prompt, r.reply) for r in drawn], [r.logprobs for r in drawn], scores)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from metier.align import judge, prefer
+from metier.align import prefer, prefer_judged
 from metier.align.pairs import chosen_of, encode_pairs, read_judged, read_preferences, rejected_of, split_pairs
 from metier.align.policy_init import Reference, lora_weights, trainable
 from metier.align.preference import conservative, kto_rows, kto_weights
@@ -143,7 +143,7 @@ def test_kto_learns_from_answers_that_make_no_pairs(
     tmp_path: Path,
 ) -> None:
     good, bad = [chosen_of(p) for p in preferences[:10]], [rejected_of(p) for p in preferences[10:16]]
-    tuned = judge(start, good, bad, tmp_path / "run", Kto(**QUICK), base=local_base)
+    tuned = prefer_judged(start, good, bad, tmp_path / "run", Kto(**QUICK), base=local_base)
     assert margin(tuned, task, preferences[16:]) > margin(start, task, preferences[16:])
     assert tuned.card.alignment[0].count == 16 and tuned.card.data.samples == 10
 
@@ -172,7 +172,7 @@ def test_kto_trains_with_the_weights_that_its_card_tells(
     by_hand = {"desirable_weight": 1.0, "undesirable_weight": 3.0}
     even = dict.fromkeys(by_hand, 1.0)
     free, told, plain = (
-        judge(start, good, bad, tmp_path / name, Kto(**same, **weights), base=local_base)
+        prefer_judged(start, good, bad, tmp_path / name, Kto(**same, **weights), base=local_base)
         for name, weights in (("free", {}), ("told", by_hand), ("plain", even))
     )
     assert free.card.alignment[0].figures == {**by_hand, "balance": 1.0}

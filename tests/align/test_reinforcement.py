@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from metier.align import reinforce, rollout_bundle
 from metier.align.policy_init import lora_weights
 from metier.align.reinforcement import Desk
-from metier.align.rewards import Answer, Reward, weighted
-from metier.align.rollout import Rollouts
+from metier.align.rewards import Reward, RolloutAnswer, weighted
+from metier.align.rollout import RolloutEngine
 from metier.align.updates import LOG, Update, figures_of, keep_until, read, record
 from metier.bases import cache
 from metier.bases.finetune import load_finetune
@@ -27,12 +27,12 @@ QUICK = {"rollouts": 32, "batch_size": 16, "max_tokens": 6, "precision": "fp32"}
 NEW_LINE = 201
 
 
-def _lines(answers: list[Answer]) -> list[float]:
+def _lines(answers: list[RolloutAnswer]) -> list[float]:
     """Share of tokens that are line breaks: some five in a hundred before, all of them at best."""
     return [sum(token == NEW_LINE for token in answer.reply) / len(answer.reply) for answer in answers]
 
 
-def _even(answers: list[Answer]) -> list[float]:
+def _even(answers: list[RolloutAnswer]) -> list[float]:
     return [sum(token % 2 == 0 for token in answer.reply) / len(answer.reply) for answer in answers]
 
 
@@ -159,7 +159,7 @@ def test_what_grpo_averages_over_is_a_setting(
 def test_every_input_has_its_turn_before_any_has_a_second_one(
     task: TaskContract, samples: list[Sample], local_base: LocalBase
 ) -> None:
-    with Rollouts(rollout_bundle(local_base), rows=2, max_len=128) as rollouts:
+    with RolloutEngine(rollout_bundle(local_base), rows=2, max_len=128) as rollouts:
         desk = Desk({task.name: task}, samples[:6], LINES, rollouts, Ppo(max_length=128))
         asked = [str(one.sample.input) for update in range(3) for one in desk.of(update, 4)]
         assert len(set(asked[:6])) == 6 and sorted(asked[:6]) == sorted(asked[6:]) and asked[:6] != asked[6:]
@@ -187,7 +187,7 @@ def test_a_log_is_cut_back_to_a_checkpoint(tmp_path: Path) -> None:
 
 def test_an_answer_with_a_line_s_end_of_unicode_is_one_line_of_the_log(task, tmp_path: Path) -> None:
     update = Update(update=1, score=0.0, kl=0.0, beta=0.1, length=1.0, drift=0.0)
-    odd = Answer(task=task, input={"facts": "a\u2028b"}, prompt=(1,), reply=(2,), text="c\u0085d", ended=True)
+    odd = RolloutAnswer(task=task, input={"facts": "a\u2028b"}, prompt=(1,), reply=(2,), text="c\u0085d", ended=True)
     log = tmp_path / LOG
     for number in (1, 2):
         record(log, replace(update, update=number), [odd], [0.0])

@@ -11,7 +11,7 @@ from metier.adapt import adapt
 from metier.align import load_reward, prefer, train_reward
 from metier.align.calibration import pair_figures
 from metier.align.pairs import encode_pairs
-from metier.align.rewards import Answer, model_reward, rule_reward, weighted
+from metier.align.rewards import RolloutAnswer, model_reward, rule_reward, weighted
 from metier.bases.finetune import load_finetune
 from metier.bases.resolve import LocalBase
 from metier.contracts import (
@@ -30,8 +30,8 @@ from metier.decoding.tokenizer import ChatTokenizer
 QUICK = {"epochs": 3, "learning_rate": 5e-3, "precision": "fp32"}
 
 
-def answer(task: TaskContract, text: str, *, ended: bool = True) -> Answer:
-    return Answer(task=task, input={"facts": "name[mug]"}, prompt=(1, 2), reply=(3, 4), text=text, ended=ended)
+def answer(task: TaskContract, text: str, *, ended: bool = True) -> RolloutAnswer:
+    return RolloutAnswer(task=task, input={"facts": "name[mug]"}, prompt=(1, 2), reply=(3, 4), text=text, ended=ended)
 
 
 def no_oak(input, output) -> list[Finding]:

@@ -32,7 +32,7 @@ def prefer(
     json: Json = False,
 ) -> None:
     """Align a fine-tune with preferences. The fine-tune itself stays as it is; what it is measured on is left out."""
-    from metier.align import judge, keep_apart, read_judged, read_preferences, watch_for
+    from metier.align import eval_callback_for, prefer_judged, read_judged, read_preferences, without_held_out
     from metier.align import prefer as align
     from metier.bases import load_finetune
     from metier.contracts import Dpo, Kto, UsageError
@@ -52,15 +52,15 @@ def prefer(
             kept = tuple(without_leaks(answers, apart) for answers in read)
         else:
             read = (read_preferences(data),)
-            kept = (keep_apart(read[0], apart),)
+            kept = (without_held_out(read[0], apart),)
         count = sum(map(len, kept))
         if lost := sum(map(len, read)) - count:
             note(f"{lost} of {lost + count} left out: each is like an input that {run} holds out")
         same: dict[str, Any] = {"resume": resume, "progress": training_tick(tick), "device": device, "held_out": apart}
         if watch:
             tick("making the graph that answers while it learns")
-            same["watch"] = stack.enter_context(watch_for(begin, apart, vertical, watch))
-        made = (judge if judged else align)(begin, *kept, out, chosen, **same)
+            same["watch"] = stack.enter_context(eval_callback_for(begin, apart, vertical, watch))
+        made = (prefer_judged if judged else align)(begin, *kept, out, chosen, **same)
     if json:
         return emit_json(made)
     learnt = "judged answers" if judged else "preferences"

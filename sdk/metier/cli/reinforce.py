@@ -45,7 +45,7 @@ def reinforce(
 
     Each answer is rewarded by its own task's checks. What the fine-tune is measured on is left out.
     """
-    from metier.align import load_reward, model_reward, rule_reward, watch_for, weighted
+    from metier.align import eval_callback_for, load_reward, model_reward, rule_reward, weighted
     from metier.align import reinforce as align
     from metier.bases import load_finetune
     from metier.contracts import Grpo, Ppo, UsageError
@@ -84,7 +84,7 @@ def reinforce(
         watching = None
         if watch:
             tick("making the graph that answers while it learns")
-            watching = stack.enter_context(watch_for(begin, found.held_out, vertical, watch, contracts))
+            watching = stack.enter_context(eval_callback_for(begin, found.held_out, vertical, watch, contracts))
         tick("loading the policy")
         made = align(
             begin, found.train, weighted(parts), out, chosen,

@@ -30,7 +30,7 @@ def reward(
 
     What the fine-tune is measured on is left out: by its rewards it would be learnt after all.
     """
-    from metier.align import keep_apart, read_preferences, split_pairs, train_reward
+    from metier.align import read_preferences, split_pairs, train_reward, without_held_out
     from metier.bases import load_finetune
     from metier.contracts import RewardModelling
     from metier.data import held_out_data
@@ -40,7 +40,7 @@ def reward(
     with progress(json) as tick:
         tick("reading preferences")
         read, begin = read_preferences(data), load_finetune(run)
-        kept = keep_apart(read, held_out_data(begin, load_plugins().verticals.get(begin.card.tasks[0].vertical)))
+        kept = without_held_out(read, held_out_data(begin, load_plugins().verticals.get(begin.card.tasks[0].vertical)))
         if lost := len(read) - len(kept):
             note(f"{lost} of {len(read)} left out: each is like an input that {run} holds out")
         learnt, apart = split_pairs(kept, held_out, chosen.seed)
