@@ -166,62 +166,66 @@ def main() -> None:
     parser.add_argument("--precision", default="int4")
     parser.add_argument("--settings", type=json.loads, default={}, help="JSON, of metier.iterate.IterationSettings")
     parser.add_argument("recipe", nargs="*", help="KEY=VALUE of the recipe")
-    asked = parser.parse_intermixed_args()
+    args = parser.parse_intermixed_args()
 
     vertical, task = load_plugins().task("adcopy.describe")
-    recipe = recipe_for(vertical, task.name, overrides=asked.recipe)
+    recipe = recipe_for(vertical, task.name, overrides=args.recipe)
     data = training_data(vertical, task)
-    held_out, order = first_inputs(data.held_out, asked.inputs), select(data.train, len(data.train), 0)
-    base, out = resolve(recipe.base), asked.out
+    held_out, order = first_inputs(data.held_out, args.inputs), select(data.train, len(data.train), 0)
+    base, out = resolve(recipe.base), args.out
     first = adapt(task, order[:FIRST], held_out, recipe, out / "first", base=base)
     if not (out / "bundle").is_dir():
-        export_slots([first], out / "bundle", names=["describe"], precision=asked.precision, base=base)
+        export_slots([first], out / "bundle", names=["describe"], precision=args.precision, base=base)
     if not (out / "registry/state.json").is_file():
         Registry.create(out / "registry", first)
     done = [json.loads(line) for line in (out / "days.jsonl").open()] if (out / "days.jsonl").is_file() else []
     settings = IterationSettings(
-        **{"min_samples": 8, "epochs": 2, **asked.settings, "gate": Gate(**asked.settings.get("gate", {}))}
+        **{"min_samples": 8, "epochs": 2, **args.settings, "gate": Gate(**args.settings.get("gate", {}))}
     )
     checks = vertical.checks_for(task.name)
 
-    print("THE USERS ARE SIMULATED.", *map(told, done), sep="\n", flush=True)
+    print("THE USERS ARE SIMULATED.", *map(summary, done), sep="\n", flush=True)
     with Engine(out / "bundle", device="cpu") as engine, FeedbackStore(out / "feedback.db") as store:
         live = LiveEngine(engine, Registry(out / "registry"), store, checks=checks)
-        for day in range(len(done) + 1, asked.until + 1):
-            start = FIRST + (day - 1) * asked.per_day
-            samples = order[start : start + asked.per_day]
-            sizes = [int(size) for size in asked.sizes.split(",")]
+        for day in range(len(done) + 1, args.until + 1):
+            start = FIRST + (day - 1) * args.per_day
+            samples = order[start : start + args.per_day]
+            sizes = [int(size) for size in args.sizes.split(",")]
             planned = morning(live, day, sizes, base) if day in PLANNED_DAYS else {}
-            said = simulated_day(live, samples, day, order[start + 1 : start + asked.per_day] + order[:1])
-            notes = {"day": day, **planned, "said": said, "morning": live.registry.state().champion}
-            if day == BAD_DAY + 1 and done[-1]["outcome"] in ("waiting", "too few") and "edited" in done[-1]["said"]:
+            feedback = simulated_day(live, samples, day, order[start + 1 : start + args.per_day] + order[:1])
+            notes = {"day": day, **planned, "feedback": feedback, "morning": live.registry.state().champion}
+            if (
+                day == BAD_DAY + 1
+                and done[-1]["outcome"] in ("waiting", "too few")
+                and "edited" in done[-1]["feedback"]
+            ):
                 notes |= editor(live)
             notes |= evening(live, day, settings, checks)
             notes["champion"] = live.registry.state().champion
             with (out / "days.jsonl").open("a") as file:
                 file.write(json.dumps(notes) + "\n")
             done.append(notes)
-            print(told(notes), flush=True)
+            print(summary(notes), flush=True)
     (out / "week.svg").write_text(plot(done), "utf-8")
 
 
-def told(day: dict[str, Any]) -> str:
+def summary(day: dict[str, Any]) -> str:
     """A day in a line."""
     loss, trial = day.get("loss", {}), day.get("trial")
     shown = f", loss {loss['champion']:.3f} → {loss['challenger']:.3f}" if loss else ""
     tried = f"; trial of {trial['challenger']}: {trial['end']}" if trial else ""
-    said = ", ".join(f"{count} {kind}" for kind, count in day["said"].items())
+    counts = ", ".join(f"{count} {kind}" for kind, count in day["feedback"].items())
     due = f"{forecast(day['plan'])}; " if "plan" in day else ""
-    refused = f"; day {day['refused_by_hand']} refused by hand" if "refused_by_hand" in day else ""
-    return f"day {day['day']}: {due}{said}{tried}{refused}; {day['outcome']}{shown}; champion {day['champion']}"
+    rejected = f"; day {day['rejected_by_hand']} rejected by hand" if "rejected_by_hand" in day else ""
+    return f"day {day['day']}: {due}{counts}{tried}{rejected}; {day['outcome']}{shown}; champion {day['champion']}"
 
 
-def forecast(made: dict[str, Any]) -> str:
+def forecast(plan: dict[str, Any]) -> str:
     """A plan in a few words."""
-    more = "more samples than can be said" if made["more"] is None else f"{made['more']} more samples"
-    due = "no day can be told" if made["days"] is None else f"due in {made['days']:g} days"
-    per_day = made["arrival"]["per_day"]["value"]
-    return f"plan: {GAIN} nats less take {more}, {per_day:.1f} arrive a day, {due}, draw from {made['well']}"
+    more = "more samples than the curve predicts" if plan["more"] is None else f"{plan['more']} more samples"
+    due = "no date" if plan["days"] is None else f"due in {plan['days']:g} days"
+    per_day = plan["arrival"]["per_day"]["value"]
+    return f"plan: {GAIN} nats less take {more}, {per_day:.1f} arrive a day, {due}, improve by {plan['improve_by']}"
 
 
 STYLE = """

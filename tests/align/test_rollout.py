@@ -30,21 +30,21 @@ def test_log_probabilities_are_those_of_the_live_policy_before_and_after_an_upda
     adapted = trainable(local_base, start, Dpo(precision="fp32")).eval()
     with RolloutEngine(bundle, rows=4, max_len=128) as rollouts:
         prompts = [rollouts.prompt(task, {"facts": facts}) for facts in ("name[mug]", "name[lamp], colour[red]") * 3]
-        said = []
+        replies = []
         for _ in range(2):
             rollouts.set_weights(adapted)
             drawn = rollouts.draw(prompts, max_tokens=12, seed=1)
-            said.append([r.reply for r in drawn])
+            replies.append([r.reply for r in drawn])
             for rollout in drawn:
                 assert len(rollout.logprobs) == len(rollout.reply)
                 assert rollout.ended == (rollout.reply[-1] == 2)
                 assert rollout.logprobs == pytest.approx(by_torch(adapted, rollout), abs=2e-3)
             again = rollouts.draw(prompts, max_tokens=12, seed=1)
-            assert [r.reply for r in again] == said[-1], "same seed, same weights, same answers"
+            assert [r.reply for r in again] == replies[-1], "same seed, same weights, same answers"
             with torch.no_grad():
                 for weight in lora_weights(adapted).values():
                     weight += 0.05 * torch.randn_like(weight)
-        assert said[0] != said[1] and len(set(said[0])) > 2
+        assert replies[0] != replies[1] and len(set(replies[0])) > 2
 
 
 def test_the_graph_is_exported_once_and_again_when_it_is_damaged(local_base: LocalBase, tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_a_share_of_the_users_gets_a_head_and_the_feedback_is_compared(
     assert live.answer(samples[0].input).adapter == sides[0] and sides[1] not in engine.heads
 
 
-def test_a_version_s_folder_is_a_fine_tune_that_a_bundle_takes(
+def test_a_version_s_folder_can_be_added_to_a_bundle(
     registry: Registry, engine: Engine, bundle: Path, tmp_path: Path
 ) -> None:
     copied = Path(shutil.copytree(bundle, tmp_path / "copied"))
@@ -169,7 +169,7 @@ def test_a_version_s_folder_is_a_fine_tune_that_a_bundle_takes(
         assert found == list(engine.run_many("tiny.sort", inputs, adapter="live"))
 
 
-def test_a_live_head_covers_the_bundle_s_own_until_it_is_dropped(
+def test_a_loaded_head_replaces_the_bundle_s_own_until_it_is_unloaded(
     shipped: Path, heads: dict[str, FineTune], make_head: Maker, tiny_encoder: Path, kinds: Kinds, tmp_path: Path
 ) -> None:
     other = make_head("sort", tiny_encoder, tmp_path / "other", layers="all")
@@ -184,19 +184,19 @@ def test_a_live_head_covers_the_bundle_s_own_until_it_is_dropped(
         assert list(engine.run_many("tiny.sort", inputs)) == before
 
 
-def test_what_a_running_engine_cannot_take_up_is_refused(
+def test_a_head_that_a_running_engine_cannot_load_raises(
     engine: Engine, heads: dict[str, FineTune], make_head: Maker, tiny_base: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
-    learnt = make_head("sort", tiny_encoder, tmp_path / "learnt", "lora")
+    tuned_base = make_head("sort", tiny_encoder, tmp_path / "lora", "lora")
     with pytest.raises(UsageError, match="or heads over frozen features"):
-        Registry.create(tmp_path / "registry", learnt)
-    for tuned, said in (
-        (learnt, r"the base of learnt learnt with it"),
+        Registry.create(tmp_path / "registry", tuned_base)
+    for tuned, message in (
+        (tuned_base, r"the base of lora learnt with it"),
         (make_head("sort", tiny_base, tmp_path / "foreign"), "frozen trunks are of"),
         (make_head("sort", tiny_encoder, tmp_path / "mixed", layers="mix"), "reads layers 1, 2, 3, which"),
         (make_head("match", tiny_encoder, tmp_path / "match", layers="embedding"), r"tiny\.match"),
     ):
-        with pytest.raises(UsageError, match=said):
+        with pytest.raises(UsageError, match=message):
             load_version(engine, "other", tuned.path)
     assert "other" not in engine.heads
 
@@ -219,7 +219,7 @@ def test_the_loss_of_a_judged_head_is_torch_s(
     assert nats == pytest.approx(expected, abs=1e-3) and labels == tuple(len(item.targets) for item in items)
 
 
-def test_a_curve_of_heads_falls_and_an_interrupted_one_goes_on(
+def test_a_curve_of_heads_falls_and_an_interrupted_one_resumes(
     kinds: Kinds, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, samples = kinds["sort"]
@@ -249,7 +249,7 @@ def test_the_loop_of_a_head_from_the_command_line(
     assert "now: 33 samples" in output and "nats per held-out label" in output
 
 
-def test_a_process_without_torch_takes_up_the_champion_and_answers(
+def test_a_process_without_torch_loads_the_champion_and_answers(
     registry: Registry, store: FeedbackStore, bundle: Path
 ) -> None:
     code = f"""

@@ -150,27 +150,30 @@ def test_chinese_names_and_numbers_are_facts_too(edited: str, adds: bool) -> Non
     assert new_facts([edit("马克杯（mug），蓝色，杭州市", "马克杯。", edited)]) == float(adds)
 
 
-def test_a_task_that_is_answered_from_documents_draws_on_search(task) -> None:
-    class Asked(BaseModel):
+def test_a_task_that_is_answered_from_documents_improves_by_search(task) -> None:
+    class Question(BaseModel):
         facts: str
         passages: list[str]
 
     curve = fit(runs((16, 32, 64), 2, 0.001))
-    grounded = TaskContract(**{**task.model_dump(), "input": Asked})
+    grounded = TaskContract(**{**task.model_dump(), "input": Question})
     assert grounded.takes_passages
 
-    def well(of, *edits) -> tuple[str, str]:
+    def improve_by(of, *edits) -> tuple[str, str]:
         planned = plan(of, curve, edits, [], samples_now=50, gain=0.1)
         return planned.improve_by, planned.why
 
     fact, wording = edit("blue mug", "Mug.", "A mug of 350 ml."), edit("blue mug", "Mug.", "A blue mug.")
-    assert well(grounded)[0] == well(grounded, fact)[0] == "search" and well(grounded, wording)[0] == "both"
-    assert well(task, wording)[0] == "feedback"
-    assert well(task, fact)[0] == "search" and "field `passages`" in well(task, fact)[1]
-    assert "field `passages`" not in well(grounded, fact)[1]
+    assert (
+        improve_by(grounded)[0] == improve_by(grounded, fact)[0] == "search"
+        and improve_by(grounded, wording)[0] == "both"
+    )
+    assert improve_by(task, wording)[0] == "feedback"
+    assert improve_by(task, fact)[0] == "search" and "field `passages`" in improve_by(task, fact)[1]
+    assert "field `passages`" not in improve_by(grounded, fact)[1]
 
 
-def test_a_curve_is_measured_and_an_interrupted_one_goes_on(task, samples, recipe, tmp_path, monkeypatch) -> None:
+def test_a_curve_is_measured_and_an_interrupted_one_resumes(task, samples, recipe, tmp_path, monkeypatch) -> None:
     options = {"recipe": recipe.model_copy(update={"epochs": 6}), "seeds": 1, "folder": tmp_path}
     measure(task, samples[:64], samples[64:], sizes=(4, 16), **options)
     points = measure(task, samples[:64], samples[64:], sizes=(4, 16, 64), **options)
