@@ -1,4 +1,4 @@
-"""RolloutEngine speak as the live policy does, at once after an update, and say how far graph and torch are apart."""
+"""The rollout engine uses the present policy at once after an update; graph and torch differ by a measured amount."""
 
 from pathlib import Path
 
