@@ -1,5 +1,5 @@
-"""The figures of the page on iteration, from committed results: the time of an iteration, the simulated week day by day,
-a plan, and commands killed at random moments. It measures nothing, except for `plan`.
+"""The figures of the page on iteration, from committed results: the time of an iteration, the simulated week by
+day, a plan, and commands killed at random moments. It measures nothing, except for `plan`.
 
     python sdk/docs/iteration.py week RUN     # keeps a run of examples/iterate_week.py as a result, and its plot
     python sdk/docs/iteration.py plan RUN FILE [OPTIONS]     # runs `metier iterate plan`, and keeps its output
