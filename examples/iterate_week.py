@@ -1,15 +1,14 @@
-"""A week of feedback on advertising copy, day by day: plan, turn, gate, trial, rollback. The users are a SIMULATION.
+"""A week of feedback on advertising copy, day by day: plan, iteration, gate, trial, rollback. The users are SIMULATED.
 
 python examples/iterate_week.py runs/week [--per-day=28] [--inputs=61] [--precision=int4] [base=./my-model …]
 
-Each simulated user reads an answer of the running engine and, knowing what a copywriter wrote for the same facts, lets
-it stand, mends it into that text, or rejects it. On the mornings of the second and the fourth day a plan says how many
-samples the next gain takes and when they are due. What passes the gate on the second day, else on the third, is tried
-by half of the users before it is champion. On the fifth day somebody mends every answer into the text of another
-product. Where the gate refuses what that makes, somebody overrules it and puts it before half of the users all the
-same, and they judge it on the sixth; where that day waits with good feedback of others, an editor reads it and refuses
-the day by hand. On the seventh day the champion is rolled back. A day that is done is not done again, an answer that is
-given is not asked again: run it once more and it goes on.
+Each simulated user reads an answer of the running engine, compares it with a copywriter's text for the same facts, and
+accepts it, edits it into that text, or rejects it. On the mornings of the second and the fourth day a plan predicts how
+many samples the next gain needs and when it is due. A version that passes the gate on the second day, or the third, is
+tried by half of the users before it becomes champion. On the fifth day all answers are edited into the text of another
+product. If the gate rejects the result, it is overruled, and half of the users judge that version on the sixth day; if
+the bad day waits together with good feedback, an editor reads it and rejects the day by hand. On the seventh day the
+champion is rolled back. Completed days and stored answers are not repeated: run it again to resume.
 """
 
 import argparse
@@ -28,7 +27,7 @@ from metier.data.split import select
 from metier.data.training import first_inputs, training_data
 from metier.export import export_slots
 from metier.feedback import FeedbackStore
-from metier.iterate import Gate, IterationSettings, LiveEngine, Registry, compare, run_iteration
+from metier.iterate import Gate, IterationSettings, LiveEngine, Registry, compare, reject_days, run_iteration
 from metier.iterate.curve import fit, measure
 from metier.iterate.plan import plan
 from metier.plugins import load_plugins
@@ -53,16 +52,16 @@ ten of them, and below which every second one rejects it instead of mending it."
 
 
 def simulated_day(live: LiveEngine, samples: list[Sample], day: int, strangers: list[Sample]) -> dict[str, int]:
-    """Users ask for copy and say what they think of it; what they said, counted."""
+    """Users request copy and give feedback on it; the number of events of each kind."""
     rng = random.Random(day)
     users = [f"user {rng.randrange(40)}" for _ in samples]
     ids = [f"day {day}, {number}" for number in range(len(samples))]
-    with ThreadPoolExecutor(8) as desk:
-        answers = list(desk.map(lambda *asked: asked_by(live, *asked), ids, samples, users))
-    said: dict[str, int] = {}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda *request: answer_of(live, *request), ids, samples, users))
+    counts: dict[str, int] = {}
     for number, (answer, sample) in enumerate(zip(answers, samples, strict=True)):
         if answer is None:
-            said["without an answer"] = said.get("without an answer", 0) + 1
+            counts["without an answer"] = counts.get("without an answer", 0) + 1
             continue
         given, wanted = answer.output["text"], sample.output["text"]
         alike = jaccard(shingles(given), shingles(wanted))
@@ -75,13 +74,13 @@ def simulated_day(live: LiveEngine, samples: list[Sample], day: int, strangers: 
             kind, fields = "rejected", {}
         else:
             kind, fields = "edited", {"edited_to": {"text": wanted}}
-        live.store.add_event(answer.id, kind, **fields, **when)  # an event that is there already is passed over
-        said[kind] = said.get(kind, 0) + 1
-    return said
+        live.store.add_event(answer.id, kind, **fields, **when)  # an event that is stored already is skipped
+        counts[kind] = counts.get(kind, 0) + 1
+    return counts
 
 
-def asked_by(live: LiveEngine, id: str, sample: Sample, user: str) -> Answer | None:
-    """What the engine answers; None where it says nothing that the contract allows, such as nothing at all."""
+def answer_of(live: LiveEngine, id: str, sample: Sample, user: str) -> Answer | None:
+    """The engine's answer; None where the reply violates the contract, such as an empty one."""
     try:
         return live.store.answer(id) or live.answer(sample.input, user=user, id=id, consent=True)
     except ContractError:
@@ -89,38 +88,42 @@ def asked_by(live: LiveEngine, id: str, sample: Sample, user: str) -> Answer | N
 
 
 def morning(live: LiveEngine, day: int, sizes: list[int], base: Any) -> dict[str, Any]:
-    """The plan, by what users have said so far: the curve is of the first champion's samples, measured once."""
+    """The plan from the feedback so far; the curve of the first champion's samples is measured once."""
     registry, state = live.registry, live.registry.state()
     first, held_out = registry.finetune("v0001"), registry.held_out()
     runs = registry.folder / "curve"
     points = measure(registry.task, registry.pool("v0001"), held_out, first.card.recipe, sizes, SEEDS, runs, base=base)
-    pool, said = registry.pool(state.champion), live.store.events(registry.task.name)
-    made = plan(
-        registry.task, fit(points), said, held_out, samples_now=len(pool), gain=GAIN, pool=pool, rejected=state.rejected,
-        now=MONDAY + timedelta(days=day - 1),
+    pool, events = registry.pool(state.champion), live.store.events(registry.task.name)
+    planned = plan(
+        registry.task, fit(points), events, held_out, samples_now=len(pool), gain=GAIN, pool=pool,
+        rejected=state.rejected, now=MONDAY + timedelta(days=day - 1),
     )  # fmt: skip
-    return {"plan": made.model_dump(include={"samples_now", "more", "more_interval", "arrival", "days", "well", "why"})}
+    return {
+        "plan": planned.model_dump(
+            include={"samples_now", "more", "more_interval", "arrival", "days", "improve_by", "why"}
+        )
+    }
 
 
 def editor(live: LiveEngine) -> dict[str, Any]:
-    """The bad day waits with good ones: somebody reads what was mended on it, and has nothing learnt of it."""
+    """The bad day waits with good ones: an editor reads its edits and rejects them."""
     bad = (MONDAY + timedelta(days=BAD_DAY - 1)).date()
-    if not any(move.action == "days rejected" for move in live.registry.state().history):
-        live.registry.REJECTDAYS(live.store, bad, bad, "an editor read what was mended")
-    return {"refused_by_hand": BAD_DAY}
+    if not any(entry.action == "days rejected" for entry in live.registry.state().history):
+        reject_days(live.registry, live.store, bad, bad, "an editor read the edits")
+    return {"rejected_by_hand": BAD_DAY}
 
 
 def evening(live: LiveEngine, day: int, settings: IterationSettings, checks: Any) -> dict[str, Any]:
-    """What is done with the day's feedback: a trial ends, a turn is taken, or the champion goes back."""
+    """The use of the day's feedback: a trial ends, an iteration runs, or the champion is rolled back."""
     registry, store = live.registry, live.store
     notes: dict[str, Any] = trial_ends(live) if registry.state().challenger is not None else {}
     if day == LAST_DAY:
         if len(registry.state().champions) < 2:
             return {**notes, "outcome": "nothing to roll back"}
-        registry.rollback("the simulation asks for it")
+        registry.rollback("part of the simulation")
         return {**notes, "outcome": "rolled back"}
     state = registry.state()
-    tried = any(move.action == "canary" and registry.version(move.version).passed for move in state.history)
+    tried = any(entry.action == "canary" and registry.version(entry.version).passed for entry in state.history)
     share, parent = SHARE if day in TRIED_DAYS and not tried else 0.0, state.champion
     result = run_iteration(
         registry, store, live.engine, settings=settings.model_copy(update={"share": share}), checks=checks
@@ -132,25 +135,25 @@ def evening(live: LiveEngine, day: int, settings: IterationSettings, checks: Any
         metric = result.comparison.metrics[0]
         notes["metric"] = {"name": metric.title, **{k: round(v.value, 2) for k, v in metric.values.items()}}
     if day == BAD_DAY and result.outcome == "rejected" and result.version:
-        registry.canary(result.version, SHARE, "somebody overrules the gate")
+        registry.canary(result.version, SHARE, "the gate is overruled")
         notes["overruled"] = True
     return notes
 
 
 def trial_ends(live: LiveEngine) -> dict[str, Any]:
-    """Users have judged a challenger. One that the gate passed must not be worse for sure, one that it refused must be
+    """Users have judged a challenger. One that passed the gate must not be worse for sure; one that failed must be
     better for sure."""
     registry, state = live.registry, live.registry.state()
     sides = registry.adapter(state.champion), registry.adapter(state.challenger)
     trial = compare(live.store.events(registry.task.name), *sides, since=state.trial_since)
-    found = trial.difference
-    worse, better = (found.high < 0, found.low > 0) if found else (False, False)
+    change = trial.difference
+    worse, better = (change.high < 0, change.low > 0) if change else (False, False)
     if worse or not (better or registry.version(state.challenger).passed):
-        end, _ = "withdrawn", registry.withdraw("users let less of it stand" if worse else "users do not prefer it")
+        end, _ = "withdrawn", registry.withdraw("fewer of its answers are good" if worse else "users do not prefer it")
     else:
         end, _ = "promoted", registry.promote(state.challenger, "users do not like it less")
-    told = trial.model_dump(include={"users", "answers", "stood", "difference", "enough"})
-    return {"trial": {"champion": state.champion, "challenger": state.challenger, "end": end, **told}}
+    figures = trial.model_dump(include={"users", "answers", "good", "difference", "significant"})
+    return {"trial": {"champion": state.champion, "challenger": state.challenger, "end": end, **figures}}
 
 
 def main() -> None:
@@ -163,62 +166,66 @@ def main() -> None:
     parser.add_argument("--precision", default="int4")
     parser.add_argument("--settings", type=json.loads, default={}, help="JSON, of metier.iterate.IterationSettings")
     parser.add_argument("recipe", nargs="*", help="KEY=VALUE of the recipe")
-    asked = parser.parse_intermixed_args()
+    args = parser.parse_intermixed_args()
 
     vertical, task = load_plugins().task("adcopy.describe")
-    recipe = recipe_for(vertical, task.name, overrides=asked.recipe)
+    recipe = recipe_for(vertical, task.name, overrides=args.recipe)
     data = training_data(vertical, task)
-    held_out, order = first_inputs(data.held_out, asked.inputs), select(data.train, len(data.train), 0)
-    base, out = resolve(recipe.base), asked.out
+    held_out, order = first_inputs(data.held_out, args.inputs), select(data.train, len(data.train), 0)
+    base, out = resolve(recipe.base), args.out
     first = adapt(task, order[:FIRST], held_out, recipe, out / "first", base=base)
     if not (out / "bundle").is_dir():
-        export_slots([first], out / "bundle", names=["describe"], precision=asked.precision, base=base)
+        export_slots([first], out / "bundle", names=["describe"], precision=args.precision, base=base)
     if not (out / "registry/state.json").is_file():
         Registry.create(out / "registry", first)
     done = [json.loads(line) for line in (out / "days.jsonl").open()] if (out / "days.jsonl").is_file() else []
     settings = IterationSettings(
-        **{"min_samples": 8, "epochs": 2, **asked.settings, "gate": Gate(**asked.settings.get("gate", {}))}
+        **{"min_samples": 8, "epochs": 2, **args.settings, "gate": Gate(**args.settings.get("gate", {}))}
     )
     checks = vertical.checks_for(task.name)
 
-    print("THE USERS ARE SIMULATED.", *map(told, done), sep="\n", flush=True)
+    print("THE USERS ARE SIMULATED.", *map(summary, done), sep="\n", flush=True)
     with Engine(out / "bundle", device="cpu") as engine, FeedbackStore(out / "feedback.db") as store:
         live = LiveEngine(engine, Registry(out / "registry"), store, checks=checks)
-        for day in range(len(done) + 1, asked.until + 1):
-            start = FIRST + (day - 1) * asked.per_day
-            samples = order[start : start + asked.per_day]
-            sizes = [int(size) for size in asked.sizes.split(",")]
+        for day in range(len(done) + 1, args.until + 1):
+            start = FIRST + (day - 1) * args.per_day
+            samples = order[start : start + args.per_day]
+            sizes = [int(size) for size in args.sizes.split(",")]
             planned = morning(live, day, sizes, base) if day in PLANNED_DAYS else {}
-            said = simulated_day(live, samples, day, order[start + 1 : start + asked.per_day] + order[:1])
-            notes = {"day": day, **planned, "said": said, "morning": live.registry.state().champion}
-            if day == BAD_DAY + 1 and done[-1]["outcome"] in ("waiting", "too few") and "edited" in done[-1]["said"]:
+            feedback = simulated_day(live, samples, day, order[start + 1 : start + args.per_day] + order[:1])
+            notes = {"day": day, **planned, "feedback": feedback, "morning": live.registry.state().champion}
+            if (
+                day == BAD_DAY + 1
+                and done[-1]["outcome"] in ("waiting", "too few")
+                and "edited" in done[-1]["feedback"]
+            ):
                 notes |= editor(live)
             notes |= evening(live, day, settings, checks)
             notes["champion"] = live.registry.state().champion
             with (out / "days.jsonl").open("a") as file:
                 file.write(json.dumps(notes) + "\n")
             done.append(notes)
-            print(told(notes), flush=True)
+            print(summary(notes), flush=True)
     (out / "week.svg").write_text(plot(done), "utf-8")
 
 
-def told(day: dict[str, Any]) -> str:
+def summary(day: dict[str, Any]) -> str:
     """A day in a line."""
     loss, trial = day.get("loss", {}), day.get("trial")
     shown = f", loss {loss['champion']:.3f} → {loss['challenger']:.3f}" if loss else ""
     tried = f"; trial of {trial['challenger']}: {trial['end']}" if trial else ""
-    said = ", ".join(f"{count} {kind}" for kind, count in day["said"].items())
+    counts = ", ".join(f"{count} {kind}" for kind, count in day["feedback"].items())
     due = f"{forecast(day['plan'])}; " if "plan" in day else ""
-    refused = f"; day {day['refused_by_hand']} refused by hand" if "refused_by_hand" in day else ""
-    return f"day {day['day']}: {due}{said}{tried}{refused}; {day['outcome']}{shown}; champion {day['champion']}"
+    rejected = f"; day {day['rejected_by_hand']} rejected by hand" if "rejected_by_hand" in day else ""
+    return f"day {day['day']}: {due}{counts}{tried}{rejected}; {day['outcome']}{shown}; champion {day['champion']}"
 
 
-def forecast(made: dict[str, Any]) -> str:
+def forecast(plan: dict[str, Any]) -> str:
     """A plan in a few words."""
-    more = "more samples than can be said" if made["more"] is None else f"{made['more']} more samples"
-    due = "no day can be told" if made["days"] is None else f"due in {made['days']:g} days"
-    per_day = made["arrival"]["per_day"]["value"]
-    return f"plan: {GAIN} nats less take {more}, {per_day:.1f} arrive a day, {due}, draw from {made['well']}"
+    more = "more samples than the curve predicts" if plan["more"] is None else f"{plan['more']} more samples"
+    due = "no date" if plan["days"] is None else f"due in {plan['days']:g} days"
+    per_day = plan["arrival"]["per_day"]["value"]
+    return f"plan: {GAIN} nats less take {more}, {per_day:.1f} arrive a day, {due}, improve by {plan['improve_by']}"
 
 
 STYLE = """

@@ -26,7 +26,7 @@ class Text(BaseModel):
     text: str
 
 
-def told(colour: str, thing: str) -> Sample:
+def sample_of(colour: str, thing: str) -> Sample:
     output = {"text": f"The {thing} is {colour}."}
     return Sample(task="shop.describe", input={"facts": f"{thing}, {colour}"}, output=output)
 
@@ -58,7 +58,7 @@ def task() -> TaskContract:
 def samples() -> list[Sample]:
     """80 samples, of distinct inputs: the last 16 are held out in `first`."""
     pairs = [(colour, thing) for thing in THINGS for colour in COLOURS]
-    return [told(*pairs[(i * 37) % len(pairs)]) for i in range(len(pairs))]
+    return [sample_of(*pairs[(i * 37) % len(pairs)]) for i in range(len(pairs))]
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +76,7 @@ def recipe(tiny_base: Path) -> Recipe:
 
 @pytest.fixture(scope="session")
 def first(task, samples, recipe, tmp_path_factory: pytest.TempPathFactory) -> FineTune:
-    """A fine-tune of 16 samples: it has much to learn yet."""
+    """A fine-tune of 16 samples, which more samples improve."""
     from metier.adapt import adapt
 
     return adapt(task, samples[:16], samples[64:], recipe, tmp_path_factory.mktemp("first") / "run")
@@ -103,25 +103,25 @@ def bundle(first: FineTune, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def check() -> Check:
-    def ends(given, made):
-        return [] if made["text"].endswith(".") else [Finding(message="no full stop")]
+    def ends(input, output):
+        return [] if output["text"].endswith(".") else [Finding(message="no full stop")]
 
     facts = {"facts": "mug, blue"}
     return Check("full_stop", ("shop.describe",), ends, (facts, {"text": "A."}), (facts, {"text": "A"}))
 
 
 def killed_at(moment: float, work: Callable[[Callable[[str], None]], None]) -> list[str]:
-    """What `work` said before it was killed, that many seconds after it began, in a process of its own (forked)."""
-    heard, says = os.pipe()
+    """The lines that `work` sent before its process (forked) was killed, that many seconds after its start."""
+    read_end, write_end = os.pipe()
     if (child := os.fork()) == 0:
         with suppress(BaseException):
-            work(lambda line: os.write(says, f"{line}\n".encode()) and None)
+            work(lambda line: os.write(write_end, f"{line}\n".encode()) and None)
         os._exit(0)
-    os.close(says)
+    os.close(write_end)
     time.sleep(moment)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    with os.fdopen(heard) as lines:
+    with os.fdopen(read_end) as lines:
         return lines.read().split("\n")[:-1]
 
 

@@ -1,8 +1,8 @@
-"""The figures of the page on iteration, from committed results: how long a turn takes, the simulated week day by day, a
-plan as it was asked and answered, and what kills at random moments left. It measures nothing, but for `plan`.
+"""The figures of the page on iteration, from committed results: the time of an iteration, the simulated week by
+day, a plan, and commands killed at random moments. It measures nothing, except for `plan`.
 
     python sdk/docs/iteration.py week RUN     # keeps a run of examples/iterate_week.py as a result, and its plot
-    python sdk/docs/iteration.py plan RUN FILE [OPTIONS]     # asks `metier iterate plan` of a run, and keeps the answer
+    python sdk/docs/iteration.py plan RUN FILE [OPTIONS]     # runs `metier iterate plan`, and keeps its output
 
 The page's plan is of a run with `--until=3`, kept as tests/benchmarks/results/iterate_plan.json.
 """
@@ -109,7 +109,7 @@ def week(found: Result) -> str:
     """The plot, and a row for each day."""
     rows = []
     for day in found["days"]:
-        said = ", ".join(f"{count} {kind}" for kind, count in day["said"].items())
+        said = ", ".join(f"{count} {kind}" for kind, count in day["feedback"].items())
         rows.append(f"| {day['day']} | {said} | {_judged(day)} | {_outcome(day)} | {day['champion']} |")
     plot = "![Held-out loss and BLEU over the days, of who answers and of each evening's challenger](iterate/week.svg)"
     head = "day", "users", "held-out loss, nats per token", "what came of it", "champion in the evening"
@@ -127,16 +127,16 @@ def _outcome(day: Result) -> str:
     said = []
     if trial := day.get("trial"):
         shares = [
-            f"{trial[side]} {_spread(trial['stood'][name], 0, 100)} % of {trial['answers'][name]}"
+            f"{trial[side]} {_spread(trial['good'][name], 0, 100)} % of {trial['answers'][name]}"
             for side, name in (("champion", _named(trial, "champion")), ("challenger", _named(trial, "challenger")))
-            if name in trial["stood"]
+            if name in trial["good"]
         ]
-        said.append(f"trial over: let stand {', '.join(shares)}; {trial['challenger']} {trial['end']}")
-    if "refused_by_hand" in day:
-        said.append(f"an editor refuses day {day['refused_by_hand']} by hand")
+        said.append(f"trial over: good answers {', '.join(shares)}; {trial['challenger']} {trial['end']}")
+    if "rejected_by_hand" in day:
+        said.append(f"an editor rejects day {day['rejected_by_hand']} by hand")
     words = {"canary": f"{day.get('version')} passes, on trial with half of the users", "waiting": "waits for more"}
     said.append(words.get(day["outcome"], f"{day['outcome']} {day.get('version') or ''}".strip()))
-    if day["outcome"] in ("waiting", "refused"):
+    if day["outcome"] in ("waiting", "rejected"):
         said[-1] += f" ({day['why']})"
     if day.get("overruled"):
         said.append("put before half of the users by hand, against the gate")
@@ -162,7 +162,7 @@ def plan(found: Result) -> str:
 def killed(found: Result) -> str:
     """A row for each command."""
     names = {
-        "plan": "`iterate plan`", "harvest": "`feedback harvest`", "import": "`feedback import`",
+        "plan": "`iterate plan`", "collect": "`feedback collect`", "import": "`feedback import`",
         "move": "`iterate promote`, `rollback`",
     }  # fmt: skip
     rows = [f"| {names[row['command']]} | {row['killed']} | {row['ended']} |" for row in found["commands"]]

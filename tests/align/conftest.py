@@ -1,4 +1,4 @@
-"""The small task of the rooms that train, a fine-tune to go on from, and preferences."""
+"""The small task of the rooms that train, an initial fine-tune, and preferences."""
 
 import sys
 from collections.abc import Callable
@@ -16,7 +16,7 @@ __all__ = ["_one_thread", "local_base", "recipe", "samples", "task"]
 
 @pytest.fixture(scope="session")
 def start(task, samples, local_base, tmp_path_factory):
-    """A fine-tune of 8 steps, to go on from."""
+    """A fine-tune of 8 steps."""
     from metier.adapt import adapt
 
     recipe = Recipe(lora={"rank": 4, "alpha": 8}, learning_rate=5e-3, batch_size=4, precision="fp32", evaluations=1)

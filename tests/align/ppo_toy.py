@@ -5,13 +5,13 @@ from typing import Any
 
 import torch
 
-from metier.training.examples import Example
 from metier.align.policy import Policy
-from metier.align.ppo import Drawn, KlController, optimise, optimiser_of
-from metier.align.rollout import Rollouts, rollout_bundle
 from metier.align.policy_init import trainable
+from metier.align.ppo import Drawn, KlController, optimise, optimiser_of
+from metier.align.rollout import RolloutEngine, rollout_bundle
 from metier.bases.resolve import LocalBase
 from metier.contracts import Ppo, Recipe
+from metier.training.examples import Example
 
 PROMPT = (5, 6, 7, 8)
 
@@ -30,11 +30,11 @@ class Toy:
         self.begun = logits.softmax(-1)
         self.target = int(self.begun.argsort(descending=True)[2])
         self.settings, self.tokens = settings, tokens
-        self.rollouts = Rollouts(rollout_bundle(base, cache=cache, precision="fp32"), rows=32, max_len=32)
+        self.rollouts = RolloutEngine(rollout_bundle(base, cache=cache, precision="fp32"), rows=32, max_len=32)
 
     def draw(self, update: int) -> Drawn:
         """Answers to one prompt, and the share of their tokens that are the rewarded one."""
-        self.rollouts.wear(self.adapted)
+        self.rollouts.set_weights(self.adapted)
         seed = 1000 * self.settings.seed + update
         drawn = self.rollouts.draw([PROMPT] * self.settings.rollouts, max_tokens=self.tokens, seed=seed)
         scores = [sum(t == self.target for t in r.reply) / self.tokens for r in drawn]

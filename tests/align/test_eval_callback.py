@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from metier.adapt import adapt
-from metier.align import Watch, prefer
+from metier.align import EvalCallback, prefer
 from metier.align.policy_init import lora_weights, trainable
 from metier.align.rollout import rollout_bundle
 from metier.bases.resolve import LocalBase
@@ -50,42 +50,47 @@ def bundle(local_base: LocalBase, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture
-def watch(bundle, local_base: LocalBase, task: TaskContract, samples: list[Sample]) -> Iterator[Watch]:
-    with Watch(local_base, [task], samples[16:24], lambda name: [SHORT], inputs=6, bundle=bundle) as watch:
+def watch(bundle, local_base: LocalBase, task: TaskContract, samples: list[Sample]) -> Iterator[EvalCallback]:
+    with EvalCallback(local_base, [task], samples[16:24], lambda name: [SHORT], inputs=6, bundle=bundle) as watch:
         yield watch
 
 
-def test_figures_are_those_of_an_evaluation_of_the_weights_of_the_moment(
-    watch: Watch, start: FineTune, task: TaskContract, samples: list[Sample], local_base: LocalBase
+def test_the_figures_equal_an_evaluation_of_the_present_weights(
+    watch: EvalCallback, start: FineTune, task: TaskContract, samples: list[Sample], local_base: LocalBase
 ) -> None:
     found = evaluate(
         task, samples[16:22], base=local_base, finetune=start, checks=[SHORT],
         options=EvaluationOptions(few_shot=0, resamples=1, precision="fp32", general=False),
     )  # fmt: skip
     adapted = trainable(local_base, start, Dpo(precision="fp32")).eval()
-    told = [watch(adapted)]
+    results = [watch(adapted)]
     with torch.no_grad():
         for weight in lora_weights(adapted).values():
             weight.zero_()
-    told.append(watch(adapted))
-    for figures, system in zip(told, (FINE_TUNE, BASE_ZERO_SHOT), strict=True):
+    results.append(watch(adapted))
+    for figures, system in zip(results, (FINE_TUNE, BASE_ZERO_SHOT), strict=True):
         assert figures == pytest.approx({m.name: m.values[system].value for m in found.metrics}, abs=1e-3)
-    assert told[0] != told[1] and {"chrf", "check.short"} <= set(told[0])
+    assert results[0] != results[1] and {"chrf", "check.short"} <= set(results[0])
 
 
-def test_what_cannot_be_watched_is_said_before_training(
+def test_missing_or_too_long_samples_raise_before_training(
     bundle, task: TaskContract, samples: list[Sample], local_base: LocalBase
 ) -> None:
     with pytest.raises(UsageError, match="no held-out samples"):
-        Watch(local_base, [task], [], bundle=bundle)
+        EvalCallback(local_base, [task], [], bundle=bundle)
     endless = task.model_copy(update={"max_reply_tokens": 4000})
     long = samples[0].model_copy(update={"input": {"facts": "word " * 5000}})
     with pytest.raises(RequestError, match="leave no room"):
-        Watch(local_base, [endless], [long], bundle=bundle)
+        EvalCallback(local_base, [endless], [long], bundle=bundle)
 
 
-def test_a_run_that_is_watched_learns_the_same_and_logs_its_answers(
-    watch: Watch, task: TaskContract, samples: list[Sample], recipe: Recipe, local_base: LocalBase, tmp_path: Path
+def test_an_evaluated_run_gives_the_same_weights_and_logs_its_figures(
+    watch: EvalCallback,
+    task: TaskContract,
+    samples: list[Sample],
+    recipe: Recipe,
+    local_base: LocalBase,
+    tmp_path: Path,
 ) -> None:
     events: list[Progress] = []
     for name, watching in (("alone", None), ("watched", watch)):
@@ -95,14 +100,15 @@ def test_a_run_that_is_watched_learns_the_same_and_logs_its_answers(
         )  # fmt: skip
     alone, watched = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("alone", "watched"))
     assert all(torch.equal(alone[name], watched[name]) for name in watched)
-    told = [event.answers for event in events if event.held_out_loss is not None]
-    assert told[:2] == [None, None] and len(told) == 4 and told[2] and told[3] and told[2] != told[3]
+    answers = [event.answers for event in events if event.held_out_loss is not None]
+    assert answers[:2] == [None, None] and len(answers) == 4
+    assert answers[2] and answers[3] and answers[2] != answers[3]
     log = [json.loads(line) for line in (tmp_path / "watched/log.jsonl").read_text("utf-8").splitlines()]
-    assert [line["answers"] for line in log if "answers" in line] == told[2:]
+    assert [line["answers"] for line in log if "answers" in line] == answers[2:]
 
 
 @pytest.mark.parametrize("kind", [Dpo, Kto], ids=["dpo", "kto"])
-def test_preferences_are_learnt_the_same_while_they_are_watched_also_by_a_killed_run(
+def test_evaluating_does_not_change_an_alignment_even_after_a_kill(
     kind: type[Dpo | Kto], bundle, start: FineTune, task, samples, preferences, local_base, tmp_path: Path
 ) -> None:
     settings = kind(epochs=2, batch_size=4, learning_rate=5e-3, precision="fp32", checkpoint_seconds=1e-6)
@@ -118,7 +124,7 @@ def test_preferences_are_learnt_the_same_while_they_are_watched_also_by_a_killed
             raise Killed
 
     brief = task.model_copy(update={"max_reply_tokens": 12})
-    with Watch(local_base, [brief], samples[16:24], lambda name: [SHORT], inputs=2, bundle=bundle) as watch:
+    with EvalCallback(local_base, [brief], samples[16:24], lambda name: [SHORT], inputs=2, bundle=bundle) as watch:
         same = {"base": local_base, "watch": watch}
         with pytest.raises(Killed):
             prefer(start, preferences[:8], tmp_path / "run", settings, **same, progress=stop)

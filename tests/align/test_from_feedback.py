@@ -1,4 +1,4 @@
-"""What users said, as the store keeps it and harvest reads it, teaches the fine-tune that answered them."""
+"""Feedback from the store, collected as training data, aligns the fine-tune that gave the answers."""
 
 import json
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def run(*arguments: object) -> str:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """Of each thing a wordy answer that a user cut down, and an invention that another rejected; half are approved."""
+    """For each thing a wordy answer that a user shortened, and an invention that another user rejected."""
     file = tmp_path / "feedback.db"
     with FeedbackStore(file) as opened:
         for number, (name, stuff) in enumerate(THINGS.items()):
@@ -48,7 +48,7 @@ def store(tmp_path: Path) -> Path:
     return file
 
 
-def test_harvested_feedback_aligns_the_current_fine_tune_by_pairs_and_then_by_judged_answers(
+def test_collected_feedback_aligns_a_fine_tune_by_preferences_and_then_by_judged_samples(
     store: Path, tiny_base: Path, margin: Margin, tmp_path: Path
 ) -> None:
     begun = tmp_path / "begun"
@@ -68,8 +68,8 @@ def test_harvested_feedback_aligns_the_current_fine_tune_by_pairs_and_then_by_ju
     assert [(step.settings.method, step.count) for step in steps] == [("dpo", 8), ("kto", 20)]
     assert [step.began_from for step in steps] == [first.card.weights_sha256, second.card.weights_sha256]
     _, task = load_plugins().task("adcopy.describe")
-    told = read_preferences(pairs)
-    assert margin(second, task, told) > margin(first, task, told) + 0.5
+    preferences = read_preferences(pairs)
+    assert margin(second, task, preferences) > margin(first, task, preferences) + 0.5
     single = [
         Preference(task=g.task, input=b.input, chosen=g.output, rejected=b.output)
         for g, b in zip(good, bad, strict=False)

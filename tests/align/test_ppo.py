@@ -22,7 +22,6 @@ from metier.align.ppo import (
     token_rewards,
     whiten,
 )
-from metier.align.policy_init import trainable
 from metier.contracts import Ppo
 from metier.training.examples import Example
 

@@ -1,4 +1,4 @@
-"""DPO and KTO from a fine-tune on: what they learn, what they begin from, and that a killed run goes on."""
+"""DPO and KTO from a fine-tune: what they train, where they start, and that a killed run resumes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from metier.align import judge, prefer
+from metier.align import prefer, prefer_judged
 from metier.align.pairs import chosen_of, encode_pairs, read_judged, read_preferences, rejected_of, split_pairs
 from metier.align.policy_init import Reference, lora_weights, trainable
 from metier.align.preference import conservative, kto_rows, kto_weights
@@ -33,7 +33,7 @@ QUICK = {"epochs": 3, "learning_rate": 5e-3, "precision": "fp32"}
 
 
 @pytest.mark.parametrize("settings", [Dpo(**QUICK), Kto(**QUICK)], ids=["dpo", "kto"])
-def test_the_chosen_answers_gain_on_the_rejected_ones_also_on_pairs_not_learnt_from(
+def test_the_chosen_answers_gain_on_the_rejected_ones_on_held_out_pairs_too(
     settings: Dpo | Kto,
     start: FineTune,
     task: TaskContract,
@@ -42,12 +42,12 @@ def test_the_chosen_answers_gain_on_the_rejected_ones_also_on_pairs_not_learnt_f
     margin: Margin,
     tmp_path: Path,
 ) -> None:
-    learnt, apart = preferences[:16], preferences[16:]
+    train, held_out = preferences[:16], preferences[16:]
     steps: list[int] = []
     tuned = prefer(
-        start, learnt, tmp_path / "run", settings, base=local_base, progress=lambda event: steps.append(event.step)
+        start, train, tmp_path / "run", settings, base=local_base, progress=lambda event: steps.append(event.step)
     )
-    before, after = (margin(f, task, apart) for f in (start, tuned))
+    before, after = (margin(f, task, held_out) for f in (start, tuned))
     assert after > before + 0.5
     assert load_finetune(tuned.path) == tuned
     assert tuned.card.training["tokens"] > 16 * 2 * 20
@@ -61,7 +61,7 @@ def test_the_chosen_answers_gain_on_the_rejected_ones_also_on_pairs_not_learnt_f
     assert (tuned.path / "held_out.jsonl").read_text() == (start.path / "held_out.jsonl").read_text()
 
 
-def test_training_begins_at_the_fine_tune_s_own_weights_and_the_reference_stays_there(
+def test_training_starts_from_the_fine_tune_s_weights_and_the_reference_keeps_them(
     start: FineTune, local_base: LocalBase
 ) -> None:
     adapted = trainable(local_base, start, Dpo(precision="fp32"))
@@ -76,11 +76,11 @@ def test_training_begins_at_the_fine_tune_s_own_weights_and_the_reference_stays_
         at_start = adapted(input_ids=ids).logits
         with adapted.disable_adapter():
             bare = adapted(input_ids=ids).logits
-        begun, base = Reference(weights, "start"), Reference(weights, "base")
+        initial, base = Reference(weights, "start"), Reference(weights, "base")
         for weight in weights.values():
             weight += 0.05
         moved = adapted(input_ids=ids).logits
-        with begun.in_place():
+        with initial.in_place():
             assert torch.equal(adapted(input_ids=ids).logits, at_start)
         with base.in_place():
             assert torch.allclose(adapted(input_ids=ids).logits, bare, atol=1e-6)
@@ -97,12 +97,12 @@ def test_fresh_weights_on_a_base_can_be_aligned_too(
 
 
 @pytest.mark.parametrize("kind", [Dpo, Kto], ids=["dpo", "kto"])
-def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_unbroken_run_s_weights(
+def test_a_killed_run_resumes_and_ends_with_the_same_weights(
     kind: type[Dpo | Kto], start: FineTune, preferences: list[Preference], local_base: LocalBase, tmp_path: Path
 ) -> None:
     size = 4 if kind is Dpo else 8  # KTO takes a pair as two answers: eight steps of both
     settings = kind(epochs=2, batch_size=size, learning_rate=5e-3, precision="fp32", checkpoint_seconds=1e-6)
-    whole = prefer(start, preferences[:16], tmp_path / "whole", settings, base=local_base)
+    uninterrupted = prefer(start, preferences[:16], tmp_path / "uninterrupted", settings, base=local_base)
 
     class Killed(BaseException):
         pass
@@ -114,7 +114,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_unbroken_run
     with pytest.raises(Killed):
         prefer(start, preferences[:16], tmp_path / "run", settings, base=local_base, progress=stop)
     half = sorted((tmp_path / "run/checkpoint").glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))[-1]
-    torn = half.with_name("checkpoint-99")  # what a kill in the middle of a save leaves: no state yet
+    torn = half.with_name("checkpoint-99")  # a save that was killed: it has no state yet
     torn.mkdir()
     (torn / "adapter_model.safetensors").write_bytes(b"half")
     steps: list[int] = []
@@ -127,7 +127,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_unbroken_run
         progress=lambda event: steps.append(event.step),
     )
     assert steps == list(range(int(half.name.split("-")[1]) + 1, 9))
-    one, other = (load_file(f.path / "adapter_model.safetensors") for f in (whole, again))
+    one, other = (load_file(f.path / "adapter_model.safetensors") for f in (uninterrupted, again))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert prefer(start, preferences[:16], tmp_path / "run", settings, base=local_base) == again, "nothing done twice"
     with pytest.raises(UsageError, match="of another run"):
@@ -143,7 +143,7 @@ def test_kto_learns_from_answers_that_make_no_pairs(
     tmp_path: Path,
 ) -> None:
     good, bad = [chosen_of(p) for p in preferences[:10]], [rejected_of(p) for p in preferences[10:16]]
-    tuned = judge(start, good, bad, tmp_path / "run", Kto(**QUICK), base=local_base)
+    tuned = prefer_judged(start, good, bad, tmp_path / "run", Kto(**QUICK), base=local_base)
     assert margin(tuned, task, preferences[16:]) > margin(start, task, preferences[16:])
     assert tuned.card.alignment[0].count == 16 and tuned.card.data.samples == 10
 
@@ -164,20 +164,20 @@ def test_the_rarer_kind_of_answer_counts_more_so_that_both_kinds_count_the_same(
     assert tuple(kto_weights(good, bad, Kto(**set)).values()) == pytest.approx(expected)
 
 
-def test_kto_trains_with_the_weights_that_its_card_tells(
+def test_kto_trains_with_the_weights_on_its_card(
     start: FineTune, preferences: list[Preference], local_base: LocalBase, tmp_path: Path
 ) -> None:
     good, bad = [chosen_of(p) for p in preferences[:6]], [rejected_of(p) for p in preferences[6:8]]
     same = {"epochs": 2, "learning_rate": 5e-3, "precision": "fp32", "batch_size": 4}
     by_hand = {"desirable_weight": 1.0, "undesirable_weight": 3.0}
     even = dict.fromkeys(by_hand, 1.0)
-    free, told, plain = (
-        judge(start, good, bad, tmp_path / name, Kto(**same, **weights), base=local_base)
-        for name, weights in (("free", {}), ("told", by_hand), ("plain", even))
+    automatic, explicit, plain = (
+        prefer_judged(start, good, bad, tmp_path / name, Kto(**same, **weights), base=local_base)
+        for name, weights in (("automatic", {}), ("explicit", by_hand), ("plain", even))
     )
-    assert free.card.alignment[0].figures == {**by_hand, "balance": 1.0}
+    assert automatic.card.alignment[0].figures == {**by_hand, "balance": 1.0}
     assert plain.card.alignment[0].figures == {**even, "balance": 3.0}
-    assert free.card.weights_sha256 == told.card.weights_sha256 != plain.card.weights_sha256
+    assert automatic.card.weights_sha256 == explicit.card.weights_sha256 != plain.card.weights_sha256
 
 
 def test_a_last_batch_of_one_answer_does_not_take_its_own_for_a_mismatched_one(
@@ -241,33 +241,33 @@ def test_judged_samples_are_read_as_good_and_bad_ones(tmp_path: Path) -> None:
 
 def test_all_pairs_of_one_input_are_held_out_together(preferences: list[Preference]) -> None:
     doubled = [*preferences, *(p.model_copy(update={"provenance": None}) for p in preferences)]
-    learnt, apart = split_pairs(doubled, 0.3, seed=1)
-    assert len(learnt) + len(apart) == 48 and 4 <= len(apart) <= 26
-    assert not {str(p.input) for p in learnt} & {str(p.input) for p in apart}
+    train, held_out = split_pairs(doubled, 0.3, seed=1)
+    assert len(train) + len(held_out) == 48 and 4 <= len(held_out) <= 26
+    assert not {str(p.input) for p in train} & {str(p.input) for p in held_out}
 
 
 def test_smoothed_labels_make_dpo_s_loss_conservative(start, preferences, samples, local_base, tmp_path: Path) -> None:
-    """With the wrong label one time in three a pair is pulled apart less, and what is learnt is another policy."""
-    learnt = {}
+    """Assuming that one label in three is wrong separates a pair less, and gives other weights."""
+    weights = {}
     for smoothing in (0.0, 0.33):
         settings = Dpo(precision="fp32", epochs=2, label_smoothing=smoothing)
         tuned = prefer(start, preferences[:8], tmp_path / str(smoothing), settings, base=local_base)
-        learnt[smoothing] = load_file(tuned.path / "adapter_model.safetensors")
-    assert any(not torch.equal(value, learnt[0.33][name]) for name, value in learnt[0.0].items())
+        weights[smoothing] = load_file(tuned.path / "adapter_model.safetensors")
+    assert any(not torch.equal(value, weights[0.33][name]) for name, value in weights[0.0].items())
 
 
 @pytest.mark.parametrize("wrong", [0.1, 0.33])
-def test_conservative_dpo_is_the_sum_that_trl_is_asked_for(wrong: float) -> None:
+def test_the_weighted_sum_of_trl_s_losses_is_conservative_dpo(wrong: float) -> None:
     score = torch.linspace(-3, 3, 7, dtype=torch.float64)
     plain, flipped = -torch.nn.functional.logsigmoid(score), -torch.nn.functional.logsigmoid(-score)
     robust = ((1 - wrong) * plain - wrong * flipped) / (1 - 2 * wrong)  # arXiv 2403.00409, as TRL has it
-    asked = conservative(wrong)
-    assert asked["loss_type"] == ["sigmoid", "robust"] and asked["label_smoothing"] == wrong
-    first, second = asked["loss_weights"]
+    arguments = conservative(wrong)
+    assert arguments["loss_type"] == ["sigmoid", "robust"] and arguments["label_smoothing"] == wrong
+    first, second = arguments["loss_weights"]
     torch.testing.assert_close(first * plain + second * robust, (1 - wrong) * plain + wrong * flipped)
 
 
-def test_a_file_is_cut_at_line_feeds_and_at_nothing_else(preferences, tmp_path: Path) -> None:
+def test_a_file_is_split_at_line_feeds_only(preferences, tmp_path: Path) -> None:
     odd = preferences[0].model_copy(update={"chosen": {"text": "oak\u2028and\u0085beech"}})
     (tmp_path / "pairs.jsonl").write_text(odd.model_dump_json() + "\n", "utf-8")
     assert [p.chosen for p in read_preferences(tmp_path / "pairs.jsonl")] == [odd.chosen]

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from metier.align import reinforce, rollout_bundle
 from metier.align.policy_init import lora_weights
 from metier.align.reinforcement import Desk
-from metier.align.rewards import Answer, Reward, weighted
-from metier.align.rollout import Rollouts
+from metier.align.rewards import Reward, RolloutAnswer, weighted
+from metier.align.rollout import RolloutEngine
 from metier.align.updates import LOG, Update, figures_of, keep_until, read, record
 from metier.bases import cache
 from metier.bases.finetune import load_finetune
@@ -27,12 +27,12 @@ QUICK = {"rollouts": 32, "batch_size": 16, "max_tokens": 6, "precision": "fp32"}
 NEW_LINE = 201
 
 
-def _lines(answers: list[Answer]) -> list[float]:
+def _lines(answers: list[RolloutAnswer]) -> list[float]:
     """Share of tokens that are line breaks: some five in a hundred before, all of them at best."""
     return [sum(token == NEW_LINE for token in answer.reply) / len(answer.reply) for answer in answers]
 
 
-def _even(answers: list[Answer]) -> list[float]:
+def _even(answers: list[RolloutAnswer]) -> list[float]:
     return [sum(token % 2 == 0 for token in answer.reply) / len(answer.reply) for answer in answers]
 
 
@@ -62,22 +62,22 @@ def home(tmp_path_factory: pytest.TempPathFactory):
     ],
     ids=["ppo", "grpo"],
 )
-def test_a_fine_tune_comes_to_earn_more_and_says_how_far_it_went(
+def test_a_fine_tune_gains_reward_and_its_card_records_the_kl(
     settings: Ppo | Grpo, start: FineTune, samples: list[Sample], local_base: LocalBase, tmp_path: Path
 ) -> None:
-    told: list[tuple[int, int]] = []
+    updates_seen: list[tuple[int, int]] = []
     tuned = reinforce(
         start, samples[:12], LINES, tmp_path / "run", settings, base=local_base,
-        progress=lambda update, total: told.append((update.update, total)),
+        progress=lambda update, total: updates_seen.append((update.update, total)),
     )  # fmt: skip
-    assert told == [(n, 12) for n in range(1, 13)]
+    assert updates_seen == [(n, 12) for n in range(1, 13)]
     (step,) = tuned.card.alignment
     assert step.figures["score_last"] > step.figures["score_first"] + 0.15
     assert step.figures["kl_last"] > 0.3 and 0 < step.figures["drift"] < 0.3, "the graph has 8-bit weights"
     assert load_finetune(tuned.path) == tuned
     updates = read(tuned.path / LOG)
     assert [u.update for u in updates] == list(range(1, 13))
-    assert updates[0].kl == pytest.approx(0, abs=1e-2), "the reference is the fine-tune as it began"
+    assert updates[0].kl == pytest.approx(0, abs=1e-2), "the reference is the initial fine-tune"
     best, worst = json.loads((tuned.path / LOG).read_text("utf-8").splitlines()[0])["answers"]
     assert best["score"] >= worst["score"] and "facts" in best["input"]
     assert set(load_file(tuned.path / "adapter_model.safetensors")) == set(
@@ -86,7 +86,7 @@ def test_a_fine_tune_comes_to_earn_more_and_says_how_far_it_went(
 
 
 @pytest.mark.parametrize("method", [Ppo, Grpo], ids=["ppo", "grpo"])
-def test_a_killed_run_goes_on_after_its_last_checkpoint_and_ends_with_the_unbroken_run_s_weights(
+def test_a_killed_run_resumes_and_ends_with_the_same_weights(
     method: type, start: FineTune, samples: list[Sample], local_base: LocalBase, tmp_path: Path
 ) -> None:
     settings = method(
@@ -103,17 +103,19 @@ def test_a_killed_run_goes_on_after_its_last_checkpoint_and_ends_with_the_unbrok
     with pytest.raises(Killed):
         reinforce(start, samples[:12], LINES, tmp_path / "run", settings, base=local_base, progress=stop)
     assert not (tmp_path / "run/card.json").exists()
-    (tmp_path / "run" / LOG).open("a").write('{"update": 4, "sco')  # what a kill in the middle of a line leaves
-    told: list[int] = []
+    (tmp_path / "run" / LOG).open("a").write('{"update": 4, "sco')  # a line whose writing was killed
+    numbers: list[int] = []
     tuned = reinforce(
         start, samples[:12], LINES, tmp_path / "run", settings, base=local_base,
-        progress=lambda update, _: told.append(update.update),
+        progress=lambda update, _: numbers.append(update.update),
     )  # fmt: skip
-    assert told == ([4] if method is Ppo else [3, 4])
-    whole = reinforce(start, samples[:12], LINES, tmp_path / "whole", settings, base=local_base, watch=size)
-    assert tuned.card.weights_sha256 == whole.card.weights_sha256, "also where the whole one was watched"
-    assert [u.watched is not None for u in read(whole.path / LOG)] == [True] * 4
-    assert [replace(u, watched=None) for u in read(whole.path / LOG)] == read(tuned.path / LOG)
+    assert numbers == ([4] if method is Ppo else [3, 4])
+    uninterrupted = reinforce(
+        start, samples[:12], LINES, tmp_path / "uninterrupted", settings, base=local_base, watch=size
+    )
+    assert tuned.card.weights_sha256 == uninterrupted.card.weights_sha256, "also where the other run was evaluated"
+    assert [u.watched is not None for u in read(uninterrupted.path / LOG)] == [True] * 4
+    assert [replace(u, watched=None) for u in read(uninterrupted.path / LOG)] == read(tuned.path / LOG)
     assert [u.update for u in read(tuned.path / LOG)] == [1, 2, 3, 4]
     assert reinforce(start, samples[:12], LINES, tmp_path / "run", settings, base=local_base) == tuned
     other = Reward("other", _lines)  # type: ignore[arg-type]
@@ -122,44 +124,44 @@ def test_a_killed_run_goes_on_after_its_last_checkpoint_and_ends_with_the_unbrok
 
 
 @pytest.mark.parametrize("method", [Ppo, Grpo], ids=["ppo", "grpo"])
-def test_a_run_is_watched_four_times_and_each_time_after_the_update_that_tells_of_it(
+def test_a_run_is_evaluated_four_times_and_reported_with_its_update(
     method: type, start: FineTune, samples: list[Sample], local_base: LocalBase, tmp_path: Path
 ) -> None:
     settings = method(updates=9, learning_rate=1e-2, **{**QUICK, "rollouts": 8, "batch_size": 4, "max_tokens": 3})
-    told: list[Update] = []
+    updates: list[Update] = []
     tuned = reinforce(
         start, samples[:12], EVEN, tmp_path / "run", settings, base=local_base,
-        watch=size, progress=lambda update, _: told.append(update),
+        watch=size, progress=lambda update, _: updates.append(update),
     )  # fmt: skip
-    assert [u.update for u in told if u.watched] == [2, 4, 7, 9] and told == read(tuned.path / LOG)
+    assert [u.update for u in updates if u.watched] == [2, 4, 7, 9] and updates == read(tuned.path / LOG)
     stored = load_file(tuned.path / "adapter_model.safetensors").values()
-    sizes = [u.watched["size"] for u in told if u.watched]
+    sizes = [u.watched["size"] for u in updates if u.watched]
     assert sizes[-1] == pytest.approx(sum(float(w.float().abs().sum()) for w in stored), rel=1e-4), "fp16 on disk"
     assert sizes[-1] != pytest.approx(sizes[-2], rel=1e-3)
 
 
-def test_what_grpo_averages_over_is_a_setting(
+def test_grpo_s_loss_type_changes_the_weights(
     start: FineTune, task: TaskContract, samples: list[Sample], local_base: LocalBase, tmp_path: Path
 ) -> None:
     same = {**QUICK, "rollouts": 8, "batch_size": 8, "group": 4, "updates": 2, "learning_rate": 1e-2}
     long = samples[1].model_copy(update={"input": {"facts": "name[desk], colour[white], made of oak, warm, cheap"}})
-    # The long prompt leaves two tokens and the short one six: answers of two lengths, or all means are the same.
+    # The long prompt leaves two tokens and the short one six: with answers of one length all means are the same.
     room = 2 + len(prompt_ids(ChatTokenizer.load(local_base.path), task, long.input))
-    made = [
+    runs = [
         reinforce(
             start, [samples[0], long], EVEN, tmp_path / kind, Grpo(**same, max_length=room, loss_type=kind),
             base=local_base,
         )
         for kind in ("dapo", "grpo", "dr_grpo")
     ]  # fmt: skip
-    assert len({tuned.card.weights_sha256 for tuned in made}) == 3
+    assert len({tuned.card.weights_sha256 for tuned in runs}) == 3
     assert Grpo().loss_type == "dapo"
 
 
-def test_every_input_has_its_turn_before_any_has_a_second_one(
+def test_every_input_is_used_once_before_any_is_used_twice(
     task: TaskContract, samples: list[Sample], local_base: LocalBase
 ) -> None:
-    with Rollouts(rollout_bundle(local_base), rows=2, max_len=128) as rollouts:
+    with RolloutEngine(rollout_bundle(local_base), rows=2, max_len=128) as rollouts:
         desk = Desk({task.name: task}, samples[:6], LINES, rollouts, Ppo(max_length=128))
         asked = [str(one.sample.input) for update in range(3) for one in desk.of(update, 4)]
         assert len(set(asked[:6])) == 6 and sorted(asked[:6]) == sorted(asked[6:]) and asked[:6] != asked[6:]
@@ -171,11 +173,11 @@ def test_every_input_has_its_turn_before_any_has_a_second_one(
 
 
 def test_group_and_batch_must_divide_the_rollouts(start, samples, local_base, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="no multiple of group, 5"):
+    with pytest.raises(RecipeError, match="not a multiple of group, 5"):
         reinforce(start, samples[:4], LINES, tmp_path / "run", Grpo(rollouts=16, group=5), base=local_base)
 
 
-def test_a_log_is_cut_back_to_a_checkpoint(tmp_path: Path) -> None:
+def test_a_log_is_truncated_to_a_checkpoint(tmp_path: Path) -> None:
     log = tmp_path / LOG
     log.write_text("".join(json.dumps({"update": n}) + "\n" for n in (1, 2, 3)) + '{"upd', "utf-8")
     keep_until(log, 2)
@@ -187,7 +189,7 @@ def test_a_log_is_cut_back_to_a_checkpoint(tmp_path: Path) -> None:
 
 def test_an_answer_with_a_line_s_end_of_unicode_is_one_line_of_the_log(task, tmp_path: Path) -> None:
     update = Update(update=1, score=0.0, kl=0.0, beta=0.1, length=1.0, drift=0.0)
-    odd = Answer(task=task, input={"facts": "a\u2028b"}, prompt=(1,), reply=(2,), text="c\u0085d", ended=True)
+    odd = RolloutAnswer(task=task, input={"facts": "a\u2028b"}, prompt=(1,), reply=(2,), text="c\u0085d", ended=True)
     log = tmp_path / LOG
     for number in (1, 2):
         record(log, replace(update, update=number), [odd], [0.0])
@@ -199,9 +201,7 @@ def test_an_answer_with_a_line_s_end_of_unicode_is_one_line_of_the_log(task, tmp
     assert [one.update for one in read(log)] == [1]
 
 
-def test_a_reward_model_of_another_base_is_refused_before_anything_is_drawn(
-    start, samples, local_base, tmp_path: Path
-) -> None:
+def test_a_reward_model_of_another_base_raises_before_any_rollout(start, samples, local_base, tmp_path: Path) -> None:
     other = local_base.card.model_copy(update={"id": "another", "sha256": "0" * 64})
     reward = weighted([(1.0, LINES), (0.2, Reward("model", _lines, (other,)))])
     with pytest.raises(UsageError, match="the reward model stands on another"):

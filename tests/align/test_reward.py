@@ -11,7 +11,7 @@ from metier.adapt import adapt
 from metier.align import load_reward, prefer, train_reward
 from metier.align.calibration import pair_figures
 from metier.align.pairs import encode_pairs
-from metier.align.rewards import Answer, model_reward, rule_reward, weighted
+from metier.align.rewards import RolloutAnswer, model_reward, rule_reward, weighted
 from metier.bases.finetune import load_finetune
 from metier.bases.resolve import LocalBase
 from metier.contracts import (
@@ -30,8 +30,8 @@ from metier.decoding.tokenizer import ChatTokenizer
 QUICK = {"epochs": 3, "learning_rate": 5e-3, "precision": "fp32"}
 
 
-def answer(task: TaskContract, text: str, *, ended: bool = True) -> Answer:
-    return Answer(task=task, input={"facts": "name[mug]"}, prompt=(1, 2), reply=(3, 4), text=text, ended=ended)
+def answer(task: TaskContract, text: str, *, ended: bool = True) -> RolloutAnswer:
+    return RolloutAnswer(task=task, input={"facts": "name[mug]"}, prompt=(1, 2), reply=(3, 4), text=text, ended=ended)
 
 
 def no_oak(input, output) -> list[Finding]:
@@ -48,7 +48,7 @@ def checks(task: TaskContract) -> list[Check]:
 
 
 @pytest.mark.parametrize("fresh", [False, True], ids=["from the fine-tune", "from the base"])
-def test_a_reward_model_tells_held_out_pairs_apart_and_scores_the_same_when_it_is_loaded(
+def test_a_reward_model_separates_held_out_pairs_and_scores_the_same_after_loading(
     fresh: bool,
     start: FineTune,
     recipe: Recipe,
@@ -58,15 +58,15 @@ def test_a_reward_model_tells_held_out_pairs_apart_and_scores_the_same_when_it_i
     tmp_path: Path,
 ) -> None:
     begin = recipe if fresh else start
-    settings, apart = RewardModelling(**QUICK), preferences[16:]
-    card = train_reward(begin, preferences[:16], apart, tmp_path / "rm", settings, tasks=[task], base=local_base)
+    settings, held_out = RewardModelling(**QUICK), preferences[16:]
+    card = train_reward(begin, preferences[:16], held_out, tmp_path / "rm", settings, tasks=[task], base=local_base)
     assert card.held_out.accuracy == 1.0 and card.held_out.margin > 0.5 and card.held_out.brier < 0.15
     assert card.began_from == (None if fresh else start.card.weights_sha256)
     assert {p.name for p in (tmp_path / "rm").iterdir()} == {
         *("adapter_model.safetensors", "adapter_config.json", "reward.json")
     }
     model = load_reward(tmp_path / "rm", base=local_base, precision="fp32")
-    pairs = encode_pairs(ChatTokenizer.load(local_base.path), {task.name: task}, apart, 512)
+    pairs = encode_pairs(ChatTokenizer.load(local_base.path), {task.name: task}, held_out, 512)
     chosen = model.score([[*p.prompt, *p.chosen] for p in pairs])
     rejected = model.score([[*p.prompt, *p.rejected] for p in pairs])
     margins = [c - r for c, r in zip(chosen, rejected, strict=True)]
@@ -76,7 +76,7 @@ def test_a_reward_model_tells_held_out_pairs_apart_and_scores_the_same_when_it_i
     assert sum(v * v for v in both) / len(both) == pytest.approx(1, abs=1e-3)
 
 
-def test_a_killed_reward_run_ends_with_the_unbroken_run_s_weights_and_a_damaged_model_is_refused(
+def test_a_killed_reward_run_ends_with_the_same_weights_and_a_damaged_model_raises(
     start: FineTune, preferences: list[Preference], local_base: LocalBase, tmp_path: Path
 ) -> None:
     settings = RewardModelling(epochs=1, batch_size=4, precision="fp32", checkpoint_seconds=1e-6)
@@ -96,8 +96,8 @@ def test_a_killed_reward_run_ends_with_the_unbroken_run_s_weights_and_a_damaged_
     steps: list[int] = []
     card = train_reward(*arguments, base=local_base, progress=lambda event: steps.append(event.step))
     assert steps in ([3, 4], [4])
-    whole = train_reward(*arguments[:3], tmp_path / "whole", settings, base=local_base)
-    assert card.weights_sha256 == whole.weights_sha256, "the unbroken run's weights, bit by bit"
+    uninterrupted = train_reward(*arguments[:3], tmp_path / "uninterrupted", settings, base=local_base)
+    assert card.weights_sha256 == uninterrupted.weights_sha256, "bit by bit"
     assert train_reward(*arguments, base=local_base) == card
     weights = tmp_path / "rm/adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
@@ -116,14 +116,14 @@ def test_calibration_by_hand() -> None:
     assert (coin.accuracy, coin.brier, coin.ece) == (0.5, 0.25, 0.0)
 
 
-def test_every_finding_less_pays_and_an_answer_that_cannot_be_shipped_is_worth_nothing(task: TaskContract) -> None:
+def test_fewer_findings_give_a_higher_reward_and_a_cut_answer_gets_none(task: TaskContract) -> None:
     reward = rule_reward(checks(task))
     texts = ["A mug.", "A mug, oak.", "A mug, oak, oak.", "oak " * 20]
     assert reward([answer(task, text) for text in texts]) == [1.0, 0.75, 0.625, pytest.approx(0.25, abs=1e-5)]
     assert reward([answer(task, "A mug.", ended=False)]) == [0.0]
 
 
-def test_rule_and_model_are_weighed_together(task: TaskContract) -> None:
+def test_rule_and_model_rewards_are_summed_with_weights(task: TaskContract) -> None:
     class Constant:
         card = SimpleNamespace(weights_sha256="1f", base=None)
 
@@ -135,7 +135,7 @@ def test_rule_and_model_are_weighed_together(task: TaskContract) -> None:
     assert both.name == "1 checks(no_oak,is_short) + 0.5 model(1f)"
 
 
-def test_a_reward_model_takes_no_fine_tune_s_place_nor_the_other_way_round(
+def test_a_reward_model_does_not_replace_a_fine_tune_and_vice_versa(
     start, preferences, local_base, tmp_path: Path
 ) -> None:
     kept, settings = tmp_path / "kept", RewardModelling(precision="fp32", epochs=1)
@@ -150,8 +150,8 @@ def test_a_reward_model_takes_no_fine_tune_s_place_nor_the_other_way_round(
         prefer(start, preferences[:4], tmp_path / "reward", base=local_base)
 
 
-def test_a_reward_model_goes_on_from_a_lora_alone(task, samples, preferences, local_base, tmp_path: Path) -> None:
+def test_a_reward_model_starts_from_a_lora_only(task, samples, preferences, local_base, tmp_path: Path) -> None:
     recipe = Recipe(method="full", layers="top:1", precision="fp32", epochs=1)
-    whole = adapt(task, samples[:4], [], recipe, tmp_path / "whole", base=local_base)
+    full = adapt(task, samples[:4], [], recipe, tmp_path / "full", base=local_base)
     with pytest.raises(UsageError, match="is no LoRA"):
-        train_reward(whole, preferences[:4], preferences[4:8], tmp_path / "reward", base=local_base)
+        train_reward(full, preferences[:4], preferences[4:8], tmp_path / "reward", base=local_base)

@@ -1,4 +1,4 @@
-"""Rollouts speak as the live policy does, at once after an update, and say how far graph and torch are apart."""
+"""The rollout engine uses the present policy at once after an update; graph and torch differ by a measured amount."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from metier.align.policy_init import lora_weights, trainable
-from metier.align.rollout import Rollouts, mismatch, rollout_bundle
+from metier.align.rollout import RolloutEngine, mismatch, rollout_bundle
 from metier.bases.resolve import LocalBase
 from metier.contracts import Dpo, FineTune, TaskContract
 
@@ -28,23 +28,23 @@ def test_log_probabilities_are_those_of_the_live_policy_before_and_after_an_upda
     bundle, start: FineTune, task: TaskContract, local_base: LocalBase
 ) -> None:
     adapted = trainable(local_base, start, Dpo(precision="fp32")).eval()
-    with Rollouts(bundle, rows=4, max_len=128) as rollouts:
+    with RolloutEngine(bundle, rows=4, max_len=128) as rollouts:
         prompts = [rollouts.prompt(task, {"facts": facts}) for facts in ("name[mug]", "name[lamp], colour[red]") * 3]
-        said = []
+        replies = []
         for _ in range(2):
-            rollouts.wear(adapted)
+            rollouts.set_weights(adapted)
             drawn = rollouts.draw(prompts, max_tokens=12, seed=1)
-            said.append([r.reply for r in drawn])
+            replies.append([r.reply for r in drawn])
             for rollout in drawn:
                 assert len(rollout.logprobs) == len(rollout.reply)
                 assert rollout.ended == (rollout.reply[-1] == 2)
                 assert rollout.logprobs == pytest.approx(by_torch(adapted, rollout), abs=2e-3)
             again = rollouts.draw(prompts, max_tokens=12, seed=1)
-            assert [r.reply for r in again] == said[-1], "same seed, same weights, same answers"
+            assert [r.reply for r in again] == replies[-1], "same seed, same weights, same answers"
             with torch.no_grad():
                 for weight in lora_weights(adapted).values():
                     weight += 0.05 * torch.randn_like(weight)
-        assert said[0] != said[1] and len(set(said[0])) > 2
+        assert replies[0] != replies[1] and len(set(replies[0])) > 2
 
 
 def test_the_graph_is_exported_once_and_again_when_it_is_damaged(local_base: LocalBase, tmp_path: Path) -> None:
@@ -63,8 +63,8 @@ def test_the_graph_that_rollouts_come_from_has_8_bit_weights_and_stands_near_the
     adapted = trainable(local_base, start, Dpo(precision="fp32")).eval()
     quick = rollout_bundle(local_base, cache=tmp_path)
     assert quick.manifest.precision == "int8"
-    with Rollouts(quick, rows=4, max_len=128) as rollouts:
-        rollouts.wear(adapted)
+    with RolloutEngine(quick, rows=4, max_len=128) as rollouts:
+        rollouts.set_weights(adapted)
         prompts = [rollouts.prompt(task, {"facts": f"name[{name}], colour[red]"}) for name in ("mug", "lamp", "desk")]
         drawn = rollouts.draw(prompts * 4, max_tokens=12, seed=2)
     assert [r.prompt for r in drawn] == prompts * 4, "in the order of the prompts, whatever is decoded first"
@@ -77,8 +77,8 @@ def test_answers_are_drawn_from_the_policy_s_own_distribution(bundle, local_base
     prompt = (5, 6, 7, 8)
     with torch.no_grad():
         expected = adapted(input_ids=torch.tensor([prompt])).logits[0, -1].softmax(-1).numpy()
-    with Rollouts(bundle, rows=8, max_len=16) as rollouts:
-        rollouts.wear(adapted)
+    with RolloutEngine(bundle, rows=8, max_len=16) as rollouts:
+        rollouts.set_weights(adapted)
         drawn = [r.reply[0] for r in rollouts.draw([prompt] * 600, max_tokens=1, seed=3)]
     found = np.bincount(drawn, minlength=len(expected)) / len(drawn)
     top = expected.argsort()[-3:]

@@ -79,7 +79,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.begun = self.last = time.perf_counter()
-        self.stage, self.seconds = "harvest", {}
+        self.stage, self.seconds = "collect", {}
 
     def __call__(self, what: str, *_: Any, **__: Any) -> None:
         stage = "answers of the challenger" if what.startswith("answers of") else what

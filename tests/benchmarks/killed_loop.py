@@ -1,7 +1,7 @@
 """Kill the loop's commands at random moments, and see that nothing is half written and that they go on; `killed.py`
 does so with the turn itself.
 
-    python tests/benchmarks/killed_loop.py [--kills 20] [--commands plan harvest import move] [--seed 0] [--json]
+    python tests/benchmarks/killed_loop.py [--kills 20] [--commands plan collect import move] [--seed 0] [--json]
 
 Each command runs on a tiny random base in a process of its own, forked after the libraries are loaded, which gets
 SIGKILL at a moment drawn evenly over an unbroken run's time. After every kill the registry and the store must be what
@@ -38,7 +38,7 @@ FORK = multiprocessing.get_context("fork")
 TASK, COMMAND = "adcopy.describe", "python tests/benchmarks/killed_loop.py --json"
 LINES: dict[str, list[list[str]]] = {
     "plan": [["iterate", "plan", "registry", "--store", "store.db", "--sizes", "4,8,12", "--seeds", "2"]],
-    "harvest": [["feedback", "collect", "store.db", TASK, "--out", "harvest", "--after", after] for after in "07"],
+    "collect": [["feedback", "collect", "store.db", TASK, "--out", "collected", "--after", after] for after in "07"],
     "import": [["feedback", "import", "other.db", "rows.jsonl"]],
     "move": [["iterate", "promote", "registry", "v0002"], ["iterate", "rollback", "registry"]],
 }  # fmt: skip
@@ -161,8 +161,8 @@ def _planned(here: Path) -> Any:
     return len(points) == 6
 
 
-def _harvested(here: Path) -> Any:
-    return {file.name: file.read_text("utf-8") for file in sorted((here / "harvest").glob("*"))}
+def _collected(here: Path) -> Any:
+    return {file.name: file.read_text("utf-8") for file in sorted((here / "collected").glob("*"))}
 
 
 def _imported(here: Path) -> Any:
@@ -181,7 +181,7 @@ def _stored(path: Path) -> tuple[int, int]:
 
 _LOOKS: dict[str, Callable[[Path], Any]] = {
     "plan": _planned,
-    "harvest": _harvested,
+    "collect": _collected,
     "import": _imported,
     "move": _registry,
 }

@@ -124,16 +124,16 @@ def draw(
     temperature: float = 1.0,
 ) -> list[Any]:
     """Answers to each distinct input of the samples, `times` to each, one input's after the other's."""
-    from metier.align.rewards import Answer
-    from metier.align.rollout import Rollouts
+    from metier.align.rewards import RolloutAnswer
+    from metier.align.rollout import RolloutEngine
 
     inputs = [sample for sample in distinct(samples) for _ in range(times)]
-    with Rollouts(bundle, rows=16) as rollouts:
-        rollouts.wear(policy(base, finetune))
+    with RolloutEngine(bundle, rows=16) as rollouts:
+        rollouts.set_weights(policy(base, finetune))
         prompts = [rollouts.prompt(task, s.input, s.language) for s in inputs]
         drawn = rollouts.draw(prompts, max_tokens=MOST_TOKENS, seed=seed, temperature=temperature)
     return [
-        Answer(task=task, input=s.input, prompt=r.prompt, reply=r.reply, text=r.text, ended=r.ended)
+        RolloutAnswer(task=task, input=s.input, prompt=r.prompt, reply=r.reply, text=r.text, ended=r.ended)
         for s, r in zip(inputs, drawn, strict=True)
     ]
 

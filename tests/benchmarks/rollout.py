@@ -77,7 +77,7 @@ def measure(rounds: int, batches: list[int], threads: int | None, before: list[d
     import torch
 
     from metier.align.policy_init import trainable
-    from metier.align.rollout import Rollouts, mismatch, rollout_bundle
+    from metier.align.rollout import RolloutEngine, mismatch, rollout_bundle
     from metier.bases import load_finetune, resolve
     from metier.bases.hardware import bf16_is_native
     from metier.contracts import Ppo
@@ -102,7 +102,7 @@ def measure(rounds: int, batches: list[int], threads: int | None, before: list[d
     told = list(before)
     with ExitStack() as engines:
         for batch in batches:
-            rollouts = engines.enter_context(Rollouts(bundle, rows=batch, max_len=512, threads=threads))
+            rollouts = engines.enter_context(RolloutEngine(bundle, rows=batch, max_len=512, threads=threads))
             prompts = [rollouts.prompt(task, value) for value in inputs]
             systems["metier engine", graph, batch] = _engine(rollouts, policies["fp32"])
             clocks["metier engine", graph, batch] = _clocked(rollouts._engine._session.decoder)
@@ -190,7 +190,7 @@ def _clocked(decoder: Any) -> dict[str, float]:
 
 def _engine(rollouts: Any, policy: Any) -> System:
     def run(prompts: list[Any], most: int, seed: int) -> tuple[list[Any], int]:
-        rollouts.wear(policy)
+        rollouts.set_weights(policy)
         drawn = rollouts.draw(prompts, max_tokens=most, seed=seed)
         return drawn, sum(len(row.reply) for row in drawn)
 

@@ -58,7 +58,7 @@ def test_prefer_learns_from_answers_that_were_accepted_or_rejected_each_on_its_o
     file.write_text("".join(f.model_dump_json() + "\n" for f in told[:3]), "utf-8")
     line = ["prefer", tiny_finetune.path, "--data", file, "--judged", "--method", "kto", "--out"]
     said = run(*line, tmp_path / "out")
-    assert "kto, 3 judged answers" in said and "a good answer weighs 1, a bad one 2; all good to all bad 1.00" in said
+    assert "kto, 3 judged answers" in said and "a good answer 1, of a bad one 2; total good to bad 1.00" in said
     even = [f"--set={name}_weight=1" for name in ("desirable", "undesirable")]
     assert "a bad one 1; all good to all bad 2.00, best 1 to 1.33" in run(*line, tmp_path / "even", *even)
 
@@ -73,7 +73,7 @@ def test_an_unknown_setting_is_refused_with_the_nearest_right_one(tiny_finetune,
 def test_reward_says_how_the_model_does_on_pairs_kept_apart(tiny_finetune, pairs: Path, tmp_path: Path) -> None:
     share = ["--held-out", 0.5, "--set", "seed=1", "--set", "precision=fp32"]
     said = run("reward", tiny_finetune.path, "--data", pairs, "--out", tmp_path / "rm", *share)
-    assert "on 3 others: accuracy" in said
+    assert "on 3 held-out preferences: accuracy" in said
     assert json.loads((tmp_path / "rm/reward.json").read_text("utf-8"))["held_out"]["pairs"] == 3
 
 
@@ -87,7 +87,7 @@ def test_reinforce_answers_the_trade_s_inputs_and_is_rewarded_by_its_checks(
     run("adapt", "adcopy.describe", "--out", tmp_path / "begun", *few)
     begun = load_finetune(tmp_path / "begun")
     said = run("reinforce", begun.path, "--out", tmp_path / "out", "--samples", 8, *FAST)
-    assert "ppo, reward" in said and "KL to where it began" in said
+    assert "ppo, reward" in said and "KL to the initial policy" in said
     assert len((tmp_path / "out/updates.jsonl").read_text("utf-8").splitlines()) == 2
     none = CliRunner().invoke(app, ["reinforce", str(begun.path), "--out", str(tmp_path / "x"), "--checks", "0"])
     assert none.exit_code == 2 and "--reward" in none.output
@@ -142,9 +142,7 @@ def test_preferences_about_held_out_inputs_are_left_out_and_counted(command: str
     done = CliRunner().invoke(app, [str(word) for word in line])
     assert done.exit_code == 0, done.output
     count = 6 if command == "judged" else 3
-    assert f"{count} of {len(rows)} left out: each is like an input that {shop} holds out" in done.output.replace(
-        "\n", ""
-    )
+    assert f"{count} of {len(rows)} left out: they resemble held-out samples of {shop}" in done.output.replace("\n", "")
     if command != "reward":
         assert not inputs(tmp_path / "out/train.jsonl") & inputs(shop / "held_out.jsonl")
     file.write_text("".join(row.model_dump_json() + "\n" for row in rows[:3]), "utf-8")
@@ -168,7 +166,7 @@ def test_reinforce_rewards_each_task_of_a_fine_tune_by_its_own_checks(
 
     tasks, said = learnt("all")
     assert tasks == set(several[:2])
-    assert "left out, since no check tells their answers apart: support.intent" in said
+    assert "left out, since no check rewards their answers: support.intent" in said
     tasks, said = learnt("one", "--task", "support.listing", "--samples", "2")
     assert tasks == {"support.listing"} and "left out" not in said
     assert len(samples_in(tmp_path / "one/train.jsonl")) == 2

@@ -29,14 +29,16 @@ def feedback(tmp_path: Path) -> Path:
     return store.path
 
 
-def test_feedback_is_counted_harvested_carried_over_and_erased(metier: Runner, feedback: Path, tmp_path: Path) -> None:
+def test_feedback_is_counted_collected_exported_imported_and_erased(
+    metier: Runner, feedback: Path, tmp_path: Path
+) -> None:
     assert json.loads(metier("feedback", "show", feedback, "--json").stdout) == {"answers": 3, "edited": 3}
     (tmp_path / "apart.jsonl").write_text('{"input": {"facts": "name[mug], price[0]"}, "output": {"text": "x"}}\n')
-    made = metier(
+    collected = metier(
         "feedback", "collect", feedback, "adcopy.describe", "--out", "H", "--held-out", "apart.jsonl", "--json"
     )
-    assert made.returncode == 0, made.stderr
-    assert json.loads(made.stdout) == {
+    assert collected.returncode == 0, collected.stderr
+    assert json.loads(collected.stdout) == {
         "samples": 2, "preferences": 2, "judged": 2, "left out: held_out": 1, "until": 3, "scrubbed": 0
     }  # fmt: skip
     assert (tmp_path / "H/preferences.jsonl").read_text().count("\n") == 2
@@ -50,7 +52,7 @@ def test_feedback_is_counted_harvested_carried_over_and_erased(metier: Runner, f
     assert json.loads(metier("feedback", "sweep", feedback, "--json").stdout) == {"answers": 0, "events": 0}
 
 
-def test_what_is_erased_or_swept_is_taken_out_of_a_registry_and_its_versions_are_named(
+def test_erased_feedback_leaves_a_registry_and_its_versions_are_named(
     metier: Runner, tiny_player, tmp_path: Path
 ) -> None:
     registry, task = Registry.create(tmp_path / "REG", tiny_player), tiny_player.card.tasks[0].name
@@ -64,26 +66,29 @@ def test_what_is_erased_or_swept_is_taken_out_of_a_registry_and_its_versions_are
     assert metier("feedback", "erase", "f.db", "--user", "ann", "--registry", "RGE").returncode == 2
     erased = metier("feedback", "erase", "f.db", "--user", "ann", "--registry", "REG")
     assert erased.returncode == 0, erased.stderr
-    for said in ("1 answers and 1 events", "1 samples are gone", "weights of v0002", "none of them is at work"):
-        assert said in erased.stdout
+    for text in ("1 answers and 1 events", "1 samples were deleted", "weights of v0002", "none of them is in use"):
+        assert text in erased.stdout
     registry.promote("v0003")
     swept = metier("feedback", "sweep", "f.db", "--registry", "REG")
     assert "weights of v0002, v0003" in swept.stdout and "metier iterate promote REG v0001" in swept.stdout
     assert json.loads(metier("feedback", "sweep", "f.db", "--registry", "REG", "--json").stdout) == {
-        "answers": 0, "events": 0, "samples": 0, "learnt_from": ["v0002", "v0003"]
+        "answers": 0, "events": 0, "samples": 0, "trained_versions": ["v0002", "v0003"]
     }  # fmt: skip
-    assert "v0003 learnt from feedback that was erased since" in metier("iterate", "status", "REG").stdout
+    assert (
+        "v0003 or its ancestors were trained on feedback that was erased since"
+        in metier("iterate", "status", "REG").stdout
+    )
     status = json.loads(metier("iterate", "status", "REG", "--json").stdout)
     assert status["trained_on_erased"] == {"v0002": [1], "v0003": [2]}
 
 
-def test_a_registry_is_begun_moved_and_shown(metier: Runner, feedback: Path, tiny_player) -> None:
-    begun = metier("iterate", "start", "REG", "--from", tiny_player.path)
-    assert begun.returncode == 0 and "champion v0001" in begun.stdout, begun.stderr
-    assert json.loads(metier("iterate", "status", "REG", "--json").stdout)["state"]["trail"] == ["v0001"]
-    for line, code, said in (
+def test_a_registry_is_created_changed_and_shown(metier: Runner, feedback: Path, tiny_player) -> None:
+    created = metier("iterate", "start", "REG", "--from", tiny_player.path)
+    assert created.returncode == 0 and "champion v0001" in created.stdout, created.stderr
+    assert json.loads(metier("iterate", "status", "REG", "--json").stdout)["state"]["champions"] == ["v0001"]
+    for line, code, message in (
         ("iterate rollback REG", 2, "no earlier champion"),
-        ("iterate promote REG v0007", 2, "versions: v0001"),
+        ("iterate promote REG v0007", 2, "use one of: v0001"),
         ("iterate run REG --store f.db --bundle B --gate max_metric_dro=1", 2, "did you mean max_metric_drop?"),
         ("iterate run REG --store feedback.db --bundle B", errors.BundleError.exit_code, "bundle.json"),
         ("iterate run REG --store f.db --bundle B", 2, "no feedback store"),
@@ -94,18 +99,18 @@ def test_a_registry_is_begun_moved_and_shown(metier: Runner, feedback: Path, tin
         ("iterate run REG --store f.db --bundle B --epochs nan", 2, "--epochs"),
         ("iterate run REG --store f.db --bundle B --layers bottom:3", 2, "--layers bottom:3: "),
         ("iterate run REG --store f.db --bundle B --replay inf", 2, "--replay inf: "),
-        ("iterate plan REG --store f.db --sizes 30,x,120", 2, "--sizes: 'x' is no number of samples"),
-        ("iterate plan REG --store f.db --sizes 30,0,120", 2, "--sizes: '0' is no number of samples"),
-        ("iterate refuse REG --store feedback.db --from 2001-01-01", 2, "no feedback from 2001-01-01 to 2001-01-01"),
-        ("iterate pardon REG", 2, "nothing is refused"),
+        ("iterate plan REG --store f.db --sizes 30,x,120", 2, "--sizes: 'x' is not a number of samples"),
+        ("iterate plan REG --store f.db --sizes 30,0,120", 2, "--sizes: '0' is not a number of samples"),
+        ("iterate reject REG --store feedback.db --from 2001-01-01", 2, "no feedback from 2001-01-01 to 2001-01-01"),
+        ("iterate reinstate REG", 2, "no feedback is rejected"),
         ("iterate status B", 2, "not a registry"),
         ("feedback show nowhere.db", 2, "no feedback store"),
     ):
         done = metier(*line.split())
-        assert (done.returncode, done.stdout) == (code, "") and said in done.stderr, done.stderr
+        assert (done.returncode, done.stdout) == (code, "") and message in done.stderr, done.stderr
 
 
-def test_documents_for_a_bundle_that_has_no_use_for_them_are_refused(
+def test_documents_for_a_bundle_without_a_task_that_takes_passages_raise(
     metier: Runner, tiny_slotted: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(tiny_slotted, tmp_path / "B")

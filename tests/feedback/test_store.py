@@ -263,3 +263,11 @@ def test_the_database_and_its_log_are_readable_by_their_owner_only(tmp_path: Pat
         assert path.stat().st_mode & 0o777 == 0o600, "an older store is made private when it is opened"
     finally:
         os.umask(before)
+
+
+def test_a_damaged_row_is_named(store) -> None:
+    store.add(given := answer(), FeedbackEvent(answer=given.id, kind="accepted"))
+    store._connection.db.execute("UPDATE answers SET body = '{}'")
+    for read in (lambda: list(store.answers()), lambda: list(store.events()), lambda: store.answer(given.id)):
+        with pytest.raises(DataError, match="cannot be read"):
+            read()

@@ -61,10 +61,10 @@ def store(tmp_path: Path) -> Iterator[FeedbackStore]:
         yield opened
 
 
-def teach(store: FeedbackStore, samples: list[Sample], *, well: bool = True) -> None:
-    """Users mend answers: into what the samples say, or into the other label."""
+def add_edits(store: FeedbackStore, samples: list[Sample], *, correct: bool = True) -> None:
+    """Users edit answers: into the outputs of the samples, or into the other label."""
     for number, sample in enumerate(samples):
-        kind = sample.output["kind"] if well else {"a fruit": "a tool", "a tool": "a fruit"}[sample.output["kind"]]
+        kind = sample.output["kind"] if correct else {"a fruit": "a tool", "a tool": "a fruit"}[sample.output["kind"]]
         answer = Answer(
             task=sample.task, input=sample.input, output={"kind": "a tool"}, user=f"u{number}", consent=True
         )
@@ -74,65 +74,65 @@ def teach(store: FeedbackStore, samples: list[Sample], *, well: bool = True) -> 
 SETTINGS = IterationSettings(min_samples=4)
 
 
-def test_good_feedback_makes_a_better_champion_that_answers_at_once(
+def test_good_feedback_gives_a_better_champion_that_answers_at_once(
     registry: Registry, store: FeedbackStore, engine: Engine, kinds: Kinds
 ) -> None:
     live = LiveEngine(engine, registry, store)
-    asked = kinds["sort"][1][1].input
-    assert live.answer(asked, user="ann").adapter == "tiny.sort.v0001"
-    teach(store, kinds["sort"][1])
+    question = kinds["sort"][1][1].input
+    assert live.answer(question, user="ann").adapter == "tiny.sort.v0001"
+    add_edits(store, kinds["sort"][1])
     written = store.counts()["answers"]
     result = run_iteration(registry, store, engine, settings=SETTINGS)
     assert (result.outcome, result.version, result.champion) == ("promoted", "v0002", "v0002"), result.why
     assert "nats per held-out label" in result.why and "frozen" in str(result.verdict)
     accuracy = next(m for m in result.comparison.metrics if m.name == "accuracy")
     assert accuracy.values["challenger"].value > accuracy.values["champion"].value
-    # It learnt anew all that its parent did, and what is new; held-out inputs are not among it.
+    # It was trained on its parent's samples and the new ones, without held-out inputs.
     version = registry.version("v0002")
-    learnt, held_out = ({s.input["text"] for s in some} for some in (registry.pool("v0002"), registry.held_out()))
-    assert learnt == {s.input["text"] for s in kinds["sort"][1]} - held_out and len(learnt) == 33
+    trained, held_out = ({s.input["text"] for s in some} for some in (registry.pool("v0002"), registry.held_out()))
+    assert trained == {s.input["text"] for s in kinds["sort"][1]} - held_out and len(trained) == 33
     assert version.parent == "v0001" and version.new_samples + version.replayed == 33
     assert registry.finetune("v0002").card.data.samples == 33
-    assert store.counts()["answers"] == written, "what the judge asks is no user's question"
-    given = live.answer(asked, user="ann")
+    assert store.counts()["answers"] == written, "measuring stores no answers"
+    given = live.answer(question, user="ann")
     assert given.adapter == "tiny.sort.v0002" and store.answer(given.id) == given
-    assert given.output == load_head(registry.path("v0002")).predict([asked])[0]
+    assert given.output == load_head(registry.path("v0002")).predict([question])[0]
     assert run_iteration(registry, store, engine, settings=SETTINGS).outcome == "too few"
 
 
-def test_a_turn_that_was_interrupted_goes_on_with_the_head_that_it_had_trained(
+def test_an_interrupted_iteration_resumes_with_its_trained_head(
     registry: Registry, store: FeedbackStore, engine: Engine, kinds: Kinds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(what: str, *_: object, **__: object) -> None:
         if what == "comparing":
             raise KeyboardInterrupt
 
-    teach(store, kinds["sort"][1])
+    add_edits(store, kinds["sort"][1])
     with pytest.raises(KeyboardInterrupt):
         run_iteration(registry, store, engine, settings=SETTINGS, progress=stop)
     assert (registry.state().champion, registry.names()) == ("v0001", ["v0001"])
-    monkeypatch.setattr("metier.heads.train.adapt_head", None)  # whoever trains now, fails
+    monkeypatch.setattr("metier.heads.train.adapt_head", None)  # training again would fail
     assert run_iteration(registry, store, engine, settings=SETTINGS).outcome == "promoted"
 
 
-def test_a_day_of_swapped_labels_is_refused_and_never_learnt_again(
+def test_a_day_of_swapped_labels_is_rejected_and_not_trained_on_again(
     registry: Registry, store: FeedbackStore, engine: Engine, kinds: Kinds
 ) -> None:
     samples = kinds["sort"][1]
-    teach(store, samples, well=False)
+    add_edits(store, samples, correct=False)
     result = run_iteration(registry, store, engine, settings=SETTINGS)
     assert (result.outcome, result.champion) == ("rejected", "v0001"), result.why
     assert registry.state().rejected == ((1, len(samples)),) and "tiny.sort.candidate" not in engine.heads
-    teach(store, samples)
+    add_edits(store, samples)
     again = run_iteration(registry, store, engine, settings=SETTINGS)
     assert again.outcome == "promoted" and again.feedback.events == len(samples)
 
 
-def test_a_share_of_the_users_tries_a_head_and_their_verdicts_are_compared(
+def test_a_share_of_the_users_gets_a_head_and_the_feedback_is_compared(
     registry: Registry, store: FeedbackStore, engine: Engine, kinds: Kinds
 ) -> None:
     samples = kinds["sort"][1]
-    teach(store, samples)
+    add_edits(store, samples)
     result = run_iteration(registry, store, engine, settings=SETTINGS.model_copy(update={"share": 0.4}))
     assert (result.outcome, registry.state().challenger) == ("canary", "v0002")
     live = LiveEngine(engine, registry, store)
@@ -145,9 +145,9 @@ def test_a_share_of_the_users_tries_a_head_and_their_verdicts_are_compared(
     trial = compare(store.events("tiny.sort"), *sides, since=registry.state().trial_since)
     assert 12 < trial.users[sides[1]] < 36 and sum(trial.users.values()) == 60
     assert trial.good[sides[1]].value == 1 > trial.good[sides[0]].value
-    registry.withdraw("enough seen")
+    registry.withdraw("the trial is over")
     assert live.answer(samples[0].input, user="u1").adapter == sides[0]
-    assert sides[1] in engine.heads, "whoever asked a moment ago is still answered by it"
+    assert sides[1] in engine.heads, "running requests still use it"
     registry.promote("v0002")
     assert {live.version_for(f"u{number}") for number in range(60)} == {"v0002"}
     registry.rollback()
@@ -156,7 +156,7 @@ def test_a_share_of_the_users_tries_a_head_and_their_verdicts_are_compared(
     assert live.answer(samples[0].input).adapter == sides[0] and sides[1] not in engine.heads
 
 
-def test_a_version_s_folder_is_a_fine_tune_that_a_bundle_takes(
+def test_a_version_s_folder_can_be_added_to_a_bundle(
     registry: Registry, engine: Engine, bundle: Path, tmp_path: Path
 ) -> None:
     copied = Path(shutil.copytree(bundle, tmp_path / "copied"))
@@ -169,7 +169,7 @@ def test_a_version_s_folder_is_a_fine_tune_that_a_bundle_takes(
         assert found == list(engine.run_many("tiny.sort", inputs, adapter="live"))
 
 
-def test_a_live_head_covers_the_bundle_s_own_until_it_is_dropped(
+def test_a_loaded_head_replaces_the_bundle_s_own_until_it_is_unloaded(
     shipped: Path, heads: dict[str, FineTune], make_head: Maker, tiny_encoder: Path, kinds: Kinds, tmp_path: Path
 ) -> None:
     other = make_head("sort", tiny_encoder, tmp_path / "other", layers="all")
@@ -184,19 +184,19 @@ def test_a_live_head_covers_the_bundle_s_own_until_it_is_dropped(
         assert list(engine.run_many("tiny.sort", inputs)) == before
 
 
-def test_what_a_running_engine_cannot_take_up_is_refused(
+def test_a_head_that_a_running_engine_cannot_load_raises(
     engine: Engine, heads: dict[str, FineTune], make_head: Maker, tiny_base: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
-    learnt = make_head("sort", tiny_encoder, tmp_path / "learnt", "lora")
-    with pytest.raises(UsageError, match="or from a head over frozen features"):
-        Registry.create(tmp_path / "registry", learnt)
-    for tuned, said in (
-        (learnt, r"learnt was trained together with its base"),
+    tuned_base = make_head("sort", tiny_encoder, tmp_path / "lora", "lora")
+    with pytest.raises(UsageError, match="or heads over frozen features"):
+        Registry.create(tmp_path / "registry", tuned_base)
+    for tuned, message in (
+        (tuned_base, r"lora was trained together with its base"),
         (make_head("sort", tiny_base, tmp_path / "foreign"), "frozen trunks are of"),
         (make_head("sort", tiny_encoder, tmp_path / "mixed", layers="mix"), "reads layers 1, 2, 3, which"),
         (make_head("match", tiny_encoder, tmp_path / "match", layers="embedding"), r"tiny\.match"),
     ):
-        with pytest.raises(UsageError, match=said):
+        with pytest.raises(UsageError, match=message):
             load_version(engine, "other", tuned.path)
     assert "other" not in engine.heads
 
@@ -219,7 +219,7 @@ def test_the_loss_of_a_judged_head_is_torch_s(
     assert nats == pytest.approx(expected, abs=1e-3) and labels == tuple(len(item.targets) for item in items)
 
 
-def test_a_curve_of_heads_falls_and_an_interrupted_one_goes_on(
+def test_a_curve_of_heads_falls_and_an_interrupted_one_resumes(
     kinds: Kinds, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, samples = kinds["sort"]
@@ -227,7 +227,7 @@ def test_a_curve_of_heads_falls_and_an_interrupted_one_goes_on(
     given = {"recipe": recipe, "seeds": 2, "folder": tmp_path, "base": resolve(tiny_encoder)}
     points = measure(task, samples[:32], samples[32:], sizes=(2, 8, 32), **given)
     assert len(points) == 6 and fit(points).loss(2).value > fit(points).loss(32).value
-    monkeypatch.setattr("metier.heads.train.adapt_head", None)  # whoever trains now, fails
+    monkeypatch.setattr("metier.heads.train.adapt_head", None)  # training again would fail
     assert measure(task, samples[:32], samples[32:], sizes=(2, 8, 32), **given) == points
 
 
@@ -241,15 +241,15 @@ def test_the_loop_of_a_head_from_the_command_line(
 
     folder = tmp_path / "registry"
     assert f"metier export {first.path} --out BUNDLE" in metier("iterate", "start", folder, "--from", first.path)
-    teach(store, kinds["sort"][1])
+    add_edits(store, kinds["sort"][1])
     given = (folder, "--store", store.path)
-    told = json.loads(metier("iterate", "run", *given, "--bundle", bundle, "--device", "cpu", "--json"))
-    assert (told["outcome"], told["comparison"]["per"]) == ("promoted", "label")
-    said = metier("iterate", "plan", *given, "--sizes", "4,12,30", "--seeds", 1)
-    assert "now: 33 samples" in said and "nats per held-out label" in said
+    result = json.loads(metier("iterate", "run", *given, "--bundle", bundle, "--device", "cpu", "--json"))
+    assert (result["outcome"], result["comparison"]["per"]) == ("promoted", "label")
+    output = metier("iterate", "plan", *given, "--sizes", "4,12,30", "--seeds", 1)
+    assert "now: 33 samples" in output and "nats per held-out label" in output
 
 
-def test_a_process_without_torch_takes_up_the_champion_and_answers(
+def test_a_process_without_torch_loads_the_champion_and_answers(
     registry: Registry, store: FeedbackStore, bundle: Path
 ) -> None:
     code = f"""

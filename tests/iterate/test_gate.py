@@ -1,4 +1,4 @@
-"""The gate lets through what gains for sure and loses nothing, refuses what is worse for sure, and else waits."""
+"""The gate passes a challenger that gains for sure and loses nothing, fails a worse one, and otherwise waits."""
 
 import random
 from statistics import NormalDist
@@ -50,7 +50,7 @@ def compared(loss: Interval = GOOD, *metrics: MetricReport, **fields) -> Compari
 
 
 @pytest.mark.parametrize(
-    ("comparison", "found"),
+    ("comparison", "result"),
     [
         (compared(GOOD), "passed"),
         (compared(UNSURE), "unproved"),
@@ -75,11 +75,11 @@ def compared(loss: Interval = GOOD, *metrics: MetricReport, **fields) -> Compari
         (compared(UNSURE, metric(-5, -9, -1)), "failed"),
     ],
 )
-def test_each_criterion_decides_as_it_says(comparison, found) -> None:
-    assert judge(comparison, Gate()).result == found
+def test_each_criterion_decides_by_its_bound(comparison, result) -> None:
+    assert judge(comparison, Gate()).result == result
 
 
-def test_the_verdict_names_what_decided_with_its_figures() -> None:
+def test_the_verdict_names_the_deciding_criteria_with_their_figures() -> None:
     grown = Interval(value=0.2, low=0.15, high=0.25)
     verdict = judge(compared(GOOD, metric(-5, -9, -1), general_growth=grown, bytes=80_000_000), Gate())
     assert verdict.why == (
@@ -89,38 +89,38 @@ def test_the_verdict_names_what_decided_with_its_figures() -> None:
     assert "-0.1000 [-0.1500, -0.0500]" in judge(compared(), Gate()).why
 
 
-def test_a_latency_of_its_own_can_be_asked_for() -> None:
+def test_a_gate_can_bound_the_latency_and_the_gain() -> None:
     assert judge(compared(), Gate(max_milliseconds=305)).result == "unproved"
     assert judge(compared(), Gate(min_gain=0.06)).result == "unproved"
 
 
-def test_what_a_dozen_passages_say_of_forgetting_holds_the_truth_as_often_as_it_should() -> None:
+def test_the_interval_of_forgetting_over_a_dozen_passages_holds_the_true_value() -> None:
     """Simulated: each passage's perplexity grows by about 3%, give or take 3%."""
     rng, held = np.random.default_rng(0), 0
     for _ in range(300):
         tokens = rng.integers(40, 120, 12)
         before = rng.normal(3.0, 0.5, 12) * tokens
         after = before + rng.normal(0.03, 0.03, 12) * tokens
-        told = growth(before, after, tokens)
-        held += told.low <= np.exp(0.03) - 1 <= told.high
+        interval = growth(before, after, tokens)
+        held += interval.low <= np.exp(0.03) - 1 <= interval.high
     assert 0.91 < held / 300 < 0.98
 
 
-def test_of_equals_no_more_than_a_quarter_wait_and_what_falls_for_sure_does_not_pass() -> None:
-    """Simulated turns with the standard errors that 61 inputs had: three metrics and three checks, none of them
-    changed, and then one check that has fallen by 25 points."""
+def test_at_most_a_quarter_of_equal_challengers_wait_and_a_worse_one_does_not_pass() -> None:
+    """Simulated iterations with the standard errors that 61 inputs had: three metrics and three checks, none of them
+    changed, and then one check that drops by 25 points."""
     rng = random.Random(0)
     errors = [(1.4, "task"), (1.0, "task"), (1.5, "task"), (6.3, "check"), (4.6, "check"), (5.4, "check")]
     normal = NormalDist()
 
-    def run_iteration(fallen: float) -> str:
+    def decide(drop: float) -> str:
         reports = []
         for number, (error, kind) in enumerate(errors):
-            seen = rng.gauss(fallen if number == 3 else 0.0, error)
+            seen = rng.gauss(drop if number == 3 else 0.0, error)
             wide = error * normal.inv_cdf(1 - 0.05 / len(errors) / 2)
             reports.append(metric(seen, seen - wide, seen + wide, kind, better=normal.cdf(seen / error)))
         return judge(compared(GOOD, *reports), Gate()).result
 
-    equal, worse = ([run_iteration(fallen) for _ in range(500)] for fallen in (0.0, -25.0))
+    equal, worse = ([decide(drop) for _ in range(500)] for drop in (0.0, -25.0))
     assert equal.count("passed") > 375 and equal.count("failed") < 25
     assert worse.count("passed") < 25

@@ -37,7 +37,7 @@ class Reply(BaseModel):
     text: str
 
 
-ASK = TaskContract(
+ANSWER_TASK = TaskContract(
     name="shop.ask",
     kind=TaskKind.DIALOGUE,
     input=Question,
@@ -50,10 +50,10 @@ ASK = TaskContract(
 CASES = [("Is express dear?", "P1", "Express costs 6.95 pounds."), ("And returns?", "P3", "Within 30 days.")]
 
 
-def made_of(question: str, id: str, text: str) -> Sample:
+def sample_of(question: str, id: str, text: str) -> Sample:
     passages = [{"id": "P9", "text": "We open at nine."}, {"id": id, "text": text}]
     return Sample(
-        task=ASK.name, input={"question": question, "passages": passages}, output={"used": [id], "text": text}
+        task=ANSWER_TASK.name, input={"question": question, "passages": passages}, output={"used": [id], "text": text}
     )
 
 
@@ -67,13 +67,13 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def bare(recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a bundle of ASK without documents, and beside it `run`, its fine-tune."""
+    """Folder of a bundle of ANSWER_TASK without documents, and beside it `run`, its fine-tune."""
     from metier.adapt import adapt
     from metier.export import export_slots
 
     out = tmp_path_factory.mktemp("ask")
-    samples = [made_of(*case) for case in CASES]
-    run = adapt(ASK, samples, samples[:1], recipe.model_copy(update={"epochs": 1}), out / "run")
+    samples = [sample_of(*case) for case in CASES]
+    run = adapt(ANSWER_TASK, samples, samples[:1], recipe.model_copy(update={"epochs": 1}), out / "run")
     return export_slots([run], out / "bundle", names=["ask"], precision="fp32").path
 
 
@@ -85,33 +85,39 @@ def shipped(bare: Path, folder: Path, tmp_path: Path) -> Path:
     return bundle
 
 
-def test_documents_ship_in_the_bundle_and_are_found_with_file_and_line(shipped: Path) -> None:
+def test_documents_in_the_bundle_are_found_with_file_and_line(shipped: Path) -> None:
     open_bundle(shipped)
     index = open_documents(shipped)
     assert [p.id for p in index.passages] == ["P1", "P2", "P3"]
-    case = add_passages(ASK, {"question": "How long for returns, in days?"}, index, k=1)
+    case = add_passages(ANSWER_TASK, {"question": "How long for returns, in days?"}, index, k=1)
     assert case["passages"] == [{"id": "P3", "heading": "Returns", "text": "Within 30 days, unworn."}]
-    (stands_on,) = cited(index, {"used": ["P3", "P9"], "text": "Within 30 days."})
-    assert str(stands_on.provenance) == "terms/b.html:1"
-    ASK.check_input(case)
+    (citation,) = cited(index, {"used": ["P3", "P9"], "text": "Within 30 days."})
+    assert str(citation.provenance) == "terms/b.html:1"
+    ANSWER_TASK.check_input(case)
 
 
-def test_an_engine_puts_the_documents_before_the_model_and_an_answer_cites_nothing_else(shipped: Path) -> None:
-    asked = {"question": "What does express delivery cost?"}
+def test_an_engine_adds_passages_to_the_prompt_and_an_answer_cites_only_those(shipped: Path) -> None:
+    question = {"question": "What does express delivery cost?"}
     with Engine(shipped, device="cpu", threads=1, rows=2) as engine:
-        whole = engine.prepare_input(ASK.name, asked)
-        assert [p["id"] for p in whole["passages"]] == ["P1", "P2"] and engine.prepare_input(ASK.name, whole) == whole
-        assert engine.request(ASK.name, asked).ids == engine.request(ASK.name, whole).ids
-        told = engine.run(ASK.name, asked)
-        assert set(told["used"]) <= {"P1", "P2"}, "held to what was put before it"
-        assert list(engine.run_many(ASK.name, [asked])) == [told] == [asyncio.run(engine.arun(ASK.name, asked))]
-        assert engine.answer(ASK.name, asked).output == told
-        assert decode_reply(ASK, "".join(engine.stream(ASK.name, asked))) == told
-        assert all(str(p.provenance).startswith("a.md:") for p in cited(engine.documents, told))
+        prepared = engine.prepare_input(ANSWER_TASK.name, question)
+        assert [p["id"] for p in prepared["passages"]] == ["P1", "P2"] and engine.prepare_input(
+            ANSWER_TASK.name, prepared
+        ) == prepared
+        assert engine.request(ANSWER_TASK.name, question).ids == engine.request(ANSWER_TASK.name, prepared).ids
+        output = engine.run(ANSWER_TASK.name, question)
+        assert set(output["used"]) <= {"P1", "P2"}, "only passages of the prompt"
+        assert (
+            list(engine.run_many(ANSWER_TASK.name, [question]))
+            == [output]
+            == [asyncio.run(engine.arun(ANSWER_TASK.name, question))]
+        )
+        assert engine.answer(ANSWER_TASK.name, question).output == output
+        assert decode_reply(ANSWER_TASK, "".join(engine.stream(ANSWER_TASK.name, question))) == output
+        assert all(str(p.provenance).startswith("a.md:") for p in cited(engine.documents, output))
 
 
-def test_a_slim_process_answers_from_documents_and_says_what_it_misses(shipped: Path) -> None:
-    def said(*missing: str) -> subprocess.CompletedProcess[str]:
+def test_a_slim_process_answers_from_documents_and_names_what_is_missing(shipped: Path) -> None:
+    def run_without(*missing: str) -> subprocess.CompletedProcess[str]:
         code = (
             "import sys\n"
             "class Slim:\n"
@@ -120,14 +126,14 @@ def test_a_slim_process_answers_from_documents_and_says_what_it_misses(shipped: 
             "sys.meta_path.insert(0, Slim())\n"
             "from metier import Engine\n"
             f"with Engine({str(shipped)!r}, device='cpu', threads=1, rows=1) as engine:\n"
-            f"    print(len(engine.prepare_input({ASK.name!r}, {{'question': 'express'}})['passages']),"
-            f" engine.run({ASK.name!r}, {{'question': 'express'}}))\n"
+            f"    print(len(engine.prepare_input({ANSWER_TASK.name!r}, {{'question': 'express'}})['passages']),"
+            f" engine.run({ANSWER_TASK.name!r}, {{'question': 'express'}}))\n"
         )
         return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     heavy = ("torch", "transformers", "peft", "onnx", "markdown_it", "datasets")
-    assert (found := said(*heavy)).returncode == 0 and found.stdout.startswith("2 {"), found.stderr
-    assert install_command("search") in said(*heavy, "bm25s").stderr
+    assert (found := run_without(*heavy)).returncode == 0 and found.stdout.startswith("2 {"), found.stderr
+    assert install_command("search") in run_without(*heavy, "bm25s").stderr
 
 
 def test_metier_export_ships_documents_and_says_before_the_export_what_is_wrong_with_them(
@@ -165,9 +171,9 @@ def test_new_documents_take_the_old_ones_place_and_what_is_changed_by_hand_is_no
 
 def test_passages_that_an_input_brings_stay_in_front_and_none_stands_twice(shipped: Path) -> None:
     own = {"id": "P1", "text": "Ours."}
-    case = add_passages(ASK, {"question": "express delivery", "passages": [own]}, open_documents(shipped), k=2)
+    case = add_passages(ANSWER_TASK, {"question": "express delivery", "passages": [own]}, open_documents(shipped), k=2)
     assert [p["id"] for p in case["passages"]] == ["P1", "P2"] and case["passages"][0] == own
-    assert add_passages(ASK, {"question": "zzz"}, open_documents(shipped)) == {"question": "zzz"}
+    assert add_passages(ANSWER_TASK, {"question": "zzz"}, open_documents(shipped)) == {"question": "zzz"}
 
 
 def test_a_task_without_a_place_for_passages_and_a_folder_without_documents_are_refused(

@@ -1,5 +1,5 @@
-"""An engine that follows the registry: whoever asked is answered by the weights that were at work then, whatever moves
-meanwhile, and every way to ask is recorded and given its version by one rule."""
+"""An engine that follows the registry: a request keeps the version it started with, and every method stores its answers
+under the version that one rule selects."""
 
 import asyncio
 import threading
@@ -20,10 +20,10 @@ FACTS = {"facts": "mug, blue"}
 @pytest.fixture
 def registry(first: FineTune, tmp_path: Path) -> Registry:
     """Three versions, the first of them champion."""
-    made = Registry.create(tmp_path / "registry", first)
+    registry = Registry.create(tmp_path / "registry", first)
     for _ in range(2):
-        made.add(first, [], parent="v0001")
-    return made
+        registry.add(first, [], parent="v0001")
+    return registry
 
 
 @pytest.fixture
@@ -35,93 +35,93 @@ def live(registry: Registry, bundle: Path, tmp_path: Path):
         yield LiveEngine(engine, registry, store)
 
 
-def moved(live: LiveEngine) -> None:
-    """Two promotions and a rollback, each taken up by the engine."""
-    for move in (
+def change_champions(live: LiveEngine) -> None:
+    """Two promotions and a rollback; the engine loads each."""
+    for change in (
         lambda: live.registry.promote("v0002"),
         lambda: live.registry.promote("v0003"),
         lambda: live.registry.rollback("users complain"),
     ):
-        move()
+        change()
         live.refresh()
 
 
-def test_requests_that_wait_are_answered_by_the_weights_of_when_they_were_asked(
+def test_waiting_requests_are_answered_by_the_version_they_started_with(
     live: LiveEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The engine is full while the champion changes three times; the last change leaves another than the first."""
     engine, free = live.engine, threading.Event()
     scheduler = engine._session._scheduler
     step = scheduler._decoder.step
-    # The row stays taken until all have asked, however long they take.
+    # The row stays taken until all requests wait, however long they take.
     monkeypatch.setattr(scheduler._decoder, "step", lambda tokens: (free.wait(120), step(tokens)))
     busy = engine.submit(engine.request("shop.describe", FACTS, adapter="base", max_tokens=200, stop=()))
     with ThreadPoolExecutor(4) as users:
-        asked = [users.submit(live.answer, FACTS, user=f"u{number}") for number in range(4)]
+        requests = [users.submit(live.answer, FACTS, user=f"u{number}") for number in range(4)]
         give_up = time.monotonic() + 60
         while busy in scheduler._waiting or len(scheduler._waiting) < 4:
             assert time.monotonic() < give_up and not busy.done
             time.sleep(0.005)
-        moved(live)
+        change_champions(live)
         busy.cancel()
         free.set()
-        assert {one.result(60).adapter for one in asked} == {"shop.describe.v0001"}
+        assert {one.result(60).adapter for one in requests} == {"shop.describe.v0001"}
     assert live.answer(FACTS).adapter == "shop.describe.v0002"
 
 
-def test_an_answer_that_is_asked_again_keeps_its_version(live: LiveEngine) -> None:
+def test_a_regenerated_answer_keeps_its_version(live: LiveEngine) -> None:
     seen: list[str] = []
 
-    def never(given, made):
+    def never(input, output):
         if not seen:
-            moved(live)
-        seen.append(made["text"])
+            change_champions(live)
+        seen.append(output["text"])
         return [Finding(message="again")]
 
     live._checks = (Check("never", ("shop.describe",), never, (FACTS, {"text": "a"}), (FACTS, {"text": ""})),)
     assert live.answer(FACTS, retries=2).adapter == "shop.describe.v0001" and len(seen) == 3
 
 
-def test_who_asked_whose_turn_it_is_may_still_submit_after_the_next_move(live: LiveEngine) -> None:
+def test_a_version_stays_loaded_until_the_second_change(live: LiveEngine) -> None:
     adapter = live.registry.adapter(live.version_for("ann"))
     live.registry.promote("v0002")
     live.refresh()
     assert live.engine.run("shop.describe", FACTS, adapter=adapter)
 
 
-def test_an_answer_between_its_version_and_its_turn_in_the_queue_loses_nothing(live: LiveEngine) -> None:
-    """Every move is taken up while a request is on its way to the engine."""
+def test_a_request_that_is_being_prepared_keeps_its_version(live: LiveEngine) -> None:
+    """Every change is loaded while a request is on its way to the engine."""
     whole = live.engine.whole
 
     def slow(task, input):
         live.engine.whole = whole
-        moved(live)
+        change_champions(live)
         return whole(task, input)
 
     live.engine.whole = slow
     assert live.answer(FACTS).adapter == "shop.describe.v0001"
 
 
-def test_every_way_to_ask_is_recorded_under_the_version_that_one_rule_gives(live: LiveEngine) -> None:
+def test_every_method_stores_its_answers_under_the_version_of_the_user(live: LiveEngine) -> None:
     live.registry.canary("v0002", 0.5)
     users = [f"u{number}" for number in range(6)]
-    whose = {user: live.registry.adapter(live.version_for(user)) for user in users}
-    assert len(set(whose.values())) == 2
+    version_of = {user: live.registry.adapter(live.version_for(user)) for user in users}
+    assert len(set(version_of.values())) == 2
     for user in users:
-        assert live.answer(FACTS, user=user).adapter == whose[user]
-        assert asyncio.run(live.aanswer(FACTS, user=user, id=f"a {user}", consent=True)).adapter == whose[user]
+        assert live.answer(FACTS, user=user).adapter == version_of[user]
+        assert asyncio.run(live.aanswer(FACTS, user=user, id=f"a {user}", consent=True)).adapter == version_of[user]
         assert "".join(live.stream(FACTS, user=user, id=f"s {user}", temperature=0.5, seed=1))
         many = list(live.answer_many([FACTS, {"facts": "lamp, red"}], user=user, consent=True))
         assert [(one.adapter, one.input["facts"]) for one in many] == [
-            (whose[user], "mug, blue"),
-            (whose[user], "lamp, red"),
+            (version_of[user], "mug, blue"),
+            (version_of[user], "lamp, red"),
         ]
     kept = [(one.user, one.adapter, one.consent) for one in live.store.answers()]
-    assert len(kept) == 30 and all(whose[user] == adapter for user, adapter, _ in kept)
+    assert len(kept) == 30 and all(version_of[user] == adapter for user, adapter, _ in kept)
     assert sum(consent for *_, consent in kept) == 18 and live.store.answer("a u0") and live.store.answer("s u5")
 
 
-def test_of_many_inputs_that_nobody_is_named_for_each_draws_its_own_version_and_they_are_taken_lazily(
+def test_many_inputs_without_a_user_draw_a_version_each_and_are_read_lazily(
     live: LiveEngine,
 ) -> None:
     live.registry.canary("v0002", 0.5)
@@ -141,17 +141,17 @@ def test_of_many_inputs_that_nobody_is_named_for_each_draws_its_own_version_and_
         list(live.answer_many([FACTS, {"fact": "x"}]))
 
 
-def test_a_stream_that_its_reader_leaves_is_no_answer_and_holds_no_weights(live: LiveEngine) -> None:
+def test_a_stream_that_is_left_stores_no_answer_and_keeps_no_weights(live: LiveEngine) -> None:
     stream = live.stream(FACTS, user="ann")
     next(stream)
-    moved(live)
+    change_champions(live)
     stream.close()
     assert list(live.store.answers()) == []
     assert "shop.describe.v0001" not in live.engine.adapters.names()
 
 
-def test_weights_that_nobody_needs_any_more_leave_the_memory(live: LiveEngine) -> None:
-    moved(live)
+def test_unused_versions_are_unloaded(live: LiveEngine) -> None:
+    change_champions(live)
     live.registry.promote("v0003")
     live.refresh()
     live.answer(FACTS)

@@ -1,4 +1,4 @@
-"""Whether a reward model's probabilities can be believed: accuracy, calibration error and Brier score over pairs."""
+"""How well a reward model is calibrated: accuracy, calibration error and Brier score over pairs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ BINS = 10
 def pair_figures(margins: Sequence[float]) -> PairFigures:
     """Figures of held-out pairs.
 
-    Under Bradley and Terry a margin of rewards m says that the chosen answer is the better one with probability
-    σ(m). The prediction is the answer with the higher reward, its confidence σ(|m|).
+    In the Bradley-Terry model a margin of rewards m means that the chosen answer is better with probability σ(m). The
+    prediction is the answer with the higher reward, its confidence σ(|m|).
 
     Args:
         margins: reward of the chosen minus reward of the rejected answer, one a pair, at least one.

@@ -1,7 +1,7 @@
-"""Group-relative policy optimisation by TRL, its answers drawn by our engine and judged by our rewards.
+"""Group-relative policy optimisation by TRL, with answers from our engine and our rewards.
 
-TRL recomputes the old log-probabilities in torch where several steps share one round of answers. What graph and torch
-differ by it weighs out only for vLLM: here that distance is measured and told, and not weighed out as in `ppo`.
+TRL recomputes the old log-probabilities in torch where several steps share one round of answers. It corrects the
+difference between graph and torch for vLLM only: here it is measured and reported, and not corrected as in `ppo`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from metier.training.lora_setup import ADAPTER
 
 def group_relative(
     adapted: Any,
-    desk: Any,
+    inputs_of: Any,
     settings: Grpo,
     base: LocalBase,
     folder: Path,
@@ -33,12 +33,12 @@ def group_relative(
     progress: Tell | None,
     watch: Watching | None = None,
 ) -> State:
-    """Run TRL's GRPOTrainer over the desk's inputs.
+    """Run TRL's GRPOTrainer over the inputs.
 
-    The reference is the policy as it began, of which TRL keeps a frozen copy.
+    The reference is the initial policy; TRL keeps a frozen copy of it.
 
     Raises:
-        RecipeError: rollouts are no multiple of group and of batch_size.
+        RecipeError: rollouts are not a multiple of group and of batch_size.
     """
     from datasets import Dataset
     from trl.trainer.grpo_config import GRPOConfig
@@ -46,23 +46,25 @@ def group_relative(
 
     if settings.rollouts % settings.group or settings.rollouts % settings.batch_size:
         raise RecipeError(
-            f"rollouts: {settings.rollouts} is no multiple of group, {settings.group}, and batch_size,"
+            f"rollouts: {settings.rollouts} is not a multiple of group, {settings.group}, and batch_size,"
             f" {settings.batch_size}",
-            remedy="choose rollouts that both divide",
+            remedy="set rollouts to a multiple of both",
         )
     rounds = settings.rollouts // settings.batch_size
     steps = rounds * settings.epochs  # optimiser steps per update
     inputs = settings.rollouts // settings.group
     tokenizer = tokenizer_of(base)
-    onlooker = Policy(adapted, tokenizer.pad_token_id, "start")
+    measured_policy = Policy(adapted, tokenizer.pad_token_id, "start")
     drawing: dict[str, Any] = {}
 
     def draw(_: list[str], trainer: Any) -> dict[str, Any]:
-        """TRL hands over its prompts; answered are the inputs whose turn it is, `group` times each."""
+        """Answer the inputs of this update, `group` times each; the prompts that TRL passes are ignored."""
         number = trainer.state.global_step // steps
-        asked = [one for one in desk.of(number, inputs) for _ in range(settings.group)]
-        drawn, answers = desk.draw(adapted, asked, settings.seed + number)
-        drawing.update(update=_seen(onlooker, drawn, number + 1, settings), answers=answers, scores=drawn.scores)
+        prompts = [one for one in inputs_of.of(number, inputs) for _ in range(settings.group)]
+        drawn, answers = inputs_of.draw(adapted, prompts, settings.seed + number)
+        drawing.update(
+            update=_measure(measured_policy, drawn, number + 1, settings), answers=answers, scores=drawn.scores
+        )
         keep_until(log, number)
         return {
             "prompt_ids": [list(example.prompt) for example in drawn.examples],
@@ -74,7 +76,7 @@ def group_relative(
     def score(drawn_score: list[float | None], **_: Any) -> list[float | None]:
         return drawn_score
 
-    def tell(event: Progress) -> None:
+    def on_step(event: Progress) -> None:
         if event.step % steps == 0:
             update = replace(drawing["update"], watched=event.answers)
             record(log, update, drawing["answers"], drawing["scores"])
@@ -94,16 +96,16 @@ def group_relative(
         trainer = GRPOTrainer(
             adapted, reward_funcs=score, args=config, train_dataset=rows, processing_class=tokenizer, rollout_func=draw
         )
-    asked = partial(watch, adapted) if watch else None
-    state = train(trainer, folder, settings.checkpoint_seconds, tell, whole=steps, watch=asked)
+    evaluate = partial(watch, adapted) if watch else None
+    state = train(trainer, folder, settings.checkpoint_seconds, on_step, group_steps=steps, evaluate=evaluate)
     if "ref" in adapted.peft_config:
         adapted.delete_adapter("ref")
         adapted.set_adapter(ADAPTER)
     return state
 
 
-def _seen(onlooker: Policy, drawn: Drawn, number: int, settings: Grpo) -> Update:
-    """KL to the reference and distance of graph and torch, as PPO measures them."""
+def _measure(onlooker: Policy, drawn: Drawn, number: int, settings: Grpo) -> Update:
+    """KL to the reference and distance between graph and torch, measured as in PPO."""
     with torch.no_grad():
         logprobs, _, _, mask = onlooker.look(drawn.examples, settings.batch_size)
         with onlooker.reference.in_place():

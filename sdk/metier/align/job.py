@@ -1,6 +1,6 @@
-"""One alignment run: what it depends on, the folder that is its own while it runs, and the fine-tune it leaves.
+"""One alignment run: its inputs, the folder that it locks while it runs, and the resulting fine-tune.
 
-It knows nothing about methods. Killed at any moment it leaves a checkpoint, or what was there before.
+It does not know the methods. A process killed at any moment leaves a checkpoint, or the earlier state.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from metier.training.resource_errors import said_clearly
 CHECKPOINT = "checkpoint"
 REWARD_CARD = "reward.json"
 _RESULTS = {CARD: "a fine-tune", REWARD_CARD: "a reward model"}
-"""What a folder holds, by its card: their weights have the same names, so that one would take the other's place."""
+"""What a folder holds, by its card: their weights have the same names, so that one would overwrite the other."""
 _LOCK = ".lock"
 _RUN = "run"
 
@@ -41,7 +41,7 @@ def digest(*parts: object) -> str:
 
 @dataclass(frozen=True)
 class Job:
-    """All that the weights of an alignment depend on, and where they go."""
+    """All inputs that the weights of an alignment depend on, and the output folder."""
 
     out: Path
     begin: Begin
@@ -49,38 +49,38 @@ class Job:
     contracts: Mapping[str, TaskContract]
     settings: Alignment
     data: str
-    """Hash of what is learnt from: preferences, or prompts and rewards."""
+    """Hash of the training data: preferences, or prompts and rewards."""
     count: int
     """Preferences, judged answers, or prompts."""
 
     @property
     def run(self) -> str:
-        """The run's fingerprint: the same run again goes on, another one is refused."""
+        """The run's fingerprint: the same run is resumed, another one raises."""
         settings = self.settings.model_dump_json(exclude={"checkpoint_seconds"})
         recipe = recipe_of(self.begin).model_dump_json(exclude={"checkpoint_seconds"})
         tasks = [task.model_dump_json() for task in self.contracts.values()]
         return digest(settings, recipe, *tasks, self.data, weights_of(self.begin), self.base.sha256)
 
     def finished(self) -> FineTune | None:
-        """The fine-tune that this very run has left; None where it has not ended.
+        """The fine-tune of this run; None where it has not finished.
 
         Raises:
             UsageError: the folder holds the result of another run.
         """
         if not (self.out / CARD).is_file():
             return None
-        found = load_finetune(self.out)
-        if found.card.alignment and found.card.alignment[-1].run == self.run:
-            return found
+        known = load_finetune(self.out)
+        if known.card.alignment and known.card.alignment[-1].run == self.run:
+            return known
         raise UsageError(
-            f"the folder already holds the fine-tune {found.card.name}, of another run",
+            f"the folder already holds the fine-tune {known.card.name} of another run",
             where=str(self.out),
             remedy="choose another output folder, or start over without resuming to replace it",
         )
 
     @contextmanager
     def claimed(self, *, resume: bool) -> Iterator[Path]:
-        """The checkpoint folder, this process's alone inside the block. See `claimed`."""
+        """The checkpoint folder, locked by this process inside the block. See `claimed`."""
         with claimed(self.out, self.run, resume=resume) as folder:
             yield folder
 
@@ -93,13 +93,13 @@ class Job:
         held_out: Sequence[Sample] = (),
         figures: Mapping[str, float] | None = None,
     ) -> FineTune:
-        """Write the fine-tune's folder, its card last, then let go of the checkpoints.
+        """Write the fine-tune's folder, its card last, then remove the checkpoints.
 
         Args:
             adapted: the PEFT model.
-            state: what the run has come to.
-            train: samples to keep with it, from which an int4 export takes its calibration.
-            held_out: samples to keep apart; those of the fine-tune it began from where none are given.
+            state: of the finished run.
+            train: samples to keep with it; an int4 export calibrates on them.
+            held_out: held-out samples to keep with it; by default those of the initial fine-tune.
             figures: for the step's entry on the card.
         """
         step = AlignmentStep(
@@ -118,7 +118,7 @@ class Job:
             base=self.base.card,
             recipe=recipe_of(self.begin),
             train=train,
-            held_out=held_out or _kept(self.begin),
+            held_out=held_out or _held_out_of(self.begin),
             state=state,
             alignment=(*earlier, step),
         )
@@ -128,17 +128,17 @@ class Job:
 
 @contextmanager
 def claimed(out: Path, run: str, *, resume: bool, card: str = CARD) -> Iterator[Path]:
-    """The checkpoint folder below `out`, this process's alone inside the block.
+    """The checkpoint folder below `out`, locked by this process inside the block.
 
     Args:
-        out: folder of the result; made if missing.
+        out: folder of the result; created if missing.
         run: fingerprint of the run.
-        resume: False throws away what an earlier run left.
-        card: that the result will have.
+        resume: False discards what an earlier run left.
+        card: file name of the result's card.
 
     Raises:
-        UsageError: another process works there, the checkpoints are another run's, or it holds a result of another
-            kind.
+        UsageError: another process trains there, the checkpoints belong to another run, or it holds a result of
+            another kind.
         ResourceError: memory or disk ran out inside the block.
     """
     for name, what in _RESULTS.items():
@@ -149,7 +149,7 @@ def claimed(out: Path, run: str, *, resume: bool, card: str = CARD) -> Iterator[
         try:
             with FileLock(out / _LOCK, timeout=0):
                 yield _opened(out / CHECKPOINT, run, card, resume=resume)
-                with suppress(OSError):  # Windows deletes no open file; a lock file left behind does no harm
+                with suppress(OSError):  # Windows cannot delete an open file; a leftover lock file is harmless
                     (out / _LOCK).unlink()
         except Timeout as error:
             raise UsageError(
@@ -173,5 +173,5 @@ def _opened(folder: Path, run: str, card: str, *, resume: bool) -> Path:
     return folder
 
 
-def _kept(begin: Begin) -> list[Sample]:
+def _held_out_of(begin: Begin) -> list[Sample]:
     return samples_in(begin.path / "held_out.jsonl") if isinstance(begin, FineTune) else []

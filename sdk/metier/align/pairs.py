@@ -1,4 +1,4 @@
-"""Preferences and judged answers as token ids, rendered exactly as supervised fine-tuning renders its samples."""
+"""Preferences and judged samples as token ids, rendered exactly as supervised fine-tuning renders its samples."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def encode_pairs(
 
     Raises:
         UsageError: a preference belongs to another task.
-        DataError: its answers say the same, are too long (each named), or do not satisfy their contract.
+        DataError: its answers are the same, are too long (each is named), or violate their contract.
     """
     chosen = encode_samples(tokenizer, tasks, [chosen_of(p) for p in preferences], max_length)
     rejected = encode_samples(tokenizer, tasks, [rejected_of(p) for p in preferences], max_length)
@@ -56,7 +56,7 @@ def encode_pairs(
             raise DataError(
                 "the chosen and the rejected answer are the same",
                 where=str(preference.provenance or f"preference {number}"),
-                remedy="leave such pairs out: they say nothing",
+                remedy="remove such pairs: they carry no preference",
             )
     return pairs
 
@@ -82,15 +82,15 @@ def read_judged(path: Path) -> tuple[list[Sample], list[Sample]]:
 
 def _rows(path: Path, kind: type[Row], form: str) -> list[Row]:
     try:
-        lines = path.read_text("utf-8").split("\n")  # and at nothing else that Unicode calls a line's end
+        lines = path.read_text("utf-8").split("\n")  # not at other characters that Unicode treats as line ends
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"the file cannot be read: {error}", where=str(path)) from error
-    found: list[Row] = []
+    rows: list[Row] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            found.append(kind.model_validate_json(line))
+            rows.append(kind.model_validate_json(line))
         except ValidationError as error:
             first = error.errors()[0]
             raise DataError(
@@ -98,13 +98,13 @@ def _rows(path: Path, kind: type[Row], form: str) -> list[Row]:
                 where=f"{path}:{number}",
                 remedy=f"write {form}",
             ) from error
-    return found
+    return rows
 
 
 def split_pairs(
     preferences: Sequence[Preference], share: float, seed: int
 ) -> tuple[list[Preference], list[Preference]]:
-    """(to learn from, held out), all pairs of one input on the same side; which side depends on input and seed alone.
+    """(to train on, held out); all pairs of one input are on the same side, which depends on input and seed only.
 
     Args:
         preferences: at least one.
@@ -113,31 +113,31 @@ def split_pairs(
     """
 
     def place(preference: Preference) -> float:
-        said = f"{seed}\n{preference.task}\n{json.dumps(preference.input, sort_keys=True)}"
-        return int.from_bytes(hashlib.sha256(said.encode()).digest()[:8], "big") / 2**64
+        key = f"{seed}\n{preference.task}\n{json.dumps(preference.input, sort_keys=True)}"
+        return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
 
-    apart = [place(p) < share for p in preferences]
+    is_held_out = [place(p) < share for p in preferences]
     return (
-        [p for p, held in zip(preferences, apart, strict=True) if not held],
-        [p for p, held in zip(preferences, apart, strict=True) if held],
+        [p for p, held in zip(preferences, is_held_out, strict=True) if not held],
+        [p for p, held in zip(preferences, is_held_out, strict=True) if held],
     )
 
 
-def keep_apart(preferences: Sequence[Preference], held_out: Sequence[Sample]) -> list[Preference]:
-    """Those that may be learnt, in order: neither of their answers, and not their input, is like the held-out data.
+def without_held_out(preferences: Sequence[Preference], held_out: Sequence[Sample]) -> list[Preference]:
+    """The preferences that may be trained on, in order: neither their input nor an answer resembles held-out data.
 
     Args:
         preferences: candidates.
-        held_out: what a fine-tune is measured on; see `metier.data.leakage.leaks` for what is like it.
+        held_out: samples that the fine-tune is measured on; `metier.data.leakage.leaks` defines the resemblance.
     """
-    found = leaks([chosen_of(p) for p in preferences], held_out) | leaks(
+    similar = leaks([chosen_of(p) for p in preferences], held_out) | leaks(
         [rejected_of(p) for p in preferences], held_out
     )
-    return [preference for place, preference in enumerate(preferences) if place not in found]
+    return [preference for place, preference in enumerate(preferences) if place not in similar]
 
 
 def preferences_sha256(preferences: Iterable[Preference]) -> str:
-    """Hash of what the preferences say, in order; provenance does not count."""
+    """Hash of the preferences in order, without their provenance."""
     digest = hashlib.sha256()
     for preference in preferences:
         digest.update(preference.model_dump_json(exclude={"provenance"}).encode() + b"\n")

@@ -1,7 +1,7 @@
-"""What an alignment begins from: a fine-tune's LoRA weights, made trainable again, or fresh ones on a base.
+"""The initial policy of an alignment: a fine-tune's LoRA weights, made trainable again, or fresh ones on a base.
 
-It also holds the reference that a policy is measured to: as tensors of the same one LoRA, put in place for a moment.
-A second adapter in the model would keep the training kernels out, and would be saved with every checkpoint.
+It also holds the reference of the KL: tensors of the same LoRA that are put in place temporarily. A second adapter in
+the model would prevent the training kernels, and would be saved with every checkpoint.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from metier.contracts.alignment import Schedule
 from metier.training.lora_setup import ADAPTER, add_lora
 
 Begin = FineTune | Recipe
-"""A fine-tune to go on from, or a recipe whose base takes fresh LoRA weights."""
+"""A fine-tune to train further, or a recipe whose base takes fresh LoRA weights."""
 
 
 def base_of(begin: Begin) -> LocalBase:
@@ -39,7 +39,7 @@ def recipe_of(begin: Begin) -> Recipe:
 
 
 def weights_of(begin: Begin) -> str | None:
-    """sha256 of the weights that training begins from; None where they are fresh."""
+    """sha256 of the weights that training starts from; None where they are fresh."""
     return None if isinstance(begin, Recipe) else begin.card.weights_sha256
 
 
@@ -47,7 +47,7 @@ def contracts_of(begin: Begin, tasks: Sequence[TaskContract]) -> dict[str, TaskC
     """Task contracts by full name: those given, else the fine-tune's own.
 
     Raises:
-        UsageError: a recipe brings no task, and none was given.
+        UsageError: a recipe has no task, and none was given.
     """
     if not tasks and isinstance(begin, FineTune):
         tasks = begin.card.tasks
@@ -60,7 +60,7 @@ def trainable(base: LocalBase, begin: Begin, settings: Schedule, device: str = "
     """A `peft.PeftModel` in training mode, LoRA weights in fp32, the base in the settings' precision.
 
     Raises:
-        UsageError: the fine-tune belongs to other weights than this base's, or is no LoRA.
+        UsageError: the fine-tune belongs to another base, or is not a LoRA.
         BaseError, ResourceError, DeviceError: as loading a base.
     """
     where = choose_device(device)
@@ -87,12 +87,12 @@ def lora_weights(adapted: Any) -> dict[str, nn.Parameter]:
 
 
 class Reference:
-    """The frozen policy that a KL is measured to: the same LoRA with other numbers in it.
+    """The frozen policy that a KL is measured to: the same LoRA with other values.
 
     Args:
-        weights: from `lora_weights`, as they are when training begins.
-        whom: `start` keeps a copy of them, so that the KL says how far alignment has led away from the fine-tune.
-            `base` is the base with the adapter off: B is zero, and with it the whole of what LoRA adds.
+        weights: from `lora_weights`, when training starts.
+        whom: `start` keeps a copy of them, so that the KL measures the distance from the initial fine-tune. `base` is
+            the base without the adapter: B is zero, so that LoRA adds nothing.
     """
 
     def __init__(self, weights: dict[str, nn.Parameter], whom: Literal["start", "base"]) -> None:

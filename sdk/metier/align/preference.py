@@ -1,4 +1,4 @@
-"""Learning from preferences: DPO from pairs, KTO from single good and bad answers, by TRL, from a fine-tune on."""
+"""Alignment with preferences by TRL: DPO from pairs, KTO from single good and bad answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from metier.align.job import Job, digest
 from metier.align.pairs import Pair, chosen_of, encode_pairs, preferences_sha256, rejected_of
 from metier.align.policy_init import Begin, base_of, contracts_of, trainable
-from metier.align.trainer import Tell, arguments, quiet, tokenizer_of, train, whole_checkpoint
+from metier.align.trainer import OnProgress, arguments, complete_checkpoint, quiet, tokenizer_of, train
 from metier.bases.resolve import LocalBase
 from metier.contracts import Dpo, FineTune, Kto, Preference, Sample, TaskContract, UsageError, samples_sha256
 from metier.decoding.tokenizer import ChatTokenizer
@@ -35,40 +35,41 @@ def prefer(
     held_out: Sequence[Sample] = (),
     base: LocalBase | None = None,
     resume: bool = True,
-    progress: Tell | None = None,
+    progress: OnProgress | None = None,
     device: str = "auto",
     watch: Watching | None = None,
 ) -> FineTune:
     """Align with preference pairs; KTO takes each pair as one good and one bad answer.
 
-    The reference policy is the fine-tune as it began, frozen, not the base: the pairs compare answers of that model,
+    The reference policy is the initial fine-tune, frozen, not the base: the pairs compare answers of that model,
     and DPO's objective is derived for it (arXiv 2305.18290, section 4). Its log-probabilities are computed once.
 
     Args:
-        begin: the fine-tune to go on from, or a recipe for fresh LoRA weights on its base.
-        preferences: pairs to learn from.
+        begin: the fine-tune to train further, or a recipe for fresh LoRA weights on its base.
+        preferences: pairs to train on.
         out: folder of the new fine-tune; made if missing.
-        settings: `Dpo` or `Kto`; None is DPO as it comes.
-        tasks: contracts of the pairs; the fine-tune's own where not given.
-        held_out: samples to keep with the fine-tune, for export and evaluation; nothing is learnt from them.
-        base: a base at hand; None resolves the one that `begin` names.
-        resume: False throws away what `out` holds of an earlier run.
+        settings: `Dpo` or `Kto`; None is DPO with its defaults.
+        tasks: contracts of the pairs; by default the fine-tune's own.
+        held_out: samples to keep with the fine-tune, for export and evaluation; they are not trained on.
+        base: a local base; None resolves the one that `begin` names.
+        resume: False discards what `out` holds of an earlier run.
         progress: called after every step.
         device: auto, cpu or cuda.
-        watch: such as `Watch`: asked four times, evenly spaced; its figures stand in log.jsonl, and choose nothing.
+        watch: such as `EvalCallback`: called four times, evenly spaced; its figures are written to log.jsonl and do not
+            influence the training.
 
     Raises:
-        UsageError: no preferences, another task's, or `out` belongs to another run or a running one.
-        DataError: answers too long, off their contract, or the same.
+        UsageError: no preferences, a preference of another task, or `out` belongs to another or a running run.
+        DataError: answers that are too long, violate their contract, or are the same.
         BaseError, DeviceError, ResourceError: as `adapt`.
     """
     good, bad = [chosen_of(p) for p in preferences], [rejected_of(p) for p in preferences]
     settings = settings or Dpo()
     if isinstance(settings, Kto):
         same: dict[str, Any] = {"base": base, "resume": resume, "progress": progress, "device": device, "watch": watch}
-        return judge(begin, good, bad, out, settings, tasks=tasks, held_out=held_out, **same)
+        return prefer_judged(begin, good, bad, out, settings, tasks=tasks, held_out=held_out, **same)
     if not preferences:
-        raise UsageError("there are no preferences to learn from", remedy="give at least one")
+        raise UsageError("there are no preferences to train on", remedy="give at least one")
     base, contracts = base or base_of(begin), contracts_of(begin, tasks)
     job = Job(Path(out), begin, base, contracts, settings, preferences_sha256(preferences), len(preferences))
     if resume and (done := job.finished()):
@@ -76,11 +77,11 @@ def prefer(
     with job.claimed(resume=resume) as folder:
         pairs = encode_pairs(ChatTokenizer.load(base.path), contracts, preferences, settings.max_length)
         adapted = trainable(base, begin, settings, device)
-        state = _learn(_dpo(adapted, settings, pairs, base, folder), adapted, settings, folder, progress, watch)
+        state = _train(_dpo(adapted, settings, pairs, base, folder), adapted, settings, folder, progress, watch)
         return job.finish(adapted, state, train=good, held_out=held_out)
 
 
-def judge(
+def prefer_judged(
     begin: Begin,
     good: Sequence[Sample],
     bad: Sequence[Sample],
@@ -91,19 +92,19 @@ def judge(
     held_out: Sequence[Sample] = (),
     base: LocalBase | None = None,
     resume: bool = True,
-    progress: Tell | None = None,
+    progress: OnProgress | None = None,
     device: str = "auto",
     watch: Watching | None = None,
 ) -> FineTune:
-    """Align with answers that users accepted and answers that they rejected, which need not come in pairs (KTO).
+    """Align with single answers that users judged good or bad (KTO).
 
-    Arguments, reference and errors are those of `prefer`; `good` and `bad` hold the answers as outputs. Where there are
-    more of one kind, the other kind counts more: see `kto_weights`.
+    Arguments, reference and errors are those of `prefer`; `good` and `bad` hold the answers as outputs. The rarer kind
+    counts more: see `kto_weights`.
     """
     settings = settings or Kto()
     answers = [*good, *bad]
     if len(answers) < 2:
-        raise UsageError("there are fewer than two judged answers", remedy="KTO learns from two or more")
+        raise UsageError("there are fewer than two judged answers", remedy="give two or more to KTO")
     base, contracts = base or base_of(begin), contracts_of(begin, tasks)
     data = digest(samples_sha256(good), samples_sha256(bad))
     job = Job(Path(out), begin, base, contracts, settings, data, len(answers))
@@ -113,7 +114,7 @@ def judge(
         examples = encode_samples(ChatTokenizer.load(base.path), contracts, answers, settings.max_length)
         adapted = trainable(base, begin, settings, device)
         rows, weights = kto_rows(examples, len(good), settings), kto_weights(len(good), len(bad), settings)
-        state = _learn(_kto(adapted, settings, weights, rows, base, folder), adapted, settings, folder, progress, watch)
+        state = _train(_kto(adapted, settings, weights, rows, base, folder), adapted, settings, folder, progress, watch)
         return job.finish(adapted, state, train=good or bad, held_out=held_out, figures=weights)
 
 
@@ -144,11 +145,11 @@ def kto_weights(good: int, bad: int, settings: Kto) -> dict[str, float]:
 def kto_rows(examples: Sequence[Example], good: int, settings: Kto) -> dict[str, list[Any]]:
     """Rows in a seeded order, each batch with its answers moved on by one, from which KTO estimates the KL.
 
-    TRL reads KTO's rows in the order they have, so good and bad are mixed here.
+    TRL keeps the order of KTO's rows, so that good and bad are mixed here.
 
     Args:
         examples: the good ones first.
-        good: how many those are.
+        good: their number.
         settings: for seed and batch size.
     """
     order = np.random.default_rng(settings.seed).permutation(len(examples)).tolist()
@@ -156,7 +157,7 @@ def kto_rows(examples: Sequence[Example], good: int, settings: Kto) -> dict[str,
     moved: list[list[int]] = []
     for start in range(0, len(replies), settings.batch_size):
         batch = replies[start : start + settings.batch_size]
-        # A last batch of one would meet its own answer, and call its likelihood the KL: it takes its neighbour's.
+        # A last batch of one would estimate the KL from its own answer: it takes its neighbour's.
         moved += [batch[-1], *batch[:-1]] if len(batch) > 1 else replies[start - 1 : start]
     return {
         "prompt_ids": [list(examples[i].prompt) for i in order],
@@ -167,10 +168,10 @@ def kto_rows(examples: Sequence[Example], good: int, settings: Kto) -> dict[str,
 
 
 def conservative(wrong: float) -> dict[str, Any]:
-    """How TRL is asked for conservative DPO (Mitchell 2023), where a share `wrong` of the labels is taken to be.
+    """TRL's arguments for conservative DPO (Mitchell 2023), which assumes that a share `wrong` of the labels is wrong.
 
     The loss is (1 − ε) L(δ) + ε L(−δ) with L(δ) = −ln σ(βδ). TRL's `sigmoid` is L(δ) whatever the smoothing, and its
-    `robust` (arXiv 2403.00409) is ((1 − ε) L(δ) − ε L(−δ)) / (1 − 2ε): a sum of both is what is wanted.
+    `robust` (arXiv 2403.00409) is ((1 − ε) L(δ) − ε L(−δ)) / (1 − 2ε): their weighted sum is the conservative loss.
     """
     return {
         "label_smoothing": wrong,
@@ -185,7 +186,7 @@ def _dpo(adapted: Any, settings: Dpo, pairs: Sequence[Pair], base: LocalBase, fo
     from trl.trainer.dpo_trainer import DPOTrainer
 
     class Tokenised(DPOTrainer):
-        """DPO on token ids: text rendered once more could make other prompts than the product's."""
+        """DPO on token ids: rendering the text again could give other prompts than the product's."""
 
         def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
             return dataset
@@ -242,27 +243,28 @@ def _kto(
         )
 
 
-def _learn(
+def _train(
     trainer: Any,
     adapted: Any,
     settings: Dpo | Kto,
     folder: Path,
-    progress: Tell | None,
+    progress: OnProgress | None,
     watch: Watching | None,
 ) -> State:
-    # TRL's frozen copy has had its say: without it the kernels fit, and checkpoints hold the policy alone.
+    # TRL has computed the reference log-probabilities: without its frozen copy the kernels fit, and checkpoints hold
+    # the policy alone.
     adapted.delete_adapter("ref")
     adapted.set_adapter(ADAPTER)
     adapted.train()
     with training_kernels(adapted):
         if watch is None:
             return train(trainer, folder, settings.checkpoint_seconds, progress)
-        out, begun = folder.parent, whole_checkpoint(folder)
-        journal.keep_until(out, int(begun.rpartition("-")[2]) if begun else 0)
+        out, start = folder.parent, complete_checkpoint(folder)
+        journal.keep_until(out, int(start.rpartition("-")[2]) if start else 0)
 
-        def tell(event: Progress) -> None:
+        def on_step(event: Progress) -> None:
             journal.append(out, event)
             if progress:
                 progress(event)
 
-        return train(trainer, folder, settings.checkpoint_seconds, tell, watch=partial(watch, adapted))
+        return train(trainer, folder, settings.checkpoint_seconds, on_step, evaluate=partial(watch, adapted))

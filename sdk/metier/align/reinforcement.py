@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from metier.align.eval_callback import evaluation_steps
 from metier.align.job import Job, digest
-from metier.align.moments import moments
 from metier.align.policy import Policy
 from metier.align.policy_init import Begin, base_of, contracts_of, trainable
 from metier.align.ppo import Drawn, KlController, optimise, optimiser_of
-from metier.align.rewards import Answer, Reward
-from metier.align.rollout import Rollouts, rollout_bundle
+from metier.align.rewards import Reward, RolloutAnswer
+from metier.align.rollout import RolloutEngine, rollout_bundle
 from metier.align.updates import LOG, Tell, figures_of, keep_until, read, record
 from metier.bases.resolve import LocalBase
 from metier.contracts import DataError, FineTune, Grpo, Ppo, Sample, TaskContract, UsageError
@@ -79,7 +79,7 @@ def reinforce(
         return done
     with job.claimed(resume=resume) as folder:
         bundle = rollout_bundle(base)
-        with Rollouts(bundle, rows=min(16, settings.rollouts), max_len=settings.max_length) as rollouts:
+        with RolloutEngine(bundle, rows=min(16, settings.rollouts), max_len=settings.max_length) as rollouts:
             desk = Desk(contracts, samples, reward, rollouts, settings)
             adapted = trainable(base, begin, settings, device)
             if isinstance(settings, Grpo):
@@ -110,7 +110,7 @@ class Desk:
         contracts: Any,
         samples: Sequence[Sample],
         reward: Reward,
-        rollouts: Rollouts,
+        rollouts: RolloutEngine,
         settings: Ppo | Grpo,
     ) -> None:
         if not samples:
@@ -127,13 +127,13 @@ class Desk:
             found.append(self.asked[int(np.random.default_rng([self.settings.seed, turn]).permutation(total)[at])])
         return found
 
-    def draw(self, adapted: Any, asked: Sequence[Asked], seed: int) -> tuple[Drawn, list[Answer]]:
+    def draw(self, adapted: Any, asked: Sequence[Asked], seed: int) -> tuple[Drawn, list[RolloutAnswer]]:
         """One answer of the policy as it is to each of `asked`, with its reward."""
-        self.rollouts.wear(adapted)
+        self.rollouts.set_weights(adapted)
         bounds = [one.max_tokens for one in asked]
         drawn = self.rollouts.draw([one.prompt for one in asked], max_tokens=bounds, seed=seed)
         answers = [
-            Answer(task=one.task, input=one.sample.input, prompt=r.prompt, reply=r.reply, text=r.text, ended=r.ended)
+            RolloutAnswer(one.task, one.sample.input, prompt=r.prompt, reply=r.reply, text=r.text, ended=r.ended)
             for one, r in zip(asked, drawn, strict=True)
         ]
         examples = [Example(r.prompt, r.reply) for r in drawn]
@@ -182,7 +182,7 @@ def _ppo(
     saved = begun = time.monotonic()
     before = state.seconds
     for made in optimise(policy, draw, optimiser, settings, controller, first=state.step):
-        watched = watch is not None and made.update in moments(settings.updates)
+        watched = watch is not None and made.update in evaluation_steps(settings.updates)
         update = replace(made, watched=watch(adapted)) if watch and watched else made
         state.step, state.seconds = update.update, before + time.monotonic() - begun
         state.step_seconds = state.seconds

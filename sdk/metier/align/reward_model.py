@@ -1,4 +1,4 @@
-"""A reward model: the base with a LoRA and one output, trained by TRL on pairs, and judged on pairs kept apart."""
+"""A reward model: the base with a LoRA and one output, trained by TRL on pairs, and measured on held-out pairs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from metier.align.job import CHECKPOINT, claimed, digest
 from metier.align.job import REWARD_CARD as CARD
 from metier.align.pairs import Pair, encode_pairs, preferences_sha256
 from metier.align.policy_init import Begin, base_of, contracts_of, weights_of
-from metier.align.trainer import Tell, arguments, quiet, tokenizer_of, train
+from metier.align.trainer import OnProgress, arguments, quiet, tokenizer_of, train
 from metier.bases.checksum import sha256_of
 from metier.bases.finetune import check_is_lora
 from metier.bases.hardware import Precision, choose_device, choose_dtype
-from metier.bases.quiet import quiet as no_bars
+from metier.bases.quiet import quiet as without_progress_bars
 from metier.bases.resolve import LocalBase, resolve
 from metier.bases.torch_model import check_fits
 from metier.contracts import DataError, FineTune, Preference, RewardModelling, TaskContract, UsageError
@@ -33,7 +33,7 @@ from metier.training.lora_setup import ADAPTER, training_kernels
 from metier.training.result import put_into
 
 _ROWS = 16
-"""Answers scored at once: rewards of a rollout's batch without a noticeable peak of memory."""
+"""Answers scored at once: a rollout's batch without a noticeable peak of memory."""
 
 
 class RewardModel:
@@ -44,21 +44,21 @@ class RewardModel:
         self._model, self._pad = model.eval(), tokenizer.pad_id
 
     def score(self, answers: Sequence[Sequence[int]]) -> list[float]:
-        """Rewards as the model gives them.
+        """Rewards of the model, not standardised.
 
         Args:
             answers: token ids of prompt, reply and end token each.
         """
         order = sorted(range(len(answers)), key=lambda i: len(answers[i]))
-        found = [0.0] * len(answers)
+        rewards = [0.0] * len(answers)
         for start in range(0, len(order), _ROWS):
             part = order[start : start + _ROWS]
             for index, value in zip(part, _rewards(self._model, [answers[i] for i in part], self._pad), strict=True):
-                found[index] = value
-        return found
+                rewards[index] = value
+        return rewards
 
     def standard(self, answers: Sequence[Sequence[int]]) -> list[float]:
-        """Rewards with a mean of 0 and a spread of 1 over held-out answers, so that they can be weighed with others."""
+        """Rewards with a mean of 0 and a spread of 1 over held-out answers, so that they can be summed with others."""
         return [(value - self.card.mean) / self.card.spread for value in self.score(answers)]
 
 
@@ -72,35 +72,37 @@ def train_reward(
     tasks: Sequence[TaskContract] = (),
     base: LocalBase | None = None,
     resume: bool = True,
-    progress: Tell | None = None,
+    progress: OnProgress | None = None,
     device: str = "auto",
 ) -> RewardCard:
     """Train a reward model on pairs (arXiv 2203.02155, equation 1) and write it into a folder.
 
     Args:
-        begin: the fine-tune whose LoRA it begins from, as InstructGPT's begins from the SFT model; or a recipe, for
-            its base with fresh weights.
-        preferences: pairs to learn from.
-        held_out: pairs to judge it on.
-        out: folder; made if missing.
-        settings: None is as they come.
-        tasks: contracts of the pairs; the fine-tune's own where not given.
-        base: a base at hand; None resolves the one that `begin` names.
-        resume: False throws away what `out` holds of an earlier run.
+        begin: the fine-tune whose LoRA training starts from, as InstructGPT's starts from the SFT model; or a recipe,
+            for its base with fresh weights.
+        preferences: pairs to train on.
+        held_out: pairs to measure it on.
+        out: folder; created if missing.
+        settings: None takes the defaults.
+        tasks: contracts of the pairs; by default the fine-tune's own.
+        base: a local base; None resolves the one that `begin` names.
+        resume: False discards what `out` holds of an earlier run.
         progress: called after every step.
         device: auto, cpu or cuda.
 
     Raises:
-        UsageError: no pairs to learn from or to judge by, another task's, or `out` belongs to another run.
+        UsageError: no pairs to train or measure on, pairs of another task, or `out` belongs to another run.
         DataError, BaseError, DeviceError, ResourceError: as `prefer`.
     """
     settings, out, base = settings or RewardModelling(), Path(out), base or base_of(begin)
     if not preferences or not held_out:
-        raise UsageError("a reward model needs pairs to learn from and others to be judged by", remedy="give both")
+        raise UsageError("a reward model needs pairs to train on and held-out pairs", remedy="give both")
     contracts = contracts_of(begin, tasks)
     data = digest(preferences_sha256(preferences), preferences_sha256(held_out))
-    told = [task.model_dump_json() for task in contracts.values()]
-    run = digest(settings.model_dump_json(exclude={"checkpoint_seconds"}), data, weights_of(begin), base.sha256, *told)
+    task_texts = [task.model_dump_json() for task in contracts.values()]
+    run = digest(
+        settings.model_dump_json(exclude={"checkpoint_seconds"}), data, weights_of(begin), base.sha256, *task_texts
+    )
     if resume and (out / CARD).is_file():
         if (card := _card(out)).run == run:
             return card
@@ -108,15 +110,17 @@ def train_reward(
     with claimed(out, run, resume=resume, card=CARD) as folder:
         (out / CARD).unlink(missing_ok=True)
         tokenizer = ChatTokenizer.load(base.path)
-        learnt = encode_pairs(tokenizer, contracts, preferences, settings.max_length)
-        judges = encode_pairs(tokenizer, contracts, held_out, settings.max_length)
+        train_pairs = encode_pairs(tokenizer, contracts, preferences, settings.max_length)
+        held_out_pairs = encode_pairs(tokenizer, contracts, held_out, settings.max_length)
         adapted = _trainable(base, begin, settings, tokenizer, device)
-        trainer = _trainer(adapted, settings, learnt, base, folder)
+        trainer = _trainer(adapted, settings, train_pairs, base, folder)
         adapted.train()
         with training_kernels(adapted):
             state = train(trainer, folder, settings.checkpoint_seconds, progress)
         adapted.eval()
-        chosen, rejected = (_all(adapted, judges, side, tokenizer.pad_id) for side in ("chosen", "rejected"))
+        chosen, rejected = (
+            _side_rewards(adapted, held_out_pairs, side, tokenizer.pad_id) for side in ("chosen", "rejected")
+        )
         with put_into(out, WEIGHTS, PEFT_CONFIG) as part:
             adapted.save_pretrained(part, safe_serialization=True)
         card = RewardCard(
@@ -133,7 +137,7 @@ def train_reward(
             run=run,
             training={"seconds": round(state.seconds, 2), "steps": state.step},
         )
-        write_atomic(out / CARD, card.model_dump_json(indent=1))  # last: a folder with a card is whole
+        write_atomic(out / CARD, card.model_dump_json(indent=1))  # last: a folder with a card is complete
         shutil.rmtree(out / CHECKPOINT, ignore_errors=True)
         return card
 
@@ -144,14 +148,16 @@ def load_reward(
     """The reward model in a folder, its weights verified.
 
     Raises:
-        UsageError: there is none. DataError: it is damaged.
+        UsageError: the folder holds none. DataError: it is damaged.
     """
     from peft import PeftModel
 
     path = Path(path)
     card = _card(path)
     if not (path / WEIGHTS).is_file() or sha256_of(path / WEIGHTS) != card.weights_sha256:
-        raise DataError("the reward model is damaged: its weights are not those of its card", where=str(path))
+        raise DataError(
+            "the reward model is damaged: its weights do not match its card", where=str(path), remedy="train it again"
+        )
     base = base or resolve(card.base.id, revision=card.base.revision)
     tokenizer, where = ChatTokenizer.load(base.path), choose_device(device)
     dtype = choose_dtype(precision, where)
@@ -162,15 +168,15 @@ def load_reward(
 
 def _card(path: Path) -> RewardCard:
     if not (path / CARD).is_file():
-        raise UsageError(f"there is no {CARD}", where=str(path), remedy="give what `metier reward` wrote")
+        raise UsageError(f"there is no {CARD}", where=str(path), remedy="give the folder of `metier reward`")
     return read_document(RewardCard, path / CARD, remedy="train the reward model again", name="the card")
 
 
 def _sequence_model(base: LocalBase, tokenizer: ChatTokenizer, dtype: torch.dtype) -> Any:
-    """The base with one output in the place of its vocabulary, at zero: every answer begins with the same reward."""
+    """The base with one output instead of its vocabulary, initialised to zero: every answer starts with one reward."""
     from transformers import AutoModelForSequenceClassification
 
-    with no_bars():
+    with without_progress_bars():
         model = AutoModelForSequenceClassification.from_pretrained(
             base.path, num_labels=1, dtype=dtype, local_files_only=True
         )
@@ -253,6 +259,6 @@ def _rewards(model: Any, answers: Sequence[Sequence[int]], pad: int) -> list[flo
     return [float(value) for value in out[:, 0].float()]
 
 
-def _all(model: Any, pairs: Sequence[Pair], side: str, pad: int) -> list[float]:
+def _side_rewards(model: Any, pairs: Sequence[Pair], side: str, pad: int) -> list[float]:
     answers = [[*p.prompt, *getattr(p, side)] for p in pairs]
     return [v for i in range(0, len(answers), _ROWS) for v in _rewards(model, answers[i : i + _ROWS], pad)]

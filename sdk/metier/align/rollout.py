@@ -1,7 +1,7 @@
-"""Answers of the policy in training, decoded by the ONNX engine with the live LoRA weights bound to its slots.
+"""Answers of the policy in training, decoded by the ONNX engine with the current LoRA weights bound to its slots.
 
-The graph of the base is exported once and cached; an update of the policy costs one copy of its LoRA. What graph and
-torch differ by is measured on every answer, and taken out of the gradient: see `Mismatch` and `ppo`.
+The graph of the base is exported once and cached; an update of the policy costs one copy of its LoRA. The difference
+between graph and torch is measured on every answer, and corrected in the gradient: see `Mismatch` and `ppo`.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _PROOF = "Name three things that every household needs, and say in one sentence 
 
 @dataclass(frozen=True)
 class Rollout:
-    """One answer of the policy, as it was drawn."""
+    """One answer of the policy, as it was sampled."""
 
     prompt: tuple[int, ...]
     reply: tuple[int, ...]
-    """The end token is the last where the answer was ended and not cut."""
+    """The end token is the last where the answer is complete and not cut."""
     logprobs: tuple[float, ...]
     """Of each reply token under the graph, in nats."""
     text: str
@@ -54,7 +54,7 @@ class Rollout:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """How far the rollout graph's log-probabilities are from the torch policy's, over sampled tokens."""
+    """Distance of the rollout graph's log-probabilities from the torch policy's, over sampled tokens."""
 
     tokens: int
     mean_abs: float
@@ -74,15 +74,15 @@ def rollout_bundle(
     """The base with LoRA slots as a bundle, from the cache, or exported into it and proved against torch.
 
     Args:
-        base: what the policy stands on.
-        precision: of the graph's weights. int8 draws about twice as fast as fp32 and stands 0.08 nats a token from the
-            policy, which importance weights can take out; int4 stands 0.57 from it, more than a policy should move in
-            a whole update (tests/benchmarks/rollout.py on the default base, batch 16).
-        cache: where bundles are kept; None is Metier's own cache.
+        base: of the policy.
+        precision: of the graph's weights. int8 is about twice as fast as fp32 and differs by 0.08 nats a token from the
+            policy, which importance weights can correct; int4 differs by 0.57, more than a policy should change in an
+            update (tests/benchmarks/rollout.py on the default base, batch 16).
+        cache: folder of bundles; None is Metier's own cache.
         progress: called with the stage.
 
     Raises:
-        ExportError: the graph cannot be built, or is not the model. ResourceError: the disk is full.
+        ExportError: the graph cannot be built, or differs from the model. ResourceError: the disk is full.
     """
     folder = (cache or home() / "rollouts") / f"{base.sha256[:16]}-{precision}"
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def rollout_bundle(
         return open_bundle(folder)
 
 
-class Rollouts:
+class RolloutEngine:
     """An engine that speaks as the policy. Use as a context manager.
 
     Args:
@@ -115,8 +115,8 @@ class Rollouts:
         self._tokenizer = bundle.tokenizer
         self._adapter: str | None = None
 
-    def wear(self, adapted: Any) -> None:
-        """From now on speak as this PEFT model does."""
+    def set_weights(self, adapted: Any) -> None:
+        """Decode with the weights of this PEFT model from now on."""
         self._engine.load_adapter(POLICY, *live_lora(adapted))
         self._adapter = POLICY
 
@@ -132,16 +132,17 @@ class Rollouts:
         seed: int = 0,
         temperature: float = 1.0,
     ) -> list[Rollout]:
-        """One answer to each prompt, drawn from the whole distribution and without a grammar.
+        """One answer to each prompt, sampled from the full distribution and without a grammar.
 
-        A grammar or a cut of unlikely tokens would draw from another policy than the one that learns: an answer off
-        its form is allowed, and is what the reward is there to discourage.
+        A grammar, or leaving out unlikely tokens, would sample from another policy than the one in training. An answer
+        in a wrong form is allowed: the reward discourages it.
 
         Args:
-            prompts: token ids; those that begin alike share their beginning's computation.
-            max_tokens: of every reply, or of each its own.
-            seed: same seed, same weights, same answers, but for near ties: which rows share a step moves the last bit.
-            temperature: 1 is the policy as it learns; 0 is its likeliest answer, for measuring.
+            prompts: token ids; prompts with a common beginning share its computation.
+            max_tokens: of every reply, or one per reply.
+            seed: the same seed and weights give the same answers, except near ties: the last bit depends on the rows
+                that share a step.
+            temperature: 1 samples the policy in training; 0 takes its likeliest answer, for measuring.
 
         Raises:
             RequestError: a prompt and its reply do not fit a row.
@@ -149,7 +150,7 @@ class Rollouts:
         bounds = [max_tokens] * len(prompts) if isinstance(max_tokens, int) else list(max_tokens)
         generations: dict[int, Generation] = {}
         ended = Semaphore(0)
-        # Longest prompts first: much to say makes long answers, and a long one begun last is decoded alone in the end.
+        # Longest prompts first: they have long answers, and a long one that starts last is decoded alone at the end.
         for number in sorted(range(len(prompts)), key=lambda n: -len(prompts[n])):
             own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
             request = Request(
@@ -161,7 +162,7 @@ class Rollouts:
             )
             generations[number] = self._engine.submit(request, wait=None)
             generations[number].add_done_callback(ended.release)
-        for _ in prompts:  # to wait for an answer's text would wake this thread at every token, on the engine's time
+        for _ in prompts:  # waiting for an answer's text would wake this thread at every token and slow the engine
             ended.acquire()
         drawn = []
         for number in range(len(prompts)):
@@ -191,7 +192,7 @@ class Rollouts:
 
 
 def live_lora(adapted: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A PEFT model's LoRA as `Engine.set_adapter` takes it: tensors, where they stand, and their configuration."""
+    """A PEFT model's LoRA as `Engine.set_adapter` takes it: the tensors on their device, and their configuration."""
     from peft import get_peft_model_state_dict
 
     return get_peft_model_state_dict(adapted, adapter_name="default"), adapted.peft_config["default"].to_dict()
@@ -214,11 +215,11 @@ def _export(base: LocalBase, folder: Path, precision: Precision) -> None:
     model = load_torch(base)
     with (
         atomic_folder(folder, "a rollout bundle", MANIFEST) as part,
-        scratch_folder(folder) as whole,
+        scratch_folder(folder) as exported,
     ):
-        save_model(model, base, whole)
-        graph = build_graph(whole, part, precision, "cpu")
-        slots = add_slots(part / graph.file, linear_shapes(whole))
+        save_model(model, base, exported)
+        graph = build_graph(exported, part, precision, "cpu")
+        slots = add_slots(part / graph.file, linear_shapes(exported))
         copy_tokenizer(base.path, part)
         graph = graph.model_copy(update={"eos_token_ids": tokenizer.eos_ids})
         half = len(prompt) // 2

@@ -1,6 +1,6 @@
 """transformers' Trainer as TRL's methods use it: arguments, checkpoints by the clock, resuming, progress.
 
-The one place that knows the Trainer's options; it knows nothing about what is learnt.
+Only this module knows the Trainer's options; it does not know the methods.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import Any
 
 import torch
 
-from metier.align.moments import moments
+from metier.align.eval_callback import evaluation_steps
 from metier.bases.resolve import LocalBase
 from metier.contracts.alignment import Schedule
 from metier.training.loop import Progress, State
 
 _STATE = "trainer_state.json"
-_OURS = "metier.json"
-Tell = Callable[[Progress], None]
+_SECONDS = "metier.json"
+OnProgress = Callable[[Progress], None]
 
 
 def arguments(kind: Any, settings: Schedule, folder: Path, device: torch.device, **own: Any) -> Any:
-    """A TRL config of class `kind`: ours where it matters, the method's `own`, nothing reported anywhere."""
+    """A TRL config of class `kind` from the settings and the method's `own` arguments; nothing is reported."""
     return kind(
         output_dir=str(folder),
         per_device_train_batch_size=settings.batch_size,
@@ -42,7 +42,7 @@ def arguments(kind: Any, settings: Schedule, folder: Path, device: torch.device,
         bf16=False,  # the base is loaded in the dtype that was chosen; autocast would cast once more
         gradient_checkpointing=False,
         report_to=[],
-        save_strategy="no",  # the clock decides: see `_Clock`
+        save_strategy="no",  # saved by time: see `_save_by_time`
         save_total_limit=2,
         logging_strategy="steps",
         logging_steps=1,
@@ -57,37 +57,37 @@ def train(
     trainer: Any,
     folder: Path,
     every: float,
-    tell: Tell | None,
+    progress: OnProgress | None,
     *,
-    whole: int = 1,
-    watch: Callable[[], dict[str, float]] | None = None,
+    group_steps: int = 1,
+    evaluate: Callable[[], dict[str, float]] | None = None,
 ) -> State:
-    """Run a trainer to its end, from the last whole checkpoint in `folder` on.
+    """Run a trainer to its end, from the last complete checkpoint in `folder`.
 
     Args:
         trainer: TRL's, not yet run.
-        folder: where its checkpoints are.
+        folder: of its checkpoints.
         every: seconds between checkpoints.
-        tell: called after every step.
-        whole: steps that belong together; a checkpoint is written only between such groups.
-        watch: gives figures of the model as it is; asked at `moments` of those groups, told with that step.
+        progress: called after every step.
+        group_steps: steps that belong together; checkpoints are written between such groups only.
+        evaluate: measures the present model; called at `evaluation_steps` of those groups, reported with that step.
     """
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-    clock = _clock(every, tell, folder, whole, watch)
-    for callback in (PrinterCallback, ProgressCallback):
-        trainer.remove_callback(callback)
-    trainer.add_callback(clock)
+    callback = _save_by_time(every, progress, folder, group_steps, evaluate)
+    for unwanted in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(unwanted)
+    trainer.add_callback(callback)
     with quiet():
-        trainer.train(resume_from_checkpoint=whole_checkpoint(folder))
-    state: State = clock.result
+        trainer.train(resume_from_checkpoint=complete_checkpoint(folder))
+    state: State = callback.result
     return state
 
 
-def whole_checkpoint(folder: Path) -> str | None:
-    """The latest checkpoint that was written to its end: the trainer's state is what comes last."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[-1]), reverse=True)
-    for path in found:
+def complete_checkpoint(folder: Path) -> str | None:
+    """The latest checkpoint that was written completely: the trainer's state is written last."""
+    newest_first = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[-1]), reverse=True)
+    for path in newest_first:
         try:
             json.loads((path / _STATE).read_text("utf-8"))
         except (OSError, ValueError):
@@ -98,7 +98,7 @@ def whole_checkpoint(folder: Path) -> str | None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Libraries that print bars and advice: off the user's screen, except for what is an error."""
+    """Keep the progress bars and advice of libraries off the screen; errors are still shown."""
     before, level = os.environ.get("TQDM_DISABLE"), logging.root.manager.disable
     os.environ["TQDM_DISABLE"] = "1"
     logging.disable(logging.WARNING)
@@ -121,36 +121,40 @@ def quiet() -> Iterator[None]:
 
 
 def tokenizer_of(base: LocalBase) -> Any:
-    """transformers' own tokenizer of a base: TRL wants one, for padding."""
+    """transformers' own tokenizer of a base: TRL needs one for padding."""
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(base.path, local_files_only=True)
 
 
-def _clock(
-    every: float, tell: Tell | None, folder: Path, whole: int, watch: Callable[[], dict[str, float]] | None
+def _save_by_time(
+    every: float,
+    progress: OnProgress | None,
+    folder: Path,
+    group_steps: int,
+    evaluate: Callable[[], dict[str, float]] | None,
 ) -> Any:
     from transformers import TrainerCallback
 
-    class Clock(TrainerCallback):
-        """Saves by time, tells how far it is, and keeps what the card says."""
+    class SaveByTime(TrainerCallback):
+        """Saves by time, reports progress, and keeps the figures for the card."""
 
         def __init__(self) -> None:
             self.result = State()
-            self.saved = self.begun = time.monotonic()
+            self.saved = self.started = time.monotonic()
             self.before = 0.0
             self.answers: dict[str, float] | None = None
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            file = folder / f"checkpoint-{state.global_step}" / _OURS
+            file = folder / f"checkpoint-{state.global_step}" / _SECONDS
             if state.global_step and file.is_file():
                 self.before = float(json.loads(file.read_text("utf-8"))["seconds"])
-            self.saved = self.begun = time.monotonic()
+            self.saved = self.started = time.monotonic()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-            done, rest = divmod(state.global_step, whole)
-            watched = watch is not None and not rest and done in moments(state.max_steps // whole)
-            self.answers = watch() if watch and watched else None
+            done, rest = divmod(state.global_step, group_steps)
+            due = not rest and done in evaluation_steps(state.max_steps // group_steps)
+            self.answers = evaluate() if evaluate and due else None
             now = time.monotonic()
             between = not rest and state.global_step < state.max_steps
             control.should_save = between and now - self.saved >= every
@@ -159,16 +163,18 @@ def _clock(
             return control
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            seconds = self.before + time.monotonic() - self.begun
-            (folder / f"checkpoint-{state.global_step}" / _OURS).write_text(json.dumps({"seconds": seconds}), "utf-8")
+            seconds = self.before + time.monotonic() - self.started
+            (folder / f"checkpoint-{state.global_step}" / _SECONDS).write_text(
+                json.dumps({"seconds": seconds}), "utf-8"
+            )
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
             result, losses = self.result, [e["loss"] for e in state.log_history if "loss" in e]
             result.step, result.losses = state.global_step, losses
-            result.seconds = result.step_seconds = self.before + time.monotonic() - self.begun
+            result.seconds = result.step_seconds = self.before + time.monotonic() - self.started
             result.tokens = int((logs or {}).get("num_tokens", result.tokens))
-            if tell and logs and "loss" in logs:
-                tell(
+            if progress and logs and "loss" in logs:
+                progress(
                     Progress(
                         step=state.global_step,
                         steps=state.max_steps,
@@ -182,4 +188,4 @@ def _clock(
                     )
                 )
 
-    return Clock()
+    return SaveByTime()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from metier.align.rewards import Answer
+from metier.align.rewards import RolloutAnswer
 
 LOG = "updates.jsonl"
 
@@ -47,7 +47,7 @@ Tell = Callable[[Update, int], None]
 """(update, updates in all)."""
 
 
-def record(log: Path, update: Update, answers: Sequence[Answer], scores: Sequence[float]) -> None:
+def record(log: Path, update: Update, answers: Sequence[RolloutAnswer], scores: Sequence[float]) -> None:
     """Add an update with its best and its worst answer, so that gaming the reward can be seen as it begins."""
     order = sorted(range(len(scores)), key=scores.__getitem__)
     shown = [{"score": scores[i], "input": answers[i].input, "text": answers[i].text} for i in (order[-1], order[0])]

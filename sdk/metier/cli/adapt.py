@@ -51,7 +51,7 @@ def adapt(
 ) -> None:
     """Adapt a base to a task, or to several of a trade. Without --data, on the samples that the trade brings along."""
     from metier.adapt import adapt as adapt_base
-    from metier.align import Watch
+    from metier.align import EvalCallback
     from metier.bases import resolve
     from metier.data.training import packaged_data, training_data
     from metier.plugins import load_plugins
@@ -105,7 +105,7 @@ def adapt(
                         remedy="leave it out, or say produces: text and method: lora",
                     )
                 tick("making the graph that answers while it learns")
-                watching = Watch(local, contracts, found.held_out, vertical.checks_for, inputs=watch)
+                watching = EvalCallback(local, contracts, found.held_out, vertical.checks_for, inputs=watch)
                 teach = partial(teach, watch=stack.enter_context(watching))
             made = teach(
                 contracts,

@@ -1,4 +1,4 @@
-"""`metier reinforce`: a fine-tune answers, is rewarded by the trade's checks or a reward model, and learns from it."""
+"""`metier reinforce`: align a fine-tune with rewards of its own answers, from checks or a reward model."""
 
 from __future__ import annotations
 
@@ -14,38 +14,34 @@ from metier.terminal.screen import emit_json, note, say
 
 
 def reinforce(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Fine-tune to go on from.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Fine-tune to align.")],
     out: Annotated[Path, typer.Option("--out", metavar="RUN2", help="Folder of the new fine-tune.")],
     task: Annotated[
-        list[str] | None, typer.Option("--task", help="Learn from inputs of this task only; of all where not given.")
+        list[str] | None, typer.Option("--task", help="Use inputs of this task only; by default of all.")
     ] = None,
     data: DataFile = None,
-    samples: Annotated[
-        int | None, typer.Option(min=1, help="Answer this many inputs of a task; all where not given.")
-    ] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Number of inputs of a task; by default all.")] = None,
     columns: Columns = None,
     on_bad: Bad = "raise",
     method: Annotated[
-        Literal["ppo", "grpo"], typer.Option(help="ppo learns a value of states; grpo compares answers to one input.")
+        Literal["ppo", "grpo"], typer.Option(help="ppo trains a value function; grpo compares answers to one input.")
     ] = "ppo",
     checks: Annotated[float, typer.Option(min=0, help="Weight of the trade's checks; 0 leaves them out.")] = 1.0,
-    reward: Annotated[
-        Path | None, typer.Option(metavar="REWARD", help="Reward model that `metier reward` wrote.")
-    ] = None,
+    reward: Annotated[Path | None, typer.Option(metavar="REWARD", help="Reward model of `metier reward`.")] = None,
     weight: Annotated[float, typer.Option(help="Weight of the reward model, standardised.")] = 0.2,
     settings: Settings = None,
     resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Go on from the checkpoint, or start over.")
+        bool, typer.Option("--resume/--no-resume", help="Resume from the checkpoint, or start over.")
     ] = True,
     watch: Watching = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json: Json = False,
 ) -> None:
-    """Align a fine-tune with rewards on its own answers. To inputs that it was trained on, or those of --data.
+    """Align a fine-tune with rewards of its own answers to its training inputs, or to those of --data.
 
-    Each answer is rewarded by its own task's checks. What the fine-tune is measured on is left out.
+    The checks of a task reward its answers. Inputs that resemble held-out samples are left out.
     """
-    from metier.align import load_reward, model_reward, rule_reward, watch_for, weighted
+    from metier.align import eval_callback_for, load_reward, model_reward, rule_reward, weighted
     from metier.align import reinforce as align
     from metier.bases import load_finetune
     from metier.contracts import Grpo, Ppo, UsageError
@@ -60,13 +56,13 @@ def reinforce(
     contracts = [t for t in contracts if t.name not in unjudged]
     if not contracts:
         raise UsageError(
-            f"nothing rewards an answer: {vertical.name} has no checks for {', '.join(unjudged)}"
+            f"there is no reward: {vertical.name} has no checks for {', '.join(unjudged)}"
             if checks
-            else "nothing rewards an answer: --checks 0 leaves the checks out",
+            else "there is no reward: --checks 0 switches the checks off",
             remedy="give a reward model: --reward REWARD",
         )
     if unjudged:
-        note(f"left out, since no check tells their answers apart: {', '.join(unjudged)}")
+        note(f"left out, since no check rewards their answers: {', '.join(unjudged)}")
     names = {t.name for t in contracts}
     rules = [check for check in vertical.checks if names & set(check.tasks)]
     parts = [(checks, rule_reward(rules))] if checks and rules else []
@@ -83,16 +79,18 @@ def reinforce(
             note(line)
         watching = None
         if watch:
-            tick("making the graph that answers while it learns")
-            watching = stack.enter_context(watch_for(begin, found.held_out, vertical, watch, contracts))
+            tick("exporting the graph for --watch")
+            watching = stack.enter_context(eval_callback_for(begin, found.held_out, vertical, watch, contracts))
         tick("loading the policy")
-        made = align(
+        aligned = align(
             begin, found.train, weighted(parts), out, chosen,
             held_out=found.held_out, resume=resume, device=device, watch=watching, progress=rewards_tick(tick),
         )  # fmt: skip
     if json:
-        return emit_json(made)
-    told = made.card.alignment[-1].figures
-    say(f"{made.path}: {method}, reward {told['score_first']:.3f} → {told['score_last']:.3f}")
-    say(f"KL to where it began: {told['kl_last']:.2f} nats an answer; look at the answers in {out / 'updates.jsonl'}")
+        return emit_json(aligned)
+    figures = aligned.card.alignment[-1].figures
+    say(f"{aligned.path}: {method}, reward {figures['score_first']:.3f} → {figures['score_last']:.3f}")
+    say(
+        f"KL to the initial policy: {figures['kl_last']:.2f} nats an answer; the answers are in {out / 'updates.jsonl'}"
+    )
     return say(f"next: metier evaluate {out}, then metier export {out} --out {out}-bundle")

@@ -1,4 +1,4 @@
-"""`metier reward`: a reward model from pairs of a better and a worse answer, judged on pairs kept apart."""
+"""`metier reward`: train a reward model on preferences, and measure it on held-out ones."""
 
 from __future__ import annotations
 
@@ -13,24 +13,22 @@ from metier.terminal.screen import emit_json, note, say
 
 
 def reward(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Fine-tune whose weights it begins from.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Fine-tune to start from.")],
     data: Annotated[Path, typer.Option("--data", metavar="JSONL", help="Preferences, one a line.")],
     out: Annotated[Path, typer.Option("--out", metavar="REWARD", help="Folder of the reward model.")],
-    held_out: Annotated[
-        float, typer.Option(min=0.01, max=0.9, help="Share of the inputs kept apart to judge it on.")
-    ] = 0.2,
+    held_out: Annotated[float, typer.Option(min=0.01, max=0.9, help="Share of the inputs to measure it on.")] = 0.2,
     settings: Settings = None,
     resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Go on from the checkpoint, or start over.")
+        bool, typer.Option("--resume/--no-resume", help="Resume from the checkpoint, or start over.")
     ] = True,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json: Json = False,
 ) -> None:
-    """Train a reward model. Says how often and how surely it prefers what people preferred.
+    """Train a reward model and print its accuracy and calibration on held-out preferences.
 
-    What the fine-tune is measured on is left out: by its rewards it would be learnt after all.
+    Preferences that resemble the fine-tune's held-out samples are left out: its rewards would reveal them.
     """
-    from metier.align import keep_apart, read_preferences, split_pairs, train_reward
+    from metier.align import read_preferences, split_pairs, train_reward, without_held_out
     from metier.bases import load_finetune
     from metier.contracts import RewardModelling
     from metier.data import held_out_data
@@ -40,18 +38,18 @@ def reward(
     with progress(json) as tick:
         tick("reading preferences")
         read, begin = read_preferences(data), load_finetune(run)
-        kept = keep_apart(read, held_out_data(begin, load_plugins().verticals.get(begin.card.tasks[0].vertical)))
-        if lost := len(read) - len(kept):
-            note(f"{lost} of {len(read)} left out: each is like an input that {run} holds out")
-        learnt, apart = split_pairs(kept, held_out, chosen.seed)
+        kept = without_held_out(read, held_out_data(begin, load_plugins().verticals.get(begin.card.tasks[0].vertical)))
+        if left_out := len(read) - len(kept):
+            note(f"{left_out} of {len(read)} left out: they resemble held-out samples of {run}")
+        train, measured_on = split_pairs(kept, held_out, chosen.seed)
         card = train_reward(
-            begin, learnt, apart, out, chosen, resume=resume, progress=training_tick(tick), device=device
+            begin, train, measured_on, out, chosen, resume=resume, progress=training_tick(tick), device=device
         )
     if json:
         return emit_json(card)
-    found = card.held_out
+    figures = card.held_out
     say(f"{out}: {card.count} preferences, {card.training['seconds']:.0f} s")
     return say(
-        f"on {found.pairs} others: accuracy {found.accuracy:.1%}, calibration error {found.ece:.3f},"
-        f" Brier score {found.brier:.3f}"
+        f"on {figures.pairs} held-out preferences: accuracy {figures.accuracy:.1%}, calibration error"
+        f" {figures.ece:.3f}, Brier score {figures.brier:.3f}"
     )

@@ -36,9 +36,10 @@ def latest_events(events: Iterable[StoredEvent]) -> tuple[list[StoredEvent], lis
         if key in latest:
             superseded.append(Superseded(latest[key], f"event {item.number} of the same user replaces it"))
         latest[key] = item
-    for (answer, voter, group), item in list(latest.items()):
-        verdict = latest.get((answer, voter, "verdict"))
-        if group == "rating" and verdict is not None and verdict.event.rule(item.answer.output).judges == "edited_to":
+    ratings = [key for key in latest if key[2] == "rating"]
+    for answer, voter, rating in ratings:
+        item, verdict = latest[answer, voter, rating], latest.get((answer, voter, "verdict"))
+        if verdict is not None and verdict.event.rule(item.answer.output).judges == "edited_to":
             superseded.append(Superseded(item, f"the same user edited the answer in event {verdict.number}"))
-            del latest[answer, voter, group]
+            del latest[answer, voter, rating]
     return sorted(latest.values(), key=lambda item: item.number), superseded

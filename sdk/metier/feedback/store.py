@@ -10,15 +10,17 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import ValidationError
 
-from metier.contracts import Answer, EventKind, FeedbackEvent, UsageError
+from metier.contracts import Answer, DataError, EventKind, FeedbackEvent, UsageError
 from metier.feedback.connection import Connection
 from metier.feedback.deletion import EXPIRED, USER, Erased, delete, erased_numbers, was_erased
 from metier.feedback.stored_event import StoredEvent
 from metier.feedback.writing import Row, write_row
+
+_Row = TypeVar("_Row", Answer, FeedbackEvent)
 
 
 class FeedbackStore:
@@ -95,13 +97,13 @@ class FeedbackStore:
     def answer(self, id: str) -> Answer | None:
         """The answer of that id."""
         row = self._connection.row("SELECT body FROM answers WHERE id = ?", id)
-        return Answer.model_validate_json(row[0]) if row else None
+        return self._read(Answer, row[0], f"answer {id}") if row else None
 
     def answers(self, task: str | None = None) -> Iterator[Answer]:
         """Answers in the order of writing."""
         query = "SELECT number, body FROM answers WHERE (:task IS NULL OR task = :task)"
-        for _, body in self._connection.pages(query, "number", 0, task=task):
-            yield Answer.model_validate_json(body)
+        for number, body in self._connection.pages(query, "number", 0, task=task):
+            yield self._read(Answer, body, f"answer in row {number}")
 
     def events(self, task: str | None = None, *, after: int = 0) -> Iterator[StoredEvent]:
         """Events with their answers, in the order of writing.
@@ -117,8 +119,8 @@ class FeedbackStore:
         for number, answer, event in self._connection.pages(query, "e.number", after, task=task):
             yield StoredEvent(
                 number=number,
-                answer=Answer.model_validate_json(answer),
-                event=FeedbackEvent.model_validate_json(event),
+                answer=self._read(Answer, answer, f"answer of event {number}"),
+                event=self._read(FeedbackEvent, event, f"event {number}"),
             )
 
     def last_number(self) -> int:
@@ -172,6 +174,17 @@ class FeedbackStore:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    def _read(self, model: type[_Row], body: str, what: str) -> _Row:
+        """A row from its JSON; `add` writes only rows that can be read."""
+        try:
+            return model.model_validate_json(body)
+        except ValidationError as error:
+            raise DataError(
+                f"the {what} cannot be read: {error.errors()[0]['msg']}",
+                where=str(self.path),
+                remedy="delete the row with sqlite3, or restore the file from a backup",
+            ) from error
 
     def __enter__(self) -> Self:
         return self

@@ -40,7 +40,7 @@ class Progress:
 
 
 Watching = Callable[[Any], dict[str, float]]
-"""The model in training → figures of what it answers now, such as `metier.align.Watch` takes them."""
+"""The model in training → figures of what it answers now, such as `metier.align.EvalCallback` takes them."""
 
 
 @dataclass
