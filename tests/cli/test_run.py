@@ -154,12 +154,12 @@ def test_checked_answers_say_what_the_installed_plugin_finds(copywriter: Path, m
         assert row["findings"]["facts_stated"][0]["message"]
     one = metier("run", copywriter, "--input-text", "name[Mug]", "--check", "--retries", "1")
     assert one.stdout.strip() == rows[0]["output"]["text"].strip()
-    assert "the best of 2 tries: the checks found" in one.stderr and "facts_stated: " in one.stderr
+    assert "the best of 2 attempts: the checks found" in one.stderr and "facts_stated: " in one.stderr
 
 
 def test_checks_that_no_plugin_brings_are_missed_before_the_model_loads(tiny_bundle: Path, metier: Runner) -> None:
     done = metier("run", tiny_bundle, "--task", "tiny.mood", "--input-text", "x", "--check")
     assert done.returncode == errors.UsageError.exit_code
-    assert "no installed plugin brings the trade tiny" in done.stderr
+    assert "no installed plugin has the trade tiny" in done.stderr
     alone = metier("run", tiny_bundle, "--task", "tiny.mood", "--input-text", "x", "--retries", "1")
     assert "--retries needs --check" in alone.stderr

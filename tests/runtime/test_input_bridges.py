@@ -75,7 +75,9 @@ def test_a_photo_may_come_as_a_path_a_data_uri_or_described(photo: str) -> None:
 
 
 def test_no_bridge_for_the_content_says_what_to_install(photo: str) -> None:
-    with pytest.raises(UsageError, match=r"reads seen off photo, and no bridge image→text \(words\)") as caught:
+    with pytest.raises(
+        UsageError, match=r"reads seen from photo, and no bridge image→text \(words\) is installed"
+    ) as caught:
         run_input_bridges(contract(), {"photo": photo}, [SIZE])
     assert "pip install metier-ocr" in str(caught.value.remedy)
     with pytest.raises(UsageError, match="no bridge"):  # a card alone reads nothing
@@ -116,7 +118,7 @@ def test_a_contract_that_reads_off_what_is_no_payload_is_refused(source: str) ->
         photo: Image
         seen: str = Field(default="", json_schema_extra=read_from(source))
 
-    with pytest.raises(ValueError, match="cannot be read off"):
+    with pytest.raises(ValueError, match="cannot be read from"):
         contract(Odd, "{{ seen }}")
 
 
