@@ -18,7 +18,6 @@ from metier.contracts import (
     Speech,
     TaskContract,
     UsageError,
-
     prompt,
     read_from,
     renderings,
