@@ -1,4 +1,4 @@
-"""Prompts and replies: one text per value, there and back, and nothing an input says can leave its turn."""
+"""Prompts and replies: one text per value, there and back, and no input can leave its turn."""
 
 import json
 from enum import StrEnum
@@ -94,15 +94,17 @@ def test_shots_become_earlier_turns_behind_one_system_turn():
 def test_a_turn_with_each_repeats_per_item():
     class Chat(BaseModel):
         history: list[dict[str, str]]
-        say: str
+        message: str
 
     turns = (
         Turn(role="{{ item.who }}", content="{{ item.text }}", each="history"),
-        Turn(role="user", content="{{ say }}"),
+        Turn(role="user", content="{{ message }}"),
     )
     chat = task(input=Chat, prompts={"en": Prompt(turns=turns)})
-    said = messages(chat, {"history": [{"who": "user", "text": "hi"}, {"who": "assistant", "text": "yo"}], "say": "?"})
-    assert [(m["role"], m["content"]) for m in said] == [("user", "hi"), ("assistant", "yo"), ("user", "?")]
+    turns = messages(
+        chat, {"history": [{"who": "user", "text": "hi"}, {"who": "assistant", "text": "yo"}], "message": "?"}
+    )
+    assert [(m["role"], m["content"]) for m in turns] == [("user", "hi"), ("assistant", "yo"), ("user", "?")]
 
 
 def test_a_prompt_template_cannot_reach_into_python():
@@ -180,13 +182,13 @@ def test_closing_a_schema_leaves_values_in_enums_alone():
     assert closed(schema)["additionalProperties"] is False
 
 
-def test_a_reply_can_be_held_to_a_name_that_comes_with_the_input():
+def test_a_grammar_can_require_a_name_of_the_input():
     from llguidance import LLTokenizer
 
-    held = task(Copy, ReplyFormat(name="greeting", grammar="start: /Hello, {{ facts|regex }}!/"))
+    greeting = task(Copy, ReplyFormat(name="greeting", grammar="start: /Hello, {{ facts|regex }}!/"))
     tokenizer = LLTokenizer("byte")
     for name in ("Ann (O.S.)", "C/O A.B.", "小王", "[x]{2}|y"):
-        grammar = grammar_of(held, {"facts": name})
+        grammar = grammar_of(greeting, {"facts": name})
         for text, fits in ((f"Hello, {name}!", True), ("Hello, stranger!", False)):
             matcher = LLMatcher(tokenizer, grammar)
             ids = tokenizer.tokenize_str(text)
@@ -225,7 +227,7 @@ def test_a_spans_task_of_one_label_decodes_that_label_only():
         assert (matcher.try_consume_tokens(ids) == len(ids) and matcher.is_accepting()) is fits, text
 
 
-def test_a_reply_is_held_to_the_list_of_its_own_input():
+def test_a_reply_must_be_from_the_list_of_its_own_input():
     from pydantic import Field
 
     class Scene(BaseModel):

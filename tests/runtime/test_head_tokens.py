@@ -36,7 +36,7 @@ def test_a_text_without_a_token_is_one_row_all_the_same(tiny_base: Path) -> None
 
 def test_a_text_too_long_to_be_read_twice_says_so_and_what_to_do(tiny_base: Path) -> None:
     (row,) = RowTokenizer(tiny_base, 64, "mean").rows(HeadInput((TEXT,), ((WHOLE,),)))
-    with pytest.raises(DataError, match=r"the text, read twice, has \d+ tokens, more than \d+") as caught:
+    with pytest.raises(DataError, match=r"the text, repeated, has \d+ tokens, more than \d+") as caught:
         RowTokenizer(tiny_base, len(row.ids), "echo").rows(HeadInput((TEXT,), ((WHOLE,),)))
     assert "pooling: mean reads it once" in str(caught.value)
 

@@ -1,5 +1,5 @@
-"""A check that a professional of the trade would apply to an answer. One implementation serves as metric, as guard
-in the runtime, and as reward."""
+"""A check that a professional of the trade would apply to an answer. One implementation is metric, runtime check and
+reward."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Finding(Data):
     """One thing wrong with an answer."""
 
     message: str
-    """What is wrong, in the words of the answer."""
+    """What is wrong, with the answer's own words."""
     rule: str | None = None
-    """The law, platform rule or house rule it breaks, cited so that a reader can look it up."""
+    """The law, platform rule or house rule it breaks, cited so that a reader can find it."""
     excerpt: str | None = None
     """The offending words, where there are any."""
 
@@ -36,12 +36,12 @@ class Check:
     passing: tuple[Value, Value]
     """An (input, output) that passes."""
     failing: tuple[Value, Value]
-    """An (input, output) that must be found wrong: a check that never fails checks nothing."""
+    """An (input, output) that must fail: a check that never fails checks nothing."""
     description: str = ""
 
 
 def run_checks(checks: Sequence[Check], input: Value, output: Value | None) -> dict[str, tuple[Finding, ...]]:
-    """What each check finds. An answer that is no valid reply fails every check: nothing can be shipped of it.
+    """What each check finds. An answer without a valid output fails every check.
 
     Raises:
         PluginError: a check raised.
@@ -57,6 +57,6 @@ def run_checks(checks: Sequence[Check], input: Value, output: Value | None) -> d
         except Exception as error:
             raise PluginError(
                 f"check {check.name} failed with {type(error).__name__}: {error}",
-                remedy="a check returns findings for any valid input and output; mend it in its plugin",
+                remedy="a check returns findings for any valid input and output; fix it in its plugin",
             ) from error
     return found

@@ -1,5 +1,6 @@
-"""Whether a base can do a task at all, said before anything is trained: modalities, languages, context, licence,
-knowledge. It reads cards only; it loads no model and fetches nothing.
+"""Whether a base can do a task, before anything is trained: modalities, languages, context, licence, knowledge.
+
+It reads cards only; it loads no model and fetches nothing.
 """
 
 from __future__ import annotations
@@ -47,10 +48,10 @@ def fit(
     Args:
         bridges: those available; one with `run=None` is known by its card and must be installed first.
         token_lengths: tokens of prompt and reply together, per sample, counted with the base's tokenizer.
-        samples_licence: of what it will learn from; None where that is not known yet.
-        use: what the result is for, against the licences.
-        languages: those that matter; the task's own where None or empty.
-        facts_until: the day up to which answers need facts, for a task with `fresh_facts`; today's where None.
+        samples_licence: of the training samples; None where it is not known yet.
+        use: what the result is for; the licences must allow it.
+        languages: required ones; the task's own where None or empty.
+        facts_until: the day up to which answers need facts, for a task with `fresh_facts`; today where None.
         search: whether the product looks facts up and puts them into the input.
     """
     available = tuple(bridges)
@@ -93,8 +94,8 @@ def fit(
             FitFinding(
                 aspect="chat template",
                 verdict=Verdict.WARN,
-                reason=f"{base.id} has no chat template, so that it was probably never taught to follow a prompt",
-                remedy="take its instruct version, or expect to need more samples",
+                reason=f"{base.id} has no chat template, so that it was probably not trained to follow a prompt",
+                remedy="take its instruct version, or train on more samples",
             )
         )
     order = list(Verdict)
