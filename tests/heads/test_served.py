@@ -100,8 +100,8 @@ def test_texts_become_vectors_of_length_one(engine: Engine, heads: dict[str, Fin
     assert np.allclose(vectors, expected.numpy(), atol=1e-5)
     assert np.allclose(engine.embed(texts, head="sort"), vectors, atol=1e-6), "one frozen trunk, one pooling"
     assert engine.embed([]).shape == (0, 64)
-    with pytest.raises(UsageError, match="there is no head nobody"):
-        engine.embed(texts, head="nobody")
+    with pytest.raises(UsageError, match="there is no head unknown"):
+        engine.embed(texts, head="unknown")
     with pytest.raises(RequestError, match="more than 64"):
         engine.embed(["fig " * 100])
 

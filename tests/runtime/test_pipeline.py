@@ -90,7 +90,7 @@ def test_each_row_can_have_its_own_adapter_and_language(engine: Engine) -> None:
     assert [answer.language for answer in found] == ["en", None]
     with pytest.raises(UsageError, match="more inputs than values of adapter"):
         list(engine.run_many("tiny.copy", [FACTS, FACTS], adapter=["base"]))
-    mixed = list(engine.run_many("tiny.copy", [FACTS, FACTS], adapter=["nobody", "base"], on_error="yield"))
+    mixed = list(engine.run_many("tiny.copy", [FACTS, FACTS], adapter=["unknown", "base"], on_error="yield"))
     assert isinstance(mixed[0], UsageError) and "row 1" in str(mixed[0]) and isinstance(mixed[1], dict)
 
 
@@ -181,6 +181,11 @@ def test_the_reader_of_a_stream_sees_that_it_could_not_be_recorded(engine: Engin
     assert len("".join(got)) < len(text), "the last piece is held until the answer is recorded"
     with pytest.raises(ResourceError):
         asyncio.run(read())
+
+
+def test_a_stream_takes_no_candidates(engine: Engine) -> None:
+    with pytest.raises(UsageError, match="a stream takes no checks"):
+        list(engine.stream("tiny.copy", FACTS, candidates=2))
 
 
 MESSAGES = [{"role": "system", "content": "You sell."}, {"role": "user", "content": "a mug"}]

@@ -155,16 +155,10 @@ def _answers(
 
 def _row(answer: Answer) -> dict[str, Any]:
     """The part of an answer that its reader does not have yet, as plain JSON data."""
-    fields = {
-        "output",
-        "findings",
-        "attempts",
-        "adapter",
-        "finish_reason",
-        *(["probabilities"] * bool(answer.probabilities)),
-    }
-    dumped = answer.model_dump(mode="json", include=fields)
-    return {"output": dumped.pop("output"), "passed": answer.passed, **dumped}
+    dumped = answer.model_dump(mode="json")
+    likely = {"probabilities": dumped["probabilities"]} if answer.probabilities else {}
+    judged = {name: dumped[name] for name in ("findings", "attempts", "adapter", "finish_reason")}
+    return {"output": answer.output, "passed": answer.passed, **judged, **likely}
 
 
 def _checks(task: TaskContract) -> tuple[Check, ...]:

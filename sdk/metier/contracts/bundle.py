@@ -178,7 +178,7 @@ class Manifest(Data):
         """
         if self.graph is None:
             raise UsageError(
-                f"the bundle {self.name} only reads: heads answer its tasks",
+                f"the bundle {self.name} contains heads only; it cannot generate text",
                 remedy="export it with a text-to-text fine-tune as well",
             )
         return self.graph
