@@ -2,7 +2,7 @@
 
     python examples/embed_genai.py BUNDLE [adcopy.describe] ["name[Harrow mug], material[stoneware]"]
 
-BUNDLE comes from `metier export RUN --slots` and `metier bundle add`. Without an adapter the base answers.
+BUNDLE comes from `metier export RUN --slots` and `metier bundle add`. The base answers first, without an adapter.
 """
 
 import sys
@@ -18,7 +18,9 @@ tasks = bundle.manifest.every_task
 task = bundle.task(sys.argv[2]) if len(sys.argv) > 2 else tasks[0]
 facts = sys.argv[3] if len(sys.argv) > 3 else "name[Harrow mug], material[stoneware], capacity[350 ml]"
 
-ids = prompt_ids(bundle.tokenizer, task, {"facts": facts})  # a host in another language has these from its own Jinja
+ids = prompt_ids(
+    bundle.tokenizer, task, {"facts": facts}
+)  # a host in another language renders these with its own Jinja
 model = genai.Model(str(bundle.path))
 adapters = genai.Adapters(model)
 for name in ["", *(entry.name for entry in bundle.manifest.adapters)]:

@@ -1,9 +1,9 @@
-"""Ten lines that put a bundle into a Python product: numpy, onnxruntime and tokenizers, no torch.
+"""Ten lines that run a bundle in a Python product: numpy, onnxruntime and tokenizers, no torch.
 
     python examples/embed_python.py BUNDLE ["name[Harrow mug], material[stoneware]"]
 
-A bundle of `metier export` answers once. One of `metier export --slots` answers once for each of its adapters: one
-base in memory, all of them decoded together, each row wearing its own.
+A bundle of `metier export` gives one answer. A bundle of `metier export --slots` gives one per adapter: one base is in
+memory, all rows are decoded together, and each row uses its own adapter.
 """
 
 import sys

@@ -54,14 +54,14 @@ def test_stdin_and_stdout_can_stand_for_files(tiny_bundle: Path, facts: Path, me
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ('{"facts": 3}', "facts.jsonl:12: input does not satisfy tiny.mood"),
         ("{", "facts.jsonl:12: the line is not JSON"),
     ],
 )
 def test_a_bad_line_is_named_before_the_model_loads(
-    line: str, said: str, tiny_bundle: Path, facts: Path, tmp_path: Path
+    line: str, message: str, tiny_bundle: Path, facts: Path, tmp_path: Path
 ) -> None:
     with facts.open("a") as file:
         file.write(line)
@@ -72,11 +72,11 @@ def test_a_bad_line_is_named_before_the_model_loads(
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == f"{errors.DataError.exit_code} False\n"
-    assert said in done.stderr
+    assert message in done.stderr
     assert not (tmp_path / "o").exists()
 
 
-def test_a_bundle_with_several_tasks_asks_which_and_names_the_nearest(tiny_bundle: Path, metier: Runner) -> None:
+def test_a_bundle_with_several_tasks_needs_a_name_and_suggests_the_nearest(tiny_bundle: Path, metier: Runner) -> None:
     silent = metier("run", tiny_bundle, "--input-text", "rain")
     assert silent.returncode == 2
     assert "tiny.copy, tiny.item, tiny.mood" in silent.stderr
@@ -116,7 +116,7 @@ def test_a_json_file_holds_one_input_or_an_array_of_them(tiny_bundle: Path, meti
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('{\n  "facts": rain\n}', "in.json:2: the file is not JSON"),
         ('[{"facts": "x"}, 3]', "in.json[2]: the item holds a int, not an object"),
@@ -124,12 +124,12 @@ def test_a_json_file_holds_one_input_or_an_array_of_them(tiny_bundle: Path, meti
     ],
 )
 def test_what_is_wrong_in_a_json_file_is_placed(
-    text: str, said: str, tiny_bundle: Path, metier: Runner, tmp_path: Path
+    text: str, message: str, tiny_bundle: Path, metier: Runner, tmp_path: Path
 ) -> None:
     (tmp_path / "in.json").write_text(text)
     done = metier("run", tiny_bundle, "--task", "tiny.item", "--input", "in.json")
     assert done.returncode == errors.DataError.exit_code
-    assert said in done.stderr
+    assert message in done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -154,12 +154,12 @@ def test_checked_answers_say_what_the_installed_plugin_finds(copywriter: Path, m
         assert row["findings"]["facts_stated"][0]["message"]
     one = metier("run", copywriter, "--input-text", "name[Mug]", "--check", "--retries", "1")
     assert one.stdout.strip() == rows[0]["output"]["text"].strip()
-    assert "the best of 2 tries: the checks found" in one.stderr and "facts_stated: " in one.stderr
+    assert "the best of 2 attempts: the checks found" in one.stderr and "facts_stated: " in one.stderr
 
 
 def test_checks_that_no_plugin_brings_are_missed_before_the_model_loads(tiny_bundle: Path, metier: Runner) -> None:
     done = metier("run", tiny_bundle, "--task", "tiny.mood", "--input-text", "x", "--check")
     assert done.returncode == errors.UsageError.exit_code
-    assert "no installed plugin brings the trade tiny" in done.stderr
+    assert "no installed plugin has the trade tiny" in done.stderr
     alone = metier("run", tiny_bundle, "--task", "tiny.mood", "--input-text", "x", "--retries", "1")
     assert "--retries needs --check" in alone.stderr

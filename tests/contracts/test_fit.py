@@ -4,10 +4,10 @@ from datetime import date
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from metier import Base, Bridge, Image, Mesh, Speech, TaskContract, TaskKind, fit, prompt
-from metier.contracts import FitReport, Modality, Terms, Verdict, terms_of
+from metier.contracts import FitReport, Modality, Terms, Verdict, read_from, terms_of
 from metier.contracts.fit import FitFinding
 
 
@@ -21,6 +21,11 @@ class Photo(BaseModel):
 
 class Voice(BaseModel):
     voice: Speech
+
+
+class Spoken(BaseModel):
+    text: str
+    voice: Speech | None = Field(default=None, json_schema_extra=read_from("text", package="metier-voice"))
 
 
 class Model(BaseModel):
@@ -83,9 +88,15 @@ def test_the_shortest_chain_of_bridges_closes_the_gap() -> None:
 
 def test_an_output_goes_through_bridges_from_what_the_base_gives() -> None:
     bridges = [bridge("speak", "text", "speech"), bridge("listen", "speech", "text")]
-    report = fit(task(Voice, Voice), base(), bridges)
+    report = fit(task(Voice, Spoken), base(), bridges)
     assert report.bridges_in == {Modality.SPEECH: ("listen",)}
     assert report.bridges_out == {Modality.SPEECH: ("speak",)}
+    assert "pip install metier-voice" in str(one(fit(task(Text, Spoken), base()), "output", "fail").remedy)
+
+
+def test_an_output_that_names_no_text_to_render_fails_although_a_bridge_exists() -> None:
+    found = one(fit(task(Text, Voice), base(), [bridge("speak", "text", "speech")]), "output", "fail")
+    assert "read_from" in str(found.remedy)
 
 
 def test_bridges_that_lead_round_in_a_circle_end_in_a_finding() -> None:

@@ -170,7 +170,7 @@ def test_a_damaged_or_mismatched_bundle_is_refused(copied: Path, tmp_path: Path)
     file = copied / "heads" / "sort" / HEAD_FILE
     sound = file.read_bytes()
     file.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
-    with pytest.raises(BundleError, match="its checksum does not match"):
+    with pytest.raises(BundleError, match="checksum does not match"):
         Engine(copied)
     file.write_bytes(sound)
     with edited(copied) as (part, manifest):  # another task's graph, checksums and all
@@ -178,7 +178,7 @@ def test_a_damaged_or_mismatched_bundle_is_refused(copied: Path, tmp_path: Path)
         shutil.copyfile(copied / "heads" / "find" / HEAD_FILE, part / "heads" / "sort" / HEAD_FILE)
         other = manifest.files["heads/find/head.onnx"]
         write_manifest(part, manifest.model_copy(update={"files": {**manifest.files, "heads/sort/head.onnx": other}}))
-    with pytest.raises(BundleError, match=r"the head sort is not of tiny\.sort with 2 classes"):
+    with pytest.raises(BundleError, match=r"the head sort does not have the 2 classes of tiny\.sort"):
         Engine(copied)
 
 

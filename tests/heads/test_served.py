@@ -83,9 +83,9 @@ def test_two_heads_over_one_text_read_it_once(shipped: Path) -> None:
 def test_what_a_trunk_keeps_stays_within_its_bytes(shipped: Path) -> None:
     with Engine(shipped, threads=1) as engine:
         trunk = engine.heads["sort"]._trunk
-        trunk._kept_bytes = 10_000
+        trunk._cache_bytes = 10_000
         list(engine.run_many("tiny.sort", [{"text": "he lost the saw " + "fig " * (n % 9)} for n in range(40)]))
-        assert trunk._bytes == sum(a.nbytes for kept in trunk._kept.values() for a in kept.values()) <= 10_000
+        assert trunk._bytes == sum(a.nbytes for cached in trunk._cache.values() for a in cached.values()) <= 10_000
 
 
 def test_texts_become_vectors_of_length_one(engine: Engine, heads: dict[str, FineTune]) -> None:
@@ -100,8 +100,8 @@ def test_texts_become_vectors_of_length_one(engine: Engine, heads: dict[str, Fin
     assert np.allclose(vectors, expected.numpy(), atol=1e-5)
     assert np.allclose(engine.embed(texts, head="sort"), vectors, atol=1e-6), "one frozen trunk, one pooling"
     assert engine.embed([]).shape == (0, 64)
-    with pytest.raises(UsageError, match="there is no head nobody"):
-        engine.embed(texts, head="nobody")
+    with pytest.raises(UsageError, match="there is no head unknown"):
+        engine.embed(texts, head="unknown")
     with pytest.raises(RequestError, match="more than 64"):
         engine.embed(["fig " * 100])
 
@@ -125,7 +125,7 @@ def test_what_cannot_be_answered_is_said_as_for_text(engine: Engine) -> None:
         engine.run("tiny.sort", {"words": "he lost the saw"})
     with pytest.raises(RequestError, match="more than 64"):
         engine.run("tiny.sort", {"text": "the fig " * 40})
-    with pytest.raises(ContractError, match=r"'pear'.* does not stand in text"):
+    with pytest.raises(ContractError, match=r"'pear'.* does not occur in text"):
         engine.run("tiny.relate", {"text": "the fig , then the saw", "first": "pear", "second": "saw"})
     with pytest.raises(UsageError, match="answered by the head sort"):
         engine.request("tiny.sort", {"text": "he lost the saw"})

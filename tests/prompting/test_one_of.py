@@ -1,4 +1,4 @@
-"""An engine narrows a reply to the list that came with its own input, whatever else is decoded beside it."""
+"""An engine narrows a reply to its own input's list, whatever else is decoded in the batch."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def test_each_of_many_answers_is_from_its_own_list(bundle: Path) -> None:
     scenes = [{"facts": "rain", "actions": [f"wave {n}", f"bow {n}"]} for n in range(8)]
     with Engine(bundle, rows=4, max_len=300) as engine:
         together = list(engine.run_many("tiny.act", scenes, temperature=3.0, seed=1))
-        assert all(made["action"] in scene["actions"] for scene, made in zip(scenes, together, strict=True))
+        assert all(output["action"] in scene["actions"] for scene, output in zip(scenes, together, strict=True))
         assert engine.run("tiny.act", scenes[3])["action"] in scenes[3]["actions"]
         assert "".join(engine.stream("tiny.act", {"facts": "rain", "actions": ["挥手"]})) == '{"action": "挥手"}'

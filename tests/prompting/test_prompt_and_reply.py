@@ -1,4 +1,4 @@
-"""Prompts and replies: one text per value, there and back, and nothing an input says can leave its turn."""
+"""Prompts and replies: one text per value, there and back, and no input can leave its turn."""
 
 import json
 from enum import StrEnum
@@ -94,15 +94,17 @@ def test_shots_become_earlier_turns_behind_one_system_turn():
 def test_a_turn_with_each_repeats_per_item():
     class Chat(BaseModel):
         history: list[dict[str, str]]
-        say: str
+        message: str
 
     turns = (
         Turn(role="{{ item.who }}", content="{{ item.text }}", each="history"),
-        Turn(role="user", content="{{ say }}"),
+        Turn(role="user", content="{{ message }}"),
     )
     chat = task(input=Chat, prompts={"en": Prompt(turns=turns)})
-    said = messages(chat, {"history": [{"who": "user", "text": "hi"}, {"who": "assistant", "text": "yo"}], "say": "?"})
-    assert [(m["role"], m["content"]) for m in said] == [("user", "hi"), ("assistant", "yo"), ("user", "?")]
+    turns = messages(
+        chat, {"history": [{"who": "user", "text": "hi"}, {"who": "assistant", "text": "yo"}], "message": "?"}
+    )
+    assert [(m["role"], m["content"]) for m in turns] == [("user", "hi"), ("assistant", "yo"), ("user", "?")]
 
 
 def test_a_prompt_template_cannot_reach_into_python():
@@ -180,13 +182,13 @@ def test_closing_a_schema_leaves_values_in_enums_alone():
     assert closed(schema)["additionalProperties"] is False
 
 
-def test_a_reply_can_be_held_to_a_name_that_comes_with_the_input():
+def test_a_grammar_can_require_a_name_of_the_input():
     from llguidance import LLTokenizer
 
-    held = task(Copy, ReplyFormat(name="greeting", grammar="start: /Hello, {{ facts|regex }}!/"))
+    greeting = task(Copy, ReplyFormat(name="greeting", grammar="start: /Hello, {{ facts|regex }}!/"))
     tokenizer = LLTokenizer("byte")
     for name in ("Ann (O.S.)", "C/O A.B.", "小王", "[x]{2}|y"):
-        grammar = grammar_of(held, {"facts": name})
+        grammar = grammar_of(greeting, {"facts": name})
         for text, fits in ((f"Hello, {name}!", True), ("Hello, stranger!", False)):
             matcher = LLMatcher(tokenizer, grammar)
             ids = tokenizer.tokenize_str(text)
@@ -197,3 +199,75 @@ def test_a_grammar_that_names_no_field_of_the_input_is_an_error_that_lists_them(
     with pytest.raises(ContractError, match="does not render") as caught:
         grammar_of(task(Copy, ReplyFormat(name="greeting", grammar="start: /{{ nmae }}/")), {"facts": "x"})
     assert "facts" in str(caught.value.remedy)
+
+
+def test_tojson_in_a_prompt_is_plain_json():
+    class State(BaseModel):
+        state: dict[str, str]
+
+    shown = task(input=State, prompts={"en": prompt("{{ state|tojson }}")})
+    (message,) = messages(shown, {"state": {"门": "开着", "owner": "Ann's <b>"}})
+    assert message["content"] == '{"门": "开着", "owner": "Ann\'s <b>"}'
+
+
+def test_a_spans_task_of_one_label_decodes_that_label_only():
+    from llguidance import LLTokenizer
+
+    class Name(BaseModel):
+        label: Literal["PER"]
+        text: str
+
+    class Names(BaseModel):
+        spans: list[Name]
+
+    tokenizer, grammar = LLTokenizer("byte"), grammar_of(task(Names, "spans"))
+    for text, fits in (("PER: Ann", True), ("LOC: Oslo", False)):
+        matcher = LLMatcher(tokenizer, grammar)
+        ids = tokenizer.tokenize_str(text)
+        assert (matcher.try_consume_tokens(ids) == len(ids) and matcher.is_accepting()) is fits, text
+
+
+def test_a_reply_must_be_from_the_list_of_its_own_input():
+    from pydantic import Field
+
+    class Scene(BaseModel):
+        actions: list[str]
+
+    class Act(BaseModel):
+        action: str = Field(json_schema_extra={"x-metier-one-of": "actions"})
+
+    act, scene = task(Act, "json", input=Scene, prompts={"en": prompt("{{ actions }}")}), {"actions": ["bow"]}
+    assert encode_reply(act, {"action": "bow"}, scene) == '{"action": "bow"}'
+    with pytest.raises(ContractError, match="action"):
+        encode_reply(act, {"action": "wave"}, scene)
+    shot = Sample(task="test.task", input=scene, output={"action": "wave"})
+    with pytest.raises(ContractError, match="action"):
+        messages(act, {"actions": ["wave"]}, shots=[shot])
+
+
+def test_row_sampling_rejects_what_check_sample_rejects():
+    from pydantic import Field
+
+    from metier.contracts import BadRow, Provenance
+    from metier.data.sampling import samples_from
+    from metier.readers.row import Row
+
+    class Scene(BaseModel):
+        actions: list[str]
+
+    class Act(BaseModel):
+        action: str = Field(json_schema_extra={"x-metier-one-of": "actions"})
+
+    act = task(Act, "json", input=Scene, prompts={"en": prompt("{{ actions }}")})
+    place = Provenance(source="acts.jsonl", line=1)
+    rows = [Row({"input": {"actions": ["bow"]}, "output": {"action": action}}, place) for action in ("bow", "wave")]
+    good, bad = samples_from(rows, act)
+    assert isinstance(good, Sample) and act.check_sample(good)
+    assert isinstance(bad, BadRow) and bad.field == "output.action"
+
+
+def test_the_reply_formats_are_one_table():
+    from metier.contracts.task import _REPLIES
+    from metier.prompting.reply import REPLY_FORMATS
+
+    assert set(REPLY_FORMATS) == set(_REPLIES)

@@ -26,7 +26,7 @@ def test_one_changed_byte_is_named(copy, name):
     data = bytearray((copy / name).read_bytes())
     data[len(data) // 2] ^= 1
     (copy / name).write_bytes(data)
-    with pytest.raises(BundleError, match=rf"{name}: its checksum"):
+    with pytest.raises(BundleError, match=rf"{name}: the file.s checksum"):
         open_bundle(copy)
 
 

@@ -22,7 +22,7 @@ def four(tiny_slotted, tmp_path_factory):
     return bundle
 
 
-def told(bundle):
+def expected_of(bundle):
     with Engine(bundle) as engine:
         names = ["base", *engine.adapters.names()]
         return {name: engine.run("tiny.copy", {"facts": "a lamp"}, adapter=name)["text"] for name in names}
@@ -52,7 +52,7 @@ def test_a_process_where_nothing_heavy_can_be_imported_serves_four_adapters(four
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    expected = told(four)
+    expected = expected_of(four)
     del expected["base"]
     assert len(expected) == 4
     assert answers(done.stdout, expected) == {name: reply.strip() for name, reply in expected.items()}
@@ -63,5 +63,5 @@ def test_the_genai_example_says_the_same_with_base_and_adapters(four):
     command = [sys.executable, str(EXAMPLES / "embed_genai.py"), str(four), "tiny.copy", "a lamp"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    expected = told(four)
+    expected = expected_of(four)
     assert answers(done.stdout, expected) == {name: reply.strip() for name, reply in expected.items()}

@@ -1,4 +1,4 @@
-"""The engine: rows decoded together say what each says alone; every answer fits; nothing waits for ever."""
+"""The engine: rows decoded together give what each gives alone; every output fits; nothing waits for ever."""
 
 import asyncio
 import json
@@ -51,8 +51,8 @@ def torch_greedy(finetune, ids, tokens):
             max_new_tokens=tokens,
             do_sample=False,
         )
-    said = out[0, len(ids) :].tolist()
-    return said[: said.index(2)] if 2 in said else said
+    reply = out[0, len(ids) :].tolist()
+    return reply[: reply.index(2)] if 2 in reply else reply
 
 
 def test_greedy_tokens_are_those_of_peft_in_torch(engine, alone, tiny_finetune):
@@ -71,7 +71,7 @@ schedules = st.lists(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(schedules)
-def test_rows_decoded_together_say_what_each_says_alone(engine, alone, schedule):
+def test_rows_decoded_together_give_what_each_gives_alone(engine, alone, schedule):
     running = []
     for text, length, then in schedule:
         generation = engine.submit(engine.request("tiny.copy", {"facts": text}, max_tokens=length))
@@ -102,7 +102,7 @@ def nothing():
     return contextlib.nullcontext()
 
 
-def test_a_prompt_longer_than_a_chunk_says_the_same(tiny_bundle, monkeypatch, alone):
+def test_a_prompt_longer_than_a_chunk_gives_the_same_reply(tiny_bundle, monkeypatch, alone):
     from metier.decoding import scheduler
 
     monkeypatch.setattr(scheduler, "CHUNK", 5)
@@ -151,23 +151,23 @@ def test_a_json_answer_is_closed_in_time_at_any_bound(engine, bound, seed):
     assert len(generation.ids) <= bound
 
 
-def test_a_bound_below_a_short_json_answer_says_how_many_tokens_it_takes(engine):
+def test_a_bound_below_a_short_json_reply_is_refused_with_the_tokens_it_takes(engine):
     with pytest.raises(RequestError, match="a short reply of this form takes"):
         engine.run("tiny.item", {"facts": "lamp"}, max_tokens=3)
 
 
 def test_the_same_seed_gives_the_same_answer_and_another_seed_another(engine):
-    def say(seed):
+    def text_of(seed):
         return engine.run("tiny.copy", {"facts": "lamp"}, temperature=2.0, top_k=50, top_p=0.95, seed=seed)
 
-    assert say(1) == say(1)
-    assert len({json.dumps(say(seed)) for seed in range(5)}) > 1
+    assert text_of(1) == text_of(1)
+    assert len({json.dumps(text_of(seed)) for seed in range(5)}) > 1
 
 
 def test_a_reply_ends_before_its_stop_string_and_never_streams_a_part_of_it(engine):
-    whole = engine.run("tiny.copy", {"facts": "a blue mug"})["text"]
-    stop = whole[3:6]
-    cut = whole[: whole.find(stop)]
+    text = engine.run("tiny.copy", {"facts": "a blue mug"})["text"]
+    stop = text[3:6]
+    cut = text[: text.find(stop)]
     pieces = list(engine.stream("tiny.copy", {"facts": "a blue mug"}, stop=stop))
     assert "".join(pieces) == cut
     grown = ""
@@ -176,14 +176,14 @@ def test_a_reply_ends_before_its_stop_string_and_never_streams_a_part_of_it(engi
         assert cut.startswith(grown)
 
 
-def test_streamed_pieces_join_to_the_whole_answer(engine):
+def test_streamed_pieces_join_to_the_complete_reply(engine):
     request = engine.request("tiny.copy", {"facts": "a blue mug"})
     generation = engine.submit(request)
     assert "".join(generation) == generation.result()
 
 
 def test_asyncio_runs_streams_and_cancels(engine, alone):
-    async def story():
+    async def calls():
         many = await asyncio.gather(*(engine.arun("tiny.copy", {"facts": t}) for t in TEXTS))
         streamed = "".join([piece async for piece in engine.astream("tiny.copy", {"facts": TEXTS[0]})])
         task = asyncio.create_task(engine.arun("tiny.copy", {"facts": "x" * 120}))
@@ -193,7 +193,7 @@ def test_asyncio_runs_streams_and_cancels(engine, alone):
             await task
         return many, streamed
 
-    many, streamed = asyncio.run(story())
+    many, streamed = asyncio.run(calls())
     assert many == [engine.run("tiny.copy", {"facts": t}) for t in TEXTS]
     assert streamed.strip() == many[0]["text"]
 
@@ -226,7 +226,7 @@ def test_closing_ends_what_is_under_way(tiny_bundle):
 
 
 @pytest.mark.parametrize(
-    ("call", "error", "says"),
+    ("call", "error", "message"),
     [
         (lambda e: e.run("tiny.nothing", {"facts": "x"}), UsageError, r"tiny\.copy"),
         (lambda e: e.run("tiny.copy", {"fact": "x"}), ContractError, "facts"),
@@ -236,8 +236,8 @@ def test_closing_ends_what_is_under_way(tiny_bundle):
         (lambda e: e.submit(Request(ids=())), RequestError, "empty"),
     ],
 )
-def test_what_cannot_be_served_is_said_at_once(engine, call, error, says):
-    with pytest.raises(error, match=says):
+def test_an_invalid_request_is_refused_at_once(engine, call, error, message):
+    with pytest.raises(error, match=message):
         call(engine)
 
 
@@ -255,7 +255,7 @@ def test_cuda_that_is_not_active_is_an_error_that_says_what_to_install(tiny_bund
         Engine(tiny_bundle, device="cuda")
 
 
-def test_auto_says_what_it_chose_and_why(engine):
+def test_auto_names_the_device_it_chose_and_why(engine):
     assert engine.device == "cpu" and "auto: the bundle was exported for cpu" in engine.device_reason
 
 

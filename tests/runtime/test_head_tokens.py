@@ -14,7 +14,7 @@ TEXT = "a blue mug"
 WHOLE, MUG = (0, len(TEXT)), (7, 10)
 
 
-def said(folder: Path, ids: tuple[int, ...], group: tuple[int, ...]) -> str:
+def text_of(folder: Path, ids: tuple[int, ...], group: tuple[int, ...]) -> str:
     return ChatTokenizer.load(folder).decode([ids[i] for i in group])
 
 
@@ -24,8 +24,8 @@ def test_a_text_read_twice_is_pooled_over_its_second_reading(tiny_base: Path) ->
     assert ChatTokenizer.load(tiny_base).decode(twice.ids) == f"{TEXT}\n{TEXT}"
     whole, mug = twice.groups
     assert whole == tuple(range(len(twice.ids) - len(once.ids), len(twice.ids)))
-    assert said(tiny_base, twice.ids, whole) == TEXT
-    assert said(tiny_base, twice.ids, mug) == said(tiny_base, once.ids, once.groups[1])
+    assert text_of(tiny_base, twice.ids, whole) == TEXT
+    assert text_of(tiny_base, twice.ids, mug) == text_of(tiny_base, once.ids, once.groups[1])
     assert min(mug) > max(once.groups[1])
 
 
@@ -36,7 +36,7 @@ def test_a_text_without_a_token_is_one_row_all_the_same(tiny_base: Path) -> None
 
 def test_a_text_too_long_to_be_read_twice_says_so_and_what_to_do(tiny_base: Path) -> None:
     (row,) = RowTokenizer(tiny_base, 64, "mean").rows(HeadInput((TEXT,), ((WHOLE,),)))
-    with pytest.raises(DataError, match=r"the text, read twice, has \d+ tokens, more than \d+") as caught:
+    with pytest.raises(DataError, match=r"the text, repeated, has \d+ tokens, more than \d+") as caught:
         RowTokenizer(tiny_base, len(row.ids), "echo").rows(HeadInput((TEXT,), ((WHOLE,),)))
     assert "pooling: mean reads it once" in str(caught.value)
 

@@ -63,19 +63,21 @@ def test_each_field_takes_the_bridge_that_gives_its_content(photo: str) -> None:
     assert filled == {"photo": photo, "seen": "image/png", "shown": "7 by 5"}
 
 
-def test_what_the_input_brings_is_left_alone_and_no_bridge_is_asked(photo: str) -> None:
+def test_a_field_that_the_input_has_is_left_alone_and_no_bridge_runs(photo: str) -> None:
     given = {"photo": photo, "seen": None, "shown": ""}
     assert run_input_bridges(contract(), given, []) is given
 
 
 def test_a_photo_may_come_as_a_path_a_data_uri_or_described(photo: str) -> None:
     image = Image.of(photo)
-    for way in (photo, image.data_uri(), image.model_dump()):
-        assert run_input_bridges(contract(), {"photo": way, "seen": ""}, [SIZE])["shown"] == "7 by 5"
+    for form in (photo, image.data_uri(), image.model_dump()):
+        assert run_input_bridges(contract(), {"photo": form, "seen": ""}, [SIZE])["shown"] == "7 by 5"
 
 
-def test_no_bridge_for_the_content_says_what_to_install(photo: str) -> None:
-    with pytest.raises(UsageError, match=r"reads seen off photo, and no bridge image→text \(words\)") as caught:
+def test_a_missing_bridge_for_the_content_names_what_to_install(photo: str) -> None:
+    with pytest.raises(
+        UsageError, match=r"reads seen from photo, and no bridge image→text \(words\) is installed"
+    ) as caught:
         run_input_bridges(contract(), {"photo": photo}, [SIZE])
     assert "plugins/ocr" in str(caught.value.remedy)
     with pytest.raises(UsageError, match="no bridge"):  # a card alone reads nothing
@@ -85,7 +87,7 @@ def test_no_bridge_for_the_content_says_what_to_install(photo: str) -> None:
 def test_a_chain_leads_from_film_to_words(tmp_path: Path) -> None:
     class Reel(BaseModel):
         film: Video
-        said: str = Field(default="", json_schema_extra=read_from("film", content="words"))
+        words: str = Field(default="", json_schema_extra=read_from("film", content="words"))
 
     film = Path(__file__).parent.parent / "contracts" / "media"
     reel = next(path for path in sorted(film.iterdir()) if path.suffix in {".mp4", ".webm", ".mov", ".mkv"})
@@ -96,7 +98,7 @@ def test_a_chain_leads_from_film_to_words(tmp_path: Path) -> None:
         return Image.of(out.getvalue())
 
     first = bridge("still", still, source="video", target="image")
-    assert run_input_bridges(contract(Reel, "{{ said }}"), {"film": str(reel)}, [NAME, first])["said"] == "image/png"
+    assert run_input_bridges(contract(Reel, "{{ words }}"), {"film": str(reel)}, [NAME, first])["words"] == "image/png"
 
 
 def test_a_bridge_that_fails_or_gives_no_text_is_named(photo: str) -> None:
@@ -110,17 +112,17 @@ def test_a_bridge_that_fails_or_gives_no_text_is_named(photo: str) -> None:
 
 
 @pytest.mark.parametrize("source", ["foto", "title", "seen"])
-def test_a_contract_that_reads_off_what_is_no_payload_is_refused(source: str) -> None:
+def test_a_contract_that_reads_from_what_is_no_payload_is_refused(source: str) -> None:
     class Odd(BaseModel):
         title: str
         photo: Image
         seen: str = Field(default="", json_schema_extra=read_from(source))
 
-    with pytest.raises(ValueError, match="cannot be read off"):
+    with pytest.raises(ValueError, match="cannot be read from"):
         contract(Odd, "{{ seen }}")
 
 
-def test_what_is_read_survives_the_contracts_json() -> None:
+def test_readings_survive_the_contracts_json() -> None:
     again = TaskContract.model_validate_json(contract().model_dump_json())
     assert readings(again.input) == readings(contract().input)
     assert [(r.field, r.modality, r.content) for r in readings(again.input)] == [
@@ -129,7 +131,7 @@ def test_what_is_read_survives_the_contracts_json() -> None:
     ]
 
 
-def test_every_way_into_an_engine_asks_what_a_typed_text_would(tiny_shop: Path, photo: str) -> None:
+def test_every_call_of_an_engine_gives_what_a_typed_text_would(tiny_shop: Path, photo: str) -> None:
     typed = {"photo": photo, "seen": "image/png", "shown": "7 by 5"}
     given = {"photo": photo}
     with Engine(tiny_shop, max_len=300, bridges=[SIZE, NAME]) as engine:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metier.contracts import Bridge, Check, MetierError, TaskContract, UsageError, Value, readings
+from metier.contracts import Answer, Bridge, Check, MetierError, TaskContract, UsageError, Value, readings, renderings
 from metier.terminal.jsonl import STANDARD, check_inputs, input_of, output_file, read_inputs
 from metier.terminal.options import Json
 from metier.terminal.progress import progress
@@ -26,40 +26,41 @@ BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder tha
 def run(
     bundle: BundleFolder,
     input: Annotated[
-        Path | None, typer.Option("--input", metavar="FILE", help="JSONL, one input a line, or .json; - is stdin.")
+        Path | None, typer.Option("--input", metavar="FILE", help="JSONL, one input per line, or .json; - is stdin.")
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", metavar="FILE", help="JSONL, one answer a line, in order; - is stdout.")
+        Path, typer.Option("--output", metavar="FILE", help="JSONL, one output per line, in order; - is stdout.")
     ] = STANDARD,
     input_text: Annotated[
         str | None, typer.Option(help="One input: JSON, or plain text where the task needs one field.")
     ] = None,
     task: Annotated[str | None, typer.Option(help="Task to run, where the bundle has several.")] = None,
     adapter: Annotated[
-        str | None, typer.Option(help="LoRA adapter or head; the one trained for the task where not given.")
+        str | None, typer.Option(help="LoRA adapter or head; by default the one trained for the task.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; the machine's cores where not given.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; by default one per core.")] = None,
     rows: Annotated[int, typer.Option(help="Inputs answered at once.")] = 8,
-    temperature: Annotated[float | None, typer.Option(help="0 is greedy, the default.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 (greedy) by default.")] = None,
     top_k: Annotated[int | None, typer.Option(help="Sample among the k likeliest tokens.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Sample among the likeliest tokens of this total.")] = None,
     repetition_penalty: Annotated[float | None, typer.Option(help="Above 1 discourages repeats.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of sampling.")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="End the answer before this text; may be repeated.")] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(help="Longest answer; the task's own limit where not given.")
+        int | None, typer.Option(help="Tokens of the longest reply; by default the task's own limit.")
     ] = None,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Hold answers to the installed plugin's checks; rows say what they find."),
+        typer.Option("--check", help="Run the installed plugin's checks on answers; rows list the findings."),
     ] = False,
     retries: Annotated[
-        int | None, typer.Option(min=0, help="With --check: further tries where a check finds something.  [default: 2]")
+        int | None,
+        typer.Option(min=0, help="With --check: further attempts while a check finds something.  [default: 2]"),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Answer inputs with a bundle. On ONNX Runtime; one input alone is streamed to the terminal."""
+    """Answer inputs with a bundle, on ONNX Runtime. A single input is streamed to the terminal."""
     from metier.runtime.bundle import open_bundle, read_manifest
 
     if input is not None and input_text is not None:
@@ -68,7 +69,7 @@ def run(
         raise UsageError("--retries needs --check", remedy="add --check, or leave --retries out")
     lines = read_inputs(input) if input is not None else []
     contract = _task(read_manifest(bundle).every_task, task)
-    guard = {"checks": _checks(contract), "retries": 2 if retries is None else retries} if check else None
+    checking = {"checks": _checks(contract), "retries": 2 if retries is None else retries} if check else None
     inputs = check_inputs(contract, lines)
     given = {
         "temperature": temperature,
@@ -84,25 +85,26 @@ def run(
     value = input_of(contract, input_text if input_text is not None else _stdin()) if input is None else None
 
     bridges: tuple[Bridge, ...] = ()
-    if any(read.field not in each for read in readings(contract.input) for each in inputs or [value or {}]):
+    unfilled = any(read.field not in each for read in readings(contract.input) for each in inputs or [value or {}])
+    if unfilled or renderings(contract.output):
         from metier.plugins import load_plugins
 
         bridges = tuple(load_plugins().bridges.values())
 
-    from metier.runtime import Engine  # onnxruntime loads here, after everything that the user can mend was looked at
+    from metier.runtime import Engine  # onnxruntime loads here, after everything that the user can fix was checked
 
     if value is not None:
         with Engine(open_bundle(bundle), device=device, threads=threads, rows=1, bridges=bridges) as engine:
-            return _one(engine, contract, value, sampling, guard, json)
+            return _one(engine, contract, value, sampling, checking, json)
     with Engine(open_bundle(bundle), device=device, threads=threads, rows=rows, bridges=bridges) as engine:
         note(f"{contract.name} on {engine.device}, {len(inputs)} inputs")
-        for read in readings(contract.input) if bridges else ():
-            way = " → ".join(bridge.name for bridge in read.chain(bridges) or ())
-            note(f"{read.source} → {way} → {read.field}, where an input brings no {read.field}")
+        for filled in (*readings(contract.input), *renderings(contract.output)) if bridges else ():
+            chain = " → ".join(bridge.name for bridge in filled.chain(bridges) or ())
+            note(f"{filled.source} → {chain} → {filled.field}, where {filled.field} is missing")
         with output_file(output) as file, progress(json) as tick:
-            answers = _answers(engine, contract, inputs, sampling, guard)
+            answers = _answers(engine, contract, inputs, sampling, checking)
             for done, (where, _) in enumerate(lines, 1):
-                with _placed(where):
+                with _placed(where, done):
                     answer = next(answers)
                 file.write(jsonlib.dumps(answer, ensure_ascii=False) + "\n")
                 tick("answering", done, len(inputs))
@@ -112,17 +114,22 @@ def run(
 
 
 def _one(
-    engine: Engine, task: TaskContract, value: Value, sampling: dict[str, Any], guard: dict[str, Any] | None, json: bool
+    engine: Engine,
+    task: TaskContract,
+    value: Value,
+    sampling: dict[str, Any],
+    checking: dict[str, Any] | None,
+    json: bool,
 ) -> None:
-    if guard is not None:
+    if checking is not None:
         from metier.prompting.reply import encode_reply
 
-        answer = engine.answer(task.name, value, **guard, **sampling)
+        answer = engine.answer(task.name, value, **checking, **sampling)
         if json:
-            return emit_json(answer)
+            return emit_json(_row(answer))
         say(encode_reply(task.for_input(value), answer.output))
-        tries = "one try" if answer.attempts == 1 else f"the best of {answer.attempts} tries"
-        note(f"{tries}: " + ("every check passed" if answer.passed else "the checks found"))
+        attempts = "one attempt" if answer.attempts == 1 else f"the best of {answer.attempts} attempts"
+        note(f"{attempts}: " + ("every check passed" if answer.passed else "the checks found"))
         for name, found in answer.findings.items():
             for finding in found:
                 note(f"  {name}: {finding.message}" + (f" ({finding.rule})" if finding.rule else ""))
@@ -136,26 +143,33 @@ def _one(
 
 
 def _answers(
-    engine: Engine, task: TaskContract, inputs: list[Value], sampling: dict[str, Any], guard: dict[str, Any] | None
+    engine: Engine, task: TaskContract, inputs: list[Value], sampling: dict[str, Any], checking: dict[str, Any] | None
 ) -> Iterator[Any]:
-    """Outputs, or whole answers where they are checked, as plain JSON data."""
-    if guard is None:
+    """Outputs as plain JSON data, with what the checks found where there are checks."""
+    if checking is None:
         yield from engine.run_many(task.name, inputs, **sampling)
     else:
-        for answer in engine.answer_many(task.name, inputs, **guard, **sampling):
-            idle = {"id"} if answer.probabilities else {"id", "probabilities"}  # nothing is recorded here
-            yield answer.model_dump(mode="json", exclude=idle)
+        for answer in engine.answer_many(task.name, inputs, **checking, **sampling):
+            yield _row(answer)
+
+
+def _row(answer: Answer) -> dict[str, Any]:
+    """The part of an answer that its reader does not have yet, as plain JSON data."""
+    dumped = answer.model_dump(mode="json")
+    likely = {"probabilities": dumped["probabilities"]} if answer.probabilities else {}
+    judged = {name: dumped[name] for name in ("findings", "attempts", "adapter", "finish_reason")}
+    return {"output": answer.output, "passed": answer.passed, **judged, **likely}
 
 
 def _checks(task: TaskContract) -> tuple[Check, ...]:
-    """The checks of the installed plugin whose task the bundle does."""
+    """The installed plugin's checks for the task."""
     from metier.plugins import load_plugins
 
     vertical = load_plugins().verticals.get(task.vertical)
     if vertical is None:
         raise UsageError(
-            f"--check: no installed plugin brings the trade {task.vertical}, and a bundle carries no checks",
-            remedy="install the trade's plugin (metier plugins lists what there is), or run without --check",
+            f"--check: no installed plugin has the trade {task.vertical}, and a bundle contains no checks",
+            remedy="install the trade's plugin (metier plugins lists the installed ones), or run without --check",
         )
     if not (checks := vertical.checks_for(task.name)):
         raise UsageError(f"--check: {task.vertical} has no check for {task.name}", remedy="run without --check")
@@ -163,12 +177,13 @@ def _checks(task: TaskContract) -> tuple[Check, ...]:
 
 
 @contextmanager
-def _placed(where: str) -> Iterator[None]:
-    """Give an error about one answer the place of its input."""
+def _placed(where: str, row: int) -> Iterator[None]:
+    """Give an error about one row the place of its input in the user's file."""
     try:
         yield
     except MetierError as error:
-        raise type(error)(error.what, where=error.where or where, remedy=error.remedy) from error
+        own = (error.where or "").removeprefix(f"row {row}").removeprefix(", ")
+        raise type(error)(error.what, where=f"{where}, {own}" if own else where, remedy=error.remedy) from error
 
 
 def _stdin() -> str:

@@ -1,4 +1,4 @@
-"""The shortest way from one set of modalities to another through bridges. It knows neither tasks nor bases."""
+"""The shortest chain of bridges from one set of modalities to another. It knows neither tasks nor bases."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Chain = tuple[Bridge, ...]
 
 
 def shortest(bridges: Sequence[Bridge], start: Collection[Modality], goal: Collection[Modality]) -> Chain | None:
-    """Bridges in order, empty where no step is needed, None where no way leads there.
+    """Bridges in order, empty where no step is needed, None where there is no chain.
 
-    A way whose bridges are all installed is preferred to a shorter one that must be installed first. Among equals
-    the bridges' order decides.
+    A chain whose bridges are all installed is preferred to a shorter one with bridges to install. Among equals the
+    bridges' order decides.
     """
     ready = [bridge for bridge in bridges if bridge.run is not None]
     found = _search(ready, start, goal)

@@ -50,6 +50,17 @@ def judge_modality(
     return FitFinding(aspect=side, verdict=Verdict.OK, reason=f"{base.id} {verb} {has}; {modality} goes through {path}")
 
 
+def judge_unmarked_output(modality: Modality, base: Base) -> FitFinding:
+    return FitFinding(
+        aspect="output",
+        verdict=Verdict.FAIL,
+        reason=f"the task's output has {modality}, {base.id} gives {', '.join(sorted(base.modalities_out))}, and no "
+        f"{modality} field names the text that it is rendered from",
+        remedy=f"mark the {modality} field with read_from(TEXT_FIELD) and give it a default, or take a base that gives "
+        f"{modality}",
+    )
+
+
 def judge_encoder(task: TaskContract, base: Base) -> FitFinding:
     if task.kind in HEADED:
         return FitFinding(

@@ -1,4 +1,4 @@
-"""A bridge turns one modality into another, so that a text model can serve a photo or a voice."""
+"""A bridge turns one modality into another, so that a text model can answer a photo and speak."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Bridge(Data):
     source: Modality
     target: Modality
     content: str | None = None
-    """What of the source it keeps, such as `words` (written or spoken) or `description` (what is to be seen)."""
+    """What of the source it preserves, such as `words` (written or spoken) or `description` (of what is visible)."""
     languages: tuple[str, ...] = ()
     """Languages it reads or speaks; empty means any."""
     licence: str | None = None

@@ -1,5 +1,5 @@
-"""A check that a professional of the trade would apply to an answer. One implementation serves as metric, as guard
-in the runtime, and as reward."""
+"""A check that a professional of the trade would apply to an answer. One implementation is metric, runtime check and
+reward."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Finding(Data):
     """One thing wrong with an answer."""
 
     message: str
-    """What is wrong, in the words of the answer."""
+    """What is wrong, with the answer's own words."""
     rule: str | None = None
-    """The law, platform rule or house rule it breaks, cited so that a reader can look it up."""
+    """The law, platform rule or house rule it breaks, cited so that a reader can find it."""
     excerpt: str | None = None
     """The offending words, where there are any."""
 
@@ -36,14 +36,14 @@ class Check:
     passing: tuple[Value, Value]
     """An (input, output) that passes."""
     failing: tuple[Value, Value]
-    """An (input, output) that must be found wrong: a check that never fails checks nothing."""
+    """An (input, output) that must fail: a check that never fails checks nothing."""
     description: str = ""
     title: str = ""
     """What a passing answer satisfies, such as "No invented facts": reports show it beside the share that passes."""
 
 
 def run_checks(checks: Sequence[Check], input: Value, output: Value | None) -> dict[str, tuple[Finding, ...]]:
-    """What each check finds. An answer that is no valid reply fails every check: nothing can be shipped of it.
+    """What each check finds. An answer without a valid output fails every check.
 
     Raises:
         PluginError: a check raised.

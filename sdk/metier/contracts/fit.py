@@ -1,13 +1,14 @@
-"""Whether a base can do a task at all, said before anything is trained: modalities, languages, context, licence,
-knowledge. It reads cards only; it loads no model and fetches nothing.
+"""Whether a base can do a task, before anything is trained: modalities, languages, context, licence, knowledge.
+
+It reads cards only; it loads no model and fetches nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 
-from metier.contracts._chains import shortest
+from metier.contracts._chains import Chain, shortest
 from metier.contracts._judge import (
     judge_bridge_languages,
     judge_context,
@@ -16,6 +17,7 @@ from metier.contracts._judge import (
     judge_languages,
     judge_licence,
     judge_modality,
+    judge_unmarked_output,
     lengths_of,
 )
 from metier.contracts.base import Base
@@ -23,7 +25,7 @@ from metier.contracts.bridge import Bridge
 from metier.contracts.fit_report import Aspect, FitFinding, FitReport, Lengths, Verdict
 from metier.contracts.licence import Use
 from metier.contracts.modality import Modality
-from metier.contracts.reading import readings
+from metier.contracts.reading import Reading, readings, renderings
 from metier.contracts.task import TaskContract
 
 __all__ = ["Aspect", "FitFinding", "FitReport", "Lengths", "Verdict", "fit"]
@@ -44,37 +46,38 @@ def fit(
     """Judge a base for a task.
 
     Args:
-        bridges: those at hand; one with `run=None` is known by its card and must be installed first.
+        bridges: those available; one with `run=None` is known by its card and must be installed first.
         token_lengths: tokens of prompt and reply together, per sample, counted with the base's tokenizer.
-        samples_licence: of what it will learn from; None where that is not known yet.
-        use: what the result is for, against the licences.
-        languages: those that matter; the task's own where None or empty.
-        facts_until: the day up to which answers need facts, for a task with `fresh_facts`; today's where None.
+        samples_licence: of the training samples; None where it is not known yet.
+        use: what the result is for; the licences must allow it.
+        languages: required ones; the task's own where None or empty.
+        facts_until: the day up to which answers need facts, for a task with `fresh_facts`; today where None.
         search: whether the product looks facts up and puts them into the input.
     """
-    at_hand = tuple(bridges)
+    available = tuple(bridges)
     spoken = tuple(languages or task.languages)
     findings: list[FitFinding] = []
     into: dict[Modality, tuple[str, ...]] = {}
     out_of: dict[Modality, tuple[str, ...]] = {}
     used: dict[str, Bridge] = {}
-    for side, needed in (("input", task.modalities_in), ("output", task.modalities_out)):
-        able = base.modalities_in if side == "input" else base.modalities_out
-        for modality in sorted(needed):
-            package = None
-            if side == "input":
-                read = [reading for reading in readings(task.input) if reading.modality == modality]
-                suited = [bridge for bridge in at_hand if all(reading.suits(bridge) for reading in read)]
-                package = next((reading.package for reading in read if reading.package), None)
-                chain = shortest(suited, frozenset({modality}), able)
-            else:
-                chain = shortest(at_hand, able, frozenset({modality}))
-            findings.append(
-                judge_modality("input" if side == "input" else "output", modality, base, able, chain, package)
-            )
-            if chain:
-                (into if side == "input" else out_of)[modality] = tuple(bridge.name for bridge in chain)
-                used.update({bridge.name: bridge for bridge in chain})
+    for modality in sorted(task.modalities_in):
+        marked = [reading for reading in readings(task.input) if reading.modality == modality]
+        chain = _chain(marked, available, {modality}, base.modalities_in)
+        findings.append(judge_modality("input", modality, base, base.modalities_in, chain, _package(marked)))
+        if chain:
+            into[modality] = tuple(bridge.name for bridge in chain)
+            used.update({bridge.name: bridge for bridge in chain})
+    for modality in sorted(task.modalities_out):
+        marked = [rendering for rendering in renderings(task.output) if rendering.target == modality]
+        if modality in base.modalities_out or marked:
+            chain = _chain(marked, available, base.modalities_out, {modality})
+            findings.append(judge_modality("output", modality, base, base.modalities_out, chain, _package(marked)))
+        else:  # the runtime renders only a field that names its text
+            chain = None
+            findings.append(judge_unmarked_output(modality, base))
+        if chain:
+            out_of[modality] = tuple(bridge.name for bridge in chain)
+            used.update({bridge.name: bridge for bridge in chain})
     findings += judge_languages(base, spoken)
     findings += [f for bridge in used.values() for f in judge_bridge_languages(bridge, spoken)]
     lengths = lengths_of(token_lengths)
@@ -91,8 +94,8 @@ def fit(
             FitFinding(
                 aspect="chat template",
                 verdict=Verdict.WARN,
-                reason=f"{base.id} has no chat template, so that it was probably never taught to follow a prompt",
-                remedy="take its instruct version, or expect to need more samples",
+                reason=f"{base.id} has no chat template, so that it was probably not trained to follow a prompt",
+                remedy="take its instruct version, or train on more samples",
             )
         )
     order = list(Verdict)
@@ -106,3 +109,15 @@ def fit(
         bridges_out=out_of,
         lengths=lengths,
     )
+
+
+def _chain(
+    marked: Sequence[Reading], bridges: Sequence[Bridge], start: Collection[Modality], goal: Collection[Modality]
+) -> Chain | None:
+    """The chain that the runtime would run for every marked field; None where there is none."""
+    suited = [bridge for bridge in bridges if all(reading.suits(bridge) for reading in marked)]
+    return shortest(suited, start, goal)
+
+
+def _package(marked: Sequence[Reading]) -> str | None:
+    return next((reading.package for reading in marked if reading.package), None)

@@ -1,4 +1,4 @@
-"""What `fit` answers: findings by aspect, each with a verdict, a reason and a remedy, and the whole's verdict."""
+"""The result of `fit`: findings by aspect, each with a verdict, a reason and a remedy, and the overall verdict."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metier.contracts.schema import SCHEMA_VERSION, Data
 
 
 class Verdict(StrEnum):
-    """How well one aspect, or the whole, fits."""
+    """How well one aspect fits, or all together."""
 
     OK = "ok"
     WARN = "warn"
@@ -49,10 +49,10 @@ class FitReport(Data):
     base: str
     use: Use
     verdict: Verdict
-    """The worst of the findings'."""
+    """The worst of the findings' verdicts."""
     findings: tuple[FitFinding, ...]
     bridges_in: dict[Modality, tuple[str, ...]] = {}
     """Input modality → names of the bridges that bring it to the base, in order."""
     bridges_out: dict[Modality, tuple[str, ...]] = {}
-    """Output modality → names of the bridges that make it of what the base gives, in order."""
+    """Output modality → names of the bridges that render it, in order."""
     lengths: Lengths | None = None

@@ -20,7 +20,7 @@ def encode(contract: TaskContract, output: Value) -> str:
     return "\n".join(f"{span['label']}: {_one_line(span['text'])}" for span in spans)
 
 
-def decode(contract: TaskContract, text: str) -> Value:
+def decode(contract: TaskContract, text: str) -> dict[str, Any]:
     return {"spans": [_span(contract, text, line) for line in text.splitlines() if line.strip()]}
 
 

@@ -1,4 +1,4 @@
-"""Opens a bundle folder and proves that it is whole before anything of it is used."""
+"""Opens a bundle folder and verifies all of it before anything is used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from metier.runtime.head_inputs import head_input
 from metier.runtime.head_tokens import RowTokenizer
 
 REFUSED = frozenset({".bin", ".ckpt", ".dll", ".dylib", ".pickle", ".pkl", ".pt", ".pth", ".py", ".so"})
-"""Suffixes of files that can run code when they are loaded: a bundle holds none of them."""
+"""Suffixes of files that can run code when they are loaded; a bundle must not contain them."""
 
 _AGAIN = "export or fetch the bundle again"
 
@@ -29,16 +29,16 @@ class Bundle:
     path: Path
     manifest: Manifest
     chat: ChatTokenizer | None
-    """Of the graph that writes; None where there is none."""
+    """Tokenizer of the graph that generates text; None for a bundle of heads only."""
     rows: Mapping[str, RowTokenizer] = field(default_factory=dict)
-    """Of each head."""
+    """Head → its tokenizer."""
 
     @property
     def tokenizer(self) -> ChatTokenizer:
-        """Of the graph that writes.
+        """Tokenizer of the graph that generates text.
 
         Raises:
-            UsageError: there is none.
+            UsageError: the bundle contains heads only.
         """
         if self.chat is None:
             raise UsageError(
@@ -58,7 +58,9 @@ class Bundle:
             if task.name == name:
                 return task
         named = ", ".join(task.name for task in self.manifest.every_task)
-        raise UsageError(f"this bundle has no task {name}", where=str(self.path), remedy=f"its tasks: {named}")
+        raise UsageError(
+            f"this bundle has no task {name}", where=str(self.path), remedy=f"use one of its tasks: {named}"
+        )
 
 
 def open_bundle(folder: str | Path) -> Bundle:
@@ -106,9 +108,9 @@ def verify_files(path: Path, manifest: Manifest) -> None:
             raise BundleError("the file is missing", where=str(path / name), remedy=_AGAIN)
         if file.stat().st_size != entry.size:
             size = file.stat().st_size
-            raise BundleError(f"it has {size} bytes, not {entry.size}", where=str(path / name), remedy=_AGAIN)
+            raise BundleError(f"the file has {size} bytes, not {entry.size}", where=str(path / name), remedy=_AGAIN)
         if sha256_of(file) != entry.sha256:
-            raise BundleError("its checksum does not match the manifest", where=str(path / name), remedy=_AGAIN)
+            raise BundleError("the file's checksum does not match the manifest", where=str(path / name), remedy=_AGAIN)
     graph = manifest.graph
     if graph is not None:
         _listed(path, manifest, *filter(None, (graph.file, graph.candidates)))
@@ -124,7 +126,7 @@ def verify_files(path: Path, manifest: Manifest) -> None:
 
 
 def rows_of(path: Path, manifest: Manifest) -> dict[str, RowTokenizer]:
-    """How each head of a bundle takes its texts apart.
+    """The tokenizer of each head of a bundle.
 
     Raises:
         BundleError: a tokenizer cannot be read.
@@ -134,7 +136,7 @@ def rows_of(path: Path, manifest: Manifest) -> dict[str, RowTokenizer]:
 
 
 def row_tokenizer(path: Path, head: HeadEntry, trunk: TrunkEntry) -> RowTokenizer:
-    """How a head on a trunk of the bundle at `path` takes its texts apart.
+    """The tokenizer of a head on a trunk of the bundle at `path`.
 
     Raises:
         BundleError: the tokenizer cannot be read.
@@ -155,9 +157,9 @@ def verify_golden(bundle: Bundle) -> None:
         BundleError: one does not.
     """
     for head in bundle.manifest.heads:
-        for number, given in enumerate(head.golden):
-            shown = head_input(head.card.tasks[0], given.input, given.language)
-            if tuple(row.ids for row in bundle.rows[head.name].rows(shown)) != given.token_ids:
+        for number, frozen in enumerate(head.golden):
+            given = head_input(head.card.tasks[0], frozen.input, frozen.language)
+            if tuple(row.ids for row in bundle.rows[head.name].rows(given)) != frozen.token_ids:
                 raise BundleError(
                     f"packaged input {number} of the head {head.name} tokenises differently",
                     where=str(bundle.path),
@@ -193,5 +195,7 @@ def _inside(root: Path, name: str) -> Path:
     if pure.is_absolute() or ".." in pure.parts or "\\" in name or not file.is_relative_to(root):
         raise BundleError(f"the manifest names {name!r}, outside the bundle", where=str(root), remedy="do not use it")
     if pure.suffix.lower() in REFUSED:
-        raise BundleError(f"the bundle carries {name!r}, which could run code", where=str(root), remedy="do not use it")
+        raise BundleError(
+            f"the bundle contains {name!r}, which could run code", where=str(root), remedy="do not use it"
+        )
     return file

@@ -1,6 +1,6 @@
-"""Which of torch, ONNX Runtime, CUDA, cuDNN and the NVIDIA driver are here and agree, each with a remedy.
+"""Checks torch, ONNX Runtime, CUDA, cuDNN and the NVIDIA driver: installed or not, compatible or not, with a remedy.
 
-torch is asked in a process of its own: this one never loads it.
+torch is probed in a process of its own: this one never loads it.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ PROBE_SECONDS = 120
 
 
 def diagnose() -> Diagnosis:
-    """Look at every part; takes a few seconds, most of them torch's import in its own process."""
+    """Check every part; takes a few seconds, most of them torch's import in its own process."""
     missing = cuda_missing()
     driver = driver_version()
     rows = [
         Row(what="python", state="ok", detail=f"{platform.python_version()} on {platform.platform()}"),
         _onnxruntime(),
-        _twins(),
+        _both_onnxruntimes(),
         _driver(driver),
         _cuda(missing),
         _torch(missing is None),
@@ -83,8 +83,8 @@ def _onnxruntime() -> Row:
     return Row(what="onnxruntime", state="ok", detail=f"{ort.__version__} with {providers}")
 
 
-def _twins() -> Row | None:
-    """onnxruntime and onnxruntime-gpu are one package under two names: the one installed last wins, half of it."""
+def _both_onnxruntimes() -> Row | None:
+    """onnxruntime and onnxruntime-gpu are one package under two names; each overwrites part of the other."""
     both = [name for name in ("onnxruntime", "onnxruntime-gpu") if _version(name)]
     if len(both) < 2:
         return None
@@ -104,7 +104,7 @@ def _driver(driver: str | None) -> Row:
             detail="no libcuda, or it finds no GPU",
             remedy="install NVIDIA's driver if this machine has a GPU; without one bundles run on the CPU",
         )
-    return Row(what="NVIDIA driver", state="ok", detail=f"serves CUDA up to {driver}")
+    return Row(what="NVIDIA driver", state="ok", detail=f"supports CUDA up to {driver}")
 
 
 def _cuda(missing: str | None) -> Row:

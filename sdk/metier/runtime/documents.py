@@ -1,9 +1,8 @@
-"""Facts newer than the base: the documents that a bundle ships. Passages that bear on an input are put before the
-model, and an answer names the ones it stands on.
+"""Facts newer than the base: passages of the documents in a bundle are added to an input, and an answer cites them.
 
-A task takes part by its contract alone: an input field `passages`, a list of objects with `id` and `text` (and
-`heading`, where it has one), as `support.reply` has it; its output names ids where it cites, which
-`"x-metier-one-of": "passages[].id"` holds to those that were put before it. Documents are read elsewhere.
+A task needs no code for this, only its contract: an input field `passages`, a list of objects with `id`, `text` and
+optionally `heading`, as in `support.reply`. Its output cites ids, which `"x-metier-one-of": "passages[].id"` restricts
+to those of the input. Documents are parsed elsewhere.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from metier.contracts.task import PASSAGES
 from metier.runtime.passage_index import Passage, PassageIndex
 
 FILE = "search/passages.jsonl"
-"""Where a bundle keeps them; the index is built when it is opened."""
+"""The passages' file in a bundle; the index is built when the engine opens the bundle."""
 
 BEST = 3
-"""Passages put before the model: three of 150 tokens each leave a small base room for the rest of a prompt."""
+"""Passages added to an input: three of 150 tokens each leave a small base room for the rest of a prompt."""
 
 QUERY = 400
-"""Characters of an input that are searched for, its last ones: what is asked stands at the end of a dialogue."""
+"""Characters of an input, its last ones, that make the query: the question is at the end of a dialogue."""
 
 
 def open_documents(bundle: str | Path) -> PassageIndex | None:
-    """The index of a bundle's documents; None where it has none. Its checksum is the bundle's business.
+    """The index of a bundle's documents; None where it has none. `open_bundle` has verified the file.
 
     Raises:
         UsageError: bm25s is not installed.
@@ -44,7 +43,7 @@ def open_documents(bundle: str | Path) -> PassageIndex | None:
 
 
 def add_passages(task: TaskContract, input: Value, index: PassageIndex, k: int = BEST) -> Value:
-    """The input with the best `k` passages for what it asks; those that it brings itself stay in front.
+    """The input with the best `k` passages for its text; passages that it already has stay in front.
 
     Raises:
         UsageError: the task takes no passages.
@@ -62,7 +61,7 @@ def add_passages(task: TaskContract, input: Value, index: PassageIndex, k: int =
 
 
 def cited(index: PassageIndex, output: Value) -> list[Passage]:
-    """The passages whose ids an answer names, in any field: file and line of what it stands on."""
+    """The passages whose ids an output contains, in any field, with their file and line."""
     by_id = {passage.id: passage for passage in index.passages}
     return [by_id[text] for text in dict.fromkeys(_strings(output)) if text in by_id]
 

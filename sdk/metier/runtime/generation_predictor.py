@@ -60,7 +60,8 @@ class GenerationPredictor:
         request = encoded if draw.deadline is None else replace(encoded, deadline=draw.deadline)
         if not number and draw.candidates == 1:
             return request
-        sampling, changes = request.sampling, {}
+        sampling = request.sampling
+        changes: dict[str, float] = {}
         temperature = sampling.temperature
         if not temperature or sampling.seed is not None:
             changes["seed"] = (sampling.seed or 0) + number

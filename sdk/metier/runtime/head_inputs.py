@@ -1,8 +1,7 @@
-"""What a head is shown of an input: one text or two, and the places in it that are asked about. It knows contracts, not
-tokens.
+"""From an input to what a head reads: one text or two, and the places in it to label. It knows contracts, not tokens.
 
-The text way puts an input to a chat model with a prompt; a head needs no instruction, only the words that the prompt
-would have carried. So a text is what the trade's own template makes of the input, its system turn left out.
+A chat model gets an input with an instruction. A head needs no instruction, only the prompt's other words, so that its
+text is the trade's own prompt without the system message.
 """
 
 from __future__ import annotations
@@ -22,20 +21,20 @@ Place = tuple[int, int]
 """First character and the one after the last."""
 
 WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+|[^\w\s]")
-"""What a tag is given to: a word, a sign, a Han or kana character."""
+"""A unit that gets a tag: a word, a punctuation mark, a Han or kana character."""
 
 
 class Shape(StrEnum):
-    """What a head gives its labels to."""
+    """What a head labels."""
 
     SEQUENCE = "sequence"
-    """The whole text: classify."""
+    """A text: classify."""
     TOKEN = "token"
     """Each word of it: extract."""
     PAIR = "pair"
     """Two spans of it: relate."""
     SIDES = "sides"
-    """Two texts, each read alone (a bi-encoder): rank."""
+    """Two texts, each encoded alone (a bi-encoder): rank."""
 
 
 _SHAPES = {
@@ -62,31 +61,32 @@ def shape_of(task: TaskContract) -> Shape:
     """
     if task.kind not in HEADED:
         raise UsageError(
-            f"{task.name} is to {task.kind}, which no head does", remedy="say produces: text, with a base that writes"
+            f"a head cannot {task.kind}, as {task.name} requires",
+            remedy="set produces: text in the recipe, with a decoder as base",
         )
     shape = _SHAPES[task.kind]
     if shape is Shape.TOKEN and not span_labels(task):
         raise UsageError(
-            f"{task.name} gives no list `spans` of a label and a text, which a head could tag",
-            remedy="say produces: text, or give the output spans: list of {label: Literal[…], text: str}",
+            f"{task.name} has no output list `spans` of a label and a text, which a head could tag",
+            remedy="set produces: text in the recipe, or give the output spans: list of {label: Literal[…], text: str}",
         )
     if shape is not Shape.TOKEN and not task.labels:
         raise UsageError(
-            f"{task.name} gives no single field of a fixed list, which a head could choose from",
-            remedy="say produces: text, or give the output one Literal or enum",
+            f"{task.name} has no single output field with a fixed list of values, which a head could predict",
+            remedy="set produces: text in the recipe, or give the output one Literal or enum",
         )
     needed = {Shape.PAIR: 3, Shape.SIDES: 2}.get(shape, 1)
     if len(text_fields(task)) < needed:
         raise UsageError(
-            f"{task.name} is to {task.kind}, which takes {needed} text fields of the input; it has "
+            f"{task.name}: to {task.kind} takes {needed} text fields of the input; it has "
             f"{', '.join(text_fields(task)) or 'none'}",
-            remedy="relate: the text, then its two spans; rank: the query, then what is ranked",
+            remedy="give relate the text, then its two spans; give rank the query, then what is ranked",
         )
     return shape
 
 
 def text_fields(task: TaskContract) -> tuple[str, ...]:
-    """The input's fields of free text, in order; not `language`, which only chooses the prompt."""
+    """The input's fields of free text, in order; without `language`, which only selects the prompt."""
     fields = resolve(task.input, task.input).get("properties", {})
     return tuple(name for name, node in fields.items() if name != "language" and _is_text(task.input, node))
 
@@ -103,32 +103,32 @@ def span_labels(task: TaskContract) -> tuple[str, ...]:
 
 
 def head_input(task: TaskContract, input: Value, language: str | None = None) -> HeadInput:
-    """What the task's head is shown of an input.
+    """What the task's head reads of an input.
 
     Raises:
-        ContractError: the input misses the contract, or a span does not stand in its text.
+        ContractError: the input does not satisfy the contract, or a span does not occur in its text.
     """
     shape = shape_of(task)
     if shape in {Shape.SEQUENCE, Shape.TOKEN}:
-        said = messages(task, input, language=language)
-        text = "\n".join(turn["content"] for turn in said if turn["role"] != "system")
+        prompt = messages(task, input, language=language)
+        text = "\n".join(turn["content"] for turn in prompt if turn["role"] != "system")
         places = tuple(m.span() for m in WORD.finditer(text)) if shape is Shape.TOKEN else ((0, len(text)),)
         return HeadInput((text,), (places,))
     task.check_input(input)
     first, *others = text_fields(task)
     text = str(input.get(first) or "")
     if shape is Shape.PAIR:
-        spans = tuple(_found(str(input.get(name) or ""), text, name, first) for name in others[:2])
+        spans = tuple(_place_of(str(input.get(name) or ""), text, name, first) for name in others[:2])
         return HeadInput((text,), ((*spans, (0, len(text))),))
     other = ". ".join(str(input[name]) for name in others if input.get(name))
     return HeadInput((text, other), (((0, len(text)),), ((0, len(other)),)))
 
 
-def _found(span: str, text: str, name: str, first: str) -> Place:
+def _place_of(span: str, text: str, name: str, first: str) -> Place:
     start = text.find(span) if span else -1
     if start < 0:
         raise ContractError(
-            f"{name} ({span!r}) does not stand in {first}", remedy=f"give {name} word for word as {first} has it"
+            f"{name} ({span!r}) does not occur in {first}", remedy=f"copy {name} word for word from {first}"
         )
     return start, start + len(span)
 

@@ -19,31 +19,31 @@ HiddenStates = np.ndarray[Any, np.dtype[np.float32]]
 AT_ONCE = 32
 """Texts in one pass, at most."""
 PASS_BYTES = 64 << 20
-"""Of the hidden states that one pass hands out, at most: all layers of a decoder over long texts are many."""
-KEPT_BYTES = 32 << 20
-"""Of hidden states kept: several heads over one text, and one query over many texts, cost one pass."""
+"""Bytes of hidden states that one pass returns, at most: all layers of a decoder over long texts are large."""
+CACHE_BYTES = 32 << 20
+"""Bytes of hidden states in the cache: several heads over one text, or one query over many texts, cost one pass."""
 
 
 class Trunk:
-    """One trunk's session and the hidden states of the texts it read last. Safe to use from any thread."""
+    """One trunk's session, and a cache of the hidden states of recent texts. Safe to use from any thread."""
 
-    def __init__(self, opened: DeviceSession, entry: TrunkEntry, where: str, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, opened: DeviceSession, entry: TrunkEntry, where: str, cache_bytes: int = CACHE_BYTES) -> None:
         """
         Raises:
-            BundleError: the graph does not give what the manifest says.
+            BundleError: the graph's outputs are not those of the manifest.
         """
-        self._session, self._entry, self._kept_bytes = opened.session, entry, kept_bytes
+        self._session, self._entry, self._cache_bytes = opened.session, entry, cache_bytes
         given = {node.name: node.shape for node in self._session.get_outputs()}
         for layer in entry.layers:
             if given.get(f"layer.{layer}", [None])[-1] != entry.width:
                 raise BundleError(
-                    f"the trunk {entry.name} gives no layer.{layer} of width {entry.width}",
+                    f"the trunk {entry.name} has no output layer.{layer} of width {entry.width}",
                     where=where,
                     remedy="export or fetch the bundle again",
                 )
         # A static embedding alone attends to nothing, and its graph takes no mask.
-        self._takes = {node.name for node in self._session.get_inputs()}
-        self._kept: OrderedDict[tuple[int, ...], dict[int, HiddenStates]] = OrderedDict()
+        self._input_names = {node.name for node in self._session.get_inputs()}
+        self._cache: OrderedDict[tuple[int, ...], dict[int, HiddenStates]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
         self.passes = 0
@@ -55,8 +55,10 @@ class Trunk:
         return self._entry.width
 
     def pooled(self, rows: Sequence[Row], layers: Sequence[int]) -> list[HiddenStates]:
-        """Of each row the means of its groups' hidden states, [layers, groups, width]. A text that stands in several
-        rows, or was read a moment ago, is not read again."""
+        """For each row, the means of its groups' hidden states, [layers, groups, width].
+
+        A text that several rows share, or that is in the cache, is not computed again.
+        """
         waiting: dict[tuple[int, ...], list[int]] = {}
         for i, row in enumerate(rows):
             waiting.setdefault(row.ids, []).append(i)
@@ -66,26 +68,26 @@ class Trunk:
             states = np.stack([by_layer[layer] for layer in layers])  # [layers, tokens, width]
             found.update({i: _means(states, rows[i]) for i in waiting[ids]})
 
-        unread = []
+        missing = []
         for ids in waiting:
-            if (kept := self._look(ids, layers)) is not None:
-                take(ids, kept)
+            if (cached := self._cached(ids, layers)) is not None:
+                take(ids, cached)
             else:
-                unread.append(ids)
-        for part in self._passes(unread, layers):
-            for ids, by_layer in self._read(part, layers).items():
+                missing.append(ids)
+        for part in self._passes(missing, layers):
+            for ids, by_layer in self._run(part, layers).items():
                 take(ids, by_layer)
-                self._keep(ids, by_layer)
+                self._store(ids, by_layer)
         return [found[i] for i in range(len(rows))]
 
     def clear_cache(self) -> None:
-        """Let go of what is kept, so that the next text takes the time of a new one."""
+        """Empty the cache."""
         with self._lock:
-            self._kept.clear()
+            self._cache.clear()
             self._bytes = 0
 
     def _passes(self, texts: Sequence[tuple[int, ...]], layers: Sequence[int]) -> Iterator[list[tuple[int, ...]]]:
-        """Texts of like length together, as many as a pass takes."""
+        """Texts of similar length together, as many as fit a pass."""
         part: list[tuple[int, ...]] = []
         for ids in sorted(texts, key=len):
             size = 4 * (len(part) + 1) * len(ids) * self._entry.width * len(layers)
@@ -96,14 +98,16 @@ class Trunk:
         if part:
             yield part
 
-    def _read(
+    def _run(
         self, texts: Sequence[tuple[int, ...]], layers: Sequence[int]
     ) -> dict[tuple[int, ...], dict[int, HiddenStates]]:
         ids = np.zeros((len(texts), max(map(len, texts))), np.int64)
         mask = np.zeros_like(ids)
         for row, text in enumerate(texts):
             ids[row, : len(text)], mask[row, : len(text)] = text, 1
-        fed = {name: value for name, value in (("input_ids", ids), ("attention_mask", mask)) if name in self._takes}
+        fed = {
+            name: value for name, value in (("input_ids", ids), ("attention_mask", mask)) if name in self._input_names
+        }
         given = self._session.run([f"layer.{n}" for n in layers], fed)
         with self._lock:
             self.passes += len(texts)
@@ -112,21 +116,21 @@ class Trunk:
             for row, text in enumerate(texts)
         }
 
-    def _look(self, ids: tuple[int, ...], layers: Sequence[int]) -> dict[int, HiddenStates] | None:
+    def _cached(self, ids: tuple[int, ...], layers: Sequence[int]) -> dict[int, HiddenStates] | None:
         with self._lock:
-            kept = self._kept.get(ids)
-            if kept is None or not all(layer in kept for layer in layers):
+            cached = self._cache.get(ids)
+            if cached is None or not all(layer in cached for layer in layers):
                 return None
-            self._kept.move_to_end(ids)
-            return kept
+            self._cache.move_to_end(ids)
+            return cached
 
-    def _keep(self, ids: tuple[int, ...], by_layer: dict[int, HiddenStates]) -> None:
+    def _store(self, ids: tuple[int, ...], by_layer: dict[int, HiddenStates]) -> None:
         with self._lock:
-            before = self._kept.pop(ids, {})
-            self._kept[ids] = {**before, **by_layer}
-            self._bytes += _size(self._kept[ids]) - _size(before)
-            while self._bytes > self._kept_bytes:
-                self._bytes -= _size(self._kept.popitem(last=False)[1])
+            before = self._cache.pop(ids, {})
+            self._cache[ids] = {**before, **by_layer}
+            self._bytes += _size(self._cache[ids]) - _size(before)
+            while self._bytes > self._cache_bytes:
+                self._bytes -= _size(self._cache.popitem(last=False)[1])
 
 
 def _size(by_layer: dict[int, HiddenStates]) -> int:

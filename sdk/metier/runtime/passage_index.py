@@ -1,6 +1,6 @@
-"""Passages, and how they are found: BM25 (Robertson and Zaragoza 2009, Lucene's variant) through bm25s.
+"""Passages, and the search for them: BM25 (Robertson and Zaragoza 2009, Lucene's variant) through bm25s.
 
-bm25s and not rank-bm25: it is kept (rank-bm25's last release is of 2022), needs numpy only, as the runtime does, and
+bm25s and not rank-bm25: it is maintained (rank-bm25's last release is of 2022), needs numpy only, and
 scores a query sparsely instead of looping over documents. Han text has no spaces, so that it is indexed by pairs of
 characters, as Lucene's CJK analyser does.
 """
@@ -33,7 +33,7 @@ class Passage(NamedTuple):
     provenance: Provenance
 
     def as_input(self) -> dict[str, str]:
-        """The passage as a task takes it, in a field `passages` of its input."""
+        """The passage as an item of an input's field `passages`."""
         heading = {"heading": " > ".join(self.headings)} if self.headings else {}
         return {"id": self.id, **heading, "text": self.text}
 
@@ -81,10 +81,10 @@ class PassageIndex:
 
     def search(self, query: str, k: int = 3) -> list[Passage]:
         """At most `k` passages that share a term with the query, best first; equals stay in the document's order."""
-        asked = terms(query)
-        if self._index is None or not asked:
+        words = terms(query)
+        if self._index is None or not words:
             return []
-        known = [term for term in asked if term in self._index.vocab_dict]
+        known = [term for term in words if term in self._index.vocab_dict]
         if not known:
             return []
         scores = self._index.get_scores(known)

@@ -113,7 +113,7 @@ class Pipeline:
 
         Where there is a recorder, the last piece follows only after the answer was recorded.
         """
-        attempts = self.open(query)
+        attempts = self.open(_streamable(query))
         (prediction,) = attempts.predictor.predict(attempts.next_draws())
         held: str | None = None
         try:
@@ -132,7 +132,7 @@ class Pipeline:
 
     async def astream(self, query: Query) -> AsyncIterator[str]:
         """`stream` for asyncio."""
-        attempts = await asyncio.to_thread(self.open, query)
+        attempts = await asyncio.to_thread(self.open, _streamable(query))
         predict = attempts.predictor.predict
         draws = attempts.next_draws()
         (prediction,) = predict(draws) if attempts.predictor.writes else await asyncio.to_thread(predict, draws)
@@ -238,6 +238,15 @@ class Pipeline:
             keep_until=caller.keep_until,
         )
         return record(recorder, answer)
+
+
+def _streamable(query: Query) -> Query:
+    if query.checks or query.retries or query.candidates != 1:
+        raise UsageError(
+            "a stream takes no checks, retries or candidates: its text is read before it could be judged",
+            remedy="leave them out, or use answer",
+        )
+    return query
 
 
 def _start_together(members: Sequence[Attempts]) -> None:

@@ -47,7 +47,7 @@ def queries_of(task: str, inputs: Iterable[Value], given: dict[str, Any]) -> Ite
     }
     query = query_of(task, {}, options)
     for number, input in enumerate(inputs, 1):
-        own: dict[str, str | None] = {}
+        own: dict[str, Any] = {}
         for name, values in per_row.items():
             try:
                 own[name] = next(values)
