@@ -99,7 +99,7 @@ def test_layers_that_no_lora_learns_in_are_refused_by_name_and_nothing_is_lost(
     for layers, said in (("mix", "say produces: head"), ("top:9", "the base has 3 layers")):
         with pytest.raises(RecipeError, match=said):
             turn(registry, store, engine, settings=SETTINGS.model_copy(update={"layers": layers}))
-    monkeypatch.setattr("metier.adapt.sft.adapt", None)  # whoever trains now, fails
+    monkeypatch.setattr("metier.adapt.fine_tuning.adapt", None)  # whoever trains now, fails
     assert turn(registry, store, engine, settings=SETTINGS).outcome == "promoted"
 
 
@@ -122,7 +122,7 @@ def test_what_is_not_proved_waits_for_more_and_is_not_computed_again(
     teach(store, samples[16:40])
     first = turn(registry, store, engine, settings=UNSURE)
     assert first.outcome == "waiting" and registry.names() == ["v0001"]
-    monkeypatch.setattr("metier.adapt.sft.adapt", None)  # whoever trains now, fails
+    monkeypatch.setattr("metier.adapt.fine_tuning.adapt", None)  # whoever trains now, fails
     assert turn(registry, store, engine, settings=UNSURE) == first
     monkeypatch.undo()
     teach(store, samples[40:64])
@@ -227,7 +227,7 @@ def test_an_interrupted_turn_keeps_what_it_trained_and_takes_the_gate_and_the_sh
 ) -> None:
     teach(store, samples[16:64])
     interrupt(registry, store, engine, UNSURE, monkeypatch)
-    monkeypatch.setattr("metier.adapt.sft.adapt", None)  # whoever trains now, fails
+    monkeypatch.setattr("metier.adapt.fine_tuning.adapt", None)  # whoever trains now, fails
     said: list[str] = []
     now = SETTINGS.model_copy(update={"share": 0.3})
     result = turn(registry, store, engine, settings=now, progress=lambda what, *_, **__: said.append(what))
@@ -251,7 +251,7 @@ def test_what_waits_is_judged_by_another_gate_without_being_made_again(
 ) -> None:
     teach(store, samples[16:64])
     assert turn(registry, store, engine, settings=UNSURE).outcome == "waiting"
-    monkeypatch.setattr("metier.adapt.sft.adapt", None)  # whoever trains now, fails
+    monkeypatch.setattr("metier.adapt.fine_tuning.adapt", None)  # whoever trains now, fails
     assert turn(registry, store, engine, settings=SETTINGS).outcome == "promoted"
     assert registry.version("v0002").verdict["found"] == "passed"
 
@@ -285,7 +285,7 @@ def test_a_schedule_that_fails_on_feedback_found_harmless_condemns_nothing_and_i
     bad = SETTINGS.model_copy(update={"epochs": 7})
     result = turn(registry, store, engine, settings=bad)
     assert (result.outcome, registry.state().refused) == ("refused", ()) and "no feedback is blamed" in result.why
-    monkeypatch.setattr("metier.adapt.sft.adapt", None)  # whoever trains now, fails
+    monkeypatch.setattr("metier.adapt.fine_tuning.adapt", None)  # whoever trains now, fails
     assert turn(registry, store, engine, settings=bad) == result
     assert registry.names() == ["v0001", "v0002"]
     assert [move.what for move in registry.state().history] == ["begun", "refused"]

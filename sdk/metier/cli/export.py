@@ -40,17 +40,16 @@ def export(
     json: Json = False,
 ) -> None:
     """Export a fine-tune as an ONNX bundle. Its parity with torch is proved; one that fails is not written."""
+    from metier.adapt import ExportOptions, export_bundle
     from metier.export.documents import add_documents, check_documents
-    from metier.heads import export_together
     from metier.runtime.bundle import read_manifest
 
     finetunes = [finetune for run in runs for finetune in _fine_tunes(run)]
     if documents is not None:
         check_documents(documents, [task for finetune in finetunes for task in finetune.card.tasks])
     with progress(json) as tick:
-        bundle = export_together(
-            finetunes, out, precision=precision, target=target, slots=slots, inputs_variant=inputs, progress=tick
-        )
+        options = ExportOptions(precision, target, slots=slots, inputs_variant=inputs, progress=tick)
+        bundle = export_bundle(finetunes, out, options)
     passages = add_documents(out, documents) if documents is not None else 0
     if json:
         return emit_json(read_manifest(out))

@@ -34,6 +34,7 @@ def start(
     json: Json = False,
 ) -> None:
     """Begin a registry with a fine-tune; what that was not trained on is what every version is measured on."""
+    from metier.adapt.methods import method_of
     from metier.bases import load_finetune
     from metier.iterate import Registry
 
@@ -42,7 +43,7 @@ def start(
     if json:
         return emit_json(made.state())
     say(f"{registry}: champion v0001, measured on {len(made.held_out())} held-out samples")
-    slots = "" if first.card.recipe.produces == "head" else " --slots"
+    slots = " --slots" if method_of(first.card.recipe).generates else ""
     return say(f"next: metier export {run}{slots} --out BUNDLE, and serve it; then metier iterate run {registry}")
 
 
@@ -120,6 +121,7 @@ def plan(
     json: Json = False,
 ) -> None:
     """How many samples, and days, to the next gain worth shipping; and whether search or feedback brings it."""
+    from metier.adapt.methods import method_of
     from metier.bases.finetune import lora_recipe
     from metier.iterate import Registry
     from metier.iterate.curve import fit, measure
@@ -136,7 +138,7 @@ def plan(
         made = planned(opened.task, fit(points), told, held_out, samples_now=len(pool), gain=gain, **known)
     if json:
         return emit_json(made)
-    per = "label" if recipe.produces == "head" else "token"
+    per = method_of(recipe).loss_unit
     say(f"now: {made.samples_now} samples, {made.loss_now.value:.3f} nats per held-out {per}")
     low, high = made.more_interval
     more = "more than can be said" if made.more is None else f"{made.more} more samples"

@@ -4,17 +4,18 @@ the same held-out inputs."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from metier.adapt.methods import method_of
+from metier.adapt.text_method import TextModel
 from metier.bases.resolve import LocalBase
 from metier.contracts import (
     Check,
     FineTune,
-    FineTuneCard,
     Sample,
     TaskContract,
     UsageError,
@@ -26,10 +27,9 @@ from metier.evaluate.forgetting import Likelihood, forgetting, likelihoods
 from metier.evaluate.prompt_sets import prompts_of
 from metier.evaluate.systems import (
     Answers,
-    Predict,
     Progress,
     ask_bundle,
-    ask_head,
+    ask_fine_tune,
     ask_torch,
     most_frequent,
 )
@@ -59,7 +59,6 @@ def evaluate(
     *,
     base: LocalBase,
     finetune: FineTune | None = None,
-    head: Callable[[], Predict] | None = None,
     bundle: Path | None = None,
     few_shot: int = 4,
     train: Sequence[Sample] = (),
@@ -86,8 +85,6 @@ def evaluate(
         samples: held-out samples; several outputs of one input are its references.
         base: the base on disk.
         finetune: of that base.
-        head: opens the fine-tune's head, where its recipe says produces: head; heads live in a room above this one:
-            `lambda: metier.heads.load_head(run, base=base).predict`.
         bundle: an exported bundle of the same task, asked through the runtime: by the LoRA or head that is the
             fine-tune, where it has that.
         few_shot: worked samples in the few-shot prompt; 0 leaves that system out.
@@ -111,21 +108,26 @@ def evaluate(
         DeviceError: the device asked for is not active.
     """
     from metier.bases.hardware import choose_device, choose_dtype, free_memory
-    from metier.bases.torch_model import check_fits, load_adapted, load_torch
+    from metier.bases.torch_model import check_fits, load_torch
 
     begun = time.perf_counter()
     told: Progress = progress or (lambda *_, **__: None)
     cases = cases_of(task, samples)
     measures = choose_measures(task, wanted=metrics, checks=checks)
     limit = max_tokens or task.max_reply_tokens
-    writing = finetune if finetune is not None and finetune.card.recipe.produces == "text" else None
+    method = method_of(finetune.card.recipe) if finetune is not None else None
+    generates = method is None or method.generates
     prompts = None
-    if base.card.writes and (base.card.chat_template or finetune is None or writing is not None):
+    if base.card.writes and (base.card.chat_template or generates):
         prompts = prompts_of(base, task, cases, train, few_shot, seed, limit)
     # What cannot work is said before minutes are spent on the base.
     if finetune is not None:
         check_fits(base, finetune)
-    _somebody_answers(base, finetune, head, bundle)
+    if not base.card.writes and finetune is None and bundle is None:
+        raise UsageError(
+            f"{base.card.id} is an encoder and cannot generate, and nothing else is given to evaluate",
+            remedy="give a fine-tune whose recipe produces a head, or a bundle",
+        )
     opened = open_bundle(bundle) if bundle is not None else None
     if opened is not None:
         opened.task(task.name)
@@ -141,12 +143,20 @@ def evaluate(
 
         def ask(model: Any, ids: Sequence[Sequence[int]], name: str, title: str, detail: str) -> Answers:
             return ask_torch(
-                model, tokenizer, task, cases, ids, name=name, title=title, detail=detail, max_tokens=limit, **common
+                TextModel(model, tokenizer, task),
+                task,
+                cases,
+                ids,
+                name=name,
+                title=title,
+                detail=detail,
+                max_tokens=limit,
+                **common,
             )
 
         told("Loading the base")
         model = load_torch(base, loaded, place)
-        before = _likelihoods(model, tokenizer, general and (finetune is None or writing is not None), told)
+        before = _likelihoods(model, tokenizer, general and generates, told)
         model = model.to(dtype)
         systems.append(
             ask(model, prompts.zero, BASE_ZERO_SHOT, "Base, zero-shot", f"{base.card.id}, the task's prompt alone")
@@ -156,20 +166,17 @@ def evaluate(
             systems.append(ask(model, prompts.few, BASE_FEW_SHOT, f"Base, {shown}-shot", detail))
         del model
         free_memory()
-        if writing is not None:
-            told("Loading the fine-tune")
-            model = load_adapted(base, writing, loaded, place, merge=True)
-            after = _likelihoods(model, tokenizer, general, told)
-            model = model.to(dtype)
-            systems.append(ask(model, prompts.zero, FINE_TUNE, "Fine-tune", _made_of(writing.card)))
-            del model
-            free_memory()
     elif (plain := most_frequent(task, cases, train, checks)) is not None:
         systems.append(plain)
-    if finetune is not None and writing is None and head is not None:
+    if finetune is not None and method is not None:
         told("Loading the fine-tune")
-        detail = _made_of(finetune.card)
-        systems.append(ask_head(head(), task, cases, name=FINE_TUNE, title="Fine-tune (head)", detail=detail, **common))
+        trained = method.load(finetune, task, base, device=place, dtype=loaded)
+        if prompts is not None:
+            after = _likelihoods(trained.model, prompts.tokenizer, general and generates, told)
+        trained.cast(dtype)
+        named = {"name": FINE_TUNE, "title": method.title, "detail": method.describe(finetune.card)}
+        systems.append(ask_fine_tune(trained, cases, max_tokens=limit, **named, **common))
+        del trained
         free_memory()
     if opened is not None:
         same = _named_in(opened, finetune) if finetune is not None else None
@@ -200,34 +207,6 @@ def evaluate(
         seconds=time.perf_counter() - begun,
         created=datetime.now(UTC),
     )
-
-
-def _somebody_answers(
-    base: LocalBase, finetune: FineTune | None, head: Callable[[], Predict] | None, bundle: Path | None
-) -> None:
-    if finetune is not None and finetune.card.recipe.produces == "head" and head is None:
-        raise UsageError(
-            f"{finetune.card.name} answers by a head, and none was given",
-            where=str(finetune.path),
-            remedy="give head=lambda: metier.heads.load_head(path).predict",
-        )
-    if not base.card.writes and finetune is None and bundle is None:
-        raise UsageError(
-            f"{base.card.id} reads and does not write, so that there is nobody to ask",
-            remedy="give a fine-tune whose way is head, or a bundle",
-        )
-
-
-def _made_of(card: FineTuneCard) -> str:
-    """A fine-tune in words: what of its base learnt, and whether a head answers."""
-    recipe = card.recipe
-    if recipe.produces == "text":
-        learnt = f"LoRA rank {recipe.lora.rank}" if recipe.method == "lora" else "the base's own weights"
-        return f"{card.name}, {learnt}"
-    if recipe.method == "features":
-        return f"{card.name}, a head over the frozen base"
-    learnt = f"by LoRA of rank {recipe.lora.rank}" if recipe.method == "lora" else "in its own weights"
-    return f"{card.name}, a head over the base, which learnt with it {learnt}"
 
 
 def _named_in(bundle: Bundle, finetune: FineTune) -> str | None:

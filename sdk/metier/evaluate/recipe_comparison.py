@@ -6,26 +6,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from metier.adapt.sft import adapt
-from metier.bases.finetune import load_finetune
+from metier.adapt.fine_tuning import adapt
+from metier.adapt.methods import method_of
 from metier.bases.hardware import choose_device
 from metier.bases.resolve import LocalBase
-from metier.bases.torch_model import load_adapted
 from metier.contracts import FineTune, Recipe, Sample, TaskContract, UsageError
 from metier.contracts.schema import Data
-from metier.decoding.tokenizer import ChatTokenizer
 from metier.disk import write_whole
 from metier.evaluate.figures import measured
 from metier.evaluate.presets import preset_recipe
-from metier.evaluate.prompt_sets import zero_shot_prompts
-from metier.evaluate.systems import Answers, ask_head, ask_torch
-from metier.heads.head_model import load_head
-from metier.heads.train import adapt_head
+from metier.evaluate.systems import ask_fine_tune
 from metier.metrics.bootstrap import resample_weights
-from metier.metrics.cases import Case, cases_of
+from metier.metrics.cases import cases_of
 from metier.metrics.results import MetricReport
 from metier.metrics.selection import choose_measures
-from metier.runtime.head_inputs import shape_of
 
 Progress = Callable[..., None]
 """`progress(what, done, total)`."""
@@ -98,20 +92,16 @@ def compare(
     if not presets or len(set(presets)) < len(presets):
         raise UsageError("name each preset once", remedy="such as --presets head/features,head/full")
     recipes = {name: preset_recipe(name, recipe) for name in presets}
-    if writes := [name for name, one in recipes.items() if one.produces == "text" and not base.card.writes]:
-        raise UsageError(
-            f"{base.card.id} does not write, so that it cannot go {', '.join(writes)}",
-            remedy="compare presets of a head, or take a decoder with --base",
-        )
-    if any(one.produces == "head" for one in recipes.values()):
-        shape_of(task)
+    for one in recipes.values():
+        method_of(one).check(task, base.card)
     told: Progress = progress or (lambda *_, **__: None)
     cases = cases_of(task, held_out)
     systems, figures = [], []
     for name, one in recipes.items():
         tuned = _trained(task, train, one, out / name.replace("/", "-").replace(":", ""), base, device, told, name)
-        ask = _asked_head if one.produces == "head" else _asked_text
-        answers = ask(tuned, task, cases, base, choose_device(device), name, told)
+        model = method_of(one).load(tuned, task, base, device=choose_device(device))
+        named = {"name": name, "title": name, "detail": base.card.id}
+        answers = ask_fine_tune(model, cases, **named, max_tokens=task.max_reply_tokens, checks=(), progress=told)
         systems.append(answers)
         costs = tuned.card.training
         steps = costs["steps"] / max(1.0, one.epochs)
@@ -155,31 +145,4 @@ def _trained(
         told(f"{name}: loss {event.loss:.3f}", event.step, event.steps)
 
     told(f"{name}: reading the base")
-    teach = adapt_head if recipe.produces == "head" else adapt
-    return teach(task, train, (), recipe, out, base=base, device=device, progress=tick)
-
-
-def _asked_head(
-    tuned: FineTune, task: TaskContract, cases: Sequence[Case], base: LocalBase, where: Any, name: str, told: Progress
-) -> Answers:
-    headed = load_head(tuned.path, base=base, device=where)
-    return ask_head(headed.predict, task, cases, name=name, title=name, detail=base.card.id, checks=(), progress=told)
-
-
-def _asked_text(
-    tuned: FineTune, task: TaskContract, cases: Sequence[Case], base: LocalBase, where: Any, name: str, told: Progress
-) -> Answers:
-    tokenizer = ChatTokenizer.load(base.path)
-    return ask_torch(
-        load_adapted(base, load_finetune(tuned.path), device=where, merge=True),
-        tokenizer,
-        task,
-        cases,
-        zero_shot_prompts(tokenizer, task, cases),
-        name=name,
-        title=name,
-        detail=base.card.id,
-        max_tokens=task.max_reply_tokens,
-        checks=(),
-        progress=told,
-    )
+    return adapt(task, train, (), recipe, out, base=base, device=device, progress=tick)

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from metier.contracts import Check, ContractError, Sample, TaskContract, Value
+from metier.adapt.methods import LoadedModel, Prediction
+from metier.adapt.text_method import TextModel, decoded
+from metier.contracts import Check, Sample, TaskContract, Value
 from metier.contracts.check import run_checks
-from metier.decoding.tokenizer import ChatTokenizer
 from metier.metrics.cases import Case
 from metier.metrics.results import MOST_FREQUENT, Answer, SystemReport
-from metier.prompting.reply import decode_reply, encode_reply, grammar_of
+from metier.prompting.reply import decode_reply, encode_reply
 from metier.runtime.bundle import Bundle
 from metier.runtime.input_bridges import unread
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[..., None]
 """`progress(what, done, total)`."""
-
-Predict = Callable[[Sequence[Value], Sequence[str]], Sequence[Value]]
-"""Outputs of a head for inputs in languages, in order; such as `metier.heads.Headed.predict`."""
 
 
 class Answers(NamedTuple):
@@ -36,8 +34,7 @@ class Answers(NamedTuple):
 
 
 def ask_torch(
-    model: Any,
-    tokenizer: ChatTokenizer,
+    model: TextModel,
     task: TaskContract,
     cases: Sequence[Case],
     prompts: Sequence[Sequence[int]],
@@ -49,56 +46,56 @@ def ask_torch(
     checks: Sequence[Check],
     progress: Progress,
 ) -> Answers:
-    """Greedy answers of a torch model, under the contract's grammar where it has one, as the runtime decodes."""
-    from metier.evaluate.generate import generate
-
-    guide = None
-    if grammar_of(task) is not None:
-        from metier.decoding.constraint import Constraint
-
-        vocab_size = model.get_output_embeddings().weight.shape[0]
-
-        def guide(case: int) -> Constraint:
-            grammar = grammar_of(task.for_input(cases[case].input), cases[case].input) or ""
-            return Constraint(tokenizer, grammar, max_tokens, vocab_size)
-
+    """Greedy answers of a torch model to given prompts, under the contract's grammar, as the runtime decodes."""
     begun = time.perf_counter()
     progress(title, 0, len(cases))
-    replies = generate(
-        model,
-        prompts,
-        eos_ids=tokenizer.eos_ids,
-        max_tokens=max_tokens,
-        no_repeat_ngram_size=task.no_repeat_ngram_size,
-        guide=guide,
-        on_done=lambda done: progress(title, done, len(cases)),
+    inputs = [case.input for case in cases]
+    predictions = model.reply(
+        inputs, prompts, max_tokens=max_tokens, on_done=lambda done: progress(title, done, len(cases))
     )
     seconds = time.perf_counter() - begun
-    answers = [
-        read_answer(task, checks, case.input, tokenizer.decode(r.ids), len(r.ids), r.finished)
-        for case, r in zip(cases, replies, strict=True)
-    ]
+    answers = _checked(checks, inputs, predictions)
     return Answers(_report(name, title, detail, seconds, answers), answers)
 
 
-def ask_head(
-    predict: Predict,
-    task: TaskContract,
+def ask_fine_tune(
+    model: LoadedModel,
     cases: Sequence[Case],
     *,
     name: str,
     title: str,
     detail: str,
+    max_tokens: int,
     checks: Sequence[Check],
     progress: Progress,
 ) -> Answers:
-    """Answers of a head in torch. It writes nothing, so that they have no tokens."""
+    """Answers of a fine-tune in torch, whatever it produces."""
     begun = time.perf_counter()
     progress(title, 0, len(cases))
-    outputs = predict([case.input for case in cases], [case.language for case in cases])
+    inputs = [case.input for case in cases]
+    predictions = model.predict(
+        inputs,
+        [case.language for case in cases],
+        max_tokens=max_tokens,
+        on_done=lambda done: progress(title, done, len(cases)),
+    )
     seconds = time.perf_counter() - begun
-    answers = answers_of(task, cases, outputs, checks)
+    answers = _checked(checks, inputs, predictions)
     return Answers(_report(name, title, detail, seconds, answers), answers)
+
+
+def _checked(checks: Sequence[Check], inputs: Sequence[Value], predictions: Sequence[Prediction]) -> list[Answer]:
+    return [
+        Answer(
+            text=prediction.text,
+            output=prediction.output,
+            problem=prediction.problem,
+            findings=run_checks(checks, value, prediction.output),
+            tokens=prediction.tokens,
+            finished=prediction.finished,
+        )
+        for value, prediction in zip(inputs, predictions, strict=True)
+    ]
 
 
 def most_frequent(
@@ -215,19 +212,8 @@ def read_answer(
     task: TaskContract, checks: Sequence[Check], input: Value, text: str, tokens: int, finished: bool
 ) -> Answer:
     """A reply's text as an answer: its output where it has one, and what the checks find."""
-    output, problem = None, None
-    try:
-        output = decode_reply(task.for_input(input), text)
-    except ContractError as error:
-        problem = error.what
-    return Answer(
-        text=text.strip(),
-        output=output,
-        problem=problem,
-        findings=run_checks(checks, input, output),
-        tokens=tokens,
-        finished=finished,
-    )
+    (answer,) = _checked(checks, [input], [decoded(task, input, text, tokens, finished)])
+    return answer
 
 
 def _report(name: str, title: str, detail: str, seconds: float, answers: list[Answer]) -> SystemReport:

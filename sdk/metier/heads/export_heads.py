@@ -25,7 +25,7 @@ from metier.export.bundling import Progress, library_versions, samples_of
 from metier.export.edit import edited, write_manifest
 from metier.export.heads import FOLDER, TRUNKS, golden_of, write_head_files
 from metier.heads.head_graphs import write_head, write_trunk
-from metier.heads.head_model import Headed, load_head
+from metier.heads.head_model import HeadModel, load_head
 from metier.runtime.bundle import Bundle, open_bundle, rows_of
 from metier.runtime.heads import Heads
 
@@ -78,10 +78,10 @@ def export_heads(
     say = progress or (lambda stage, done, total: None)
     stages = 2 * len(finetunes) + 1
     with whole_folder(Path(out), "a bundle", MANIFEST) as part:
-        headed = [load_head(finetune.path, base=base) for finetune in finetunes]
-        entries = [_entry(*each) for each in zip(headed, finetunes, names or names_of(finetunes), strict=True)]
+        head_model = [load_head(finetune.path, base=base) for finetune in finetunes]
+        entries = [_entry(*each) for each in zip(head_model, finetunes, names or names_of(finetunes), strict=True)]
         trunks: dict[str, TrunkEntry] = {}
-        for own, finetune, entry in zip(headed, finetunes, entries, strict=True):
+        for own, finetune, entry in zip(head_model, finetunes, entries, strict=True):
             if entry.trunk not in trunks:
                 say(f"write the trunk {entry.trunk}", len(trunks), stages)
                 layers = sorted({layer for other in entries if other.trunk == entry.trunk for layer in other.layers})
@@ -104,7 +104,7 @@ def export_heads(
         )
         heads = Heads(Bundle(part, manifest, None, rows_of(part, manifest)), "cpu")
         proved: list[HeadEntry] = []
-        for own, finetune, entry in zip(headed, finetunes, entries, strict=True):
+        for own, finetune, entry in zip(head_model, finetunes, entries, strict=True):
             say(f"prove {entry.name} against torch", len(trunks) + len(proved), stages)
             proved.append(prove(heads, entry, own, proof_of_head(finetune), TOLERANCE[precision]))
         write_manifest(part, manifest.model_copy(update={"heads": tuple(proved)}))
@@ -137,14 +137,14 @@ def prove_head(bundle: str | Path, name: str, *, base: LocalBase | None = None) 
 
 
 def prove(
-    heads: Heads, entry: HeadEntry, headed: Headed, samples: Sequence[Sample], bounds: dict[str, float]
+    heads: Heads, entry: HeadEntry, head_model: HeadModel, samples: Sequence[Sample], bounds: dict[str, float]
 ) -> HeadEntry:
     """A head's entry with its parity, and a few inputs as they are tokenised and answered.
 
     Args:
         heads: of the bundle that is being made.
         entry: its entry there.
-        headed: the same in torch.
+        head_model: the same in torch.
         samples: real ones of its task.
         bounds: of `TOLERANCE`.
 
@@ -157,8 +157,8 @@ def prove(
     for sample, found in zip(samples, scored, strict=True):
         if not len(found.logits):
             continue
-        with headed.resting():
-            expected = headed.head(headed.features([headed.asked(sample)])).cpu().numpy()
+        with head_model.resting():
+            expected = head_model.head(head_model.features([head_model.asked(sample)])).cpu().numpy()
         largest = max(largest, float(np.abs(expected - found.logits).max()))
         agreed += int((expected.argmax(-1) == found.logits.argmax(-1)).sum())
         things += len(expected)
@@ -215,34 +215,34 @@ def misses(parity: HeadParity) -> list[str]:
     ]
 
 
-def _entry(headed: Headed, finetune: FineTune, name: str) -> HeadEntry:
+def _entry(head_model: HeadModel, finetune: FineTune, name: str) -> HeadEntry:
     base = re.sub(r"[^a-z0-9_.-]+", "-", finetune.card.base.id.rstrip("/").split("/")[-1].lower()).strip("-._")
-    frozen = headed.recipe.method == "features"
+    frozen = head_model.recipe.method == "features"
     # Two bases of one name are told apart by their weights.
     digest = (finetune.card.base.sha256 or "0" * 8)[:8]
     return HeadEntry(
         name=name,
         path=f"{FOLDER}/{name}",
         trunk=f"{base}-{digest}" if frozen else name,
-        layers=headed.trunk.read,
+        layers=head_model.trunk.read,
         card=finetune.card,
     )
 
 
 def _write_trunk(
-    part: Path, headed: Headed, entry: HeadEntry, layers: Sequence[int], precision: Precision
+    part: Path, head_model: HeadModel, entry: HeadEntry, layers: Sequence[int], precision: Precision
 ) -> TrunkEntry:
     folder = part / TRUNKS / entry.trunk
     folder.mkdir(parents=True)
-    write_trunk(headed.trunk, layers, folder / TRUNK_FILE, halve=precision == "fp16")
-    shutil.copyfile(headed.base.path / "tokenizer.json", folder / "tokenizer.json")
+    write_trunk(head_model.trunk, layers, folder / TRUNK_FILE, halve=precision == "fp16")
+    shutil.copyfile(head_model.base.path / "tokenizer.json", folder / "tokenizer.json")
     return TrunkEntry(
         name=entry.trunk,
         path=f"{TRUNKS}/{entry.trunk}",
         base=entry.card.base,
-        trained=None if headed.recipe.method == "features" else entry.card.weights_sha256,
+        trained=None if head_model.recipe.method == "features" else entry.card.weights_sha256,
         precision="fp32" if precision == "fp32" else "fp16",
-        count=headed.trunk.count,
+        count=head_model.trunk.count,
         layers=tuple(layers),
-        width=headed.trunk.width,
+        width=head_model.trunk.width,
     )

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from metier.contracts import UsageError
-from metier.heads.head_model import AT_ONCE, Headed, Item
+from metier.heads.head_model import AT_ONCE, HeadModel, Item
 from metier.heads.token_batch import padded
-from metier.training.hidden_state_cache import States
+from metier.training.hidden_state_cache import HiddenStateCache
 from metier.training.loop import Progress
 from metier.training.schedule import batches, learning_rate
 
@@ -48,11 +48,13 @@ class Figures:
         return self.begin_seconds + sum(self.epoch_seconds)
 
 
-def begin(headed: Headed, items: Sequence[Item], features: States, frozen: States, figures: Figures) -> None:
+def begin(
+    head_model: HeadModel, items: Sequence[Item], features: HiddenStateCache, frozen: HiddenStateCache, figures: Figures
+) -> None:
     """Keep the untouched base's features of every item, and bring the head to their scale and classes' prototypes.
 
     Args:
-        headed: base and head.
+        head_model: base and head.
         items: to learn from.
         features: takes what the head reads of each.
         frozen: takes what the frozen layers say of each text, where others are to learn, as far as its bound goes.
@@ -62,11 +64,13 @@ def begin(headed: Headed, items: Sequence[Item], features: States, frozen: State
         UsageError: the features take more than their bound.
     """
     began = time.perf_counter()
-    with headed.resting():
+    with head_model.resting():
         for part in alike(items):
             some = [items[i] for i in part]
-            found = headed.features(some, over_frozen(headed, part, some, frozen) if headed.trunk.frozen else None)
-            things = [headed.labelled(item) for item in some]
+            found = head_model.features(
+                some, over_frozen(head_model, part, some, frozen) if head_model.trunk.frozen else None
+            )
+            things = [head_model.labelled(item) for item in some]
             for i, own in zip(part, torch.split(found, things), strict=True):
                 if not features.keep(i, own):
                     raise UsageError(
@@ -74,34 +78,34 @@ def begin(headed: Headed, items: Sequence[Item], features: States, frozen: State
                         "allowed",
                         remedy="give fewer samples, or fewer layers in the recipe",
                     )
-        headed.head.take_scale(*_scale(features, len(items)))
-        if headed.head.cosine:
-            sums = torch.zeros_like(headed.head.classes)
+        head_model.head.take_scale(*_scale(features, len(items)))
+        if head_model.head.cosine:
+            sums = torch.zeros_like(head_model.head.classes)
             for i, item in enumerate(items):
                 targets = torch.tensor(item.targets, device=sums.device)
-                sums.index_add_(0, targets, headed.head.vectors(features.get(i).to(sums.device)))
-            headed.head.take_prototypes(sums)
+                sums.index_add_(0, targets, head_model.head.vectors(features.get(i).to(sums.device)))
+            head_model.head.take_prototypes(sums)
     figures.begin_seconds += time.perf_counter() - began
     figures.cached_bytes = features.kept + frozen.kept
 
 
 def fit_head(
-    headed: Headed, items: Sequence[Item], features: States, figures: Figures, epochs: int
+    head_model: HeadModel, items: Sequence[Item], features: HiddenStateCache, figures: Figures, epochs: int
 ) -> Iterator[Progress]:
     """Fit the head alone over features that are kept; an event an epoch."""
-    settings = headed.recipe.head
-    optimiser = torch.optim.AdamW(head_groups(headed, 1.0), lr=0.0)
+    settings = head_model.recipe.head
+    optimiser = torch.optim.AdamW(head_groups(head_model, 1.0), lr=0.0)
     targets = [torch.tensor(item.targets) for item in items]
     size = max(1, min(_HEAD_BATCH, len(items) // 16))
-    plan = headed.recipe.model_copy(
+    plan = head_model.recipe.model_copy(
         update={"epochs": epochs, "batch_size": size, "learning_rate": settings.learning_rate}
     )
     order = batches(plan, [""] * len(items))
     per_epoch = -(-len(items) // size)
     began = epoch_began = time.perf_counter()
     for done, part in enumerate(order, 1):
-        given = torch.cat([features.get(i) for i in part]).to(headed.trunk.device)
-        loss = cross_entropy(headed.head(given), torch.cat([targets[i] for i in part]).to(given.device))
+        given = torch.cat([features.get(i) for i in part]).to(head_model.trunk.device)
+        loss = cross_entropy(head_model.head(given), torch.cat([targets[i] for i in part]).to(given.device))
         rate = learning_rate(plan, done - 1, len(order))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -115,32 +119,32 @@ def fit_head(
     figures.steps += len(order)
 
 
-def head_groups(headed: Headed, share: float) -> list[dict[str, Any]]:
+def head_groups(head_model: HeadModel, share: float) -> list[dict[str, Any]]:
     """The head's weights as the optimiser takes them; `share` of the rate of its steps."""
-    head = headed.head
+    head = head_model.head
     unbound = [head.sharpness] if head.bias is None else [head.sharpness, head.bias]
     return [
-        {"params": [head.classes], "weight_decay": headed.recipe.head.weight_decay, "share": share},
+        {"params": [head.classes], "weight_decay": head_model.recipe.head.weight_decay, "share": share},
         {"params": unbound, "weight_decay": 0.0, "share": share},
         {"params": [head.mix], "weight_decay": 0.0, "share": _MIX_SHARE * share},
     ]
 
 
-def over_frozen(headed: Headed, part: Sequence[int], some: Sequence[Item], kept: States) -> Tensor:
+def over_frozen(head_model: HeadModel, part: Sequence[int], some: Sequence[Item], kept: HiddenStateCache) -> Tensor:
     """Hidden states of items over what the frozen layers say of each text, kept from its first time on."""
     rows = [(2 * i + side, row) for i, item in zip(part, some, strict=True) for side, row in enumerate(item.rows)]
     fresh: dict[int, Tensor] = {}
     if new := [(number, row) for number, row in rows if number not in kept]:
-        with headed.resting():
-            found = headed.trunk.below(padded([row for _, row in new], headed.trunk.device))
+        with head_model.resting():
+            found = head_model.trunk.below(padded([row for _, row in new], head_model.trunk.device))
         for (number, row), said in zip(new, found, strict=True):
             fresh[number] = said[: len(row.ids)]
             kept.keep(number, fresh[number])
-    batch = headed.batch(some)
-    below = torch.zeros(*batch.ids.shape, headed.trunk.width, device=batch.ids.device)
+    batch = head_model.batch(some)
+    below = torch.zeros(*batch.ids.shape, head_model.trunk.width, device=batch.ids.device)
     for place, (number, row) in enumerate(rows):
         below[place, : len(row.ids)] = fresh[number] if number in fresh else kept.get(number)
-    return headed.trunk.above(batch, below)
+    return head_model.trunk.above(batch, below)
 
 
 def step(optimiser: torch.optim.Optimizer, rate: float) -> None:
@@ -157,7 +161,7 @@ def alike(items: Sequence[Item]) -> Iterator[list[int]]:
         yield order[start : start + AT_ONCE]
 
 
-def _scale(features: States, count: int) -> tuple[Tensor, Tensor]:
+def _scale(features: HiddenStateCache, count: int) -> tuple[Tensor, Tensor]:
     """Mean and deviation of the features, each [read, width], over all samples, groups and words."""
     total, squares, things = torch.zeros(()), torch.zeros(()), 0
     for i in range(count):

@@ -41,7 +41,7 @@ class Item:
         return sum(len(row.ids) for row in self.rows)
 
 
-class Headed:
+class HeadModel:
     """A base with a head for one task. `predict` answers; the rest is for who trains it."""
 
     def __init__(
@@ -170,11 +170,11 @@ class Headed:
             ) from error
 
 
-def load_head(path: str | Path, *, base: LocalBase | None = None, device: str | torch.device = "cpu") -> Headed:
+def load_head(path: str | Path, *, base: LocalBase | None = None, device: str | torch.device = "cpu") -> HeadModel:
     """The head in a fine-tune's folder, on its base.
 
     Args:
-        path: folder that `adapt_head` wrote.
+        path: folder that `train_head` wrote.
         base: a base at hand; None resolves the card's.
         device: as torch names it.
 
@@ -186,6 +186,6 @@ def load_head(path: str | Path, *, base: LocalBase | None = None, device: str | 
     card = finetune.card
     base = base or resolve(card.base.id, revision=card.base.revision)
     check_fits(base, finetune)
-    headed = Headed(card.tasks[0], base, card.recipe, device)
-    headed.load(finetune.path / HEAD)
-    return headed
+    head_model = HeadModel(card.tasks[0], base, card.recipe, device)
+    head_model.load(finetune.path / HEAD)
+    return head_model

@@ -17,9 +17,9 @@ from torch.nn.functional import cross_entropy
 
 from metier.contracts import UsageError
 from metier.heads.feature_training import Figures, head_groups, over_frozen, progress, step
-from metier.heads.head_model import Headed, Item
+from metier.heads.head_model import HeadModel, Item
 from metier.training import checkpoint
-from metier.training.hidden_state_cache import States
+from metier.training.hidden_state_cache import HiddenStateCache
 from metier.training.loop import Progress
 from metier.training.schedule import batches, learning_rate
 
@@ -27,16 +27,22 @@ _WINDOW = 8
 """Batches whose items are put together by length: padding falls to a few per cent, and the draw stays random enough."""
 
 
-class FitBoth:
+class JointTraining:
     """A run of training: iterate over it. Every step is repeatable from a checkpoint bit by bit."""
 
     def __init__(
-        self, headed: Headed, items: Sequence[Item], frozen: States, figures: Figures, folder: Path, run: str
+        self,
+        head_model: HeadModel,
+        items: Sequence[Item],
+        frozen: HiddenStateCache,
+        figures: Figures,
+        folder: Path,
+        run: str,
     ) -> None:
         """Take up the checkpoint in `folder` where there is one.
 
         Args:
-            headed: base and head, from `begin`.
+            head_model: base and head, from `begin`.
             items: to learn from.
             frozen: what the frozen layers said of each text, from `begin`.
             figures: what is told of it; a checkpoint's stand in its place.
@@ -46,20 +52,20 @@ class FitBoth:
         Raises:
             UsageError: the checkpoint belongs to another run, or is damaged.
         """
-        recipe = headed.recipe
-        self.headed, self.items, self.frozen, self.figures = headed, items, frozen, figures
+        recipe = head_model.recipe
+        self.head_model, self.items, self.frozen, self.figures = head_model, items, frozen, figures
         self.folder, self.run = folder, run
         self.per_epoch = -(-len(items) // recipe.batch_size)
         self.order = _by_length(batches(recipe, [""] * len(items)), items, self.per_epoch, recipe.seed)
-        self.learnt = headed.trunk.weights()
+        self.learnt = head_model.trunk.weights()
         own = {"params": list(self.learnt.values()), "weight_decay": recipe.weight_decay}
         share = recipe.head.learning_rate / recipe.learning_rate
-        self.optimiser = torch.optim.AdamW([own, *head_groups(headed, share)], lr=0.0, fused=True)
+        self.optimiser = torch.optim.AdamW([own, *head_groups(head_model, share)], lr=0.0, fused=True)
         if (saved := checkpoint.load(folder)) is not None:
             self._restore(*saved)
 
     def __iter__(self) -> Iterator[Progress]:
-        recipe, figures, model = self.headed.recipe, self.figures, self.headed.trunk.model
+        recipe, figures, model = self.head_model.recipe, self.figures, self.head_model.trunk.model
         model.train()
         saved = time.monotonic()
         while figures.steps < len(self.order):
@@ -85,20 +91,20 @@ class FitBoth:
             if moments := self.optimiser.state.get(weight):
                 tensors |= {f"first.{name}": moments["exp_avg"], f"second.{name}": moments["exp_avg_sq"]}
                 tensors[f"weight.{name}"] = weight
-        tensors |= {"mean": self.headed.head.mean, "deviation": self.headed.head.deviation}
+        tensors |= {"mean": self.head_model.head.mean, "deviation": self.head_model.head.deviation}
         checkpoint.save(self.folder, tensors, {"run": self.run, "figures": asdict(self.figures)})
 
     def _step(self, part: Sequence[int], rate: float) -> float:
-        headed, some = self.headed, [self.items[i] for i in part]
+        head_model, some = self.head_model, [self.items[i] for i in part]
         # A seed per step, so that a resumed run drops out what the unbroken one would have.
-        torch.manual_seed((headed.recipe.seed << 32) + self.figures.steps)
-        states = over_frozen(headed, part, some, self.frozen) if headed.trunk.frozen else None
-        features = headed.features(some, states)
+        torch.manual_seed((head_model.recipe.seed << 32) + self.figures.steps)
+        states = over_frozen(head_model, part, some, self.frozen) if head_model.trunk.frozen else None
+        features = head_model.features(some, states)
         targets = torch.tensor([k for item in some for k in item.targets], device=features.device)
-        loss = cross_entropy(headed.head(features), targets)
+        loss = cross_entropy(head_model.head(features), targets)
         self.optimiser.zero_grad(set_to_none=True)  # a first head's last gradients among them
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._weights().values(), headed.recipe.max_grad_norm)
+        torch.nn.utils.clip_grad_norm_(self._weights().values(), head_model.recipe.max_grad_norm)
         step(self.optimiser, rate)
         if self.figures.steps == 0:  # what no gradient reached, such as an encoder's pooler, is not part of what learns
             for weight in self.learnt.values():
@@ -107,7 +113,7 @@ class FitBoth:
         return float(loss.detach())
 
     def _weights(self) -> dict[str, Tensor]:
-        head = {f"head.{name}": weight for name, weight in self.headed.head.named_parameters()}
+        head = {f"head.{name}": weight for name, weight in self.head_model.head.named_parameters()}
         return {**{f"trunk.{name}": weight for name, weight in self.learnt.items()}, **head}
 
     def _restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
@@ -120,8 +126,8 @@ class FitBoth:
         for name, value in facts["figures"].items():
             setattr(self.figures, name, value)
         with torch.no_grad():
-            self.headed.head.mean.copy_(tensors["mean"])
-            self.headed.head.deviation.copy_(tensors["deviation"])
+            self.head_model.head.mean.copy_(tensors["mean"])
+            self.head_model.head.deviation.copy_(tensors["deviation"])
             for name, weight in self._weights().items():
                 if f"weight.{name}" not in tensors:
                     weight.requires_grad_(False)

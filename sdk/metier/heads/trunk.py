@@ -18,6 +18,7 @@ from metier.contracts.heads import layers_read
 from metier.contracts.recipe import layers_named
 from metier.heads.token_batch import Padded
 from metier.training.frozen_prefix import UNABLE, alone, instead
+from metier.training.lora_config import lora_config
 from metier.training.lora_setup import ADAPTER, layers_of, open_layers
 
 
@@ -107,7 +108,7 @@ def _learning(layers: nn.ModuleList, recipe: Recipe) -> list[nn.Module]:
 
 
 def _add_lora(model: nn.Module, layers: nn.ModuleList, recipe: Recipe) -> None:
-    from peft import LoraConfig, inject_adapter_in_model
+    from peft import inject_adapter_in_model
 
     inside = {id(m) for layer in _learning(layers, recipe) for m in layer.modules() if isinstance(m, nn.Linear)}
     names = [name for name, module in model.named_modules() if id(module) in inside]
@@ -118,14 +119,7 @@ def _add_lora(model: nn.Module, layers: nn.ModuleList, recipe: Recipe) -> None:
                 f"lora.targets: the base has no projection named {', '.join(recipe.lora.targets)}",
                 remedy="say all-linear",
             )
-    config = LoraConfig(
-        r=recipe.lora.rank,
-        lora_alpha=recipe.lora.alpha,  # type: ignore[arg-type]
-        lora_dropout=recipe.lora.dropout,
-        use_rslora=recipe.lora.rslora,
-        target_modules=names,
-        bias="none",
-    )
+    config = lora_config(recipe.lora, names)
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         torch.manual_seed(recipe.seed)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from metier.adapt.methods import method_of
 from metier.bases.finetune import check_goes_on, load_finetune
 from metier.bases.resolve import LocalBase, resolve
 from metier.contracts import Check, FineTune, Sample, samples_sha256
@@ -119,7 +120,7 @@ def _turn(
         nothing = harvest(registry.task, ())
         return Turn(outcome="on trial", version=state.challenger, champion=state.champion, why=why, harvest=nothing)
     going_on, graph = registry.finetune(state.champion), engine.bundle.manifest.graph
-    if graph is not None and going_on.card.recipe.produces == "text":  # before an earlier turn is thrown away for it
+    if graph is not None and method_of(going_on.card.recipe).continues:  # before an earlier turn is thrown away for it
         check_goes_on(going_on, recipe_of(going_on, settings), graph.layers)
     begun = begin(registry, store, settings, work)
     if begun.taken_up is not None:
@@ -226,23 +227,11 @@ def _adapted(
         say("adapting", event.step, event.steps, loss=event.loss)
 
     recipe = recipe_of(champion, settings)
-    if recipe.produces == "head":
-        from metier.heads.train import adapt_head
-
-        return adapt_head(champion.card.tasks[0], train, [], recipe, out, base=base, progress=told)
-    from metier.adapt.sft import adapt
+    from metier.adapt.fine_tuning import adapt
 
     # No held-out data: the best moment would be chosen on the very data that the gate judges by.
-    return adapt(
-        champion.card.tasks[0],
-        train,
-        [],
-        recipe,
-        out,
-        base=base,
-        start=champion,
-        progress=told,
-    )
+    start = champion if method_of(recipe).continues else None
+    return adapt(champion.card.tasks[0], train, [], recipe, out, base=base, start=start, progress=told)
 
 
 def _judged(

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock, Timeout
 
+from metier.adapt.methods import is_live
 from metier.bases.finetune import load_finetune
 from metier.contracts import FineTune, Sample, TaskContract, UsageError
 from metier.contracts.documents import read_document
@@ -67,7 +68,7 @@ class Registry:
         Args:
             folder: new.
             finetune: of one task: LoRA weights that answer in text, from `adapt`, or a head over frozen features, from
-                `adapt_head`.
+                `adapt`.
             until: number of the last feedback event that it knows of already.
 
         Raises:
@@ -151,7 +152,7 @@ class Registry:
         """Keep a fine-tune as a new version, at work nowhere yet.
 
         Args:
-            finetune: from `adapt` or `adapt_head`.
+            finetune: from `adapt` or `adapt`.
             pool: all that it and its ancestors learnt.
             **fields: of `Version`: parent, until, skipped, learnt, replayed, verdict. Of a version
                 with a parent and no `until` nothing is known but that it learnt what its parent had.
@@ -396,7 +397,7 @@ class Registry:
 
 def _check_goes_on(finetune: FineTune) -> None:
     recipe = finetune.card.recipe
-    if (recipe.produces, recipe.method) not in {("text", "lora"), ("head", "features")}:
+    if not is_live(recipe):
         raise UsageError(
             "a registry goes on from LoRA weights that answer in text, or from a head over frozen features: what else "
             "learns is a graph of its own, which a running engine cannot take up",

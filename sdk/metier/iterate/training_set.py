@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import Field, ValidationError
 
+from metier.adapt.methods import method_of
 from metier.bases.finetune import lora_recipe
 from metier.contracts import FineTune, Recipe, Sample
 from metier.contracts.recipe import Layers
@@ -149,7 +150,7 @@ def lesson_of(registry: Registry, begun: Begun, champion: FineTune) -> Lesson:
     the seed."""
     new = list(begun.harvest.samples)
     pool, overruled = overrule(registry.task, registry.pool(begun.parent), begun.harvest)
-    if champion.card.recipe.produces == "head":
+    if not method_of(champion.card.recipe).continues:
         whole = deduplicate([*new, *pool]).kept
         return Lesson(whole, len(whole) - len(new), whole, overruled)
     replayed = select(pool, round(begun.settings.replay * len(new)), begun.settings.seed)
@@ -163,7 +164,7 @@ def recipe_of(champion: FineTune, settings: Settings) -> Recipe:
     Raises:
         RecipeError: `layers` are no layers that LoRA learns in.
     """
-    if champion.card.recipe.produces == "head":
+    if not method_of(champion.card.recipe).continues:
         return champion.card.recipe.model_copy(update={"seed": settings.seed})
     named = {"layers": settings.layers} if settings.layers else {}
     schedule = {"epochs": settings.epochs, "learning_rate": settings.learning_rate, "seed": settings.seed}

@@ -1,7 +1,7 @@
 """The layers below the lowest that learns: what they say of an example is computed once, and training goes on from it.
 
 In a causal model that depends on the example's own tokens alone, whatever shares its batch. This knows layers and
-examples; how a batch is laid out is `trainee`'s business.
+examples; how a batch is laid out is `training_model`'s business.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -11,13 +11,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from metier.training.examples import Example
-from metier.training.hidden_state_cache import States
+from metier.training.hidden_state_cache import HiddenStateCache
 
 
-class Frozen:
+class FrozenPrefix:
     """The first layers of a model, none of which learns, and what they said of examples so far."""
 
-    def __init__(self, layers: nn.ModuleList, count: int, states: States) -> None:
+    def __init__(self, layers: nn.ModuleList, count: int, states: HiddenStateCache) -> None:
         """Take the first `count` of all `layers`; `states` keeps what they say, as far as its bound goes."""
         self._below, self._above = layers[:count], layers[count:]
         self._states = states

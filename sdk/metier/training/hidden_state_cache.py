@@ -21,7 +21,7 @@ _ALIGNED = 64
 """Bytes that each tensor begins at a multiple of."""
 
 
-class States:
+class HiddenStateCache:
     """Tensors by number. Use as a context.
 
     The file has no name where the system allows that, so that not even a killed process leaves it behind.

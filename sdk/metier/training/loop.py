@@ -17,7 +17,7 @@ from metier.training import checkpoint
 from metier.training.examples import Example
 from metier.training.packing import micro_batches
 from metier.training.schedule import batches, evaluation_steps, learning_rate
-from metier.training.training_model import Trainee, mean_loss, reply_tokens
+from metier.training.training_model import TrainingModel, mean_loss, reply_tokens
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class State:
     tokens: int = 0
     step_seconds: float = 0.0
     seconds: float = 0.0
-    """Frozen layers, steps, evaluations and checkpoints; model loading and time between a kill and its resume are not
-    in it."""
+    """Frozen layers, steps, evaluations and checkpoints, without model loading and the time between a kill and its
+    resume."""
     begin_seconds: float = 0.0
     """Of these, frozen layers before the first step, and again at each resume."""
     cached_bytes: int = 0
@@ -72,7 +72,7 @@ class Training:
 
     def __init__(
         self,
-        trainee: Trainee,
+        training_model: TrainingModel,
         examples: Sequence[Example],
         held_out: Sequence[Example],
         recipe: Recipe,
@@ -85,7 +85,7 @@ class Training:
         """Take up the checkpoint in `folder` where there is one.
 
         Args:
-            trainee: model with fresh LoRA weights.
+            training_model: model with fresh LoRA weights.
             examples: training examples in the data's order; the recipe's seed shuffles them.
             held_out: examples for the held-out loss; empty takes none, and the last weights are the result.
             recipe: schedule and seed.
@@ -97,12 +97,12 @@ class Training:
         Raises:
             UsageError: the checkpoint belongs to another run, or is damaged.
         """
-        self.trainee, self.examples, self.held_out, self.recipe = trainee, examples, held_out, recipe
+        self.training_model, self.examples, self.held_out, self.recipe = training_model, examples, held_out, recipe
         self.folder, self.run, self.watch = folder, run, watch
         self.order = batches(recipe, [example.task for example in examples])
         self.state = State(most_tokens=most_tokens)
         self.best: list[Tensor] = []
-        self.optimiser = torch.optim.AdamW(trainee.weights, lr=0.0, weight_decay=recipe.weight_decay, fused=True)
+        self.optimiser = torch.optim.AdamW(training_model.weights, lr=0.0, weight_decay=recipe.weight_decay, fused=True)
         if (saved := checkpoint.load(folder)) is not None:
             self._restore(*saved)
 
@@ -122,7 +122,7 @@ class Training:
             state.step_seconds += time.perf_counter() - started
             evaluated = state.step in evaluations
             held_out_loss = self._evaluate() if evaluated else None
-            answers = self.watch(self.trainee.adapted) if evaluated and self.watch else None
+            answers = self.watch(self.training_model.adapted) if evaluated and self.watch else None
             state.seconds += time.perf_counter() - started
             yield Progress(
                 step=state.step,
@@ -143,13 +143,13 @@ class Training:
                 saved = time.monotonic()
         if self.best:
             with torch.no_grad():
-                for weight, best in zip(self.trainee.weights, self.best, strict=True):
+                for weight, best in zip(self.training_model.weights, self.best, strict=True):
                     weight.copy_(best)
 
     def save(self) -> None:
         """Write a checkpoint of this moment."""
         tensors: dict[str, Tensor] = {}
-        for i, weight in enumerate(self.trainee.weights):
+        for i, weight in enumerate(self.training_model.weights):
             moments = self.optimiser.state[weight]
             tensors |= {f"weight.{i}": weight, f"first.{i}": moments["exp_avg"], f"second.{i}": moments["exp_avg_sq"]}
         tensors |= {f"best.{i}": weight for i, weight in enumerate(self.best)}
@@ -158,11 +158,11 @@ class Training:
     def _remember(self) -> None:
         started = time.perf_counter()
         learnt = sorted({index for batch in self.order for index in batch})
-        self.trainee.remember([*(self.examples[i] for i in learnt), *self.held_out])
+        self.training_model.remember([*(self.examples[i] for i in learnt), *self.held_out])
         took = time.perf_counter() - started
         self.state.begin_seconds += took
         self.state.seconds += took
-        self.state.cached_bytes = self.trainee.frozen.kept if self.trainee.frozen else 0
+        self.state.cached_bytes = self.training_model.frozen.kept if self.training_model.frozen else 0
 
     def _step(self, batch: list[Example], rate: float) -> float:
         if self.recipe.lora.dropout:
@@ -170,10 +170,10 @@ class Training:
             torch.manual_seed((self.recipe.seed << 32) + self.state.step)
         count, total = reply_tokens(batch), 0.0
         for part in micro_batches(batch, self.state.most_tokens):
-            loss = self.trainee.loss(part) / count
+            loss = self.training_model.loss(part) / count
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
-        torch.nn.utils.clip_grad_norm_(self.trainee.weights, self.recipe.max_grad_norm)
+        torch.nn.utils.clip_grad_norm_(self.training_model.weights, self.recipe.max_grad_norm)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.step()
@@ -181,13 +181,13 @@ class Training:
         return total
 
     def _evaluate(self) -> float:
-        self.trainee.adapted.eval()
-        loss = mean_loss(self.trainee, self.held_out, self.recipe.batch_size)
-        self.trainee.adapted.train()
+        self.training_model.adapted.eval()
+        loss = mean_loss(self.training_model, self.held_out, self.recipe.batch_size)
+        self.training_model.adapted.train()
         state = self.state
         if state.best_loss is None or loss < state.best_loss:
             state.best_loss, state.best_step, state.stale = loss, state.step, 0
-            self.best = [weight.detach().clone() for weight in self.trainee.weights]
+            self.best = [weight.detach().clone() for weight in self.training_model.weights]
         else:
             state.stale += 1
             state.stopped_early = self.recipe.patience is not None and state.stale >= self.recipe.patience
@@ -202,7 +202,7 @@ class Training:
             )
         self.state = State(**facts["state"])
         with torch.no_grad():
-            for i, weight in enumerate(self.trainee.weights):
+            for i, weight in enumerate(self.training_model.weights):
                 weight.copy_(tensors[f"weight.{i}"])
                 self.optimiser.state[weight] = {
                     "step": torch.tensor(float(self.state.step), device=weight.device),
@@ -210,5 +210,5 @@ class Training:
                     "exp_avg_sq": tensors[f"second.{i}"].to(weight.device),
                 }
         if "best.0" in tensors:
-            weights = self.trainee.weights
+            weights = self.training_model.weights
             self.best = [tensors[f"best.{i}"].to(weights[i].device) for i in range(len(weights))]

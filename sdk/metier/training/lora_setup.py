@@ -15,6 +15,7 @@ from torch import nn
 from metier.bases.finetune import check_goes_on
 from metier.contracts import BaseError, FineTune, Recipe, RecipeError
 from metier.contracts.recipe import layers_named
+from metier.training.lora_config import lora_config
 from metier.training.lora_linear import lora_forward
 from metier.training.rms_norm import norm_forward
 
@@ -27,19 +28,10 @@ def add_lora(model: Any, recipe: Recipe, base_id: str) -> Any:
     Raises:
         RecipeError: `layers` or `lora.targets` name nothing in this model.
     """
-    from peft import LoraConfig, get_peft_model
+    from peft import get_peft_model
 
     layers = chosen_layers(recipe.layers, int(model.config.get_text_config().num_hidden_layers))
-    config = LoraConfig(
-        r=recipe.lora.rank,
-        lora_alpha=recipe.lora.alpha,  # type: ignore[arg-type]
-        lora_dropout=recipe.lora.dropout,
-        use_rslora=recipe.lora.rslora,
-        target_modules=list(_targets(model, recipe)),
-        layers_to_transform=layers,
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
+    config = lora_config(recipe.lora, _targets(model, recipe), layers=layers, task_type="CAUSAL_LM")
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), warnings.catch_warnings():
         # peft asks transformers for an attribute by its old name, which is no concern of who trains.
@@ -50,7 +42,7 @@ def add_lora(model: Any, recipe: Recipe, base_id: str) -> Any:
     return adapted
 
 
-def take_up(model: Any, recipe: Recipe, start: FineTune) -> Any:
+def load_lora(model: Any, recipe: Recipe, start: FineTune) -> Any:
     """A `peft.PeftModel` around `model` that goes on from a fine-tune's LoRA weights, in fp32.
 
     Those in the recipe's layers learn; the fine-tune's others stay as they are.

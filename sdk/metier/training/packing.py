@@ -27,7 +27,7 @@ class Packed:
     """Tokens of each row, the prefix among them."""
 
     def join(self, rows: Sequence[Tensor]) -> Tensor:
-        """States of each row's tokens, [length, width], as states of the batch, [1, T, width]."""
+        """HiddenStateCache of each row's tokens, [length, width], as states of the batch, [1, T, width]."""
         prefix = self.layout.prefix
         return torch.cat([rows[0][:prefix], *(row[prefix:] for row in rows)])[None]
 
@@ -49,7 +49,7 @@ class Padded:
     lengths: tuple[int, ...]
 
     def join(self, rows: Sequence[Tensor]) -> Tensor:
-        """States of each row's tokens, [length, width], as states of the batch, [rows, longest, width]."""
+        """HiddenStateCache of each row's tokens, [length, width], as states of the batch, [rows, longest, width]."""
         return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
 
     def split(self, states: Tensor) -> list[Tensor]:

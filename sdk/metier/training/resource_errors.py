@@ -13,7 +13,7 @@ _FULL_DISK_WORDS = ("no space left on device", f"os error {errno.ENOSPC})", "dis
 
 
 @contextmanager
-def said_clearly(out: Path) -> Iterator[None]:
+def clear_errors(out: Path) -> Iterator[None]:
     """Turn exhaustion inside the block into a `ResourceError` with what to do; let all else pass as it is."""
     try:
         yield

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from metier.training import packed_attention
 from metier.training.examples import Example
-from metier.training.frozen_prefix import UNABLE, Frozen
+from metier.training.frozen_prefix import UNABLE, FrozenPrefix
 from metier.training.packing import Packed, Padded, micro_batches, pack, pad
 from metier.training.reply_loss import reply_loss
 
@@ -21,7 +21,7 @@ _FULL_SPEED = 1024
 kept of frozen layers must not depend on the memory that was free: a resumed run computes it anew."""
 
 
-class Trainee:
+class TrainingModel:
     """A model whose LoRA or own weights learn, with its device, dtype, and the way its loss is computed."""
 
     def __init__(self, adapted: Any, pad_id: int, dtype: torch.dtype | None = None) -> None:
@@ -40,7 +40,7 @@ class Trainee:
         self.dtype: torch.dtype = dtype or self.model.dtype
         self.head = self.model.get_output_embeddings()
         self.packed = False
-        self.frozen: Frozen | None = None
+        self.frozen: FrozenPrefix | None = None
         """Layers that are computed once an example."""
         self._config = self.model.get_decoder().config
         self._attention = self._config._attn_implementation
@@ -50,7 +50,7 @@ class Trainee:
         """The trained weights, in a fixed order."""
         return [p for p in self.adapted.parameters() if p.requires_grad]
 
-    def choose_way(self, probe: Sequence[Example]) -> None:
+    def choose_layout(self, probe: Sequence[Example]) -> None:
         """Pack from now on if packed and plain computation agree on `probe`, else pad."""
         with self._resting():
             expected = self._logits(probe)
@@ -62,7 +62,7 @@ class Trainee:
             finally:
                 self._attend_with(self._attention)
 
-    def compute_once(self, frozen: Frozen, probe: Sequence[Example]) -> None:
+    def reuse_frozen(self, frozen: FrozenPrefix, probe: Sequence[Example]) -> None:
         """Go on from what `frozen` says from now on, if that agrees with the whole model on `probe`."""
         with self._resting():
             expected = self._logits(probe)
@@ -191,13 +191,13 @@ def reply_tokens(examples: Sequence[Example]) -> int:
     return sum(len(e.reply) for e in examples)
 
 
-def mean_loss(trainee: Trainee, examples: Sequence[Example], batch_size: int) -> float:
+def mean_loss(training_model: TrainingModel, examples: Sequence[Example], batch_size: int) -> float:
     """Nats per reply token over `examples`, without gradient; of several tasks the mean of theirs, as in training."""
     losses = []
     for task in dict.fromkeys(e.task for e in examples):
         ordered = _alike(examples, task)
         with torch.no_grad():
-            parts = [trainee.loss(ordered[i : i + batch_size]) for i in range(0, len(ordered), batch_size)]
+            parts = [training_model.loss(ordered[i : i + batch_size]) for i in range(0, len(ordered), batch_size)]
         losses.append(float(torch.stack(parts).double().sum()) / reply_tokens(ordered))
     return sum(losses) / len(losses)
 
