@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metier.bases.quiet import quiet
 from metier.bases.resolve import LocalBase
 from metier.contracts.errors import BaseError, DataError, ResourceError, UsageError
-from metier.contracts.finetune import FineTune
+from metier.contracts.finetune import PEFT_CONFIG, FineTune
 
 if TYPE_CHECKING:
     import torch
@@ -100,9 +102,27 @@ def load_adapted(
         return model
     from peft import PeftModel
 
+    _untie(model, finetune.path)
     # autocast_adapter_dtype would keep the LoRA in float32 whatever dtype was asked for.
     adapted = PeftModel.from_pretrained(model, str(finetune.path), autocast_adapter_dtype=False)
     return (adapted.merge_and_unload() if merge else adapted).to(model.dtype).eval()
+
+
+def _untie(model: Any, folder: Path) -> None:
+    """Give the output head weights of its own where an adapter changes it, or the embedding, and the two are tied.
+
+    Merged into tied weights, a change of one would change the other.
+    """
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    if head is None or embedding.weight is not head.weight:
+        return
+    tied = {name.rpartition(".")[2] for name, module in model.named_modules() if module is head or module is embedding}
+    config = json.loads((folder / PEFT_CONFIG).read_text("utf-8"))
+    lists = (config.get("target_modules"), config.get("modules_to_save"))
+    changed = {str(name).rpartition(".")[2] for names in lists if isinstance(names, list) for name in names}
+    if tied & changed:
+        head.weight = type(head.weight)(head.weight.detach().clone())
+        model.config.tie_word_embeddings = False
 
 
 def take_own_weights(model: Any, finetune: FineTune) -> None:

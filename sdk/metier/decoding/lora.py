@@ -26,7 +26,7 @@ Array = npt.NDArray[Any]
 MAX_RANK = 256
 """Largest rank of a module: the recipe's own bound. At 256 a LoRA of a small model is as large as the model."""
 
-MERGED = "export it merged instead: `metier export RUN --out BUNDLE`"
+MERGED = "merge it into a bundle of its own: `metier export FOLDER --base BASE --task TASK --out BUNDLE`"
 
 _KEY = re.compile(r"^(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>[AB])(?:\.(?!weight)[^.]+)?(?:\.weight)?$")
 
