@@ -181,7 +181,7 @@ def make_head(kinds: dict[str, tuple[TaskContract, list[Sample]]]) -> Callable[.
                 weight.add_(0.05 * torch.randn_like(weight))
             for weight in head_model.head.parameters():
                 weight.add_(torch.randn_like(weight))
-            with head_model.resting():
+            with head_model.evaluating():
                 seen = head_model.features(
                     [head_model.item(sample) for sample in given]
                 )  # [things, read, groups, width]

@@ -109,7 +109,7 @@ def test_hidden_states_over_kept_ones_are_those_of_the_whole_base(
     head_model = HeadModel(task, local, recipe(local.path, method="full", layers="top:1"))
     assert head_model.trunk.frozen == 2
     rows = [row for sample in samples[:5] for row in head_model.item(sample).rows]
-    with head_model.resting():
+    with head_model.evaluating():
         together = padded(rows)
         # Alone and unpadded first: what is kept of a text must not depend on what it was batched with.
         below = torch.zeros(*together.ids.shape, head_model.trunk.width)

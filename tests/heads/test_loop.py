@@ -211,7 +211,7 @@ def test_the_loss_of_a_judged_head_is_torch_s(
     with Engine(shipped, threads=1) as engine:
         nats, labels = label_losses(engine, kind, task, samples)
     items = [head_model.item(sample) for sample in samples]
-    with head_model.resting():
+    with head_model.evaluating():
         logits = [head_model.head(head_model.features([item])) for item in items]
     expected = [
         float(torch.nn.functional.cross_entropy(found, torch.tensor(item.targets), reduction="sum"))

@@ -93,7 +93,7 @@ def test_texts_become_vectors_of_length_one(engine: Engine, heads: dict[str, Fin
     vectors = engine.embed(texts)
     head_model = load_head(heads["match"].path)
     batch = head_model.batch([head_model.item_of(text, 0) for text in texts])
-    with head_model.resting():
+    with head_model.evaluating():
         means = torch.einsum("rtw,rgt->rw", head_model.trunk.states(batch)[:, 0], batch.pool)
     expected = torch.nn.functional.normalize(means, dim=-1)
     assert vectors.shape == (3, 64) and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)

@@ -52,11 +52,11 @@ def export_heads(
     base: LocalBase | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
-    """Write a bundle of heads, and open it. Those on an untouched base share one trunk; a head that its base learnt
-    with brings that base.
+    """Write a bundle of heads, and open it. Those on an untouched base share one trunk; a head that was trained
+    together with its base brings that base.
 
     Args:
-        finetunes: at least one; each one's way is head.
+        finetunes: at least one, each of a recipe that produces a head.
         out: folder to write; a bundle that is there is replaced once the new one is whole.
         names: of the heads; the fine-tunes' own where not given.
         precision: of the trunks' weights on disk; they compute in fp32.
@@ -74,8 +74,8 @@ def export_heads(
             remedy="precision: fp16 or fp32",
         )
     if not finetunes:
-        raise UsageError("there is no fine-tune", remedy="give at least one whose way is head")
-    say = progress or (lambda stage, done, total: None)
+        raise UsageError("there is no fine-tune", remedy="give at least one whose recipe produces a head")
+    report = progress or (lambda stage, done, total: None)
     stages = 2 * len(finetunes) + 1
     with whole_folder(Path(out), "a bundle", MANIFEST) as part:
         head_model = [load_head(finetune.path, base=base) for finetune in finetunes]
@@ -83,7 +83,7 @@ def export_heads(
         trunks: dict[str, TrunkEntry] = {}
         for own, finetune, entry in zip(head_model, finetunes, entries, strict=True):
             if entry.trunk not in trunks:
-                say(f"write the trunk {entry.trunk}", len(trunks), stages)
+                report(f"write the trunk {entry.trunk}", len(trunks), stages)
                 layers = sorted({layer for other in entries if other.trunk == entry.trunk for layer in other.layers})
                 trunks[entry.trunk] = _write_trunk(part, own, entry, layers, precision)
             with tempfile.TemporaryDirectory(dir=part) as scratch:
@@ -105,17 +105,17 @@ def export_heads(
         heads = Heads(Bundle(part, manifest, None, rows_of(part, manifest)), "cpu")
         proved: list[HeadEntry] = []
         for own, finetune, entry in zip(head_model, finetunes, entries, strict=True):
-            say(f"prove {entry.name} against torch", len(trunks) + len(proved), stages)
+            report(f"prove {entry.name} against torch", len(trunks) + len(proved), stages)
             proved.append(prove(heads, entry, own, proof_of_head(finetune), TOLERANCE[precision]))
         write_manifest(part, manifest.model_copy(update={"heads": tuple(proved)}))
-        say("verify the bundle", stages - 1, stages)
+        report("verify the bundle", stages - 1, stages)
         bundle = open_bundle(part)
-    say("done", stages, stages)
+    report("done", stages, stages)
     return replace(bundle, path=Path(out))
 
 
 def prove_head(bundle: str | Path, name: str, *, base: LocalBase | None = None) -> HeadParity:
-    """Prove a head that was added without torch against torch, on the inputs frozen with it; record it.
+    """Prove a head that was added without torch against torch, on its packaged inputs; record the parity.
 
     Raises:
         UsageError: there is no such head, or its tensors are not in the bundle. ExportError: parity is missed.
@@ -139,10 +139,10 @@ def prove_head(bundle: str | Path, name: str, *, base: LocalBase | None = None) 
 def prove(
     heads: Heads, entry: HeadEntry, head_model: HeadModel, samples: Sequence[Sample], bounds: dict[str, float]
 ) -> HeadEntry:
-    """A head's entry with its parity, and a few inputs as they are tokenised and answered.
+    """A head's entry with its parity, and a few inputs with their tokens and outputs.
 
     Args:
-        heads: of the bundle that is being made.
+        heads: of the bundle that is being written.
         entry: its entry there.
         head_model: the same in torch.
         samples: real ones of its task.
@@ -157,8 +157,8 @@ def prove(
     for sample, found in zip(samples, scored, strict=True):
         if not len(found.logits):
             continue
-        with head_model.resting():
-            expected = head_model.head(head_model.features([head_model.asked(sample)])).cpu().numpy()
+        with head_model.evaluating():
+            expected = head_model.head(head_model.features([head_model.input_item(sample)])).cpu().numpy()
         largest = max(largest, float(np.abs(expected - found.logits).max()))
         agreed += int((expected.argmax(-1) == found.logits.argmax(-1)).sum())
         things += len(expected)
@@ -203,14 +203,14 @@ def proof_of_head(finetune: FineTune) -> list[Sample]:
 
 
 def misses(parity: HeadParity) -> list[str]:
-    """Each bound that is not kept, in words."""
-    kept = {
+    """Each bound that is missed, in words."""
+    bounds_met = {
         "max_abs": parity.max_abs <= parity.tolerance["max_abs"],
         "agreement": parity.agreement >= parity.tolerance["agreement"],
     }
     return [
         f"{name} is {getattr(parity, name):.4g}, the bound is {parity.tolerance[name]:g}"
-        for name, fine in kept.items()
+        for name, fine in bounds_met.items()
         if not fine
     ]
 
@@ -218,7 +218,7 @@ def misses(parity: HeadParity) -> list[str]:
 def _entry(head_model: HeadModel, finetune: FineTune, name: str) -> HeadEntry:
     base = re.sub(r"[^a-z0-9_.-]+", "-", finetune.card.base.id.rstrip("/").split("/")[-1].lower()).strip("-._")
     frozen = head_model.recipe.method == "features"
-    # Two bases of one name are told apart by their weights.
+    # The hash of the weights distinguishes two bases of one name.
     digest = (finetune.card.base.sha256 or "0" * 8)[:8]
     return HeadEntry(
         name=name,

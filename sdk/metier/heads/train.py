@@ -1,8 +1,8 @@
-"""Fits a head, and with it what of the base the recipe lets learn, from samples to a fine-tune's folder.
+"""Training of a head, and with it what the recipe trains of the base, from samples to a fine-tune's folder.
 
-A class begins at its prototype, the mean direction of its samples in the untouched base: a head that knows something
-already, so that its first gradients leave the base what it knows (as LP-FT does, arXiv 2202.10054), and that has not
-learnt the samples by heart, so that something is left to tell the base. A head over words is fitted for a moment first.
+A class starts at its prototype, the mean direction of its samples in the untouched base: a head that is informed, so
+that its first gradients preserve the base (as LP-FT does, arXiv 2202.10054), and that does not fit the samples yet, so
+that gradients for the base remain. A head over words is fitted for a few epochs first.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from metier.contracts.finetune import HEAD
 from metier.contracts.heads import HEAD_FILE
 from metier.data.samples_file import write_samples
 from metier.disk import whole_path
-from metier.heads.feature_training import Figures, alike, begin, fit_head
+from metier.heads.feature_training import Figures, begin, by_length, fit_head
 from metier.heads.head_graphs import write_head
 from metier.heads.head_model import HeadModel, Item
 from metier.heads.joint_training import JointTraining
 from metier.runtime.head_inputs import Shape
 from metier.training import checkpoint
 from metier.training.hidden_state_cache import HiddenStateCache
-from metier.training.loop import Progress
 from metier.training.lora_setup import training_kernels
+from metier.training.progress import Progress
 from metier.training.recipe_file import write_recipe
 from metier.training.result import summary
 from metier.training.run import TrainingRun
@@ -40,7 +40,7 @@ from metier.training.run import TrainingRun
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors")
 _FEATURES, _STATES = ".features", ".states"
 _START_EPOCHS = 5
-"""Of a head without prototypes, before its base learns with it: it is to know something, and not all samples."""
+"""Of a head without prototypes, before joint training: enough to inform it, too few to fit all samples."""
 
 
 def train_head(run: TrainingRun) -> FineTune:
@@ -127,8 +127,8 @@ def _written(run: TrainingRun, head_model: HeadModel, figures: Figures) -> FineT
 
 
 def _label_words(head_model: HeadModel) -> list[Item]:
-    """A label's own words as one more sample of it, where labels are words: they say what the label means, and with few
-    samples of each that tells (measured on banking77, 10 samples an intent: half a point to a point of accuracy)."""
+    """A label's own words as one more sample of it, where labels are words: they say what the label means, which helps
+    with few samples of each (banking77, 10 samples an intent: half a point to a point of accuracy)."""
     if head_model.shape is not Shape.SEQUENCE:
         return []
     words = [" ".join(re.findall(r"[^\W_]+", label)) for label in head_model.task.labels]
@@ -150,8 +150,8 @@ def _training_figures(head_model: HeadModel, held_out: Sequence[Sample], figures
     if held_out:
         items = [head_model.item(sample) for sample in held_out]
         loss, things = 0.0, 0
-        with head_model.resting():
-            for part in alike(items):
+        with head_model.evaluating():
+            for part in by_length(items):
                 some = [items[i] for i in part]
                 targets = torch.tensor([k for item in some for k in item.targets], device=head_model.trunk.device)
                 loss += float(cross_entropy(head_model.head(head_model.features(some)), targets, reduction="sum"))
