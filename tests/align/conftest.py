@@ -48,16 +48,16 @@ def margin(local_base) -> Callable[[FineTune, TaskContract, list[Preference]], f
     from metier.bases.torch_model import load_adapted
     from metier.decoding.tokenizer import ChatTokenizer
     from metier.training.examples import encode_samples
-    from metier.training.training_model import Trainee
+    from metier.training.training_model import TrainingModel
 
     def found(tuned: FineTune, task: TaskContract, preferences: list[Preference]) -> float:
         tokenizer = ChatTokenizer.load(local_base.path)
-        trainee = Trainee(load_adapted(local_base, tuned), tokenizer.pad_id)
+        training_model = TrainingModel(load_adapted(local_base, tuned), tokenizer.pad_id)
 
         def likelihood(samples: list[Sample]) -> float:
             examples = encode_samples(tokenizer, {task.name: task}, samples, 512)
             with torch.no_grad():
-                return -float(trainee.loss(examples)) / len(examples)
+                return -float(training_model.loss(examples)) / len(examples)
 
         return likelihood([chosen_of(p) for p in preferences]) - likelihood([rejected_of(p) for p in preferences])
 

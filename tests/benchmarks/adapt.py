@@ -33,7 +33,7 @@ from metier.training import packed_attention
 from metier.training.examples import Example, encode_samples
 from metier.training.loop import Training
 from metier.training.lora_setup import add_lora, training_kernels
-from metier.training.training_model import Trainee, mean_loss
+from metier.training.training_model import TrainingModel, mean_loss
 
 HELD_OUT = 60
 CHECKS = 8
@@ -68,20 +68,20 @@ def read_data(path: Path, count: int, seed: int) -> tuple[list[Sample], list[Sam
     return picked[HELD_OUT : HELD_OUT + count], picked[:HELD_OUT]
 
 
-def make_trainee(base: LocalBase, recipe: Recipe, tokenizer: ChatTokenizer) -> Trainee:
+def make_trainee(base: LocalBase, recipe: Recipe, tokenizer: ChatTokenizer) -> TrainingModel:
     device = choose_device("auto")
     model = load_torch(base, choose_dtype(recipe.precision, device)).to(device)
     adapted = add_lora(model, recipe, base.card.id)
     adapted.train()
-    return Trainee(adapted, tokenizer.pad_id)
+    return TrainingModel(adapted, tokenizer.pad_id)
 
 
-def steps_of(trainee: Trainee, examples: list[Example], recipe: Recipe) -> Iterator[Any]:
+def steps_of(training_model: TrainingModel, examples: list[Example], recipe: Recipe) -> Iterator[Any]:
     """Our loop without evaluations or checkpoints; kernels stay in for as long as it is iterated."""
     folder = Path(tempfile.gettempdir()) / "metier-benchmark-has-no-checkpoint"
-    with training_kernels(trainee.adapted):
-        trainee.choose_way(sorted(examples, key=len)[:: len(examples) // 2][:2])
-        yield from Training(trainee, examples, [], recipe, folder, run="", most_tokens=4096)
+    with training_kernels(training_model.adapted):
+        training_model.choose_layout(sorted(examples, key=len)[:: len(examples) // 2][:2])
+        yield from Training(training_model, examples, [], recipe, folder, run="", most_tokens=4096)
 
 
 class Clock:
@@ -120,10 +120,10 @@ def against_trl(
             next(ours)
             clocks["metier"].steps.append(time.perf_counter() - started)
             if state.global_step % every == 0:
-                for name, trainee in (("metier", mine), ("trl", theirs)):
-                    trainee.adapted.eval()
-                    loss = mean_loss(trainee, held_out, recipe.batch_size)
-                    trainee.adapted.train()
+                for name, training_model in (("metier", mine), ("trl", theirs)):
+                    training_model.adapted.eval()
+                    loss = mean_loss(training_model, held_out, recipe.batch_size)
+                    training_model.adapted.train()
                     clocks[name].losses.append((sum(clocks[name].steps), loss))
             control.should_training_stop = bool(limit) and state.global_step >= limit
             self.started = time.perf_counter()
@@ -181,21 +181,21 @@ def against_trl(
     }
 
 
-def without_lora_kernel(trainee: Trainee) -> None:
-    for module in trainee.adapted.modules():
+def without_lora_kernel(training_model: TrainingModel) -> None:
+    for module in training_model.adapted.modules():
         if isinstance(module, LoraLinear) and "forward" in vars(module):
             del module.forward
 
 
-def without_norm_kernel(trainee: Trainee) -> None:
-    for module in trainee.adapted.modules():
+def without_norm_kernel(training_model: TrainingModel) -> None:
+    for module in training_model.adapted.modules():
         if not isinstance(module, LoraLinear) and "forward" in vars(module):
             del module.forward
 
 
-def without_packing(trainee: Trainee) -> None:
-    trainee.packed = False
-    trainee.finish()
+def without_packing(training_model: TrainingModel) -> None:
+    training_model.packed = False
+    training_model.finish()
 
 
 class FusedAttention:
@@ -206,8 +206,8 @@ class FusedAttention:
         return torch.nn.functional.scaled_dot_product_attention(q[None], k[None], v[None], mask, scale=scale)[0]
 
 
-Off = tuple[dict[str, Any], Callable[[Trainee], None] | None, Callable[[], AbstractContextManager[Any]]]
-"""Changes of the recipe, of the trainee once, and around every step."""
+Off = tuple[dict[str, Any], Callable[[TrainingModel], None] | None, Callable[[], AbstractContextManager[Any]]]
+"""Changes of the recipe, of the training_model once, and around every step."""
 
 VARIANTS: dict[str, Off] = {
     "all": ({}, None, nullcontext),
@@ -228,11 +228,11 @@ def ablation(base: LocalBase, examples: list[Example], recipe: Recipe, steps: in
     runs = {}
     for name, (change, _, _) in VARIANTS.items():
         varied = recipe.model_copy(update=change)
-        trainee = make_trainee(base, varied, tokenizer)
-        runs[name] = trainee, steps_of(trainee, examples, varied)
+        training_model = make_trainee(base, varied, tokenizer)
+        runs[name] = training_model, steps_of(training_model, examples, varied)
     for step in range(steps + 1):
         for name, (_, change_trainee, around) in VARIANTS.items():
-            trainee, run = runs[name]
+            training_model, run = runs[name]
             started, cpu_started = time.perf_counter(), time.process_time()
             with around():
                 next(run)
@@ -240,7 +240,7 @@ def ablation(base: LocalBase, examples: list[Example], recipe: Recipe, steps: in
                 seconds[name].append(time.perf_counter() - started)
                 cpu_seconds[name].append(time.process_time() - cpu_started)
             elif change_trainee:
-                change_trainee(trainee)
+                change_trainee(training_model)
     return {
         name: {
             "median_step_seconds": round(statistics.median(seconds[name]), 3),

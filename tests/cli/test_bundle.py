@@ -66,7 +66,7 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(bundle: Path, tiny_lor
     (dora / config.name).write_text(json.dumps({**json.loads(config.read_text()), "use_dora": True}))
     done = metier("bundle", "add", bundle, dora, "--name", "x", "--any-base")
     assert done.returncode == errors.UsageError.exit_code
-    assert "DoRA" in done.stderr and "--base BASE --task TASK" in done.stderr
+    assert "DoRA" in done.stderr and "merge it into a bundle of its own" in done.stderr
     assert (bundle / "bundle.json").read_bytes() == before
 
 

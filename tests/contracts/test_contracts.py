@@ -31,7 +31,7 @@ from metier.contracts import (
     samples_sha256,
     schema_of,
 )
-from metier.contracts.recipe import layers_named, layers_said
+from metier.contracts.recipe import layer_ranges, layers_named
 
 
 class Facts(BaseModel):
@@ -251,4 +251,4 @@ def test_a_recipe_with_an_unknown_field_names_its_file(tmp_path: Path) -> None:
 
 @given(st.sets(st.integers(1, 40), min_size=1))
 def test_layers_that_are_written_are_read_again(numbers: set[int]) -> None:
-    assert set(layers_named(layers_said(numbers), 40)) == numbers
+    assert set(layers_named(layer_ranges(numbers), 40)) == numbers

@@ -39,7 +39,7 @@ def frequent_token(model, prompts: list[list[int]]) -> int:
 
 @pytest.mark.parametrize("shared", [0, 1, 23])
 def test_ragged_prompts_with_and_without_a_shared_prefix_reply_as_they_do_alone(model, shared: int) -> None:
-    from metier.evaluate.generate import generate
+    from metier.adapt.generate import generate
 
     rng = random.Random(shared)
     prefix = [rng.randrange(3, 300) for _ in range(shared)]
@@ -52,7 +52,7 @@ def test_ragged_prompts_with_and_without_a_shared_prefix_reply_as_they_do_alone(
 
 
 def test_a_prompt_that_begins_another_one_is_answered_from_its_own_last_token(model) -> None:
-    from metier.evaluate.generate import generate
+    from metier.adapt.generate import generate
 
     long = [9, 41, 7, 100, 101, 102]
     prompts = [long, long[:3], long[:1]]
@@ -77,7 +77,7 @@ def test_batches_are_cut_by_the_tokens_they_hold(model, monkeypatch: pytest.Monk
 
 
 def test_a_guide_decides_which_tokens_may_come(model) -> None:
-    from metier.evaluate.generate import generate
+    from metier.adapt.generate import generate
 
     class OnlyTens:
         def __init__(self) -> None:
@@ -103,7 +103,7 @@ def test_a_guide_decides_which_tokens_may_come(model) -> None:
 def test_a_growing_cache_holds_what_was_put_in(model) -> None:
     import torch
 
-    from metier.evaluate.kv_cache import GrowingLayer
+    from metier.adapt.kv_cache import GrowingLayer
 
     layer, parts = GrowingLayer(), [torch.randn(2, 3, n, 4) for n in (5, 1, 1, 90, 1)]
     for part in parts:
@@ -114,7 +114,7 @@ def test_a_growing_cache_holds_what_was_put_in(model) -> None:
 
 
 def test_no_run_of_tokens_stands_twice_in_a_reply_though_it_may_stand_in_the_prompt(model) -> None:
-    from metier.evaluate.generate import generate
+    from metier.adapt.generate import generate
 
     prompts = [[5, 6, 7, 5, 6, 7], [9, 41], [100] * 8]
     for size in (1, 2, 3):

@@ -160,7 +160,7 @@ def kinds() -> dict[str, tuple[TaskContract, list[Sample]]]:
 
 @pytest.fixture(scope="session")
 def make_head(kinds: dict[str, tuple[TaskContract, list[Sample]]]) -> Callable[..., FineTune]:
-    """Makes a fine-tune as `adapt_head` would leave it, its weights drawn and not learnt, so that they differ in every
+    """Makes a fine-tune as `adapt` would leave it, its weights drawn and not learnt, so that they differ in every
     place: (kind, base, folder, method, layers) → the fine-tune."""
     import torch
 
@@ -168,7 +168,7 @@ def make_head(kinds: dict[str, tuple[TaskContract, list[Sample]]]) -> Callable[.
     from metier.bases.resolve import resolve
     from metier.data.samples_file import write_samples
     from metier.heads.head_graphs import write_head
-    from metier.heads.head_model import Headed
+    from metier.heads.head_model import HeadModel
 
     def make(kind: str, base: Path, folder: Path, method: str = "features", layers: str = "all") -> FineTune:
         task, given = kinds[kind]
@@ -176,17 +176,19 @@ def make_head(kinds: dict[str, tuple[TaskContract, list[Sample]]]) -> Callable[.
         recipe = Recipe(base=str(base), produces="head", method=method, layers=layers, lora={"rank": 2, "alpha": 2})
         with torch.random.fork_rng(), torch.no_grad():
             torch.manual_seed(len(method) + 7 * len(layers))
-            headed = Headed(task, local, recipe)
-            for weight in headed.trunk.weights().values():
+            head_model = HeadModel(task, local, recipe)
+            for weight in head_model.trunk.weights().values():
                 weight.add_(0.05 * torch.randn_like(weight))
-            for weight in headed.head.parameters():
+            for weight in head_model.head.parameters():
                 weight.add_(torch.randn_like(weight))
-            with headed.resting():
-                seen = headed.features([headed.item(sample) for sample in given])  # [things, read, groups, width]
-            headed.head.take_scale(seen.mean((0, 2)), seen.std((0, 2)))
+            with head_model.evaluating():
+                seen = head_model.features(
+                    [head_model.item(sample) for sample in given]
+                )  # [things, read, groups, width]
+            head_model.head.take_scale(seen.mean((0, 2)), seen.std((0, 2)))
         folder.mkdir(parents=True)
-        headed.save(folder / HEAD)
-        write_head(headed.head, folder / HEAD_FILE)
+        head_model.save(folder / HEAD)
+        write_head(head_model.head, folder / HEAD_FILE)
         write_samples(folder / "held_out.jsonl", given)
         digest = samples_sha256(given)
         card = FineTuneCard(

@@ -16,6 +16,7 @@ import pytest
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
+from metier.adapt import ExportOptions, adapt, export_bundle
 from metier.cli.app import app
 from metier.contracts import (
     BundleError,
@@ -33,7 +34,7 @@ from metier.contracts.bundle import MANIFEST
 from metier.contracts.heads import HEAD_FILE
 from metier.export.bundle_edit import edited, write_manifest
 from metier.export.head_entries import add_head, remove_head, verify_heads
-from metier.heads import adapt_head, export_heads, export_together, load_head, prove_head
+from metier.heads import export_heads, load_head, prove_head
 from metier.runtime import Engine
 from metier.runtime.bundle import open_bundle
 
@@ -228,7 +229,7 @@ def test_what_cannot_be_exported_is_said_first(heads: dict[str, FineTune], tmp_p
 def test_text_and_heads_of_another_base_stand_side_by_side(
     tiny_finetune: FineTune, tiny_bundle: Path, heads: dict[str, FineTune], tmp_path: Path
 ) -> None:
-    bundle = export_together([tiny_finetune, heads["sort"], heads["match"]], tmp_path / "bundle", precision="fp32")
+    bundle = export_bundle([tiny_finetune, heads["sort"], heads["match"]], tmp_path / "bundle", ExportOptions("fp32"))
     assert {path.name for path in tmp_path.iterdir()} <= {"bundle", ".bundle.lock"}
     with Engine(bundle.path, threads=1, rows=2, max_len=256) as engine, Engine(tiny_bundle, max_len=256) as alone:
         asked = {"facts": "a blue mug"}
@@ -295,7 +296,7 @@ def test_banking_intents_on_the_real_encoder_are_answered_as_in_torch(tmp_path: 
         recipe = Recipe(
             base="all-minilm-l6-v2", produces="head", method=method, layers=layers, epochs=2, learning_rate=1e-4
         )
-        tuned.append(adapt_head(task, samples, samples[:4], recipe, tmp_path / method))
+        tuned.append(adapt(task, samples, samples[:4], recipe, tmp_path / method))
     bundle = export_heads(tuned, tmp_path / "bundle")
     inputs = [sample.input for sample in samples]
     with Engine(bundle) as engine:

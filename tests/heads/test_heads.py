@@ -11,13 +11,14 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 from transformers import MPNetConfig, MPNetModel
 
+from metier.adapt import adapt
 from metier.bases.finetune import load_finetune
 from metier.bases.resolve import resolve
 from metier.bases.torch_model import load_torch
 from metier.contracts import BaseError, ContractError, DataError, Recipe, RecipeError, Sample, TaskContract, UsageError
 from metier.contracts.finetune import HEAD
-from metier.heads import adapt_head, load_head
-from metier.heads.head_model import Headed
+from metier.heads import load_head
+from metier.heads.head_model import HeadModel
 from metier.heads.token_batch import padded
 from metier.heads.trunk import Trunk
 from metier.runtime.head_inputs import HeadInput
@@ -39,8 +40,8 @@ def recipe(base: Path, **fields: Any) -> Recipe:
     return Recipe(**{"base": str(base), **settings, **fields})
 
 
-def right(headed: Headed, given: list[Sample]) -> float:
-    outputs = headed.predict([sample.input for sample in given])
+def right(head_model: HeadModel, given: list[Sample]) -> float:
+    outputs = head_model.predict([sample.input for sample in given])
     return sum(o == s.output for o, s in zip(outputs, given, strict=True)) / len(given)
 
 
@@ -52,9 +53,9 @@ def test_a_head_learns_its_task_over_frozen_features(
     task, samples = kinds[kind]
     # A random decoder's states know only what stands before, and its mean is what a static embedding has to say.
     layers = "all" if base == "tiny_encoder" else "mix"
-    tuned = adapt_head(task, samples, [], recipe(request.getfixturevalue(base), layers=layers), tmp_path / "tuned")
-    headed = load_head(tuned.path)
-    assert right(headed, samples) >= 0.9
+    tuned = adapt(task, samples, [], recipe(request.getfixturevalue(base), layers=layers), tmp_path / "tuned")
+    head_model = load_head(tuned.path)
+    assert right(head_model, samples) >= 0.9
     assert not [path for path in tuned.path.iterdir() if path.name.startswith(".")]
 
 
@@ -76,9 +77,9 @@ def test_only_the_chosen_layers_learn_and_what_learnt_is_saved(
 ) -> None:
     task, samples = kinds["sort"]
     made = recipe(tiny_encoder, method=method, layers=layers, lora={"rank": 2, "alpha": 2}, epochs=12)
-    tuned = adapt_head(task, samples, samples[:8], made, tmp_path / "tuned")
-    headed = load_head(tuned.path)
-    assert right(headed, samples) == 1.0
+    tuned = adapt(task, samples, samples[:8], made, tmp_path / "tuned")
+    head_model = load_head(tuned.path)
+    assert right(head_model, samples) == 1.0
     saved = {name for name in _tensors(tuned.path / HEAD) if name.startswith("trunk.")}
     parts = {part for name in saved for part in changed if part in name}
     assert parts == changed and all(any(part in name for part in changed) for name in saved)
@@ -86,8 +87,8 @@ def test_only_the_chosen_layers_learn_and_what_learnt_is_saved(
         "pooler" in name for name in saved
     )
     before = resolve(tiny_encoder)
-    fresh = dict(Headed(task, before, made).trunk.model.named_parameters())
-    after = dict(headed.trunk.model.named_parameters())
+    fresh = dict(HeadModel(task, before, made).trunk.model.named_parameters())
+    after = dict(head_model.trunk.model.named_parameters())
     differs = {f"trunk.{name}" for name in fresh if not torch.equal(fresh[name], after[name])}
     assert differs <= saved and len(differs) >= len(saved) / 2
 
@@ -104,16 +105,16 @@ def test_hidden_states_over_kept_ones_are_those_of_the_whole_base(
 ) -> None:
     task, samples = kinds["match"]
     local = resolve(request.getfixturevalue(base))
-    headed = Headed(task, local, recipe(local.path, method="full", layers="top:1"))
-    assert headed.trunk.frozen == 2
-    rows = [row for sample in samples[:5] for row in headed.item(sample).rows]
-    with headed.resting():
+    head_model = HeadModel(task, local, recipe(local.path, method="full", layers="top:1"))
+    assert head_model.trunk.frozen == 2
+    rows = [row for sample in samples[:5] for row in head_model.item(sample).rows]
+    with head_model.evaluating():
         together = padded(rows)
         # Alone and unpadded first: what is kept of a text must not depend on what it was batched with.
-        below = torch.zeros(*together.ids.shape, headed.trunk.width)
+        below = torch.zeros(*together.ids.shape, head_model.trunk.width)
         for i, row in enumerate(rows):
-            below[i, : len(row.ids)] = headed.trunk.below(padded([row]))[0]
-        replayed, whole = headed.trunk.above(together, below), headed.trunk.states(together)
+            below[i, : len(row.ids)] = head_model.trunk.below(padded([row]))[0]
+        replayed, whole = head_model.trunk.above(together, below), head_model.trunk.states(together)
     real = together.mask[:, None, :, None].bool()
     assert torch.allclose(replayed * real, whole * real, atol=1e-4)
 
@@ -123,9 +124,9 @@ def test_frozen_layers_are_computed_once_and_past_the_bound_again(
 ) -> None:
     task, samples = kinds["sort"]
     made = recipe(tiny_encoder, method="full", layers="top:1", epochs=3)
-    free = adapt_head(task, samples, [], made, tmp_path / "free")
+    free = adapt(task, samples, [], made, tmp_path / "free")
     assert free.card.training["cached_bytes"] > 48 * 4 * 64 * 4
-    tight = adapt_head(task, samples, [], made, tmp_path / "tight", limit=20_000)
+    tight = adapt(task, samples, [], made, tmp_path / "tight", limit=20_000)
     assert 20_000 < tight.card.training["cached_bytes"] <= 40_000
     one, other = _tensors(free.path / HEAD), _tensors(tight.path / HEAD)
     assert all(torch.allclose(one[name].float(), other[name].float(), atol=2e-3) for name in one)
@@ -136,23 +137,23 @@ def test_the_same_run_twice_gives_the_same_weights_and_is_not_trained_again(
 ) -> None:
     task, samples = kinds["sort"]
     made = recipe(tiny_encoder, method="full")
-    first = adapt_head(task, samples, [], made, tmp_path / "one")
-    assert adapt_head(task, samples, [], made, tmp_path / "two").card.weights_sha256 == first.card.weights_sha256
+    first = adapt(task, samples, [], made, tmp_path / "one")
+    assert adapt(task, samples, [], made, tmp_path / "two").card.weights_sha256 == first.card.weights_sha256
     with monkeypatch.context() as patch:
-        patch.setattr("metier.transfer.learn.Headed", None)  # whoever trains now, fails
-        assert adapt_head(task, samples, [], made, tmp_path / "one") == first
+        patch.setattr("metier.heads.train.HeadModel", None)  # training again would fail
+        assert adapt(task, samples, [], made, tmp_path / "one") == first
     with pytest.raises(UsageError, match="already holds the fine-tune one"):
-        adapt_head(task, samples, [], made.model_copy(update={"seed": 1}), tmp_path / "one")
-    again = adapt_head(task, samples, [], made.model_copy(update={"seed": 1}), tmp_path / "one", resume=False)
+        adapt(task, samples, [], made.model_copy(update={"seed": 1}), tmp_path / "one")
+    again = adapt(task, samples, [], made.model_copy(update={"seed": 1}), tmp_path / "one", resume=False)
     assert again.card.weights_sha256 != first.card.weights_sha256
 
 
 def test_answers_do_not_depend_on_what_they_are_asked_with(kinds: Kinds, tiny_encoder: Path, tmp_path: Path) -> None:
     task, samples = kinds["find"]
-    headed = load_head(adapt_head(task, samples, [], recipe(tiny_encoder), tmp_path / "tuned").path)
+    head_model = load_head(adapt(task, samples, [], recipe(tiny_encoder), tmp_path / "tuned").path)
     texts = ["he lost the fig", "he wants the drill and he likes the pear", "", "the axe"]
-    together = headed.predict([{"text": text} for text in texts])
-    assert together == [headed.predict([{"text": text}])[0] for text in texts]
+    together = head_model.predict([{"text": text} for text in texts])
+    assert together == [head_model.predict([{"text": text}])[0] for text in texts]
     assert together[2] == {"spans": []}
 
 
@@ -160,18 +161,18 @@ def test_a_span_pair_is_told_by_its_places_and_not_only_by_its_text(
     kinds: Kinds, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     task, samples = kinds["relate"]
-    headed = load_head(adapt_head(task, samples, [], recipe(tiny_encoder), tmp_path / "tuned").path)
+    head_model = load_head(adapt(task, samples, [], recipe(tiny_encoder), tmp_path / "tuned").path)
     text = "lost the apple , then the saw"
     asked = [{"text": text, "first": a, "second": b} for a, b in (("apple", "saw"), ("saw", "apple"))]
-    assert headed.predict(asked)[0] == {"relation": "before"}
-    features = [headed.features([headed_item]) for headed_item in _items(headed, asked)]
+    assert head_model.predict(asked)[0] == {"relation": "before"}
+    features = [head_model.features([headed_item]) for headed_item in _items(head_model, asked)]
     assert torch.allclose(features[0][:, :, 0], features[1][:, :, 1], atol=1e-5)
     with pytest.raises(ContractError, match=r"'pear'.* does not occur in text"):
-        headed.predict([{"text": text, "first": "pear", "second": "saw"}])
+        head_model.predict([{"text": text, "first": "pear", "second": "saw"}])
 
 
-def _items(headed: Headed, inputs: list[dict[str, Any]]) -> list[Any]:
-    return [headed.item(Sample(task="tiny.relate", input=given, output={"relation": "before"})) for given in inputs]
+def _items(head_model: HeadModel, inputs: list[dict[str, Any]]) -> list[Any]:
+    return [head_model.item(Sample(task="tiny.relate", input=given, output={"relation": "before"})) for given in inputs]
 
 
 def test_a_span_that_is_not_in_the_text_is_named_by_its_place(kinds: Kinds, tiny_encoder: Path, tmp_path: Path) -> None:
@@ -185,20 +186,20 @@ def test_a_span_that_is_not_in_the_text_is_named_by_its_place(kinds: Kinds, tiny
         provenance=Provenance(source="notes.csv", line=7),
     )
     with pytest.raises(DataError, match=r"notes\.csv:7.*'a pear' does not occur"):
-        adapt_head(task, [*samples, odd], [], recipe(tiny_encoder), tmp_path / "tuned")
+        adapt(task, [*samples, odd], [], recipe(tiny_encoder), tmp_path / "tuned")
 
 
 def test_a_text_longer_than_the_base_is_refused_and_never_cut(kinds: Kinds, tiny_encoder: Path, tmp_path: Path) -> None:
     task, samples = kinds["sort"]
-    headed = load_head(adapt_head(task, samples, [], recipe(tiny_encoder), tmp_path / "tuned").path)
+    head_model = load_head(adapt(task, samples, [], recipe(tiny_encoder), tmp_path / "tuned").path)
     with pytest.raises(DataError, match="more than 64"):
-        headed.predict([{"text": "the fig " * 40}])
+        head_model.predict([{"text": "the fig " * 40}])
 
 
 def test_an_encoder_does_not_write_and_a_task_that_does_has_no_head(tiny_encoder: Path, tmp_path: Path) -> None:
     local = resolve(tiny_encoder)
     assert not local.card.writes
-    with pytest.raises(BaseError, match="it reads and does not write"):
+    with pytest.raises(BaseError, match="an encoder: it cannot generate"):
         load_torch(local)
     from pydantic import BaseModel
 
@@ -212,7 +213,7 @@ def test_an_encoder_does_not_write_and_a_task_that_does_has_no_head(tiny_encoder
     )
     sample = Sample(task="tiny.tell", input={"text": "x"}, output={"text": "y"})
     with pytest.raises(UsageError, match="a head cannot"):
-        adapt_head(told, [sample], [], recipe(tiny_encoder), tmp_path / "tuned")
+        adapt(told, [sample], [], recipe(tiny_encoder), tmp_path / "tuned")
 
 
 @pytest.mark.parametrize(
@@ -234,15 +235,15 @@ def test_layers_that_the_base_has_not_are_refused(
 ) -> None:
     task, samples = kinds["sort"]
     with pytest.raises(RecipeError, match=said):
-        adapt_head(task, samples, [], recipe(tiny_encoder, layers=layers), tmp_path / "tuned")
+        adapt(task, samples, [], recipe(tiny_encoder, layers=layers), tmp_path / "tuned")
 
 
 def test_a_head_s_folder_is_no_lora_fine_tune_and_damage_is_seen(
     kinds: Kinds, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     task, samples = kinds["sort"]
-    tuned = adapt_head(task, samples, [], recipe(tiny_encoder), tmp_path / "tuned")
-    with pytest.raises(UsageError, match="answers by head"):
+    tuned = adapt(task, samples, [], recipe(tiny_encoder), tmp_path / "tuned")
+    with pytest.raises(UsageError, match="tuned produces head, and a fine-tune that produces text is needed"):
         load_finetune(tuned.path)
     assert load_finetune(tuned.path, produces="head") == tuned
     (tuned.path / HEAD).write_bytes((tuned.path / HEAD).read_bytes()[:-8] + bytes(8))

@@ -13,12 +13,13 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from metier.adapt import adapt
 from metier.bases.resolve import resolve
 from metier.cli.app import app
 from metier.contracts import Answer, FeedbackEvent, FineTune, Recipe, Sample, TaskContract, UsageError
 from metier.export.head_entries import add_head
 from metier.feedback import FeedbackStore
-from metier.heads import adapt_head, export_heads, load_head
+from metier.heads import export_heads, load_head
 from metier.iterate import IterationSettings, LiveEngine, Registry, compare, run_iteration
 from metier.iterate.curve import fit, measure
 from metier.iterate.labels import label_losses
@@ -36,7 +37,7 @@ def first(kinds: Kinds, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFac
     known = [s for s in samples if s.input["text"] in ("he likes the apple", "he likes the saw")]
     recipe = Recipe(base=str(tiny_encoder), produces="head", method="features", layers="embedding")
     apart = [s for s in samples[::3] if s not in known]
-    return adapt_head(task, known, apart, recipe, tmp_path_factory.mktemp("first") / "run")
+    return adapt(task, known, apart, recipe, tmp_path_factory.mktemp("first") / "run")
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,7 @@ def test_an_interrupted_iteration_resumes_with_its_trained_head(
     with pytest.raises(KeyboardInterrupt):
         run_iteration(registry, store, engine, settings=SETTINGS, progress=stop)
     assert (registry.state().champion, registry.names()) == ("v0001", ["v0001"])
-    monkeypatch.setattr("metier.heads.train.adapt_head", None)  # training again would fail
+    monkeypatch.setattr("metier.adapt.fine_tuning.adapt", None)  # training again would fail
     assert run_iteration(registry, store, engine, settings=SETTINGS).outcome == "promoted"
 
 
@@ -206,12 +207,12 @@ def test_the_loss_of_a_judged_head_is_torch_s(
     kind: str, shipped: Path, heads: dict[str, FineTune], kinds: Kinds
 ) -> None:
     task, samples = kinds[kind]
-    headed = load_head(heads[kind].path)
+    head_model = load_head(heads[kind].path)
     with Engine(shipped, threads=1) as engine:
         nats, labels = label_losses(engine, kind, task, samples)
-    items = [headed.item(sample) for sample in samples]
-    with headed.resting():
-        logits = [headed.head(headed.features([item])) for item in items]
+    items = [head_model.item(sample) for sample in samples]
+    with head_model.evaluating():
+        logits = [head_model.head(head_model.features([item])) for item in items]
     expected = [
         float(torch.nn.functional.cross_entropy(found, torch.tensor(item.targets), reduction="sum"))
         for found, item in zip(logits, items, strict=True)
@@ -227,7 +228,7 @@ def test_a_curve_of_heads_falls_and_an_interrupted_one_resumes(
     given = {"recipe": recipe, "seeds": 2, "folder": tmp_path, "base": resolve(tiny_encoder)}
     points = measure(task, samples[:32], samples[32:], sizes=(2, 8, 32), **given)
     assert len(points) == 6 and fit(points).loss(2).value > fit(points).loss(32).value
-    monkeypatch.setattr("metier.heads.train.adapt_head", None)  # training again would fail
+    monkeypatch.setattr("metier.adapt.fine_tuning.adapt", None)  # training again would fail
     assert measure(task, samples[:32], samples[32:], sizes=(2, 8, 32), **given) == points
 
 

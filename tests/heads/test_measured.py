@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from metier.bases.finetune import load_finetune
+from metier.adapt import adapt
 from metier.bases.resolve import resolve
 from metier.contracts import Check, Finding, FineTune, Recipe, Sample, TaskContract, UsageError
 from metier.evaluate import Evaluation, EvaluationOptions, evaluate, record_metrics, write_html, write_json
 from metier.evaluate.report import headline
-from metier.heads import adapt_head, export_heads, load_head
+from metier.heads import export_heads
 
 Kinds = dict[str, tuple[TaskContract, list[Sample]]]
 Maker = Callable[..., FineTune]
@@ -29,7 +29,6 @@ def measured(
         held_out,
         base=local,
         finetune=finetune,
-        head=lambda: load_head(finetune.path, base=local).predict,
         options=EvaluationOptions(few_shot=few_shot, resamples=50),
         **options,
     )
@@ -40,7 +39,7 @@ def test_a_trained_head_on_a_decoder_stands_beside_what_its_base_writes(
 ) -> None:
     task, samples = kinds["sort"]
     recipe = Recipe(base=str(tiny_base), produces="head", method="features", layers="embedding")
-    tuned = adapt_head(task, samples[:36], samples[36:], recipe, tmp_path / "run")
+    tuned = adapt(task, samples[:36], samples[36:], recipe, tmp_path / "run")
     told = measured(tuned, samples[36:], tiny_base, train=samples[:36])
     assert [system.name for system in told.systems] == ["base_zero_shot", "base_few_shot", "fine_tune"]
     assert (
@@ -92,7 +91,7 @@ def test_a_head_that_its_base_learnt_with_is_measured_too(
     bundle = export_heads([tuned], tmp_path / "bundle", precision="fp32").path
     told = measured(tuned, kinds["find"][1][:8], tiny_base, bundle=bundle, few_shot=0)
     assert [system.name for system in told.systems] == ["base_zero_shot", "fine_tune", "bundle"]
-    assert told.systems[1].detail == "find, a head over the base, trained with it by LoRA of rank 2"
+    assert told.systems[1].detail == "find, a head and LoRA of rank 2, trained together"
     assert all(row.answers["fine_tune"].output == row.answers["bundle"].output for row in told.rows)
     assert told.forgetting is None
 
@@ -125,11 +124,7 @@ def test_checks_find_in_a_head_s_answers_what_they_find_in_any(
         assert told.metric("check.no_tools").values[system].value == pytest.approx(100 * (1 - tools / len(told.rows)))
 
 
-def test_who_could_answer_nothing_is_told_so_before_anything_is_asked(
-    kinds: Kinds, heads: dict[str, FineTune], tiny_encoder: Path
-) -> None:
+def test_an_encoder_without_a_fine_tune_is_refused_before_it_is_loaded(kinds: Kinds, tiny_encoder: Path) -> None:
     task, samples = kinds["sort"]
-    with pytest.raises(UsageError, match="sort answers with a head, and no head is given"):
-        evaluate(task, samples, base=resolve(tiny_encoder), finetune=load_finetune(heads["sort"].path, produces=None))
     with pytest.raises(UsageError, match="cannot generate text, and there is no other system to evaluate"):
         evaluate(task, samples, base=resolve(tiny_encoder))

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from metier.adapt import ExportOptions, export_bundle
 from metier.bases.finetune import load_finetune
 from metier.bases.resolve import resolve
 from metier.contracts import Recipe, RecipeError, Sample, TaskContract, TaskKind, UsageError, prompt
 from metier.data.continuation import held_out_data
 from metier.evaluate import compare, preset_recipe
-from metier.heads import export_together
 
 
 class Words(BaseModel):
@@ -59,7 +59,7 @@ def test_text_needs_a_base_that_writes_and_ways_are_named_once(
 ) -> None:
     task, samples = kinds["sort"]
     local = resolve(tiny_encoder)
-    with pytest.raises(UsageError, match="does not write"):
+    with pytest.raises(UsageError, match="cannot generate"):
         compare(task, samples, samples, ["text/lora"], Recipe(base=str(tiny_encoder)), tmp_path, base=local)
     with pytest.raises(UsageError, match="each preset once"):
         compare(task, samples, samples, ["head/full"] * 2, Recipe(base=str(tiny_encoder)), tmp_path, base=local)
@@ -86,5 +86,5 @@ def test_a_way_of_a_comparison_is_a_fine_tune_that_can_be_exported(
     for preset in presets:
         tuned = load_finetune(tmp_path / preset.replace("/", "-"), produces=None)
         assert held_out_data(tuned, None) == []
-        made = export_together([tuned], tmp_path / "bundle", precision="fp32")
+        made = export_bundle([tuned], tmp_path / "bundle", ExportOptions(precision="fp32"))
         assert len(made.manifest.heads or made.manifest.golden) > 0

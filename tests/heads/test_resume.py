@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from metier.adapt import adapt
 from metier.bases.finetune import load_finetune
 from metier.contracts import Recipe, Sample, TaskContract, UsageError
-from metier.heads import adapt_head
 from metier.training import Progress
 
 Kinds = dict[str, tuple[TaskContract, list[Sample]]]
@@ -47,14 +47,14 @@ def test_a_broken_run_ends_with_the_weights_of_an_unbroken_one(
 ) -> None:
     task, samples = kinds[kind]
     made = recipe(tiny_encoder, **fields)
-    whole = adapt_head(task, samples, [], made, tmp_path / "whole")
+    whole = adapt(task, samples, [], made, tmp_path / "whole")
     seen: list[int] = []
     for step in (2, 5):
         with pytest.raises(BrokenError):
-            adapt_head(task, samples, [], made, tmp_path / "broken", progress=broken_at(step, seen))
+            adapt(task, samples, [], made, tmp_path / "broken", progress=broken_at(step, seen))
         with pytest.raises(UsageError, match="has not finished"):
             load_finetune(tmp_path / "broken", produces="head")
-    resumed = adapt_head(task, samples, [], made, tmp_path / "broken", progress=broken_at(99, seen))
+    resumed = adapt(task, samples, [], made, tmp_path / "broken", progress=broken_at(99, seen))
     # The step that was broken off had no checkpoint yet, so it comes twice, and no other one does.
     assert seen == sorted([*range(1, int(whole.card.training["steps"]) + 1), 2, 5])
     assert resumed.card.weights_sha256 == whole.card.weights_sha256
@@ -68,11 +68,11 @@ def test_a_checkpoint_of_other_samples_is_refused_and_starting_over_drops_it(
     task, samples = kinds["sort"]
     made = recipe(tiny_encoder, method="full")
     with pytest.raises(BrokenError):
-        adapt_head(task, samples, [], made, tmp_path / "out", progress=broken_at(3, []))
+        adapt(task, samples, [], made, tmp_path / "out", progress=broken_at(3, []))
     with pytest.raises(UsageError, match="checkpoint of a run with another recipe, data or base"):
-        adapt_head(task, samples[8:], [], made, tmp_path / "out")
+        adapt(task, samples[8:], [], made, tmp_path / "out")
     seen: list[int] = []
-    adapt_head(task, samples[8:], [], made, tmp_path / "out", resume=False, progress=broken_at(99, seen))
+    adapt(task, samples[8:], [], made, tmp_path / "out", resume=False, progress=broken_at(99, seen))
     assert seen[0] == 1 and not (tmp_path / "out" / "checkpoint").exists()
 
 
@@ -82,8 +82,8 @@ def test_features_broken_off_begin_anew_and_leave_nothing_behind(
     task, samples = kinds["sort"]
     made = recipe(tiny_encoder, method="features")
     with pytest.raises(BrokenError):
-        adapt_head(task, samples, [], made, tmp_path / "out", progress=broken_at(80, []))
-    tuned = adapt_head(task, samples, [], made, tmp_path / "out")
-    again = adapt_head(task, samples, [], made, tmp_path / "again")
+        adapt(task, samples, [], made, tmp_path / "out", progress=broken_at(80, []))
+    tuned = adapt(task, samples, [], made, tmp_path / "out")
+    again = adapt(task, samples, [], made, tmp_path / "again")
     assert tuned.card.weights_sha256 == again.card.weights_sha256
     assert not [path for path in tuned.path.iterdir() if path.name.startswith(".")]

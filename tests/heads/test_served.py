@@ -91,10 +91,10 @@ def test_what_a_trunk_keeps_stays_within_its_bytes(shipped: Path) -> None:
 def test_texts_become_vectors_of_length_one(engine: Engine, heads: dict[str, FineTune]) -> None:
     texts = ["fig", "he lost the saw", "fig and pear and plum"]
     vectors = engine.embed(texts)
-    headed = load_head(heads["match"].path)
-    batch = headed.batch([headed.item_of(text, 0) for text in texts])
-    with headed.resting():
-        means = torch.einsum("rtw,rgt->rw", headed.trunk.states(batch)[:, 0], batch.pool)
+    head_model = load_head(heads["match"].path)
+    batch = head_model.batch([head_model.item_of(text, 0) for text in texts])
+    with head_model.evaluating():
+        means = torch.einsum("rtw,rgt->rw", head_model.trunk.states(batch)[:, 0], batch.pool)
     expected = torch.nn.functional.normalize(means, dim=-1)
     assert vectors.shape == (3, 64) and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert np.allclose(vectors, expected.numpy(), atol=1e-5)

@@ -100,7 +100,7 @@ def test_layers_that_lora_cannot_train_raise_and_the_interrupted_run_stays(
     for layers, message in (("mix", "say produces: head"), ("top:9", "the base has 3 layers")):
         with pytest.raises(RecipeError, match=message):
             run_iteration(registry, store, engine, settings=SETTINGS.model_copy(update={"layers": layers}))
-    monkeypatch.setattr("metier.adapt.sft.adapt", None)  # training again would fail
+    monkeypatch.setattr("metier.adapt.fine_tuning.adapt", None)  # training again would fail
     assert run_iteration(registry, store, engine, settings=SETTINGS).outcome == "promoted"
 
 
@@ -123,7 +123,7 @@ def test_an_unproved_challenger_waits_for_more_feedback_and_is_not_trained_again
     add_edits(store, samples[16:40])
     first = run_iteration(registry, store, engine, settings=UNSURE)
     assert first.outcome == "waiting" and registry.names() == ["v0001"]
-    monkeypatch.setattr("metier.adapt.sft.adapt", None)  # training again would fail
+    monkeypatch.setattr("metier.adapt.fine_tuning.adapt", None)  # training again would fail
     assert run_iteration(registry, store, engine, settings=UNSURE) == first
     monkeypatch.undo()
     add_edits(store, samples[40:64])
@@ -232,7 +232,7 @@ def test_an_interrupted_iteration_keeps_its_weights_and_uses_the_present_gate_an
 ) -> None:
     add_edits(store, samples[16:64])
     interrupt(registry, store, engine, UNSURE, monkeypatch)
-    monkeypatch.setattr("metier.adapt.sft.adapt", None)  # training again would fail
+    monkeypatch.setattr("metier.adapt.fine_tuning.adapt", None)  # training again would fail
     steps: list[str] = []
     now = SETTINGS.model_copy(update={"share": 0.3})
     result = run_iteration(registry, store, engine, settings=now, progress=lambda step, *_, **__: steps.append(step))
@@ -258,7 +258,7 @@ def test_a_waiting_challenger_is_judged_by_another_gate_without_training(
 ) -> None:
     add_edits(store, samples[16:64])
     assert run_iteration(registry, store, engine, settings=UNSURE).outcome == "waiting"
-    monkeypatch.setattr("metier.adapt.sft.adapt", None)  # training again would fail
+    monkeypatch.setattr("metier.adapt.fine_tuning.adapt", None)  # training again would fail
     assert run_iteration(registry, store, engine, settings=SETTINGS).outcome == "promoted"
     assert registry.version("v0002").verdict["result"] == "passed"
 
@@ -292,7 +292,7 @@ def test_a_schedule_that_fails_on_cleared_feedback_rejects_nothing_and_is_not_tr
     bad = SETTINGS.model_copy(update={"epochs": 7})
     result = run_iteration(registry, store, engine, settings=bad)
     assert (result.outcome, registry.state().rejected) == ("rejected", ()) and "no feedback is rejected" in result.why
-    monkeypatch.setattr("metier.adapt.sft.adapt", None)  # training again would fail
+    monkeypatch.setattr("metier.adapt.fine_tuning.adapt", None)  # training again would fail
     assert run_iteration(registry, store, engine, settings=bad) == result
     assert registry.names() == ["v0001", "v0002"]
     assert [entry.action for entry in registry.state().history] == ["created", "rejected"]

@@ -90,11 +90,11 @@ def test_a_lone_surrogate_in_an_input_is_named_and_in_a_reply_is_replaced(engine
 @pytest.mark.xdist_group("default_base")
 def test_the_default_base_untrained_answers_with_json_that_fits() -> None:
     """Each task's first packaged input, and one that means nothing, cut as short as their grammar allows."""
+    from metier.adapt.generate import generate
     from metier.bases import DEFAULT_BASE, resolve
     from metier.bases.torch_model import load_torch
     from metier.contracts import BaseError
     from metier.decoding.constraint import Constraint
-    from metier.evaluate.generate import generate
 
     try:
         base = resolve(DEFAULT_BASE)

@@ -14,7 +14,7 @@ from metier.align.policy_init import recipe_of
 from metier.bases.finetune import lora_recipe
 from metier.contracts import FineTune, RecipeError
 from metier.training import Progress
-from metier.training.training_model import Trainee
+from metier.training.training_model import TrainingModel
 
 TOP = {"layers": "top:1"}
 
@@ -50,11 +50,11 @@ def test_what_is_learnt_over_kept_states_is_what_the_whole_model_learns(
     method: str, packed: bool, task, samples, recipe, local_base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not packed:  # as an architecture is trained that takes no attention function
-        monkeypatch.setattr(Trainee, "choose_way", lambda *_: None)
+        monkeypatch.setattr(TrainingModel, "choose_layout", lambda *_: None)
     made = recipe.model_copy(update={"method": method, **TOP, "epochs": 3})
     kept = adapt(task, samples[:16], samples[16:24], made, tmp_path / "kept", base=local_base)
     assert kept.card.training["cached_bytes"] > 0
-    monkeypatch.setattr(Trainee, "compute_once", lambda *_: None)
+    monkeypatch.setattr(TrainingModel, "reuse_frozen", lambda *_: None)
     whole = adapt(task, samples[:16], samples[16:24], made, tmp_path / "whole", base=local_base)
     assert "cached_bytes" not in whole.card.training
     assert kept.card.training["train_loss"] == pytest.approx(whole.card.training["train_loss"], rel=1e-3)
@@ -121,7 +121,7 @@ def test_a_start_goes_on_learning_in_some_of_its_layers_over_kept_states_of_its_
         kept = adapt(task, samples[8:24], (), made, tmp_path / "kept", base=local_base, start=start)
     assert seen[0] < seen[2] / 2 and kept.card.training["cached_bytes"] > 0
     with monkeypatch.context() as patch:
-        patch.setattr(Trainee, "compute_once", lambda *_: None)
+        patch.setattr(TrainingModel, "reuse_frozen", lambda *_: None)
         whole = adapt(task, samples[8:24], (), made, tmp_path / "whole", base=local_base, start=start)
     assert kept.card.training["train_loss"] == pytest.approx(whole.card.training["train_loss"], rel=1e-3)
     before, after = weights(start), weights(kept)

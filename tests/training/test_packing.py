@@ -12,13 +12,13 @@ from metier.contracts import Recipe
 from metier.training.examples import Example
 from metier.training.lora_setup import add_lora, training_kernels
 from metier.training.packing import common_prefix, micro_batches, pack, pad
-from metier.training.training_model import Trainee, mean_loss
+from metier.training.training_model import TrainingModel, mean_loss
 
 CPU = torch.device("cpu")
 ROWS = [Example((1, 5, 6, 7), (8, 2)), Example((1, 5, 9), (3, 4, 2)), Example((1, 5, 6), (2,))]
 
 
-def make_trainee(folder: Path, **model_options: Any) -> Trainee:
+def make_trainee(folder: Path, **model_options: Any) -> TrainingModel:
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **model_options)
@@ -27,12 +27,12 @@ def make_trainee(folder: Path, **model_options: Any) -> Trainee:
         for name, weight in adapted.named_parameters():
             if "lora_B" in name:
                 weight.copy_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)) * 0.05)
-    return Trainee(adapted, pad_id=0)
+    return TrainingModel(adapted, pad_id=0)
 
 
-def loss_and_gradients(trainee: Trainee, rows: list[Example]) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    loss = trainee.loss(rows)
-    return loss.detach(), list(torch.autograd.grad(loss, trainee.weights))
+def loss_and_gradients(training_model: TrainingModel, rows: list[Example]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    loss = training_model.loss(rows)
+    return loss.detach(), list(torch.autograd.grad(loss, training_model.weights))
 
 
 def test_the_prefix_that_all_prompts_share_is_packed_once() -> None:
@@ -55,7 +55,7 @@ def test_identical_prompts_keep_their_last_token_in_their_own_row() -> None:
 
 
 @pytest.fixture(scope="module")
-def trainee(tiny_base: Path) -> Trainee:
+def training_model(tiny_base: Path) -> TrainingModel:
     return make_trainee(tiny_base)
 
 
@@ -69,14 +69,16 @@ rows = st.builds(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batch=st.lists(rows, min_size=1, max_size=5))
-def test_packed_and_padded_give_the_same_loss_and_gradients(trainee: Trainee, batch: list[Example]) -> None:
-    trainee.packed = False
-    expected, expected_gradients = loss_and_gradients(trainee, batch)
-    trainee.finish()
-    with training_kernels(trainee.adapted):
-        trainee.packed = True
-        given_loss, gradients = loss_and_gradients(trainee, batch)
-    trainee.finish()
+def test_packed_and_padded_give_the_same_loss_and_gradients(
+    training_model: TrainingModel, batch: list[Example]
+) -> None:
+    training_model.packed = False
+    expected, expected_gradients = loss_and_gradients(training_model, batch)
+    training_model.finish()
+    with training_kernels(training_model.adapted):
+        training_model.packed = True
+        given_loss, gradients = loss_and_gradients(training_model, batch)
+    training_model.finish()
     torch.testing.assert_close(given_loss, expected, rtol=1e-4, atol=1e-4)
     size = torch.cat([g.flatten() for g in expected_gradients]).norm()
     for mine, theirs in zip(gradients, expected_gradients, strict=True):
@@ -85,25 +87,25 @@ def test_packed_and_padded_give_the_same_loss_and_gradients(trainee: Trainee, ba
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_the_nats_of_each_reply_are_those_that_it_costs_alone(
-    trainee: Trainee, packed: bool, monkeypatch: pytest.MonkeyPatch
+    training_model: TrainingModel, packed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainee.packed = False
-    alone = [float(trainee.loss([row]).detach()) for row in ROWS]
-    trainee.packed = packed
+    training_model.packed = False
+    alone = [float(training_model.loss([row]).detach()) for row in ROWS]
+    training_model.packed = packed
     for at_once in (1024, 8):
         monkeypatch.setattr("metier.training.training_model._FULL_SPEED", at_once)
-        assert trainee.nats(ROWS) == pytest.approx(alone, rel=1e-4)
-    trainee.finish()
+        assert training_model.nats(ROWS) == pytest.approx(alone, rel=1e-4)
+    training_model.finish()
 
 
 def test_rows_too_long_to_keep_their_attention_give_the_same_gradients(
-    trainee: Trainee, monkeypatch: pytest.MonkeyPatch
+    training_model: TrainingModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainee.packed = True
-    _, kept = loss_and_gradients(trainee, ROWS)
+    training_model.packed = True
+    _, kept = loss_and_gradients(training_model, ROWS)
     monkeypatch.setattr("metier.training.packed_attention._KEEP_BYTES", 0)
-    _, recomputed = loss_and_gradients(trainee, ROWS)
-    trainee.finish()
+    _, recomputed = loss_and_gradients(training_model, ROWS)
+    training_model.finish()
     for mine, theirs in zip(recomputed, kept, strict=True):
         assert torch.equal(mine, theirs)
 
@@ -125,10 +127,10 @@ def test_a_model_whose_attention_packs_is_packed_and_one_with_a_window_is_padded
         (LlamaForCausalLM(LlamaConfig(**sizes)), True),
         (MistralForCausalLM(MistralConfig(**sizes, sliding_window=4)), False),
     ):
-        trainee = Trainee(add_lora(model.eval(), Recipe(), "tiny"), pad_id=0)
-        with training_kernels(trainee.adapted):
-            trainee.choose_way(probe)
-        assert trainee.packed is packs, type(model).__name__
+        training_model = TrainingModel(add_lora(model.eval(), Recipe(), "tiny"), pad_id=0)
+        with training_kernels(training_model.adapted):
+            training_model.choose_layout(probe)
+        assert training_model.packed is packs, type(model).__name__
 
 
 def test_the_loss_over_several_tasks_is_the_mean_of_theirs_however_long_their_replies() -> None:
@@ -138,11 +140,11 @@ def test_the_loss_over_several_tasks_is_the_mean_of_theirs_however_long_their_re
     config = LlamaConfig(
         vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4
     )
-    trainee = Trainee(add_lora(LlamaForCausalLM(config).eval(), Recipe(), "tiny"), pad_id=0)
+    training_model = TrainingModel(add_lora(LlamaForCausalLM(config).eval(), Recipe(), "tiny"), pad_id=0)
     long = [Example((4, 5, 6), tuple(range(7, 40)), "shop.reply")] * 3
     short = [Example((4, 5, 6), (8, 2), "shop.intent")]
-    apart = [mean_loss(trainee, rows, 2) for rows in (long, short)]
-    assert mean_loss(trainee, [*long, *short], 2) == pytest.approx(sum(apart) / 2, rel=1e-5)
+    apart = [mean_loss(training_model, rows, 2) for rows in (long, short)]
+    assert mean_loss(training_model, [*long, *short], 2) == pytest.approx(sum(apart) / 2, rel=1e-5)
 
 
 def test_micro_batches_keep_order_and_bound() -> None:

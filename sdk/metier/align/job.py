@@ -24,7 +24,7 @@ from metier.contracts.finetune import CARD
 from metier.data.samples_file import samples_in
 from metier.training import result
 from metier.training.loop import State
-from metier.training.resource_errors import said_clearly
+from metier.training.resource_errors import clear_errors
 
 CHECKPOINT = "checkpoint"
 REWARD_CARD = "reward.json"
@@ -144,7 +144,7 @@ def claimed(out: Path, run: str, *, resume: bool, card: str = CARD) -> Iterator[
     for name, what in _RESULTS.items():
         if name != card and (out / name).is_file():
             raise UsageError(f"the folder holds {what}", where=str(out), remedy="choose another output folder")
-    with said_clearly(out):
+    with clear_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(out / _LOCK, timeout=0):

@@ -29,6 +29,7 @@ from metier.contracts.documents import read_document
 from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
 from metier.decoding.tokenizer import ChatTokenizer
 from metier.disk import write_atomic
+from metier.training.lora_config import lora_config
 from metier.training.lora_setup import ADAPTER, training_kernels
 from metier.training.result import put_into
 
@@ -197,15 +198,7 @@ def _trainable(base: LocalBase, begin: Begin, settings: RewardModelling, tokeniz
         kept = LoraConfig.from_pretrained(str(begin.path)).to_dict()
         config = LoraConfig(**{**kept, **own, "inference_mode": False})
     else:
-        lora = settings.lora
-        config = LoraConfig(
-            r=lora.rank,
-            lora_alpha=lora.alpha,  # type: ignore[arg-type]
-            lora_dropout=lora.dropout,
-            use_rslora=lora.rslora,
-            target_modules=lora.targets if lora.targets == "all-linear" else list(lora.targets),
-            **own,
-        )
+        config = lora_config(settings.lora, settings.lora.targets, **own)
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(settings.seed)

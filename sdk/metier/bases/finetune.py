@@ -9,7 +9,7 @@ from metier.bases.checksum import sha256_of
 from metier.contracts.documents import read_document
 from metier.contracts.errors import DataError, MetierError, RecipeError, UsageError
 from metier.contracts.finetune import CARD, PEFT_CONFIG, WEIGHTS, FineTune, FineTuneCard
-from metier.contracts.recipe import Produces, Recipe, layers_named, layers_said
+from metier.contracts.recipe import Produces, Recipe, layer_ranges, layers_named
 from metier.disk import write_atomic
 
 _AGAIN = "adapt again, or copy the folder again"
@@ -71,7 +71,7 @@ def lora_recipe(finetune: FineTune) -> Recipe:
     numbers = [index + 1 for index in ([has] if isinstance(has, int) else has)]
     if recipe.layers == f"top:{len(numbers)}":
         return recipe
-    return recipe.model_copy(update={"layers": layers_said(numbers)})
+    return recipe.model_copy(update={"layers": layer_ranges(numbers)})
 
 
 def check_continues(start: FineTune, recipe: Recipe, count: int) -> None:

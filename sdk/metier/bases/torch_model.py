@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from metier._install import install_command
 from metier.bases.quiet import quiet
 from metier.bases.resolve import LocalBase
 from metier.contracts.errors import BaseError, DataError, ResourceError, UsageError
-from metier.contracts.finetune import FineTune
+from metier.contracts.finetune import PEFT_CONFIG, FineTune
 
 if TYPE_CHECKING:
     import torch
@@ -107,9 +108,27 @@ def with_lora(model: Any, folder: Path, *, merge: bool = False) -> Any:
     """A model with the LoRA in a PEFT folder on it (a PeftModel), or merged into its weights, in eval mode."""
     from peft import PeftModel
 
+    _untie(model, folder)
     # autocast_adapter_dtype would keep the LoRA in float32 whatever the model's dtype.
     adapted = PeftModel.from_pretrained(model, str(folder), autocast_adapter_dtype=False)
     return (adapted.merge_and_unload() if merge else adapted).to(model.dtype).eval()
+
+
+def _untie(model: Any, folder: Path) -> None:
+    """Give the output head weights of its own where an adapter changes it, or the embedding, and the two are tied.
+
+    Merged into tied weights, a change of one would change the other.
+    """
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    if head is None or embedding.weight is not head.weight:
+        return
+    tied = {name.rpartition(".")[2] for name, module in model.named_modules() if module is head or module is embedding}
+    config = json.loads((folder / PEFT_CONFIG).read_text("utf-8"))
+    lists = (config.get("target_modules"), config.get("modules_to_save"))
+    changed = {str(name).rpartition(".")[2] for names in lists if isinstance(names, list) for name in names}
+    if tied & changed:
+        head.weight = type(head.weight)(head.weight.detach().clone())
+        model.config.tie_word_embeddings = False
 
 
 def take_own_weights(model: Any, finetune: FineTune) -> None:

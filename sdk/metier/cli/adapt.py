@@ -1,16 +1,14 @@
-"""`metier adapt`: teach a base a task, or a trade's tasks, from samples; the result is a folder in PEFT's format."""
+"""`metier adapt`: adapt a base to a task, or a trade's tasks, on samples; it writes a fine-tune's folder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from metier.contracts import FineTune, UsageError
+from metier.contracts import UsageError
 from metier.terminal.options import Bad, BaseName, Columns, DataFile, Json, Set, pairs
 from metier.terminal.progress import progress, training_tick
 from metier.terminal.screen import emit_json, note, say
@@ -27,31 +25,33 @@ def adapt(
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="Folder of the run; made where missing.")],
     data: DataFile = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="Train on this many of a task; all where not given.")
+        int | None, typer.Option(min=1, help="Train on this many samples of a task; all by default.")
     ] = None,
     held_out: Annotated[
         int | None, typer.Option(min=1, help="Distinct inputs of --data to keep apart and measure on.  [default: 60]")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of choice, split and training; the recipe's own.")] = None,
     recipe: Annotated[
-        Path | None, typer.Option(metavar="YAML", help="Recipe; the trade's own for the task where not given.")
+        Path | None, typer.Option(metavar="YAML", help="Recipe; by default the trade's own for the task.")
     ] = None,
     set: Set = None,
     base: BaseName = None,
     columns: Columns = None,
     on_bad: Bad = "raise",
     resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Go on from the run's checkpoint, or start over.")
+        bool, typer.Option("--resume/--no-resume", help="Continue from the run's checkpoint, or start over.")
     ] = True,
     watch: Annotated[
         int,
-        typer.Option(min=0, metavar="INPUTS", help="Held-out inputs of a task to answer at every evaluation."),
+        typer.Option(
+            min=0, metavar="INPUTS", help="Generate answers to this many held-out inputs of a task at every evaluation."
+        ),
     ] = 0,
     json: Json = False,
 ) -> None:
-    """Adapt a base to a task, or to several of a trade. Without --data, on the samples that the trade brings along."""
+    """Adapt a base to a task, or to several of a trade. Without --data, it trains on the trade's packaged samples."""
     from metier.adapt import adapt as adapt_base
-    from metier.align import EvalCallback
+    from metier.adapt.methods import is_live, method_of
     from metier.bases import resolve
     from metier.data.training import packaged_data, training_data
     from metier.plugins import load_plugins
@@ -69,15 +69,15 @@ def adapt(
     if several and (data is not None or held_out is not None):
         raise UsageError(
             f"one file cannot hold samples of {len(contracts)} tasks",
-            remedy="leave --data and --held-out out, name one task, or call metier.adapt.adapt with samples of each",
+            remedy="leave out --data and --held-out, name one task, or call metier.adapt.adapt with samples of each",
         )
     overrides = [*(set or []), *([f"base={base}"] if base else []), *([f"seed={seed}"] if seed is not None else [])]
     chosen = recipe_for(vertical, vertical.name if several else contracts[0].name, recipe, overrides)
-    teach: Callable[..., FineTune] = adapt_base
-    if chosen.produces == "head":
-        from metier.heads.train import adapt_head
-
-        teach = adapt_head
+    if watch and not (method_of(chosen).generates and is_live(chosen)):
+        raise UsageError(
+            "--watch generates answers with the LoRA in training, and this recipe trains none",
+            remedy="leave --watch out, or set produces: text and method: lora",
+        )
     with progress(json) as tick:
         tick("reading samples")
         if several:
@@ -98,16 +98,14 @@ def adapt(
         tick("loading the base")
         local = resolve(chosen.base, sources=tuple(registry.base_sources.values()))
         with ExitStack() as stack:
+            callback = None
             if watch:
-                if chosen.produces == "head" or chosen.method != "lora":
-                    raise UsageError(
-                        "--watch answers with the LoRA of the moment, and this recipe trains none",
-                        remedy="leave it out, or say produces: text and method: lora",
-                    )
-                tick("making the graph that answers while it learns")
+                from metier.align import EvalCallback  # an extra of this command: adaptation itself does not need it
+
+                tick("exporting the graph that generates during training")
                 watching = EvalCallback(local, contracts, found.held_out, vertical.checks_for, inputs=watch)
-                teach = partial(teach, watch=stack.enter_context(watching))
-            made = teach(
+                callback = stack.enter_context(watching)
+            finetune = adapt_base(
                 contracts,
                 found.train,
                 found.held_out,
@@ -116,9 +114,10 @@ def adapt(
                 base=local,
                 resume=resume,
                 progress=training_tick(tick),
+                watch=callback,
             )
     if json:
-        return emit_json(made)
-    figures = made.card.training
-    say(f"{made.path}: {made.card.data.samples} samples, {figures['steps']:.0f} steps, {figures['seconds']:.0f} s")
+        return emit_json(finetune)
+    samples, figures = finetune.card.data.samples, finetune.card.training
+    say(f"{finetune.path}: {samples} samples, {figures['steps']:.0f} steps, {figures['seconds']:.0f} s")
     return say(f"next: metier evaluate {out}, then metier export {out} --out {out}-bundle")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +14,7 @@ from metier.terminal.progress import progress
 from metier.terminal.screen import emit_json, say
 
 if TYPE_CHECKING:
-    from metier.bases.resolve import LocalBase
-    from metier.evaluate.systems import Predict
+    pass
 
 
 def evaluate(
@@ -69,7 +67,6 @@ def evaluate(
                 first_inputs(samples, limit) if limit else samples,
                 base=base,
                 finetune=finetune,
-                head=partial(_predict, run, base, device),
                 bundle=bundle,
                 train=train_of(run),
                 checks=vertical.checks_for(contract.name) if vertical else (),
@@ -89,11 +86,3 @@ def evaluate(
             say(f"report: {page}")
     if json:
         emit_json(evaluations[0] if len(finetune.card.tasks) == 1 else evaluations)
-
-
-def _predict(run: Path, base: LocalBase, device: str) -> Predict:
-    """Opens the run's head; called only where the run is one."""
-    from metier.bases.hardware import choose_device
-    from metier.heads.head_model import load_head
-
-    return load_head(run, base=base, device=choose_device(device)).predict

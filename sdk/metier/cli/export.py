@@ -9,7 +9,7 @@ import typer
 
 from metier.contracts import FineTune, UsageError
 from metier.contracts.bundle import Manifest, Target
-from metier.terminal.options import Json, PrecisionOption
+from metier.terminal.options import BaseName, Json, PrecisionOption
 from metier.terminal.progress import progress
 from metier.terminal.screen import emit_json, say
 
@@ -17,16 +17,18 @@ from metier.terminal.screen import emit_json, say
 def export(
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="RUN…", help="Folder that `metier adapt` wrote, or a trade: the fine-tunes it ships."),
+        typer.Argument(
+            metavar="RUN…",
+            help="Folder that `metier adapt` wrote; a trade, for its packaged fine-tunes; with --base and --task, a "
+            "folder that PEFT saved.",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="Folder of the bundle.")],
     precision: PrecisionOption = None,
     target: Annotated[Target, typer.Option(help="What it will run on; cuda can be built without a GPU.")] = "cpu",
     slots: Annotated[
         bool,
-        typer.Option(
-            "--slots", help="Leave the base whole and RUN an adapter, as for several; `bundle add` adds more."
-        ),
+        typer.Option("--slots", help="Keep RUN an adapter beside the base, as for several; `bundle add` adds more."),
     ] = False,
     inputs: Annotated[
         bool, typer.Option("--inputs", help="With --slots: also a variant with plain inputs, for onnxruntime-web.")
@@ -37,20 +39,24 @@ def export(
             metavar="FOLDER", help="Markdown and HTML that ship in it, for a task that answers from passages."
         ),
     ] = None,
+    base: BaseName = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", metavar="TASK", help="Task that a PEFT folder was trained for; may be given again."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Export a fine-tune as an ONNX bundle. Its parity with torch is proved; one that fails is not written."""
+    """Export a fine-tune as an ONNX bundle. Nothing is written unless its parity with torch is proved."""
+    from metier.adapt import ExportOptions, export_bundle
     from metier.export.documents import add_documents, check_documents
-    from metier.heads import export_together
     from metier.runtime.bundle import read_manifest
 
-    finetunes = [finetune for run in runs for finetune in _fine_tunes(run)]
+    finetunes = [finetune for run in runs for finetune in _fine_tunes(run, base, task or [])]
     if documents is not None:
         check_documents(documents, [task for finetune in finetunes for task in finetune.card.tasks])
     with progress(json) as tick:
-        bundle = export_together(
-            finetunes, out, precision=precision, target=target, slots=slots, inputs_variant=inputs, progress=tick
-        )
+        options = ExportOptions(precision, target, slots=slots, inputs_variant=inputs, progress=tick)
+        bundle = export_bundle(finetunes, out, options)
     passages = add_documents(out, documents) if documents is not None else 0
     if json:
         return emit_json(read_manifest(out))
@@ -62,19 +68,23 @@ def export(
 
 
 def _proved(manifest: Manifest) -> str:
-    """How near the graphs are to torch, in words."""
-    said = ""
+    """How close the graphs are to torch, in words."""
+    text = ""
     if manifest.parity is not None:
-        said += f", the same most likely token as torch at {manifest.parity.top1_agreement:.1%} of positions"
+        text += f", the same most likely token as torch at {manifest.parity.top1_agreement:.1%} of positions"
     proofs = [head.parity for head in manifest.heads if head.parity is not None]
     if things := sum(proof.things for proof in proofs):
         agreed = sum(proof.things * proof.agreement for proof in proofs) / things
-        said += f", heads give the same label as torch at {agreed:.1%} of {things} places"
-    return said
+        text += f", heads give the same label as torch at {agreed:.1%} of {things} places"
+    return text
 
 
-def _fine_tunes(run: str) -> list[FineTune]:
+def _fine_tunes(run: str, base: str | None, tasks: list[str]) -> list[FineTune]:
     """The fine-tune in a folder, or those that an installed trade of that name ships."""
+    from metier.export.peft_folder import is_peft_folder
+
+    if is_peft_folder(Path(run)):
+        return [_peft_fine_tune(Path(run), base, tasks)]
     from metier.bases import load_finetune
     from metier.plugins import load_plugins
 
@@ -84,3 +94,20 @@ def _fine_tunes(run: str) -> list[FineTune]:
     if not vertical.fine_tunes:
         raise UsageError(f"{run} ships no fine-tune", remedy=f"metier adapt {run} --out runs/{run}, then export that")
     return [load_finetune(finetune.path, produces=None) for finetune in vertical.fine_tunes]
+
+
+def _peft_fine_tune(folder: Path, base: str | None, tasks: list[str]) -> FineTune:
+    """A folder that PEFT saved, as a fine-tune of the base and tasks that the options name."""
+    from metier.bases import resolve
+    from metier.export.peft_folder import read_peft
+    from metier.plugins import load_plugins
+
+    if base is None or not tasks:
+        raise UsageError(
+            "PEFT saved this adapter, and there is no card.json that names its base and task",
+            where=str(folder),
+            remedy="name them: --base BASE --task TASK",
+        )
+    registry = load_plugins()
+    local = resolve(base, sources=tuple(registry.base_sources.values()))
+    return read_peft(folder, local, [registry.task(name)[1] for name in tasks])

@@ -34,6 +34,7 @@ def start(
     json: Json = False,
 ) -> None:
     """Create a registry from a fine-tune; every version is measured on the fine-tune's held-out samples."""
+    from metier.adapt.methods import method_of
     from metier.bases import load_finetune
     from metier.iterate import Registry
 
@@ -42,7 +43,7 @@ def start(
     if json:
         return emit_json(created.state())
     say(f"{registry}: champion v0001, measured on {len(created.held_out())} held-out samples")
-    slots = "" if first.card.recipe.produces == "head" else " --slots"
+    slots = " --slots" if method_of(first.card.recipe).generates else ""
     return say(f"next: metier export {run}{slots} --out BUNDLE, and serve it; then metier iterate run {registry}")
 
 
@@ -128,6 +129,7 @@ def plan(
     json: Json = False,
 ) -> None:
     """Samples and days to the next gain worth shipping, and whether search or feedback brings it."""
+    from metier.adapt.methods import method_of
     from metier.bases.finetune import lora_recipe
     from metier.iterate import Registry
     from metier.iterate.curve import fit, measure
@@ -144,7 +146,7 @@ def plan(
         planned = plan_iteration(opened.task, fit(points), events, held_out, samples_now=len(pool), gain=gain, **state)
     if json:
         return emit_json(planned)
-    per = "label" if recipe.produces == "head" else "token"
+    per = method_of(recipe).loss_unit
     say(f"now: {planned.samples_now} samples, {planned.loss_now.value:.3f} nats per held-out {per}")
     low, high = planned.more_interval
     more = "more than the curve predicts" if planned.more is None else f"{planned.more} more samples"

@@ -11,7 +11,7 @@ from metier.contracts.alignment import AlignmentStep
 from metier.contracts.base import Base
 from metier.contracts.documents import read_document
 from metier.contracts.errors import PluginError
-from metier.contracts.recipe import Recipe
+from metier.contracts.recipe import Produces, Recipe
 from metier.contracts.schema import SCHEMA_VERSION, Data
 from metier.contracts.task import TaskContract
 
@@ -19,9 +19,19 @@ CARD = "card.json"
 WEIGHTS = "adapter_model.safetensors"
 PEFT_CONFIG = "adapter_config.json"
 HEAD = "head.safetensors"
-"""In the place of both where a head answers: the head's tensors, and those of the base that learnt with it."""
+"""In the place of both where a head answers: the head's tensors, and the weights of the base that were trained
+with it."""
 OWN_WEIGHTS = "base_weights.safetensors"
-"""In the place of both where the base's own weights learnt: those that did, by the base's names."""
+"""In the place of both where the base's own weights were trained: those weights, by the base's names."""
+
+_WEIGHTS: dict[tuple[Produces, str], str] = {
+    ("text", "lora"): WEIGHTS,
+    ("text", "full"): OWN_WEIGHTS,
+    ("head", "features"): HEAD,
+    ("head", "lora"): HEAD,
+    ("head", "full"): HEAD,
+}
+"""The file of the trained weights, by what a recipe produces and by its method."""
 
 
 class DataSummary(Data):
@@ -63,10 +73,8 @@ class FineTuneCard(Data):
 
     @property
     def weights(self) -> str:
-        """Name of the file that holds what learnt."""
-        if self.recipe.produces == "head":
-            return HEAD
-        return OWN_WEIGHTS if self.recipe.method == "full" else WEIGHTS
+        """Name of the file that holds the trained weights."""
+        return _WEIGHTS[self.recipe.produces, self.recipe.method]
 
 
 class FineTune(Data):

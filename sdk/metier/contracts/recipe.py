@@ -184,7 +184,7 @@ def layers_named(layers: str, count: int) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def layers_said(numbers: Iterable[int]) -> str:
+def layer_ranges(numbers: Iterable[int]) -> str:
     """Ranges that name these layers, counted from 1: what `layers_named` reads."""
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans_of(numbers))
 

@@ -29,10 +29,7 @@ MAX_RANK = 256
 MAX_PATTERNS = 4096
 """Entries of rank_pattern or alpha_pattern: more than any model has projections."""
 
-MERGED = (
-    "export it merged instead: `metier export FOLDER --out BUNDLE`, with `--base BASE --task TASK` where the "
-    "folder has no card.json"
-)
+MERGED = "merge it into a bundle of its own: `metier export FOLDER --base BASE --task TASK --out BUNDLE`"
 
 _KEY = re.compile(r"^(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>[AB])(?:\.(?!weight)[^.]+)?(?:\.weight)?$")
 

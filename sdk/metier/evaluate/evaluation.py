@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from metier.adapt.methods import Method, method_of
+from metier.adapt.text_method import TextModel
 from metier.bases.hardware import choose_device, choose_dtype, free_memory
 from metier.bases.resolve import LocalBase
-from metier.bases.torch_model import check_fits, load_adapted, load_torch
+from metier.bases.torch_model import check_fits, load_torch
 from metier.contracts import (
     Check,
     FineTune,
-    FineTuneCard,
     Sample,
     TaskContract,
     UsageError,
@@ -28,14 +29,13 @@ from metier.evaluate.prompt_sets import Prompts, prompts_of
 from metier.evaluate.systems import (
     HeldOut,
     Label,
-    Predict,
     Progress,
     SystemAnswers,
     bundle_answers,
-    head_answers,
+    fine_tune_answers,
     most_frequent,
+    prompted_answers,
     silent,
-    torch_answers,
 )
 from metier.evaluate.training_log import read_training_log
 from metier.metrics.bootstrap import resample_weights
@@ -46,7 +46,6 @@ from metier.metrics.results import (
     BASE_ZERO_SHOT,
     FINE_TUNE,
     Evaluation,
-    Forgetting,
     MetricReport,
     Row,
     TrainingLog,
@@ -92,7 +91,6 @@ def evaluate(
     *,
     base: LocalBase,
     finetune: FineTune | None = None,
-    head: Callable[[], Predict] | None = None,
     bundle: Path | None = None,
     train: Sequence[Sample] = (),
     checks: Sequence[Check] = (),
@@ -111,8 +109,6 @@ def evaluate(
         samples: held-out samples; several outputs of one input are its references.
         base: the base on disk.
         finetune: of that base.
-        head: opens the fine-tune's head, where its recipe says produces: head, when its turn comes; heads live in a room
-            above this one: `lambda: metier.heads.load_head(run, base=base).predict`.
         bundle: an exported bundle of the same task, measured through the runtime: with the LoRA or head that is the
             fine-tune, where it has that.
         train: where worked samples are taken from. Samples of other tasks and held-out ones are left out.
@@ -130,31 +126,33 @@ def evaluate(
     started = time.perf_counter()
     held_out = HeldOut(task, cases_of(task, samples), tuple(checks), progress)
     measures = choose_measures(task, wanted=options.metrics, checks=checks)
-    writing = finetune if finetune is not None and finetune.card.recipe.produces == "text" else None
+    method = method_of(finetune.card.recipe) if finetune is not None else None
+    generates = method is None or method.generates
+    limit = options.max_tokens or task.max_reply_tokens
     prompts = None
-    if base.card.writes and (base.card.chat_template or finetune is None or writing is not None):
-        limit = options.max_tokens or task.max_reply_tokens
+    if base.card.writes and (base.card.chat_template or generates):
         prompts = prompts_of(base, task, held_out.cases, train, options.few_shot, options.seed, limit)
     # Errors of the arguments come before minutes are spent on the base.
     if finetune is not None:
         check_fits(base, finetune)
-    _check_answerable(base, finetune, head, bundle)
+    elif not base.card.writes and bundle is None:
+        raise UsageError(
+            f"{base.card.id} cannot generate text, and there is no other system to evaluate",
+            remedy="give a fine-tune whose recipe produces a head, or a bundle",
+        )
     opened = open_bundle(bundle) if bundle is not None else None
     if opened is not None:
         opened.task(task.name)
     torch = TorchSettings.of(base, options)
     systems: list[SystemAnswers] = []
-    change = None
+    before = after = None
     if prompts is not None:
-        general = options.general and (finetune is None or writing is not None)
-        systems, change = _text_systems(held_out, prompts, base, writing, torch, general)
+        systems, before = _base_answers(held_out, prompts, base, torch, limit, options.general and generates)
     elif (constant := most_frequent(held_out, train)) is not None:
         systems.append(constant)
-    if finetune is not None and writing is None and head is not None:
-        progress("Loading the fine-tune")
-        label = Label(FINE_TUNE, "Fine-tune (head)", _description(finetune.card))
-        systems.append(head_answers(head(), held_out, label))
-        free_memory()
+    if finetune is not None and method is not None:
+        answers, after = _fine_tune_answers(held_out, finetune, method, base, torch, limit, prompts if before else None)
+        systems.append(answers)
     if opened is not None:
         adapter = _name_in(opened, finetune) if finetune is not None else None
         systems.append(bundle_answers(opened, held_out, adapter=adapter, max_tokens=options.max_tokens))
@@ -176,7 +174,7 @@ def evaluate(
         systems=tuple(s.report for s in systems),
         metrics=_metrics(measures, held_out, systems, options),
         rows=_rows(held_out.cases, systems),
-        forgetting=change,
+        forgetting=forgetting(before, after) if before else None,
         training=read_training_log(finetune.path) if finetune else TrainingLog(),
         versions={name: version(name) for name in ("torch", "transformers", "sacrebleu", "rouge_score")},
         seconds=time.perf_counter() - started,
@@ -200,7 +198,6 @@ class TorchSettings(NamedTuple):
     """While decoding."""
     loaded: str
     """While weights are loaded, and LoRA is merged."""
-    max_tokens: int | None
 
     @classmethod
     def of(cls, base: LocalBase, options: EvaluationOptions) -> TorchSettings:
@@ -212,80 +209,56 @@ class TorchSettings(NamedTuple):
         device = choose_device(options.device)
         dtype = str(choose_dtype(options.precision, device)).removeprefix("torch.")
         small = (base.card.parameters or 0) <= FP32_UP_TO
-        return cls(device, dtype, "float32" if small else dtype, options.max_tokens)
+        return cls(device, dtype, "float32" if small else dtype)
 
 
-def _text_systems(
-    held_out: HeldOut,
-    prompts: Prompts,
-    base: LocalBase,
-    finetune: FineTune | None,
-    settings: TorchSettings,
-    general: bool,
-) -> tuple[list[SystemAnswers], Forgetting | None]:
-    """Answers of the base, bare and with worked samples, and of the fine-tune; and how much general text it forgot."""
+def _base_answers(
+    held_out: HeldOut, prompts: Prompts, base: LocalBase, settings: TorchSettings, limit: int, general: bool
+) -> tuple[list[SystemAnswers], dict[str, Likelihood] | None]:
+    """Answers of the base, bare and with worked samples, and its likelihood of general text where that is measured."""
     import torch
 
-    limit = settings.max_tokens or held_out.task.max_reply_tokens
-
-    def answers(model: Any, ids: Sequence[Sequence[int]], label: Label) -> SystemAnswers:
-        return torch_answers(model, prompts.tokenizer, held_out, ids, label, max_tokens=limit)
-
-    def perplexity(model: Any) -> dict[str, Likelihood] | None:
-        if not general:
-            return None
-        held_out.progress("Perplexity on general text")
-        return likelihoods(model, prompts.tokenizer)
-
-    dtype = getattr(torch, settings.dtype)
     held_out.progress("Loading the base")
-    model = load_torch(base, settings.loaded, settings.device)
-    before, after = perplexity(model), None
-    model = model.to(dtype)
+    loaded = load_torch(base, settings.loaded, settings.device)
+    before = _likelihoods(loaded, prompts, held_out) if general else None
+    model = TextModel(loaded.to(getattr(torch, settings.dtype)), prompts.tokenizer, held_out.task)
     bare = Label(BASE_ZERO_SHOT, "Base, zero-shot", f"{base.card.id}, the task's prompt alone")
-    systems = [answers(model, prompts.zero, bare)]
+    systems = [prompted_answers(model, held_out, prompts.zero, bare, max_tokens=limit)]
     if shown := prompts.shown:
         detail = f"{base.card.id}, {shown} worked samples in the prompt"
-        systems.append(answers(model, prompts.few, Label(BASE_FEW_SHOT, f"Base, {shown}-shot", detail)))
-    del model
+        label = Label(BASE_FEW_SHOT, f"Base, {shown}-shot", detail)
+        systems.append(prompted_answers(model, held_out, prompts.few, label, max_tokens=limit))
+    del loaded, model
     free_memory()
-    if finetune is not None:
-        held_out.progress("Loading the fine-tune")
-        model = load_adapted(base, finetune, settings.loaded, settings.device, merge=True)
-        after = perplexity(model)
-        label = Label(FINE_TUNE, "Fine-tune", _description(finetune.card))
-        systems.append(answers(model.to(dtype), prompts.zero, label))
-        del model
-        free_memory()
-    return systems, forgetting(before, after) if before else None
+    return systems, before
 
 
-def _check_answerable(
-    base: LocalBase, finetune: FineTune | None, head: Callable[[], Predict] | None, bundle: Path | None
-) -> None:
-    if finetune is not None and finetune.card.recipe.produces == "head" and head is None:
-        raise UsageError(
-            f"{finetune.card.name} answers with a head, and no head is given",
-            where=str(finetune.path),
-            remedy="give head=lambda: metier.heads.load_head(path).predict",
-        )
-    if not base.card.writes and finetune is None and bundle is None:
-        raise UsageError(
-            f"{base.card.id} cannot generate text, and there is no other system to evaluate",
-            remedy="give a fine-tune with a head, or a bundle",
-        )
+def _fine_tune_answers(
+    held_out: HeldOut,
+    finetune: FineTune,
+    method: Method,
+    base: LocalBase,
+    settings: TorchSettings,
+    limit: int,
+    prompts: Prompts | None,
+) -> tuple[SystemAnswers, dict[str, Likelihood] | None]:
+    """Answers of the fine-tune, and with `prompts` its likelihood of general text."""
+    import torch
+
+    held_out.progress("Loading the fine-tune")
+    trained = method.load(finetune, held_out.task, base, device=settings.device, dtype=settings.loaded)
+    after = _likelihoods(trained.model, prompts, held_out) if prompts is not None else None
+    trained.cast(getattr(torch, settings.dtype))
+    label = Label(FINE_TUNE, method.title, method.describe(finetune.card))
+    answers = fine_tune_answers(trained, held_out, label, max_tokens=limit)
+    del trained
+    free_memory()
+    return answers, after
 
 
-def _description(card: FineTuneCard) -> str:
-    """A fine-tune in words: what of its base was trained, and whether a head answers."""
-    recipe = card.recipe
-    if recipe.produces == "text":
-        trained = f"LoRA rank {recipe.lora.rank}" if recipe.method == "lora" else "the base's own weights"
-        return f"{card.name}, {trained}"
-    if recipe.method == "features":
-        return f"{card.name}, a head over the frozen base"
-    trained = f"by LoRA of rank {recipe.lora.rank}" if recipe.method == "lora" else "in its own weights"
-    return f"{card.name}, a head over the base, trained with it {trained}"
+def _likelihoods(model: Any, prompts: Prompts, held_out: HeldOut) -> dict[str, Likelihood]:
+    held_out.progress("Perplexity on general text")
+    return likelihoods(model, prompts.tokenizer)
 
 
 def _name_in(bundle: Bundle, finetune: FineTune) -> str | None:

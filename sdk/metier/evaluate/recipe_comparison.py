@@ -6,26 +6,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from metier.adapt.sft import adapt
-from metier.bases.finetune import load_finetune
+from metier.adapt.fine_tuning import adapt
+from metier.adapt.methods import method_of
 from metier.bases.hardware import choose_device
 from metier.bases.resolve import LocalBase
-from metier.bases.torch_model import load_adapted
 from metier.contracts import FineTune, Recipe, Sample, TaskContract, UsageError
 from metier.contracts.schema import Data
-from metier.decoding.tokenizer import ChatTokenizer
 from metier.disk import write_atomic
 from metier.evaluate.figures import measured
 from metier.evaluate.presets import preset_recipe
-from metier.evaluate.prompt_sets import zero_shot_prompts
-from metier.evaluate.systems import HeldOut, Label, SystemAnswers, head_answers, torch_answers
-from metier.heads.head_model import load_head
-from metier.heads.train import adapt_head
+from metier.evaluate.systems import HeldOut, Label, fine_tune_answers
 from metier.metrics.bootstrap import resample_weights
-from metier.metrics.cases import Case, cases_of
+from metier.metrics.cases import cases_of
 from metier.metrics.results import MetricReport
 from metier.metrics.selection import choose_measures
-from metier.runtime.head_inputs import shape_of
 
 Progress = Callable[..., None]
 """`progress(what, done, total)`."""
@@ -76,13 +70,13 @@ def compare(
 ) -> Comparison:
     """Train each preset into a folder of `out` and measure all of them on `held_out`, with paired bootstrap intervals.
 
-    No preset chooses anything by the held-out samples: the last weights count. Ways that are in `out` already, from the
-    same recipe and samples, are taken as they are; what all came to is kept there as comparison.json.
+    Held-out samples choose nothing: the last weights count. Presets that are in `out` already, from the same recipe and
+    samples, are not trained again; the result is written there as comparison.json.
 
     Args:
         task: the contract.
         train: samples that every preset learns from.
-        held_out: samples that every preset is asked.
+        held_out: samples that every preset answers.
         presets: names, of `preset_recipe`.
         recipe: what the presets have in common.
         out: folder.
@@ -92,26 +86,23 @@ def compare(
         progress: called as `progress(what, done, total)`.
 
     Raises:
-        RecipeError: a preset that there is not.
-        UsageError: no presets, two of one name, or one that the task or the base cannot go.
+        RecipeError: an unknown preset.
+        UsageError: no presets, two of one name, or one that the task or the base does not support.
     """
     if not presets or len(set(presets)) < len(presets):
         raise UsageError("name each preset once", remedy="such as --presets head/features,head/full")
     recipes = {name: preset_recipe(name, recipe) for name in presets}
-    if writes := [name for name, one in recipes.items() if one.produces == "text" and not base.card.writes]:
-        raise UsageError(
-            f"{base.card.id} does not write, so that it cannot go {', '.join(writes)}",
-            remedy="compare presets of a head, or take a decoder with --base",
-        )
-    if any(one.produces == "head" for one in recipes.values()):
-        shape_of(task)
-    told: Progress = progress or (lambda *_, **__: None)
+    for one in recipes.values():
+        method_of(one).check(task, base.card)
+    report: Progress = progress or (lambda *_, **__: None)
     cases = cases_of(task, held_out)
+    held_out_set = HeldOut(task, cases, progress=report)
     systems, figures = [], []
     for name, one in recipes.items():
-        tuned = _trained(task, train, one, out / name.replace("/", "-").replace(":", ""), base, device, told, name)
-        ask = _asked_head if one.produces == "head" else _asked_text
-        answers = ask(tuned, task, cases, base, choose_device(device), name, told)
+        tuned = _trained(task, train, one, out / name.replace("/", "-").replace(":", ""), base, device, report, name)
+        model = method_of(one).load(tuned, task, base, device=choose_device(device))
+        label = Label(name, name, base.card.id)
+        answers = fine_tune_answers(model, held_out_set, label, max_tokens=task.max_reply_tokens)
         systems.append(answers)
         costs = tuned.card.training
         steps = costs["steps"] / max(1.0, one.epochs)
@@ -148,33 +139,11 @@ def _trained(
     out: Path,
     base: LocalBase,
     device: str,
-    told: Progress,
+    report: Progress,
     name: str,
 ) -> FineTune:
     def tick(event: Any) -> None:
-        told(f"{name}: loss {event.loss:.3f}", event.step, event.steps)
+        report(f"{name}: loss {event.loss:.3f}", event.step, event.steps)
 
-    told(f"{name}: reading the base")
-    teach = adapt_head if recipe.produces == "head" else adapt
-    return teach(task, train, (), recipe, out, base=base, device=device, progress=tick)
-
-
-def _asked_head(
-    tuned: FineTune, task: TaskContract, cases: Sequence[Case], base: LocalBase, where: Any, name: str, told: Progress
-) -> SystemAnswers:
-    headed = load_head(tuned.path, base=base, device=where)
-    return head_answers(headed.predict, HeldOut(task, cases, progress=told), Label(name, name, base.card.id))
-
-
-def _asked_text(
-    tuned: FineTune, task: TaskContract, cases: Sequence[Case], base: LocalBase, where: Any, name: str, told: Progress
-) -> SystemAnswers:
-    tokenizer = ChatTokenizer.load(base.path)
-    return torch_answers(
-        load_adapted(base, load_finetune(tuned.path), device=where, merge=True),
-        tokenizer,
-        HeldOut(task, cases, progress=told),
-        zero_shot_prompts(tokenizer, task, cases),
-        Label(name, name, base.card.id),
-        max_tokens=task.max_reply_tokens,
-    )
+    report(f"{name}: reading the base")
+    return adapt(task, train, (), recipe, out, base=base, device=device, progress=tick)

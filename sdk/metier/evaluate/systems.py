@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from metier.contracts import Check, ContractError, Sample, TaskContract, Value
+from metier.adapt.methods import LoadedModel, Prediction
+from metier.adapt.text_method import TextModel, decoded
+from metier.contracts import Check, Sample, TaskContract, Value
 from metier.contracts.check import run_checks
-from metier.decoding.tokenizer import ChatTokenizer
 from metier.metrics.cases import Case
 from metier.metrics.results import BUNDLE, MOST_FREQUENT, ReportedAnswer, SystemReport
-from metier.prompting.reply import decode_reply, encode_reply, grammar_of
+from metier.prompting.reply import decode_reply, encode_reply
 from metier.runtime.bundle import Bundle
 from metier.runtime.input_bridges import skip_input_bridges
 
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[..., None]
 """`progress(what, done, total)`."""
-
-Predict = Callable[[Sequence[Value], Sequence[str]], Sequence[Value]]
-"""Outputs of a head for inputs in languages, in order; such as `metier.heads.Headed.predict`."""
 
 
 def silent(*_: Any, **__: Any) -> None:
@@ -78,18 +76,19 @@ def report_answer(
         tokens: of the text; a head generates none.
         finished: False where the text was cut at its token limit.
     """
-    output, problem = None, None
     if isinstance(reply, str):
-        text = reply.strip()
-        try:
-            output = decode_reply(task.for_input(input), reply)
-        except ContractError as error:
-            problem = error.what
-    else:
-        text, output = encode_reply(task, reply).strip(), reply
-    findings = run_checks(checks, input, output)
+        return _checked(checks, input, decoded(task, input, reply, tokens, finished))
+    return _checked(checks, input, Prediction(encode_reply(task, reply).strip(), reply))
+
+
+def _checked(checks: Sequence[Check], input: Value, prediction: Prediction) -> ReportedAnswer:
     return ReportedAnswer(
-        text=text, output=output, problem=problem, findings=findings, tokens=tokens, finished=finished
+        text=prediction.text,
+        output=prediction.output,
+        problem=prediction.problem,
+        findings=run_checks(checks, input, prediction.output),
+        tokens=prediction.tokens,
+        finished=prediction.finished,
     )
 
 
@@ -100,65 +99,40 @@ def answers_of(
     return [report_answer(task, checks, case.input, out) for case, out in zip(cases, outputs, strict=True)]
 
 
-def torch_answers(
-    model: Any,
-    tokenizer: ChatTokenizer,
-    held_out: HeldOut,
-    prompts: Sequence[Sequence[int]],
-    label: Label,
-    *,
-    max_tokens: int,
+def prompted_answers(
+    model: TextModel, held_out: HeldOut, prompts: Sequence[Sequence[int]], label: Label, *, max_tokens: int
 ) -> SystemAnswers:
-    """Greedy answers of a torch model, under the contract's grammar where it has one, as the runtime decodes.
+    """Greedy answers of a torch model to given prompts, under the contract's grammar where it has one.
 
     Args:
-        model: transformers causal language model in eval mode.
-        tokenizer: of the model.
+        model: of the task.
         held_out: the cases.
         prompts: token ids, case by case.
         label: of the system.
         max_tokens: longest reply.
     """
-    from metier.evaluate.generate import generate
+    inputs = [case.input for case in held_out.cases]
+    return _timed(held_out, label, lambda done: model.reply(inputs, prompts, max_tokens=max_tokens, on_done=done))
 
-    task, cases = held_out.task, held_out.cases
-    guide = None
-    if grammar_of(task) is not None:
-        from metier.decoding.constraint import Constraint
 
-        vocab_size = model.get_output_embeddings().weight.shape[0]
+def fine_tune_answers(model: LoadedModel, held_out: HeldOut, label: Label, *, max_tokens: int) -> SystemAnswers:
+    """Answers of a fine-tune in torch, whatever it produces."""
+    inputs = [case.input for case in held_out.cases]
+    languages = [case.language for case in held_out.cases]
+    return _timed(held_out, label, lambda done: model.predict(inputs, languages, max_tokens=max_tokens, on_done=done))
 
-        def guide(case: int) -> Constraint:
-            grammar = grammar_of(task.for_input(cases[case].input), cases[case].input) or ""
-            return Constraint(tokenizer, grammar, max_tokens, vocab_size)
 
+def _timed(
+    held_out: HeldOut, label: Label, predict: Callable[[Callable[[int], None]], Sequence[Prediction]]
+) -> SystemAnswers:
+    """Predictions of all cases, timed and checked; `predict` takes the callback for finished cases."""
+    total = len(held_out.cases)
+    held_out.progress(label.title, 0, total)
     started = time.perf_counter()
-    held_out.progress(label.title, 0, len(cases))
-    replies = generate(
-        model,
-        prompts,
-        eos_ids=tokenizer.eos_ids,
-        max_tokens=max_tokens,
-        no_repeat_ngram_size=task.no_repeat_ngram_size,
-        guide=guide,
-        on_done=lambda done: held_out.progress(label.title, done, len(cases)),
-    )
+    predictions = predict(lambda done: held_out.progress(label.title, done, total))
     seconds = time.perf_counter() - started
-    answers = [
-        report_answer(task, held_out.checks, case.input, tokenizer.decode(r.ids), len(r.ids), r.finished)
-        for case, r in zip(cases, replies, strict=True)
-    ]
-    return system_answers(label, answers, seconds)
-
-
-def head_answers(predict: Predict, held_out: HeldOut, label: Label) -> SystemAnswers:
-    """Answers of a head in torch."""
-    cases = held_out.cases
-    started = time.perf_counter()
-    held_out.progress(label.title, 0, len(cases))
-    outputs = predict([case.input for case in cases], [case.language for case in cases])
-    seconds = time.perf_counter() - started
-    return system_answers(label, answers_of(held_out.task, cases, outputs, held_out.checks), seconds)
+    pairs = zip(held_out.cases, predictions, strict=True)
+    return system_answers(label, [_checked(held_out.checks, case.input, made) for case, made in pairs], seconds)
 
 
 def most_frequent(held_out: HeldOut, train: Sequence[Sample]) -> SystemAnswers | None:

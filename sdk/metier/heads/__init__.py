@@ -7,9 +7,7 @@ from metier._lazy import lazy_names
 __all__, __getattr__ = lazy_names(
     __name__,
     {
-        "metier.heads.head_model": "Headed load_head",
-        "metier.heads.train": "adapt_head",
+        "metier.heads.head_model": "HeadModel load_head",
         "metier.heads.export_heads": "export_heads prove_head",
-        "metier.heads.mixed_bundle": "export_together",
     },
 )

@@ -27,7 +27,7 @@ from metier.export.bundle_steps import library_versions
 from metier.export.head_entries import FOLDER, TRUNKS, golden_of, write_head_files
 from metier.export.proof_samples import samples_of
 from metier.heads.head_graphs import write_head, write_trunk
-from metier.heads.head_model import Headed, load_head
+from metier.heads.head_model import HeadModel, load_head
 from metier.runtime.bundle import Bundle, open_bundle, rows_of
 from metier.runtime.head_set import HeadSet
 
@@ -54,11 +54,11 @@ def export_heads(
     base: LocalBase | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
-    """Write a bundle of heads, and open it. Those on an untouched base share one trunk; a head that its base learnt
-    with brings that base.
+    """Write a bundle of heads, and open it. Those on an untouched base share one trunk; a head that was trained
+    together with its base brings that base.
 
     Args:
-        finetunes: at least one; each one's way is head.
+        finetunes: at least one, each of a recipe that produces a head.
         out: folder to write; a bundle that is there is replaced once the new one is whole.
         names: of the heads; the fine-tunes' own where not given.
         precision: of the trunks' weights on disk; they compute in fp32.
@@ -76,16 +76,16 @@ def export_heads(
             remedy="precision: fp16 or fp32",
         )
     if not finetunes:
-        raise UsageError("there is no fine-tune", remedy="give at least one whose way is head")
-    say = progress or (lambda stage, done, total: None)
+        raise UsageError("there is no fine-tune", remedy="give at least one whose recipe produces a head")
+    report = progress or (lambda stage, done, total: None)
     stages = 2 * len(finetunes) + 1
     with atomic_folder(Path(out), "a bundle", MANIFEST) as part:
-        headed = [load_head(finetune.path, base=base) for finetune in finetunes]
-        entries = [_entry(*each) for each in zip(headed, finetunes, names or names_of(finetunes), strict=True)]
+        head_model = [load_head(finetune.path, base=base) for finetune in finetunes]
+        entries = [_entry(*each) for each in zip(head_model, finetunes, names or names_of(finetunes), strict=True)]
         trunks: dict[str, TrunkEntry] = {}
-        for own, finetune, entry in zip(headed, finetunes, entries, strict=True):
+        for own, finetune, entry in zip(head_model, finetunes, entries, strict=True):
             if entry.trunk not in trunks:
-                say(f"write the trunk {entry.trunk}", len(trunks), stages)
+                report(f"write the trunk {entry.trunk}", len(trunks), stages)
                 layers = sorted({layer for other in entries if other.trunk == entry.trunk for layer in other.layers})
                 trunks[entry.trunk] = _write_trunk(part, own, entry, layers, precision)
             with tempfile.TemporaryDirectory(dir=part) as scratch:
@@ -106,18 +106,18 @@ def export_heads(
         )
         heads = HeadSet(Bundle(part, manifest, None, rows_of(part, manifest)), "cpu")
         proved: list[HeadEntry] = []
-        for own, finetune, entry in zip(headed, finetunes, entries, strict=True):
-            say(f"prove {entry.name} against torch", len(trunks) + len(proved), stages)
+        for own, finetune, entry in zip(head_model, finetunes, entries, strict=True):
+            report(f"prove {entry.name} against torch", len(trunks) + len(proved), stages)
             proved.append(prove(heads, entry, own, proof_of_head(finetune), TOLERANCE[precision]))
         write_manifest(part, manifest.model_copy(update={"heads": tuple(proved)}))
-        say("verify the bundle", stages - 1, stages)
+        report("verify the bundle", stages - 1, stages)
         bundle = open_bundle(part)
-    say("done", stages, stages)
+    report("done", stages, stages)
     return replace(bundle, path=Path(out))
 
 
 def prove_head(bundle: str | Path, name: str, *, base: LocalBase | None = None) -> HeadParity:
-    """Prove a head that was added without torch against torch, on the inputs frozen with it; record it.
+    """Prove a head that was added without torch against torch, on its packaged inputs; record the parity.
 
     Raises:
         UsageError: there is no such head, or its tensors are not in the bundle. ExportError: parity is missed.
@@ -139,14 +139,14 @@ def prove_head(bundle: str | Path, name: str, *, base: LocalBase | None = None) 
 
 
 def prove(
-    heads: HeadSet, entry: HeadEntry, headed: Headed, samples: Sequence[Sample], bounds: dict[str, float]
+    heads: HeadSet, entry: HeadEntry, head_model: HeadModel, samples: Sequence[Sample], bounds: dict[str, float]
 ) -> HeadEntry:
-    """A head's entry with its parity, and a few inputs as they are tokenised and answered.
+    """A head's entry with its parity, and a few inputs with their tokens and outputs.
 
     Args:
-        heads: of the bundle that is being made.
+        heads: of the bundle that is being written.
         entry: its entry there.
-        headed: the same in torch.
+        head_model: the same in torch.
         samples: real ones of its task.
         bounds: of `TOLERANCE`.
 
@@ -159,8 +159,8 @@ def prove(
     for sample, found in zip(samples, scored, strict=True):
         if not len(found.logits):
             continue
-        with headed.resting():
-            expected = headed.head(headed.features([headed.asked(sample)])).cpu().numpy()
+        with head_model.evaluating():
+            expected = head_model.head(head_model.features([head_model.input_item(sample)])).cpu().numpy()
         largest = max(largest, float(np.abs(expected - found.logits).max()))
         agreed += int((expected.argmax(-1) == found.logits.argmax(-1)).sum())
         things += len(expected)
@@ -205,46 +205,46 @@ def proof_of_head(finetune: FineTune) -> list[Sample]:
 
 
 def misses(parity: HeadParity) -> list[str]:
-    """Each bound that is not kept, in words."""
-    kept = {
+    """Each bound that is missed, in words."""
+    bounds_met = {
         "max_abs": parity.max_abs <= parity.tolerance["max_abs"],
         "agreement": parity.agreement >= parity.tolerance["agreement"],
     }
     return [
         f"{name} is {getattr(parity, name):.4g}, the bound is {parity.tolerance[name]:g}"
-        for name, fine in kept.items()
+        for name, fine in bounds_met.items()
         if not fine
     ]
 
 
-def _entry(headed: Headed, finetune: FineTune, name: str) -> HeadEntry:
+def _entry(head_model: HeadModel, finetune: FineTune, name: str) -> HeadEntry:
     base = re.sub(r"[^a-z0-9_.-]+", "-", finetune.card.base.id.rstrip("/").split("/")[-1].lower()).strip("-._")
-    frozen = headed.recipe.method == "features"
-    # Two bases of one name are told apart by their weights.
+    frozen = head_model.recipe.method == "features"
+    # The hash of the weights distinguishes two bases of one name.
     digest = (finetune.card.base.sha256 or "0" * 8)[:8]
     return HeadEntry(
         name=name,
         path=f"{FOLDER}/{name}",
         trunk=f"{base}-{digest}" if frozen else name,
-        layers=headed.trunk.read,
+        layers=head_model.trunk.read,
         card=finetune.card,
     )
 
 
 def _write_trunk(
-    part: Path, headed: Headed, entry: HeadEntry, layers: Sequence[int], precision: Precision
+    part: Path, head_model: HeadModel, entry: HeadEntry, layers: Sequence[int], precision: Precision
 ) -> TrunkEntry:
     folder = part / TRUNKS / entry.trunk
     folder.mkdir(parents=True)
-    write_trunk(headed.trunk, layers, folder / TRUNK_FILE, halve=precision == "fp16")
-    shutil.copyfile(headed.base.path / "tokenizer.json", folder / "tokenizer.json")
+    write_trunk(head_model.trunk, layers, folder / TRUNK_FILE, halve=precision == "fp16")
+    shutil.copyfile(head_model.base.path / "tokenizer.json", folder / "tokenizer.json")
     return TrunkEntry(
         name=entry.trunk,
         path=f"{TRUNKS}/{entry.trunk}",
         base=entry.card.base,
-        trained=None if headed.recipe.method == "features" else entry.card.weights_sha256,
+        trained=None if head_model.recipe.method == "features" else entry.card.weights_sha256,
         precision="fp32" if precision == "fp32" else "fp16",
-        count=headed.trunk.count,
+        count=head_model.trunk.count,
         layers=tuple(layers),
-        width=headed.trunk.width,
+        width=head_model.trunk.width,
     )

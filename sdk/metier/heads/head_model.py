@@ -26,7 +26,7 @@ from metier.runtime.head_labels import classes_of, output_of, targets_of
 from metier.runtime.head_tokens import Row, RowTokenizer
 
 AT_ONCE = 32
-"""Texts in one forward pass where nothing learns."""
+"""Texts in one forward pass without gradient."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Item:
         return sum(len(row.ids) for row in self.rows)
 
 
-class Headed:
-    """A base with a head for one task. `predict` answers; the rest is for who trains it."""
+class HeadModel:
+    """A base with a head for one task. `predict` gives outputs; the rest serves training."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Headed:
     ) -> None:
         self.task, self.recipe, self.base = task, recipe, base
         self.shape = shape_of(task)
-        # Weights that learn step by small step stay in fp32: bf16 has 8 bits, and most steps would round to nothing.
+        # Trained weights stay in fp32: bf16 has 8 bits, and most small steps would round to nothing.
         own = torch.float32 if recipe.method == "full" else dtype
         self.trunk = Trunk(load_trunk(base, device, own), recipe, base.card.id, dtype)
         self.head = HeadNetwork(self.shape, len(self.trunk.read), self.trunk.width, classes_of(task)).to(device)
@@ -62,7 +62,7 @@ class Headed:
         self._tokenizer = RowTokenizer(base.path, longest, pooling_of(recipe, base.card))
 
     def item(self, sample: Sample) -> Item:
-        """A sample, ready to be learnt from.
+        """A sample, ready to train on.
 
         Raises:
             ContractError, DataError: it misses the contract, is too long, or has a span that is not in its text.
@@ -72,8 +72,8 @@ class Headed:
         where = str(sample.provenance) if sample.provenance else None
         return Item(shown, self._tokenizer.rows(shown, where), tuple(targets_of(self.task, sample, shown)))
 
-    def asked(self, sample: Sample) -> Item:
-        """A sample's input alone, ready to be answered."""
+    def input_item(self, sample: Sample) -> Item:
+        """A sample's input alone, ready to predict."""
         shown = head_input(self.task, sample.input, sample.language)
         return Item(shown, self._tokenizer.rows(shown))
 
@@ -94,7 +94,7 @@ class Headed:
         items = [Item(each, self._tokenizer.rows(each)) for each in shown]
         outputs: dict[int, Value] = {}
         order = sorted(range(len(items)), key=lambda i: len(items[i]))
-        with self.resting():
+        with self.evaluating():
             for start in range(0, len(order), AT_ONCE):
                 part = order[start : start + AT_ONCE]
                 chosen = self.head(self.features([items[i] for i in part])).argmax(-1).tolist()
@@ -112,11 +112,11 @@ class Headed:
         return padded([row for item in items for row in item.rows], self.trunk.device)
 
     def features(self, items: Sequence[Item], states: Tensor | None = None) -> Tensor:
-        """What the head reads of some items, [labelled things, read, groups, width].
+        """Features of some items, [labelled things, read, groups, width].
 
         Args:
             items: any.
-            states: hidden states of their batch, where they are at hand.
+            states: hidden states of their batch, where they are computed already.
         """
         batch = self.batch(items)
         pooled = gathered(self.trunk.states(batch) if states is None else states, batch.pool)
@@ -129,8 +129,8 @@ class Headed:
         return pooled
 
     @contextmanager
-    def resting(self) -> Iterator[None]:
-        """Inside nothing learns and nothing is dropped out."""
+    def evaluating(self) -> Iterator[None]:
+        """Inside, gradients and dropout are off."""
         was = self.trunk.model.training
         self.trunk.model.eval()
         try:
@@ -140,7 +140,7 @@ class Headed:
             self.trunk.model.train(was)
 
     def save(self, path: Path) -> None:
-        """Write head.safetensors: the head, and of the base what learnt, as fp16 where that holds it."""
+        """Write head.safetensors: the head and the trained weights of the base, as fp16 where that holds them."""
         tensors = {f"head.{name}": tensor.detach().cpu() for name, tensor in self.head.state_dict().items()}
         for name, weight in self.trunk.weights().items():
             half = weight.detach().cpu().half()
@@ -149,7 +149,7 @@ class Headed:
         path.chmod(0o644)
 
     def load(self, path: Path) -> None:
-        """Take the tensors of head.safetensors.
+        """Load the tensors of head.safetensors.
 
         Raises:
             DataError: they are not those of this base, task and recipe.
@@ -170,11 +170,11 @@ class Headed:
             ) from error
 
 
-def load_head(path: str | Path, *, base: LocalBase | None = None, device: str | torch.device = "cpu") -> Headed:
+def load_head(path: str | Path, *, base: LocalBase | None = None, device: str | torch.device = "cpu") -> HeadModel:
     """The head in a fine-tune's folder, on its base.
 
     Args:
-        path: folder that `adapt_head` wrote.
+        path: folder that `adapt` wrote.
         base: a base at hand; None resolves the card's.
         device: as torch names it.
 
@@ -186,6 +186,6 @@ def load_head(path: str | Path, *, base: LocalBase | None = None, device: str | 
     card = finetune.card
     base = base or resolve(card.base.id, revision=card.base.revision)
     check_fits(base, finetune)
-    headed = Headed(card.tasks[0], base, card.recipe, device)
-    headed.load(finetune.path / HEAD)
-    return headed
+    head_model = HeadModel(card.tasks[0], base, card.recipe, device)
+    head_model.load(finetune.path / HEAD)
+    return head_model

@@ -1,11 +1,13 @@
-"""Head and base learning together, over what the frozen layers said, step by step from a checkpoint where there is one.
-It knows items and weights; cards are others' business."""
+"""Joint training of a head and its base, over hidden states of the frozen layers.
+
+It knows items and weights; steps and checkpoints are `StepLoop`'s, cards are others'.
+"""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -15,123 +17,120 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from metier.contracts import UsageError
-from metier.heads.feature_training import Figures, head_groups, over_frozen, progress, step
-from metier.heads.head_model import Headed, Item
-from metier.training import checkpoint
-from metier.training.hidden_state_cache import States
-from metier.training.loop import Progress
+from metier.heads.feature_training import Figures, head_groups, progress, states_over_frozen
+from metier.heads.head_model import HeadModel, Item
+from metier.training.hidden_state_cache import HiddenStateCache
+from metier.training.progress import Progress
 from metier.training.schedule import batches, learning_rate
+from metier.training.step_loop import StepLoop
 
 _WINDOW = 8
 """Batches whose items are put together by length: padding falls to a few per cent, and the draw stays random enough."""
 
 
-class FitBoth:
-    """A run of training: iterate over it. Every step is repeatable from a checkpoint bit by bit."""
+class JointTraining(StepLoop):
+    """A run of training head and base together: iterate over it."""
 
     def __init__(
-        self, headed: Headed, items: Sequence[Item], frozen: States, figures: Figures, folder: Path, run: str
+        self,
+        head_model: HeadModel,
+        items: Sequence[Item],
+        frozen: HiddenStateCache,
+        figures: Figures,
+        folder: Path,
+        run: str,
     ) -> None:
-        """Take up the checkpoint in `folder` where there is one.
+        """Continue from the checkpoint in `folder` where there is one.
 
         Args:
-            headed: base and head, from `begin`.
-            items: to learn from.
-            frozen: what the frozen layers said of each text, from `begin`.
-            figures: what is told of it; a checkpoint's stand in its place.
-            folder: where checkpoints go.
+            head_model: base and head, from `begin`.
+            items: to train on.
+            frozen: hidden states of each text behind the frozen layers, from `begin`.
+            figures: costs and losses; a checkpoint's take their place.
+            folder: of the checkpoint.
             run: fingerprint; a checkpoint of another run is refused.
 
         Raises:
             UsageError: the checkpoint belongs to another run, or is damaged.
         """
-        recipe = headed.recipe
-        self.headed, self.items, self.frozen, self.figures = headed, items, frozen, figures
-        self.folder, self.run = folder, run
+        recipe = head_model.recipe
+        super().__init__(recipe, folder, run)
+        self.head_model, self.items, self.frozen, self.figures = head_model, items, frozen, figures
         self.per_epoch = -(-len(items) // recipe.batch_size)
         self.order = _by_length(batches(recipe, [""] * len(items)), items, self.per_epoch, recipe.seed)
-        self.learnt = headed.trunk.weights()
-        own = {"params": list(self.learnt.values()), "weight_decay": recipe.weight_decay}
+        self.base_weights = head_model.trunk.weights()
+        own = {"params": list(self.base_weights.values()), "weight_decay": recipe.weight_decay}
         share = recipe.head.learning_rate / recipe.learning_rate
-        self.optimiser = torch.optim.AdamW([own, *head_groups(headed, share)], lr=0.0, fused=True)
-        if (saved := checkpoint.load(folder)) is not None:
-            self._restore(*saved)
+        self.optimiser = torch.optim.AdamW([own, *head_groups(head_model, share)], lr=0.0, fused=True)
+        self.resume()
 
-    def __iter__(self) -> Iterator[Progress]:
-        recipe, figures, model = self.headed.recipe, self.figures, self.headed.trunk.model
-        model.train()
-        saved = time.monotonic()
-        while figures.steps < len(self.order):
-            began = time.perf_counter()
-            rate = learning_rate(recipe, figures.steps, len(self.order))
-            figures.losses.append(self._step(self.order[figures.steps], rate))
-            if figures.steps % self.per_epoch == 0:
-                figures.epoch_seconds.append(0.0)
-            figures.steps += 1
-            figures.epoch_seconds[-1] += time.perf_counter() - began
-            yield progress(
-                figures.steps, len(self.order), recipe.epochs, figures, rate, sum(figures.epoch_seconds), figures.tokens
-            )
-            if figures.steps < len(self.order) and time.monotonic() - saved >= recipe.checkpoint_seconds:
-                self.save()
-                saved = time.monotonic()
-        model.eval()
+    @property
+    def step(self) -> int:
+        """Finished steps."""
+        return self.figures.steps
 
-    def save(self) -> None:
-        """Write a checkpoint of this moment."""
-        tensors: dict[str, Tensor] = {}
-        for name, weight in self._weights().items():
-            if moments := self.optimiser.state.get(weight):
-                tensors |= {f"first.{name}": moments["exp_avg"], f"second.{name}": moments["exp_avg_sq"]}
-                tensors[f"weight.{name}"] = weight
-        tensors |= {"mean": self.headed.head.mean, "deviation": self.headed.head.deviation}
-        checkpoint.save(self.folder, tensors, {"run": self.run, "figures": asdict(self.figures)})
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return len(self.order)
 
-    def _step(self, part: Sequence[int], rate: float) -> float:
-        headed, some = self.headed, [self.items[i] for i in part]
-        # A seed per step, so that a resumed run drops out what the unbroken one would have.
-        torch.manual_seed((headed.recipe.seed << 32) + self.figures.steps)
-        states = over_frozen(headed, part, some, self.frozen) if headed.trunk.frozen else None
-        features = headed.features(some, states)
-        targets = torch.tensor([k for item in some for k in item.targets], device=features.device)
-        loss = cross_entropy(headed.head(features), targets)
-        self.optimiser.zero_grad(set_to_none=True)  # a first head's last gradients among them
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._weights().values(), headed.recipe.max_grad_norm)
-        step(self.optimiser, rate)
-        if self.figures.steps == 0:  # what no gradient reached, such as an encoder's pooler, is not part of what learns
-            for weight in self.learnt.values():
-                weight.requires_grad_(weight.grad is not None)
-        self.figures.tokens += sum(map(len, some))
-        return float(loss.detach())
+    def weights(self) -> dict[str, Tensor]:
+        """The trained weights of base and head, by name."""
+        head = {f"head.{name}": weight for name, weight in self.head_model.head.named_parameters()}
+        return {**{f"trunk.{name}": weight for name, weight in self.base_weights.items()}, **head}
 
-    def _weights(self) -> dict[str, Tensor]:
-        head = {f"head.{name}": weight for name, weight in self.headed.head.named_parameters()}
-        return {**{f"trunk.{name}": weight for name, weight in self.learnt.items()}, **head}
+    def before_steps(self) -> None:
+        """Put the base into training mode."""
+        self.head_model.trunk.model.train()
 
-    def _restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        if facts["run"] != self.run:
-            raise UsageError(
-                "the folder holds the checkpoint of a run with another recipe, data or base",
-                where=str(self.folder),
-                remedy="choose another output folder, or start over without resuming",
-            )
-        for name, value in facts["figures"].items():
+    def after_steps(self) -> None:
+        """Put the base back into evaluation mode."""
+        self.head_model.trunk.model.eval()
+
+    def take_step(self) -> Progress:
+        """Train on one batch of items."""
+        figures, started = self.figures, time.perf_counter()
+        rate = learning_rate(self.recipe, figures.steps, self.steps)
+        figures.losses.append(self._train(self.order[figures.steps], rate))
+        if figures.steps % self.per_epoch == 0:
+            figures.epoch_seconds.append(0.0)
+        figures.steps += 1
+        figures.epoch_seconds[-1] += time.perf_counter() - started
+        seconds = sum(figures.epoch_seconds)
+        return progress(figures.steps, self.steps, self.recipe.epochs, figures, rate, seconds, figures.tokens)
+
+    def state_values(self) -> dict[str, Any]:
+        """`figures`."""
+        return asdict(self.figures)
+
+    def more_tensors(self) -> dict[str, Tensor]:
+        """The scale of the features."""
+        return {"mean": self.head_model.head.mean, "deviation": self.head_model.head.deviation}
+
+    def restore_state(self, values: dict[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """See `StepLoop.restore_state`."""
+        for name, value in values.items():
             setattr(self.figures, name, value)
         with torch.no_grad():
-            self.headed.head.mean.copy_(tensors["mean"])
-            self.headed.head.deviation.copy_(tensors["deviation"])
-            for name, weight in self._weights().items():
-                if f"weight.{name}" not in tensors:
-                    weight.requires_grad_(False)
-                    continue
-                weight.copy_(tensors[f"weight.{name}"])
-                self.optimiser.state[weight] = {
-                    "step": torch.tensor(float(self.figures.steps), device=weight.device),
-                    "exp_avg": tensors[f"first.{name}"].to(weight.device),
-                    "exp_avg_sq": tensors[f"second.{name}"].to(weight.device),
-                }
+            self.head_model.head.mean.copy_(tensors["mean"])
+            self.head_model.head.deviation.copy_(tensors["deviation"])
+
+    def _train(self, numbers: Sequence[int], rate: float) -> float:
+        head_model, batch = self.head_model, [self.items[i] for i in numbers]
+        # A seed per step, so that a resumed run drops out what the unbroken one would have.
+        torch.manual_seed((self.recipe.seed << 32) + self.figures.steps)
+        states = states_over_frozen(head_model, numbers, batch, self.frozen) if head_model.trunk.frozen else None
+        features = head_model.features(batch, states)
+        targets = torch.tensor([k for item in batch for k in item.targets], device=features.device)
+        loss = cross_entropy(head_model.head(features), targets)
+        self.optimiser.zero_grad(set_to_none=True)  # a first head's last gradients among them
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.update(rate)
+        if self.figures.steps == 0:  # a weight that no gradient reaches, such as an encoder's pooler, is not trained
+            for weight in self.base_weights.values():
+                weight.requires_grad_(weight.grad is not None)
+        self.figures.tokens += sum(map(len, batch))
+        return float(loss.detach())
 
 
 def _by_length(order: list[list[int]], items: Sequence[Item], per_epoch: int, seed: int) -> list[list[int]]:

@@ -1,5 +1,5 @@
-"""A base as a trunk: token ids in, hidden states of chosen layers out; parts of it learn, and what lies below them need
-not be computed again. It asks modules what they are and knows no model family by name.
+"""A base as a trunk: token ids in, hidden states of chosen layers out; the output of frozen layers can be reused. It
+inspects modules and knows no model family by name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from metier.contracts import Recipe, RecipeError
 from metier.contracts.heads import layers_read
 from metier.contracts.recipe import layers_named
 from metier.heads.token_batch import Padded
-from metier.training.frozen_prefix import UNABLE, alone, instead
+from metier.training.frozen_prefix import UNSUPPORTED, only_below, replaced
+from metier.training.lora_config import lora_config
 from metier.training.lora_setup import ADAPTER, layers_of, open_layers
 
 
@@ -44,9 +45,9 @@ class Trunk:
 
     @cached_property
     def frozen(self) -> int:
-        """How many layers from the input never change, so that what comes out of them need not be computed again; 0 too
-        where the architecture cannot go on from them. Tried when training first asks: who only answers never does."""
-        return self._below if self._below and self._goes_on() else 0
+        """How many layers from the input are never trained, so that their output can be reused; 0 too where the
+        architecture cannot continue from them. Tried on first use, which is in training only."""
+        return self._below if self._below and self._can_reuse() else 0
 
     @property
     def device(self) -> torch.device:
@@ -54,11 +55,11 @@ class Trunk:
         return found
 
     def weights(self) -> dict[str, nn.Parameter]:
-        """What learns, by name."""
+        """The trained weights, by name."""
         return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
 
     def states(self, batch: Padded, layers: Sequence[int] | None = None) -> Tensor:
-        """Hidden states of the layers that are read, or of others, [rows, layers, tokens, width]."""
+        """Hidden states of the layers that the head reads, or of others, [rows, layers, tokens, width]."""
         wanted = self.read if layers is None else tuple(layers)
         if wanted == (self.count,):
             last: Tensor = self._forward(batch).last_hidden_state
@@ -67,65 +68,58 @@ class Trunk:
         return torch.stack([hidden[layer] for layer in wanted], dim=1).float()
 
     def below(self, batch: Padded) -> Tensor:
-        """What comes out of the frozen layers, [rows, tokens, width], without gradient."""
-        with torch.no_grad(), alone(self.layers[: self._below], self.layers[self._below :]) as said:
+        """Output of the frozen layers, [rows, tokens, width], without gradient."""
+        with torch.no_grad(), only_below(self.layers[: self._below], self.layers[self._below :]) as outputs:
             self._forward(batch)
-        return said[0].float()
+        return outputs[0].float()
 
     def above(self, batch: Padded, below: Tensor) -> Tensor:
-        """`states` of a batch whose frozen layers gave `below`."""
+        """`states` of a batch from `below`, the output of its frozen layers."""
         below = below.to(self.model.dtype)
-        with instead(self.layers[: self._below], lambda hidden: below):
+        with replaced(self.layers[: self._below], lambda hidden: below):
             return self.states(batch)
 
-    def _goes_on(self) -> bool:
-        """Whether this architecture, gone on with from its frozen layers, says what it says as a whole."""
+    def _can_reuse(self) -> bool:
+        """Whether the model continued from its frozen layers' output computes what the full model does."""
         ids = torch.arange(2, 10, device=self.device).view(2, 4)
         batch = Padded(ids, torch.ones_like(ids), torch.empty(0))
         with torch.no_grad():
             expected = self.states(batch)
             try:
-                given = self.above(batch, self.below(batch))
-            except UNABLE:
+                found = self.above(batch, self.below(batch))
+            except UNSUPPORTED:
                 return False
-        return given.shape == expected.shape and bool((given - expected).norm() < 0.01 * expected.norm())
+        return found.shape == expected.shape and bool((found - expected).norm() < 0.01 * expected.norm())
 
     def _forward(self, batch: Padded, **more: Any) -> Any:
         if "use_cache" in signature(self.model.forward).parameters:
             more["use_cache"] = False
-        # Products in bf16 over fp32 masters, where that is asked for; weights that are bf16 already need no casts.
+        # Products in bf16 over fp32 masters, where the recipe has them; weights that are bf16 already need no casts.
         if self._dtype is not torch.float32 and self.model.dtype is torch.float32:
             with torch.autocast(batch.ids.device.type, self._dtype):
                 return self.model(input_ids=batch.ids, attention_mask=batch.mask, **more)
         return self.model(input_ids=batch.ids, attention_mask=batch.mask, **more)
 
 
-def _learning(layers: nn.ModuleList, recipe: Recipe) -> list[nn.Module]:
+def _trained_layers(layers: nn.ModuleList, recipe: Recipe) -> list[nn.Module]:
     if recipe.layers in {"all", "mix"}:
         return list(layers)
     return [layers[number - 1] for number in layers_named(recipe.layers, len(layers))]
 
 
 def _add_lora(model: nn.Module, layers: nn.ModuleList, recipe: Recipe) -> None:
-    from peft import LoraConfig, inject_adapter_in_model
+    from peft import inject_adapter_in_model
 
-    inside = {id(m) for layer in _learning(layers, recipe) for m in layer.modules() if isinstance(m, nn.Linear)}
+    inside = {id(m) for layer in _trained_layers(layers, recipe) for m in layer.modules() if isinstance(m, nn.Linear)}
     names = [name for name, module in model.named_modules() if id(module) in inside]
     if recipe.lora.targets != "all-linear":
         names = [name for name in names if name.rpartition(".")[2] in recipe.lora.targets]
         if not names:
             raise RecipeError(
                 f"lora.targets: the base has no projection named {', '.join(recipe.lora.targets)}",
-                remedy="say all-linear",
+                remedy="use all-linear",
             )
-    config = LoraConfig(
-        r=recipe.lora.rank,
-        lora_alpha=recipe.lora.alpha,  # type: ignore[arg-type]
-        lora_dropout=recipe.lora.dropout,
-        use_rslora=recipe.lora.rslora,
-        target_modules=names,
-        bias="none",
-    )
+    config = lora_config(recipe.lora, names)
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         torch.manual_seed(recipe.seed)

@@ -177,13 +177,12 @@ def _run(
     task: TaskContract, train: Sequence[Sample], held_out: Sequence[Sample], recipe: Recipe, run: Path, base: Any
 ) -> float:
     """Adapt and return the held-out loss; held-out samples do not influence the training."""
-    if recipe.produces == "head":
-        from metier.heads.train import adapt_head
-
-        return adapt_head(task, train, held_out, recipe, run, base=base).card.training["held_out_loss"]
-    from metier.adapt import adapt
+    from metier.adapt.fine_tuning import adapt
+    from metier.adapt.methods import method_of
     from metier.iterate.judge import likelihoods_of
 
+    if not method_of(recipe).generates:  # held-out samples of a head choose nothing
+        return adapt(task, train, held_out, recipe, run, base=base).card.training["held_out_loss"]
     measured = likelihoods_of(adapt(task, train, [], recipe, run, base=base), task, held_out, base)
     return float(sum(measured["nats"]) / sum(measured["tokens"]))
 

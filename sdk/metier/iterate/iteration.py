@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from metier.adapt.methods import method_of
 from metier.bases.finetune import check_continues, load_finetune
 from metier.bases.resolve import LocalBase, resolve
 from metier.contracts import Check, FineTune, Sample, samples_sha256
@@ -174,7 +175,7 @@ class _Run:
     def _check_layers(self, champion: FineTune) -> None:
         """Raise UsageError where the engine cannot load the trained layers, before it discards an earlier run."""
         graph = self.engine.bundle.manifest.graph
-        if graph is not None and champion.card.recipe.produces == "text":
+        if graph is not None and method_of(champion.card.recipe).continues:
             check_continues(champion, recipe_of(champion, self.settings), graph.layers)
 
     def _withdrawn_twin(self, champion: FineTune, start: IterationStart, training_set: TrainingSet) -> str | None:
@@ -198,14 +199,11 @@ class _Run:
             self.report("adapting", step.step, step.steps, loss=step.loss)
 
         task, recipe = champion.card.tasks[0], recipe_of(champion, settings)
-        if recipe.produces == "head":
-            from metier.heads.train import adapt_head
-
-            return adapt_head(task, train, [], recipe, out, base=base, progress=on_step)
-        from metier.adapt.sft import adapt
+        from metier.adapt.fine_tuning import adapt
 
         # Without held-out data: otherwise the best step would be chosen on the data that the gate judges by.
-        return adapt(task, train, [], recipe, out, base=base, start=champion, progress=on_step)
+        start = champion if method_of(recipe).continues else None
+        return adapt(task, train, [], recipe, out, base=base, start=start, progress=on_step)
 
     def _measure(self, champion: FineTune, challenger: FineTune, start: IterationStart, base: LocalBase) -> _Measured:
         if (known := read_note(self.work / VERDICT, _Measured)) is not None:

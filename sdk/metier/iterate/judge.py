@@ -257,16 +257,16 @@ def likelihoods_of(
     from metier.evaluate.forgetting import forgetting, likelihoods, passages
     from metier.training.examples import encode_samples
     from metier.training.lora_setup import training_kernels
-    from metier.training.training_model import Trainee
+    from metier.training.training_model import TrainingModel
 
     tokenizer = ChatTokenizer.load(base.path)
     model = load_adapted(base, finetune, choose_dtype("auto", torch.device("cpu")))
     examples = encode_samples(
         tokenizer, {task.name: task}, distinct_first(held_out)[:LIKELIHOOD_SAMPLES], base.card.context_length
     )
-    reader = Trainee(model, tokenizer.pad_id)
+    reader = TrainingModel(model, tokenizer.pad_id)
     with training_kernels(model):
-        reader.choose_way(sorted(examples, key=len)[:2])
+        reader.choose_layout(sorted(examples, key=len)[:2])
         nats = reader.nats(examples)
     reader.finish()
     with torch.inference_mode():

@@ -61,7 +61,7 @@ class Registry(Versions):
         Args:
             folder: new.
             finetune: of one task: LoRA weights that generate text, from `adapt`, or a head over frozen features, from
-                `adapt_head`.
+                `adapt`.
             until: number of the last feedback event that it was trained on.
 
         Raises:

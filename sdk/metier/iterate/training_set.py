@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import Field, ValidationError
 
+from metier.adapt.methods import method_of
 from metier.bases.finetune import lora_recipe
 from metier.contracts import FineTune, Recipe, Sample
 from metier.contracts.recipe import Layers
@@ -162,7 +163,7 @@ def training_set_of(registry: Registry, start: IterationStart, champion: FineTun
     new = list(start.feedback.samples)
     pool, overruled = drop_overruled(registry.task, registry.pool(start.parent), start.feedback)
     everything = deduplicate([*new, *pool]).kept
-    if champion.card.recipe.produces == "head":
+    if not method_of(champion.card.recipe).continues:
         return TrainingSet(everything, len(everything) - len(new), everything, overruled)
     replayed = select(pool, round(start.settings.replay * len(new)), start.settings.seed)
     return TrainingSet(deduplicate([*new, *replayed]).kept, len(replayed), everything, overruled)
@@ -174,7 +175,7 @@ def recipe_of(champion: FineTune, settings: IterationSettings) -> Recipe:
     Raises:
         RecipeError: LoRA cannot train in these `layers`.
     """
-    if champion.card.recipe.produces == "head":
+    if not method_of(champion.card.recipe).continues:
         return champion.card.recipe.model_copy(update={"seed": settings.seed})
     layers = {"layers": settings.layers} if settings.layers else {}
     schedule = {"epochs": settings.epochs, "learning_rate": settings.learning_rate, "seed": settings.seed}

@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock
 from pydantic import ValidationError
 
+from metier.adapt.methods import is_live
 from metier.bases.finetune import load_finetune
 from metier.contracts import DataError, FineTune, Sample, TaskContract, UsageError
 from metier.contracts.finetune import CARD, HEAD, PEFT_CONFIG, WEIGHTS
@@ -135,13 +136,12 @@ def check_method(finetune: FineTune) -> None:
     Raises:
         UsageError: it does not.
     """
-    recipe = finetune.card.recipe
-    if (recipe.produces, recipe.method) not in {("text", "lora"), ("head", "features")}:
+    if not is_live(finetune.card.recipe):
         raise UsageError(
             "a registry holds LoRA weights that generate text, or heads over frozen features; other methods change the"
             " graph, which a running engine cannot reload",
             where=str(finetune.path),
-            remedy="adapt with way: text and method: lora, or with way: head and method: features",
+            remedy="adapt with produces: text and method: lora, or with produces: head and method: features",
         )
 
 

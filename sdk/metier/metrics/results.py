@@ -142,6 +142,16 @@ class TrainingLog(Data):
     held_out: tuple[LossPoint, ...] = ()
 
 
+_BASE_KEPT = {
+    ("head", "features"): "the base is frozen and forgets nothing",
+    **dict.fromkeys(
+        [("head", "lora"), ("head", "full")],
+        "the trained copy of the base belongs to the head and generates no text; the base itself is unchanged",
+    ),
+}
+"""Why a fine-tune has nothing to forget, by what its recipe produces and its method."""
+
+
 class Evaluation(Data):
     """Base against fine-tune on the same held-out inputs."""
 
@@ -174,11 +184,9 @@ class Evaluation(Data):
     @property
     def base_kept(self) -> str | None:
         """Why a head has nothing to forget, in words; None where no head was measured."""
-        if self.fine_tune is None or self.fine_tune.recipe.produces != "head":
+        if self.fine_tune is None:
             return None
-        if self.fine_tune.recipe.method == "features":
-            return "the base is frozen and forgets nothing"
-        return "the head's own copy of the base generates no text, and the base itself is unchanged"
+        return _BASE_KEPT.get((self.fine_tune.recipe.produces, self.fine_tune.recipe.method))
 
     def metric(self, name: str) -> MetricReport:
         """The metric of that name.

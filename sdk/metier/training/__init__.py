@@ -6,7 +6,7 @@ from metier._lazy import lazy_names
 __all__, __getattr__ = lazy_names(
     __name__,
     {
-        "metier.training.loop": "Progress",
+        "metier.training.progress": "Progress",
         "metier.training.progress_display": "progress_bar",
         "metier.training.recipe_file": "override read_recipe recipe_for write_recipe",
     },

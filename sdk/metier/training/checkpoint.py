@@ -1,4 +1,4 @@
-"""One safetensors file that holds all a run needs to go on; it is replaced whole or not at all.
+"""One safetensors file with all that a run needs to continue; it is replaced as a whole or not at all.
 
 It knows tensors and numbers by name, not what they mean.
 """
@@ -43,7 +43,7 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         raise UsageError(
             f"the checkpoint cannot be read: {error}",
             where=str(path),
-            remedy="delete the checkpoint folder to start afresh",
+            remedy="delete the checkpoint folder to start over",
         ) from error
 
 

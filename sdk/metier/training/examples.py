@@ -1,4 +1,4 @@
-"""Samples as token ids: the prompt through the base's chat template exactly once, the reply, and its end token."""
+"""Samples as token ids: the prompt through the base's chat template once, the reply, and its end token."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class Example:
-    """One sample as the model sees it; the loss counts on `reply` only."""
+    """One sample as the model takes it; the loss counts the reply only."""
 
     prompt: tuple[int, ...]
     reply: tuple[int, ...]
     """The reply's tokens and the end token."""
     task: str = ""
-    """Batches are made within one task."""
+    """A batch holds examples of one task."""
 
     def __len__(self) -> int:
         """Tokens that go through the model: the end token is predicted, never read."""

@@ -1,7 +1,7 @@
-"""The layers below the lowest that learns: what they say of an example is computed once, and training goes on from it.
+"""The layers below the lowest trained one: their hidden states of an example are computed once, and reused.
 
-In a causal model that depends on the example's own tokens alone, whatever shares its batch. This knows layers and
-examples; how a batch is laid out is `trainee`'s business.
+In a causal model these depend on the example's own tokens alone, whatever shares its batch. This knows layers and
+examples; how a batch is laid out is `TrainingModel`'s.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -11,66 +11,66 @@ from typing import Any
 from torch import Tensor, nn
 
 from metier.training.examples import Example
-from metier.training.hidden_state_cache import States
+from metier.training.hidden_state_cache import HiddenStateCache
 
 
-class Frozen:
-    """The first layers of a model, none of which learns, and what they said of examples so far."""
+class FrozenPrefix:
+    """The first layers of a model, none of which is trained, and the cache of their hidden states."""
 
-    def __init__(self, layers: nn.ModuleList, count: int, states: States) -> None:
-        """Take the first `count` of all `layers`; `states` keeps what they say, as far as its bound goes."""
+    def __init__(self, layers: nn.ModuleList, count: int, cache: HiddenStateCache) -> None:
+        """Take the first `count` of all `layers`."""
         self._below, self._above = layers[:count], layers[count:]
-        self._states = states
+        self._cache = cache
         self._numbers: dict[Example, int] = {}
 
     @property
-    def kept(self) -> int:
+    def cached_bytes(self) -> int:
         """Bytes on disk."""
-        return self._states.kept
+        return self._cache.size
 
-    def keep(self, example: Example, said: Tensor) -> bool:
-        """Keep what they say of an example, [tokens, width], unless the bound is reached; whether it is kept."""
+    def store(self, example: Example, states: Tensor) -> bool:
+        """Cache the hidden states of an example, [tokens, width], unless the cache is full; whether they are cached."""
         number = len(self._numbers)
-        if example not in self._numbers and self._states.keep(number, said):
+        if example not in self._numbers and self._cache.store(number, states):
             self._numbers[example] = number
         return example in self._numbers
 
-    def said(self, example: Example) -> Tensor | None:
-        """[tokens, width], or None where it is not kept."""
+    def cached_states(self, example: Example) -> Tensor | None:
+        """[tokens, width], or None where they are not cached."""
         number = self._numbers.get(example)
-        return None if number is None else self._states.get(number)
+        return None if number is None else self._cache.get(number)
 
-    def alone(self) -> AbstractContextManager[list[Tensor]]:
-        """See `alone`."""
-        return alone(self._below, self._above)
+    def only_frozen(self) -> AbstractContextManager[list[Tensor]]:
+        """See `only_below`."""
+        return only_below(self._below, self._above)
 
-    def saying(self, hidden: Tensor) -> AbstractContextManager[None]:
-        """Inside, they say `hidden` and compute nothing."""
-        return instead(self._below, lambda _: hidden)
+    def replaced_by(self, states: Tensor) -> AbstractContextManager[None]:
+        """Inside, the frozen layers compute nothing and output `states`."""
+        return replaced(self._below, lambda _: states)
 
 
-UNABLE = (TypeError, ValueError, RuntimeError, AttributeError, LookupError)
+UNSUPPORTED = (TypeError, ValueError, RuntimeError, AttributeError, LookupError)
 """What an architecture raises that calls its layers, or its attention function, in another way, or takes none."""
 
 
 @contextmanager
-def alone(below: nn.ModuleList, above: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
-    """Inside, no layer above computes anything; the list takes what the last of those below says at each forward."""
-    said: list[Tensor] = []
-    handle = below[-1].register_forward_hook(lambda module, given, out: said.append(out))
+def only_below(below: nn.ModuleList, above: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
+    """Inside, no layer above computes anything; the list takes the output of the last one below at each forward."""
+    outputs: list[Tensor] = []
+    handle = below[-1].register_forward_hook(lambda module, inputs, output: outputs.append(output))
     try:
-        with instead(above, lambda hidden: hidden):
-            yield said
+        with replaced(above, lambda hidden: hidden):
+            yield outputs
     finally:
         handle.remove()
 
 
 @contextmanager
-def instead(layers: Iterable[nn.Module], given: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Inside, these layers give what `given` makes of what they were to take, and compute nothing."""
+def replaced(layers: Iterable[nn.Module], function: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Inside, these layers compute nothing and output `function` of their input."""
 
     def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return given(hidden_states)
+        return function(hidden_states)
 
     layers = list(layers)
     for layer in layers:

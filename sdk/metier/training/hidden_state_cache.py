@@ -1,6 +1,6 @@
-"""Tensors kept in one file and mapped into memory, up to a bound: what frozen layers say is computed once.
+"""Tensors in one file, mapped into memory, up to a limit: hidden states of frozen layers are computed once.
 
-It knows numbers and tensors, not whose they are.
+It knows numbers and tensors, not what they belong to.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ALIGNED = 64
 """Bytes that each tensor begins at a multiple of."""
 
 
-class States:
+class HiddenStateCache:
     """Tensors by number. Use as a context.
 
     The file has no name where the system allows that, so that not even a killed process leaves it behind.
@@ -38,15 +38,15 @@ class States:
         self._map: Any = None
 
     @property
-    def kept(self) -> int:
+    def size(self) -> int:
         """Bytes in the file."""
         return self._end
 
     def __contains__(self, number: int) -> bool:
         return number in self._places
 
-    def keep(self, number: int, tensor: Tensor) -> bool:
-        """Write a tensor unless that would pass the bound; whether it is kept."""
+    def store(self, number: int, tensor: Tensor) -> bool:
+        """Write a tensor unless the file would pass its limit; whether it is written."""
         values = tensor.detach().cpu().contiguous()
         start = -(-self._end // _ALIGNED) * _ALIGNED
         if start + values.nbytes > self.limit:
@@ -59,7 +59,7 @@ class States:
         return True
 
     def get(self, number: int) -> Tensor:
-        """A kept tensor, as a view of the file."""
+        """A stored tensor, as a view of the file."""
         if self._map is None:
             self._file.flush()
             self._map = np.memmap(self._file, dtype=np.uint8, mode="c")

@@ -1,10 +1,10 @@
-"""log.jsonl: one event a line, so that a report can draw the curves and a resumed run's log has no step twice."""
+"""log.jsonl: one event a line, for the curves of a report; the log of a resumed run has no step twice."""
 
 import json
 from dataclasses import asdict
 from pathlib import Path
 
-from metier.training.loop import Progress
+from metier.training.progress import Progress
 
 LOG = "log.jsonl"
 
@@ -19,12 +19,12 @@ def append(out: Path, event: Progress) -> None:
 def keep_until(out: Path, step: int) -> None:
     """Drop what a killed run wrote after its last checkpoint, a half-written line included."""
     path = out / LOG
-    kept: list[str] = []
+    lines: list[str] = []
     for line in path.read_text("utf-8").splitlines() if path.is_file() else []:
         try:
             if json.loads(line)["step"] > step:
                 break
         except (ValueError, KeyError):
             break
-        kept.append(line + "\n")
-    path.write_text("".join(kept), "utf-8")
+        lines.append(line + "\n")
+    path.write_text("".join(lines), "utf-8")

@@ -1,7 +1,7 @@
-"""From a base model to one that learns: PEFT puts the LoRA weights in, our kernels stand in for its forward.
+"""From a base model to a trainable one: PEFT adds the LoRA weights, and our kernels replace its forward.
 
-PEFT keeps owning the weights and their format; what is swapped is only how a step is computed, and only while
-training. It asks modules what they do and knows no model family by name.
+PEFT owns the weights and their format; only the computation of a step is replaced, and only during training. It
+inspects modules and knows no model family by name.
 """
 
 import warnings
@@ -15,6 +15,7 @@ from torch import nn
 from metier.bases.finetune import check_continues
 from metier.contracts import BaseError, FineTune, Recipe, RecipeError
 from metier.contracts.recipe import layers_named
+from metier.training.lora_config import lora_config
 from metier.training.lora_linear import lora_forward
 from metier.training.rms_norm import norm_forward
 
@@ -27,22 +28,13 @@ def add_lora(model: Any, recipe: Recipe, base_id: str) -> Any:
     Raises:
         RecipeError: `layers` or `lora.targets` name nothing in this model.
     """
-    from peft import LoraConfig, get_peft_model
+    from peft import get_peft_model
 
     layers = chosen_layers(recipe.layers, int(model.config.get_text_config().num_hidden_layers))
-    config = LoraConfig(
-        r=recipe.lora.rank,
-        lora_alpha=recipe.lora.alpha,  # type: ignore[arg-type]
-        lora_dropout=recipe.lora.dropout,
-        use_rslora=recipe.lora.rslora,
-        target_modules=list(_targets(model, recipe)),
-        layers_to_transform=layers,
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
+    config = lora_config(recipe.lora, _targets(model, recipe), layers=layers, task_type="CAUSAL_LM")
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), warnings.catch_warnings():
-        # peft asks transformers for an attribute by its old name, which is no concern of who trains.
+        # peft reads an attribute of transformers by its old name.
         warnings.simplefilter("ignore", FutureWarning)
         torch.manual_seed(recipe.seed)
         adapted = get_peft_model(model, config)
@@ -50,34 +42,36 @@ def add_lora(model: Any, recipe: Recipe, base_id: str) -> Any:
     return adapted
 
 
-def take_up(model: Any, recipe: Recipe, start: FineTune) -> Any:
-    """A `peft.PeftModel` around `model` that goes on from a fine-tune's LoRA weights, in fp32.
+def load_lora(model: Any, recipe: Recipe, start: FineTune) -> Any:
+    """A `peft.PeftModel` around `model` with a fine-tune's LoRA weights, in fp32.
 
-    Those in the recipe's layers learn; the fine-tune's others stay as they are.
+    Those in the recipe's layers are trained; the fine-tune's others stay as they are.
 
     Raises:
-        RecipeError: the recipe asks for another LoRA than the fine-tune has, or for layers where it has none.
+        RecipeError: the recipe names another LoRA than the fine-tune has, or layers where it has none.
     """
     from peft import PeftModel
 
     count = int(model.config.get_text_config().num_hidden_layers)
     check_continues(start, recipe, count)
-    learning = layers_named(recipe.layers, count)
+    trained = layers_named(recipe.layers, count)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         adapted = PeftModel.from_pretrained(model, str(start.path), is_trainable=True)
     adapted.peft_config[ADAPTER].base_model_name_or_path = start.card.base.id
-    if len(learning) < count:
+    if len(trained) < count:
         for number, layer in enumerate(layers_of(model, start.card.base.id), 1):
-            if number not in learning:
-                _rest(layer)
+            if number not in trained:
+                _freeze(layer)
     if not any(weight.requires_grad for weight in adapted.parameters()):
-        raise RecipeError(f"{start.card.name} has no LoRA in layers {recipe.layers}", remedy="name others, or say all")
+        raise RecipeError(
+            f"{start.card.name} has no LoRA in layers {recipe.layers}", remedy="name other layers, or all"
+        )
     return adapted
 
 
-def _rest(layer: nn.Module) -> None:
-    """Nothing of it learns, and nothing of it is dropped, so that it says the same each time."""
+def _freeze(layer: nn.Module) -> None:
+    """Train nothing of a layer and drop nothing out, so that its output for an input is always the same."""
     layer.requires_grad_(False)
     for module in layer.modules():
         if isinstance(dropouts := getattr(module, "lora_dropout", None), nn.ModuleDict):
@@ -85,11 +79,11 @@ def _rest(layer: nn.Module) -> None:
 
 
 def open_layers(model: Any, recipe: Recipe, base_id: str) -> Any:
-    """The model itself, of whose own weights those of the recipe's layers learn, and no others.
+    """The model itself, with the own weights of the recipe's layers as the trainable ones.
 
     Raises:
         BaseError: the model has no list of layers.
-        RecipeError: it has not that many.
+        RecipeError: it has fewer layers.
     """
     layers = layers_of(model, base_id)
     model.requires_grad_(recipe.layers in {"all", "mix"})
@@ -117,7 +111,7 @@ def layers_of(model: Any, base_id: str) -> nn.ModuleList:
 
 
 def frozen_layers(model: Any, recipe: Recipe, base_id: str) -> int:
-    """How many layers from the input never change, so that what comes out of them need not be computed again.
+    """How many layers from the input are never trained, so that their output can be reused.
 
     Raises:
         BaseError: the recipe names layers of a model that has no list of them.
@@ -135,7 +129,7 @@ def chosen_layers(layers: str, count: int) -> list[int] | None:
     """Indices of the layers to adapt out of `count`; None for all.
 
     Raises:
-        RecipeError: more layers are asked for than there are.
+        RecipeError: there are fewer layers.
     """
     return None if layers == "all" else [number - 1 for number in layers_named(layers, count)]
 
@@ -148,7 +142,7 @@ def _targets(model: nn.Module, recipe: Recipe) -> tuple[str, ...]:
     if missing := sorted(set(recipe.lora.targets) - linear):
         raise RecipeError(
             f"lora.targets: the base has no projection named {', '.join(missing)}",
-            remedy=f"choose from {', '.join(sorted(linear))}, or say all-linear",
+            remedy=f"choose from {', '.join(sorted(linear))}, or all-linear",
         )
     return recipe.lora.targets
 

@@ -1,6 +1,6 @@
 """How many tokens go through the model at once, so that training fits the memory that is free.
 
-A system that overcommits kills the process instead of refusing memory, so this is asked before, not after.
+A system that overcommits kills the process instead of refusing memory, so this is computed before training.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ def tokens_at_once(model: Any, trained: int, recipe: Recipe, longest: int, free:
         trained: number of trained weights.
         recipe: for its batch size.
         longest: tokens of the longest example.
-        free: bytes; None asks the machine or the GPU.
+        free: bytes; None reads them from the machine or the GPU.
 
     Raises:
         ResourceError: not even the longest example fits.
@@ -37,11 +37,11 @@ def tokens_at_once(model: Any, trained: int, recipe: Recipe, longest: int, free:
     width, inner = int(config.hidden_size), int(getattr(config, "intermediate_size", 0) or 4 * config.hidden_size)
     # Kept per token and layer: 14 vectors of the width, 5 of the MLP's. For SmolLM2-135M in bf16 that is 0.94 MB a
     # token; its resident memory grew by 0.95 MB a token between batches of 2 and 24 samples.
-    kept = int(config.num_hidden_layers) * (14 * width + 5 * inner) * model.dtype.itemsize
+    per_token = int(config.num_hidden_layers) * (14 * width + 5 * inner) * model.dtype.itemsize
     room = _SHARE * free - trained * _OPTIMISER_BYTES
-    fits = int(room // kept)
+    fits = int(room // per_token)
     if fits < longest:
-        need = (longest * kept + trained * _OPTIMISER_BYTES) / _SHARE / 2**30
+        need = (longest * per_token + trained * _OPTIMISER_BYTES) / _SHARE / 2**30
         raise ResourceError(
             f"training needs about {need:.1f} GiB, and {free / 2**30:.1f} GiB are free on {model.device}",
             remedy="end other programs, shorten the samples, lower lora.rank, or take a smaller base",

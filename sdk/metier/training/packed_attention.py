@@ -2,8 +2,8 @@
 
 A batch's rows usually open with the same tokens (the system turn, the task's instruction). Those are computed once;
 every row attends to them and to itself. At the short lengths of trade samples, plain batched products beat the fused
-CPU kernel, whose backward is several times slower; long rows are recomputed in the backward, so that memory stays
-linear in what is kept.
+CPU kernel, whose backward is several times slower; long rows are recomputed in the backward, so that memory grows
+linearly.
 """
 
 from dataclasses import dataclass
@@ -68,8 +68,8 @@ class _Attend(torch.autograd.Function):
     @staticmethod
     def _forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float) -> Tensor:
         probs = _probabilities(q, k, mask, scale)
-        kept = probs if probs.numel() * probs.element_size() <= _KEEP_BYTES else None
-        ctx.save_for_backward(q, k, v, mask, kept)
+        saved = probs if probs.numel() * probs.element_size() <= _KEEP_BYTES else None
+        ctx.save_for_backward(q, k, v, mask, saved)
         ctx.scale = scale
         return torch.bmm(probs, v)
 

@@ -27,12 +27,12 @@ class Packed:
     """Tokens of each row, the prefix among them."""
 
     def join(self, rows: Sequence[Tensor]) -> Tensor:
-        """States of each row's tokens, [length, width], as states of the batch, [1, T, width]."""
+        """Hidden states of each row's tokens, [length, width], as states of the batch, [1, T, width]."""
         prefix = self.layout.prefix
         return torch.cat([rows[0][:prefix], *(row[prefix:] for row in rows)])[None]
 
     def split(self, states: Tensor) -> list[Tensor]:
-        """The other way."""
+        """The inverse of `join`."""
         prefix = self.layout.prefix
         shared, *own = torch.split(states[0], [prefix, *(length - prefix for length in self.lengths)])
         return [torch.cat([shared, row]) for row in own]
@@ -49,11 +49,11 @@ class Padded:
     lengths: tuple[int, ...]
 
     def join(self, rows: Sequence[Tensor]) -> Tensor:
-        """States of each row's tokens, [length, width], as states of the batch, [rows, longest, width]."""
+        """Hidden states of each row's tokens, [length, width], as states of the batch, [rows, longest, width]."""
         return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
 
     def split(self, states: Tensor) -> list[Tensor]:
-        """The other way."""
+        """The inverse of `join`."""
         return [row[:length] for row, length in zip(states, self.lengths, strict=True)]
 
 

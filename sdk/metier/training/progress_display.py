@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from metier.training.loop import Progress
+from metier.training.progress import Progress
 
 
 @contextmanager
@@ -31,9 +31,9 @@ def progress_bar(console: Console | None = None) -> Iterator[Callable[[Progress]
             if not begun:
                 bar.start_task(line)
                 begun = True
-            told = {"loss": f"{event.loss:.3f}", "speed": f"{event.tokens_per_second:.0f}"}
+            figures = {"loss": f"{event.loss:.3f}", "speed": f"{event.tokens_per_second:.0f}"}
             if event.held_out_loss is not None:
-                told["held_out"] = f"{event.held_out_loss:.3f}"
-            bar.update(line, total=event.steps, completed=event.step, **told)  # type: ignore[arg-type]
+                figures["held_out"] = f"{event.held_out_loss:.3f}"
+            bar.update(line, total=event.steps, completed=event.step, **figures)  # type: ignore[arg-type]
 
         yield show

@@ -1,4 +1,4 @@
-"""Full disks and full memory, said in the user's terms instead of a library's traceback."""
+"""Full disks and full memory as errors that say what to do, instead of a library's traceback."""
 
 import errno
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _FULL_DISK_WORDS = ("no space left on device", f"os error {errno.ENOSPC})", "dis
 
 
 @contextmanager
-def said_clearly(out: Path) -> Iterator[None]:
+def clear_errors(out: Path) -> Iterator[None]:
     """Turn exhaustion inside the block into a `ResourceError` with what to do; let all else pass as it is."""
     try:
         yield
@@ -25,7 +25,7 @@ def said_clearly(out: Path) -> Iterator[None]:
                 f"memory ran out while training: {_first_line(error)}",
                 where=str(out),
                 remedy="lower batch_size, max_length or lora.rank in the recipe, or end other programs; the same"
-                " command then goes on from the last checkpoint if the recipe is unchanged",
+                " command then continues from the last checkpoint if the recipe is unchanged",
             ) from error
         raise
     except Exception as error:
@@ -50,7 +50,7 @@ def _full_disk(out: Path) -> ResourceError:
     return ResourceError(
         "the disk is full",
         where=str(out),
-        remedy="free some space and run the same command again: it goes on from the last checkpoint",
+        remedy="free some space and run the same command again: it continues from the last checkpoint",
     )
 
 

@@ -1,4 +1,4 @@
-"""The fine-tune folder: weights as PEFT writes them, and the card that says how they came to be."""
+"""The fine-tune folder: weights as PEFT writes them, and the card that describes them."""
 
 import hashlib
 import shutil
@@ -64,11 +64,11 @@ def write(
     alignment: Sequence[AlignmentStep] = (),
     start: str | None = None,
 ) -> FineTuneCard:
-    """Write weights, then the recipe and samples, and the card last: a folder with a card is whole."""
-    whole = recipe.method == "full"
-    weights = OWN_WEIGHTS if whole else WEIGHTS
-    with put_into(out, *((weights,) if whole else (weights, PEFT_CONFIG))) as part:
-        if whole:
+    """Write weights, then the recipe and samples, and the card last: a folder with a card is complete."""
+    full = recipe.method == "full"
+    weights = OWN_WEIGHTS if full else WEIGHTS
+    with put_into(out, *((weights,) if full else (weights, PEFT_CONFIG))) as part:
+        if full:
             _save_own(adapted, part / weights)
         else:
             adapted.save_pretrained(part, safe_serialization=True)
@@ -95,23 +95,23 @@ def write(
 
 @contextmanager
 def put_into(out: Path, *names: str) -> Iterator[Path]:
-    """A folder to save weights in; when the block ends, the files `names` of it stand in `out`, each of them whole."""
+    """A folder to save weights in; when the block ends, its files `names` are in `out`, each of them complete."""
     part = out / _PART
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     yield part
     for name in names:
-        (part / name).chmod(0o644)  # safetensors writes 0600, which nobody else could ship or serve
+        (part / name).chmod(0o644)  # safetensors writes 0600, which other users could not read
         put(part / name, out / name)
     shutil.rmtree(part)
 
 
 def _save_own(model: Any, path: Path) -> None:
-    """The base's own weights that learnt, by its names; of tied ones the first."""
+    """The trained weights of the base, by its names; of tied ones the first."""
     from safetensors.torch import save_file
 
-    learnt = {name: weight.detach().cpu() for name, weight in model.named_parameters() if weight.requires_grad}
-    save_file(learnt, path, metadata={"format": "pt"})
+    trained = {name: weight.detach().cpu() for name, weight in model.named_parameters() if weight.requires_grad}
+    save_file(trained, path, metadata={"format": "pt"})
 
 
 def _halve(weights: Path) -> None:

@@ -1,4 +1,4 @@
-"""What happens at which step, from the recipe alone: order of samples, learning rate, evaluations.
+"""Order of samples, learning rate and evaluations of every step, from the recipe alone.
 
 Nothing here has state, so a run that resumes at step k does what the unbroken run would have done.
 """

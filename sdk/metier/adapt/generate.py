@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from metier.adapt.kv_cache import is_plain, new_cache, take_rows
 from metier.decoding.ngram_block import NgramBlock, without
-from metier.evaluate.kv_cache import is_plain, new_cache, take_rows
 
 BATCH_TOKENS = 32_768
 """Tokens that the KV cache of one batch may hold, which limits how many long prompts are decoded together."""
