@@ -76,8 +76,8 @@ class AdapterRows:
         # For all rows, not only these: a run over a few must not shrink what the next one needs.
         self._per_row.reserve(every)
         for row in rows:
-            if not isinstance(lora := self._active[row], _Idle):
-                self._per_row.write(row, lora)
+            if not isinstance(active := self._active[row], _Idle):
+                self._per_row.write(row, active)
         return "each", self._per_row.version
 
     def bind(self, binding: Any, plan: Plan, first: int, count: int) -> None:
