@@ -2,6 +2,11 @@
 
 In host memory steps have the shapes that the rows have; on a device all tensors keep their addresses, and steps have
 few fixed shapes. It knows nothing about requests, sampling or text.
+
+Whether a row's logits depend on the other rows (SmolLM2-135M, ONNX Runtime 1.31, x86-64, 40 prompt tokens): in fp32
+they are equal bit by bit, for steps of 1 to 8 rows, whatever the other rows hold, and for prompts prefilled alone,
+together or in chunks. In int4 they depend on one thing only, whether a step has one row or more (largest difference
+of a logit 0.8): `MatMulNBits` has another kernel for a single row of activations.
 """
 
 from __future__ import annotations

@@ -17,19 +17,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metier.contracts import BundleError, UsageError
+from metier.contracts import UsageError
 from metier.contracts.bundle import Slot, SlotPart
 from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
+from metier.decoding.lora_config import check_config, unsupported
 
 Array = npt.NDArray[Any]
 
 MAX_RANK = 256
 """Largest rank of a module: the recipe's own bound. At 256 a LoRA of a small model is as large as the model."""
-
-MAX_PATTERNS = 4096
-"""Entries of rank_pattern or alpha_pattern: more than any model has projections."""
-
-MERGED = "merge it into a bundle of its own: `metier export FOLDER --base BASE --task TASK --out BUNDLE`"
 
 _KEY = re.compile(r"^(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>[AB])(?:\.(?!weight)[^.]+)?(?:\.weight)?$")
 
@@ -100,18 +96,18 @@ def read_tensors(
     for key, tensor in tensors.items():
         match = _KEY.match(key)
         if match is None or "lora_embedding" in key:
-            raise _unsupported(f"it carries the tensor {key}, which is no LoRA of a linear projection", where)
+            raise unsupported(f"it carries the tensor {key}, which is no LoRA of a linear projection", where)
         sides.setdefault(match["module"], {})[match["side"]] = _numpy(tensor)
     found = {}
     for module, pair in sides.items():
         if set(pair) != {"A", "B"} or any(side.ndim != 2 for side in pair.values()):
-            raise _unsupported(f"{module} needs one matrix lora_A and one lora_B", where)
+            raise unsupported(f"{module} needs one matrix lora_A and one lora_B", where)
         rank = pair["A"].shape[0]
         if pair["B"].shape[1] != rank:
-            raise _unsupported(f"lora_A and lora_B of {module} differ in rank: {rank} and {pair['B'].shape[1]}", where)
+            raise unsupported(f"lora_A and lora_B of {module} differ in rank: {rank} and {pair['B'].shape[1]}", where)
         found[module] = LoraModule(pair["A"], pair["B"], _scale(config, module, rank, where))
     if not found:
-        raise _unsupported("it carries no LoRA weights", where)
+        raise unsupported("it carries no LoRA weights", where)
     return found
 
 
@@ -125,7 +121,7 @@ def lay_out(modules: Mapping[str, LoraModule], slots: Sequence[Slot], where: str
     for part in (part for slot in slots for part in slot.parts):
         outs[part.module] = max(outs.get(part.module, 0), part.start + part.width)
     if unknown := sorted(set(modules) - set(outs)):
-        raise _unsupported(f"the bundle has no slot for {_some(unknown)}", where)
+        raise unsupported(f"the bundle has no slot for {_some(unknown)}", where)
     a: dict[str, Array] = {}
     b: dict[str, Array] = {}
     ranks: dict[str, int] = {}
@@ -134,7 +130,7 @@ def lay_out(modules: Mapping[str, LoraModule], slots: Sequence[Slot], where: str
         if rank == 0:
             continue
         if rank > MAX_RANK:
-            raise _unsupported(f"its rank {rank} is above {MAX_RANK}", where)
+            raise unsupported(f"its rank {rank} is above {MAX_RANK}", where)
         count = len(slot.parts)
         a[slot.a] = np.zeros((slot.in_features, count * rank), slot.dtype)
         b[slot.a] = np.zeros((count * rank, slot.out_features), slot.dtype)
@@ -155,7 +151,7 @@ def lay_out(modules: Mapping[str, LoraModule], slots: Sequence[Slot], where: str
             a[slot.a][:, first : first + own] = module.a.T
             b[slot.a][first : first + own, part.offset : part.offset + part.width] = rows.T
         if not (np.isfinite(a[slot.a]).all() and np.isfinite(b[slot.a]).all()):
-            raise _unsupported(f"the weights for {slot.a} are not finite in {slot.dtype}", where)
+            raise unsupported(f"the weights for {slot.a} are not finite in {slot.dtype}", where)
         ranks[slot.a] = rank
     return LoraArrays(a, b, ranks)
 
@@ -179,75 +175,11 @@ def _share(module: LoraModule, part: SlotPart) -> Array:
     return module.b[part.start : part.start + part.width].astype(np.float32)
 
 
-def check_config(config: Mapping[str, Any], where: str | None = None) -> None:
-    """Reject what a slot cannot hold.
-
-    Raises:
-        UsageError: with the reason, and a merged export as the remedy.
-        BundleError: a value has the wrong type, or is out of its bounds.
-    """
-    _check_values(config, where)
-    kind = str(config.get("peft_type", "LORA")).upper().removeprefix("PEFTTYPE.")
-    if kind != "LORA":
-        raise _unsupported(f"its kind is {kind}, and slots hold LoRA", where)
-    reasons = {
-        "use_dora": "DoRA scales whole weights, not only a low-rank difference",
-        "use_qalora": "QA-LoRA pools its inputs",
-        "use_bdlora": "BD-LoRA's blocks are no plain LoRA",
-        "modules_to_save": "it carries whole trained modules (modules_to_save)",
-        "trainable_token_indices": "it carries trained token embeddings",
-        "target_parameters": "it adapts bare parameters (target_parameters), not modules",
-        "layer_replication": "it replicates layers of the base",
-        "lora_bias": "it carries trained biases (lora_bias)",
-        "alora_invocation_tokens": "an activated LoRA begins in the middle of a prompt",
-        "megatron_config": "its modules are Megatron's",
-        "arrow_config": "Arrow routes between several LoRAs",
-        "kasa_config": "KaSA changes the base's weights",
-        "monteclora_config": "MonteCLoRA samples its weights",
-        "velora_config": None,
-    }
-    for key, reason in reasons.items():
-        if reason and config.get(key):
-            raise _unsupported(reason, where)
-    if config.get("bias", "none") not in ("none", None):
-        raise _unsupported("it carries trained biases", where)
-    start = config.get("init_lora_weights", True)
-    if isinstance(start, str) and start.split("_")[0].lower() in {"pissa", "olora", "corda", "loftq", "lora"}:
-        raise UsageError(
-            f"its start ({start}) changed the base's weights, so that it fits only that changed base",
-            where=where,
-            remedy="save it with PEFT's path_initial_model_for_weight_conversion, or " + MERGED,
-        )
-
-
-def _check_values(config: Mapping[str, Any], where: str | None) -> None:
-    """Raise BundleError for values of adapter_config.json that PEFT itself cannot have written."""
-    if not isinstance(config, Mapping):
-        raise _invalid("it is not a JSON object", where)
-    for key, most in (("r", 2**16), ("lora_alpha", 2**24)):
-        if key in config:
-            _check_number(key, config[key], most, where)
-        patterns = config.get({"r": "rank_pattern"}.get(key, "alpha_pattern")) or {}
-        if not isinstance(patterns, Mapping) or len(patterns) > MAX_PATTERNS:
-            raise _invalid(f"the patterns for {key} are not an object of at most {MAX_PATTERNS} entries", where)
-        for pattern, value in patterns.items():
-            _check_number(f"{key} of {pattern}", value, most, where)
-            try:
-                re.compile(rf"(.*\.)?({pattern})$")
-            except (re.error, RecursionError, OverflowError) as error:
-                raise _invalid(f"the pattern {pattern!r} is not a regular expression: {error}", where) from error
-
-
-def _check_number(name: str, value: Any, most: float, where: str | None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:  # NaN fails, too
-        raise _invalid(f"{name} is {value!r}, not a number from 0 to {most}", where)
-
-
 def _scale(config: Mapping[str, Any], module: str, rank: int, where: str | None) -> float:
     expected = _pattern(config.get("rank_pattern"), module, config.get("r", rank))
     alpha = float(_pattern(config.get("alpha_pattern"), module, config.get("lora_alpha", 8)))
     if int(expected) != rank:
-        raise _unsupported(f"{module} has rank {rank}, but its config says {expected}", where)
+        raise unsupported(f"{module} has rank {rank}, but its config says {expected}", where)
     return alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
 
 
@@ -295,11 +227,3 @@ def _read_weights(file: Path) -> dict[str, Array]:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def _invalid(reason: str, where: str | None) -> BundleError:
-    return BundleError(f"invalid adapter_config.json: {reason}", where=where, remedy="save the adapter with PEFT again")
-
-
-def _unsupported(reason: str, where: str | None) -> UsageError:
-    return UsageError(f"this cannot be a LoRA slot: {reason}", where=where, remedy=MERGED)
