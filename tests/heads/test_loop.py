@@ -79,8 +79,8 @@ def test_good_feedback_makes_a_better_champion_that_answers_at_once(
     registry: Registry, store: FeedbackStore, engine: Engine, kinds: Kinds
 ) -> None:
     live = Live(engine, registry, store)
-    asked = kinds["sort"][1][1].input
-    assert live.answer(asked, user="ann").adapter == "tiny.sort.v0001"
+    value = kinds["sort"][1][1].input
+    assert live.answer(value, user="ann").adapter == "tiny.sort.v0001"
     teach(store, kinds["sort"][1])
     written = store.counts()["answers"]
     result = turn(registry, store, engine, settings=SETTINGS)
@@ -90,14 +90,14 @@ def test_good_feedback_makes_a_better_champion_that_answers_at_once(
     assert accuracy.values["challenger"].value > accuracy.values["champion"].value
     # It learnt anew all that its parent did, and what is new; held-out inputs are not among it.
     version = registry.version("v0002")
-    learnt, held_out = ({s.input["text"] for s in some} for some in (registry.pool("v0002"), registry.held_out()))
-    assert learnt == {s.input["text"] for s in kinds["sort"][1]} - held_out and len(learnt) == 33
+    trained, held_out = ({s.input["text"] for s in some} for some in (registry.pool("v0002"), registry.held_out()))
+    assert trained == {s.input["text"] for s in kinds["sort"][1]} - held_out and len(trained) == 33
     assert version.parent == "v0001" and version.learnt + version.replayed == 33
     assert registry.finetune("v0002").card.data.samples == 33
     assert store.counts()["answers"] == written, "what the judge asks is no user's question"
-    given = live.answer(asked, user="ann")
+    given = live.answer(value, user="ann")
     assert given.adapter == "tiny.sort.v0002" and store.answer(given.id) == given
-    assert given.output == load_head(registry.path("v0002")).predict([asked])[0]
+    assert given.output == load_head(registry.path("v0002")).predict([value])[0]
     assert turn(registry, store, engine, settings=SETTINGS).outcome == "too few"
 
 
@@ -188,16 +188,16 @@ def test_a_live_head_covers_the_bundle_s_own_until_it_is_dropped(
 def test_what_a_running_engine_cannot_take_up_is_refused(
     engine: Engine, heads: dict[str, FineTune], make_head: Maker, tiny_base: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
-    learnt = make_head("sort", tiny_encoder, tmp_path / "learnt", "lora")
+    trained = make_head("sort", tiny_encoder, tmp_path / "learnt", "lora")
     with pytest.raises(UsageError, match="or from a head over frozen features"):
-        Registry.create(tmp_path / "registry", learnt)
-    for tuned, said in (
-        (learnt, r"the base of learnt learnt with it"),
+        Registry.create(tmp_path / "registry", trained)
+    for tuned, message in (
+        (trained, r"the base of learnt learnt with it"),
         (make_head("sort", tiny_base, tmp_path / "foreign"), "frozen trunks are of"),
         (make_head("sort", tiny_encoder, tmp_path / "mixed", layers="mix"), "reads layers 1, 2, 3, which"),
         (make_head("match", tiny_encoder, tmp_path / "match", layers="embedding"), r"tiny\.match"),
     ):
-        with pytest.raises(UsageError, match=said):
+        with pytest.raises(UsageError, match=message):
             wear(engine, "other", tuned.path)
     assert "other" not in engine.heads
 
@@ -244,10 +244,10 @@ def test_the_loop_of_a_head_from_the_command_line(
     assert f"metier export {first.path} --out BUNDLE" in metier("iterate", "start", folder, "--from", first.path)
     teach(store, kinds["sort"][1])
     given = (folder, "--store", store.path)
-    told = json.loads(metier("iterate", "run", *given, "--bundle", bundle, "--device", "cpu", "--json"))
-    assert (told["outcome"], told["comparison"]["per"]) == ("promoted", "label")
-    said = metier("iterate", "plan", *given, "--sizes", "4,12,30", "--seeds", 1)
-    assert "now: 33 samples" in said and "nats per held-out label" in said
+    result = json.loads(metier("iterate", "run", *given, "--bundle", bundle, "--device", "cpu", "--json"))
+    assert (result["outcome"], result["comparison"]["per"]) == ("promoted", "label")
+    message = metier("iterate", "plan", *given, "--sizes", "4,12,30", "--seeds", 1)
+    assert "now: 33 samples" in message and "nats per held-out label" in message
 
 
 def test_a_process_without_torch_takes_up_the_champion_and_answers(

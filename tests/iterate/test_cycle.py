@@ -96,7 +96,7 @@ def test_layers_that_no_lora_learns_in_are_refused_by_name_and_nothing_is_lost(
 ) -> None:
     teach(store, samples[16:64])
     interrupt(registry, store, engine, SETTINGS, monkeypatch)
-    for layers, said in (("mix", "say produces: head"), ("top:9", "the base has 3 layers")):
+    for layers, said in (("mix", "set produces: head"), ("top:9", "the base has 3 layers")):
         with pytest.raises(RecipeError, match=said):
             turn(registry, store, engine, settings=SETTINGS.model_copy(update={"layers": layers}))
     monkeypatch.setattr("metier.adapt.fine_tuning.adapt", None)  # whoever trains now, fails

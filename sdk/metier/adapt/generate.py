@@ -65,7 +65,7 @@ def generate(
         prompts: token ids, each at least one.
         eos_ids: any of these ends a reply.
         max_tokens: longest reply, in tokens.
-        no_repeat_ngram_size: no run of this many tokens stands twice in a reply; 0 lets it.
+        no_repeat_ngram_size: no run of this many tokens occurs twice in a reply; 0 allows it.
         guide: makes the guide of the reply to that prompt; None decodes freely.
         on_done: called with the number of prompts finished so far.
     """

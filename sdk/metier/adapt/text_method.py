@@ -120,7 +120,7 @@ class TextMethod:
         return TextModel(model, ChatTokenizer.load(base.path), task)
 
     def export(self, finetunes: Sequence[FineTune], out: str | Path, options: ExportOptions) -> Bundle:
-        """One fine-tune is merged unless slots are asked for; several become adapters of one base with slots."""
+        """One fine-tune is merged unless options.slots is set; several become adapters of one base with slots."""
         from metier.export.bundling import check_form, export
         from metier.export.graph import precision_for
         from metier.export.slotted import export_slots

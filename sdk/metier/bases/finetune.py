@@ -77,10 +77,10 @@ def lora_recipe(finetune: FineTune) -> Recipe:
 def check_goes_on(start: FineTune, recipe: Recipe, count: int) -> None:
     """Raise RecipeError unless a recipe's LoRA is that of a fine-tune, in layers that it has; the base has `count`."""
     known = lora_recipe(start)
-    asked, has = set(layers_named(recipe.layers, count)), set(layers_named(known.layers, count))
-    if known.lora != recipe.lora or not asked <= has:
+    wanted, has = set(layers_named(recipe.layers, count)), set(layers_named(known.layers, count))
+    if known.lora != recipe.lora or not wanted <= has:
         raise RecipeError(
-            f"the recipe asks for {recipe.lora} in layers {recipe.layers}, and {start.card.name} has {known.lora} in"
+            f"the recipe has {recipe.lora} in layers {recipe.layers}, and {start.card.name} has {known.lora} in"
             f" {known.layers}",
             where=str(start.path),
             remedy="take layers and lora of its recipe.yaml, or train from the base",
@@ -88,7 +88,7 @@ def check_goes_on(start: FineTune, recipe: Recipe, count: int) -> None:
 
 
 def check_is_lora(finetune: FineTune) -> None:
-    """Raise UsageError where the base's own weights learnt, so that there is no LoRA to put beside others."""
+    """Raise UsageError where the base's own weights were trained, so that there is no LoRA to combine with others."""
     if finetune.card.recipe.method != "lora":
         raise UsageError(
             f"{finetune.card.name} is no LoRA: the base's own weights learnt",

@@ -39,7 +39,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def override(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
-    """`recipe` with `key=value` overrides, checked as a whole again.
+    """`recipe` with `key=value` overrides, validated again.
 
     Raises:
         RecipeError: a key or value is wrong.
@@ -65,7 +65,7 @@ def recipe_for(vertical: Vertical, name: str, path: Path | None = None, override
 
 
 def write_recipe(path: Path, recipe: Recipe) -> None:
-    """Write `recipe` as YAML, every key spelt out, whole or not at all."""
+    """Write `recipe` as YAML, with every key, complete or not at all."""
     write_whole(path, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
 
