@@ -174,8 +174,17 @@ def evaluate(
         if prompts is not None:
             after = _likelihoods(trained.model, prompts.tokenizer, general and generates, told)
         trained.cast(dtype)
-        named = {"name": FINE_TUNE, "title": method.title, "detail": method.describe(finetune.card)}
-        systems.append(ask_fine_tune(trained, cases, max_tokens=limit, **named, **common))
+        systems.append(
+            ask_fine_tune(
+                trained,
+                cases,
+                name=FINE_TUNE,
+                title=method.title,
+                detail=method.describe(finetune.card),
+                max_tokens=limit,
+                **common,
+            )
+        )
         del trained
         free_memory()
     if opened is not None:
