@@ -44,8 +44,8 @@ def learn(
 def test_the_chosen_layers_learn_the_task_and_no_others_change(
     layers: str, parts: set[str], task, samples, full, local_base, tmp_path: Path
 ) -> None:
-    made = full.model_copy(update={"layers": layers, "epochs": 4})
-    tuned, losses = learn(task, samples[:16], made, local_base, tmp_path / "run")
+    varied_recipe = full.model_copy(update={"layers": layers, "epochs": 4})
+    tuned, losses = learn(task, samples[:16], varied_recipe, local_base, tmp_path / "run")
     assert losses[-1] < 0.9 * losses[0]
     names = set(saved(tuned))
     assert {part for part in parts if any(part in name for name in names)} == parts
@@ -71,31 +71,39 @@ def test_products_in_bf16_over_fp32_weights_learn_as_those_in_fp32(
 
 
 def test_a_broken_run_ends_with_the_weights_of_an_unbroken_one(task, samples, full, local_base, tmp_path: Path) -> None:
-    made = full.model_copy(update={"checkpoint_seconds": 1e-6, "layers": "top:2"})
-    whole, _ = learn(task, samples[:16], made, local_base, tmp_path / "whole")
+    varied_recipe = full.model_copy(update={"checkpoint_seconds": 1e-6, "layers": "top:2"})
+    whole, _ = learn(task, samples[:16], varied_recipe, local_base, tmp_path / "whole")
 
     def stop(event: Progress) -> None:
         if event.step == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        adapt(task, samples[:16], [], made, tmp_path / "run", base=local_base, progress=stop)
-    resumed, losses = learn(task, samples[:16], made, local_base, tmp_path / "run")
+        adapt(task, samples[:16], [], varied_recipe, tmp_path / "run", base=local_base, progress=stop)
+    resumed, losses = learn(task, samples[:16], varied_recipe, local_base, tmp_path / "run")
     assert len(losses) == 4 and resumed.card.weights_sha256 == whole.card.weights_sha256
 
 
 def test_it_goes_on_from_weights_of_the_same_layers_only(task, samples, full, local_base, tmp_path: Path) -> None:
-    made = full.model_copy(update={"layers": "top:1", "epochs": 4})
-    first, losses = learn(task, samples[:16], made, local_base, tmp_path / "first")
+    varied_recipe = full.model_copy(update={"layers": "top:1", "epochs": 4})
+    first, losses = learn(task, samples[:16], varied_recipe, local_base, tmp_path / "first")
     again: list[float] = []
     adapt(
-        task, samples[:16], [], made, tmp_path / "on", base=local_base, start=first,
+        task, samples[:16], [], varied_recipe, tmp_path / "on", base=local_base, start=first,
         progress=lambda event: again.append(event.loss),
     )  # fmt: skip
     assert again[0] < 0.95 * losses[0]
-    for other, said in (({"layers": "top:2"}, "asks for layers top:2"), ({"method": "lora"}, "method is lora")):
-        with pytest.raises(RecipeError, match=said):
-            adapt(task, samples[:16], [], made.model_copy(update=other), tmp_path / "x", base=local_base, start=first)
+    for other, message in (({"layers": "top:2"}, "names layers top:2"), ({"method": "lora"}, "method is lora")):
+        with pytest.raises(RecipeError, match=message):
+            adapt(
+                task,
+                samples[:16],
+                [],
+                varied_recipe.model_copy(update=other),
+                tmp_path / "x",
+                base=local_base,
+                start=first,
+            )
 
 
 def test_it_is_a_graph_of_its_own_proved_against_torch_and_fits_no_slot(

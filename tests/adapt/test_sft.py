@@ -20,7 +20,7 @@ from metier.decoding.tokenizer import ChatTokenizer
 from metier.training import Progress
 
 
-def test_a_tiny_set_is_learnt_by_heart(
+def test_a_tiny_set_is_overfitted(
     task: TaskContract, samples: list[Sample], recipe: Recipe, local_base: LocalBase, tmp_path: Path
 ) -> None:
     recipe = recipe.model_copy(update={"epochs": 60, "learning_rate": 2e-2, "evaluations": 1})
@@ -82,7 +82,7 @@ def test_the_folder_holds_what_its_card_says_and_plain_peft_gives_the_loss_on_th
 def test_the_weights_kept_are_those_of_the_best_evaluation(
     task: TaskContract, samples: list[Sample], recipe: Recipe, local_base: LocalBase, tmp_path: Path
 ) -> None:
-    # Four mugs and lamps learnt by heart: soon every other thing is answered worse.
+    # Overfitted on four mugs and lamps, the model soon gets worse at everything else.
     greedy = recipe.model_copy(
         update={"learning_rate": 2e-2, "schedule": "constant", "evaluations": 15, "patience": 2, "epochs": 60}
     )

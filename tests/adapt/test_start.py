@@ -26,10 +26,10 @@ def test_no_step_at_all_would_give_the_start_s_weights_back(
     first, task, samples, recipe, local_base, tmp_path: Path
 ) -> None:
     tiny = recipe.model_copy(update={"learning_rate": 1e-12})
-    made = adapt(task, samples[:8], [], tiny, tmp_path / "run", base=local_base, start=first)
-    before, after = weights(first), weights(made)
+    tuned_again = adapt(task, samples[:8], [], tiny, tmp_path / "run", base=local_base, start=first)
+    before, after = weights(first), weights(tuned_again)
     assert before.keys() == after.keys() and all(torch.equal(before[k], after[k]) for k in before)
-    assert made.card.start_sha256 == first.card.weights_sha256
+    assert tuned_again.card.start_sha256 == first.card.weights_sha256
 
 
 def test_it_begins_at_the_loss_that_the_start_ended_with(
@@ -47,8 +47,8 @@ def test_it_begins_at_the_loss_that_the_start_ended_with(
 def test_another_start_is_another_run_and_the_same_one_is_found_finished(
     first, task, samples, recipe, local_base, tmp_path: Path
 ) -> None:
-    made = adapt(task, samples[:8], [], recipe, tmp_path / "run", base=local_base, start=first)
-    assert adapt(task, samples[:8], [], recipe, tmp_path / "run", base=local_base, start=first) == made
+    tuned_again = adapt(task, samples[:8], [], recipe, tmp_path / "run", base=local_base, start=first)
+    assert adapt(task, samples[:8], [], recipe, tmp_path / "run", base=local_base, start=first) == tuned_again
     with pytest.raises(UsageError, match="already holds"):
         adapt(task, samples[:8], [], recipe, tmp_path / "run", base=local_base)
 

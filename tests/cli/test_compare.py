@@ -1,4 +1,4 @@
-"""`metier compare`, and a head adapted, exported, asked and evaluated, from the command line on packaged samples."""
+"""`metier compare`, and a head adapted, exported, run and evaluated, from the command line on packaged samples."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def test_ways_are_compared_and_a_head_is_adapted_exported_asked_and_evaluated(
         "compare", *common, "--presets", "head/features/1-2,3,head/features/mix", "--out", "presets", "--json"
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert [preset["preset"] for preset in told["presets"]] == ["head/features/1-2,3", "head/features/mix"]
-    assert {metric["name"] for metric in told["metrics"]} >= {"accuracy", "macro_f1"}
+    result = json.loads(done.stdout)
+    assert [preset["preset"] for preset in result["presets"]] == ["head/features/1-2,3", "head/features/mix"]
+    assert {metric["name"] for metric in result["metrics"]} >= {"accuracy", "macro_f1"}
 
     head = ("--set", "produces=head", "--set", "method=features")
     adapted = metier("adapt", *common, *head, "--out", "tuned")
@@ -28,12 +28,12 @@ def test_ways_are_compared_and_a_head_is_adapted_exported_asked_and_evaluated(
     assert (tmp_path / "tuned" / "head.safetensors").is_file()
     exported = metier("export", "tuned", "--out", "bundle")
     assert exported.returncode == 0, exported.stderr
-    asked = metier("run", "bundle", "--input-text", "Where is my parcel?", "--json")
-    assert asked.returncode == 0, asked.stderr
-    assert json.loads(asked.stdout)["intent"]
-    told = metier("evaluate", "tuned", "--bundle", "bundle", "--few-shot", 0)
-    assert told.returncode == 0, told.stderr
-    assert "Fine-tune (head)" in told.stdout and "the base is frozen" in told.stderr
+    answered = metier("run", "bundle", "--input-text", "Where is my parcel?", "--json")
+    assert answered.returncode == 0, answered.stderr
+    assert json.loads(answered.stdout)["intent"]
+    result = metier("evaluate", "tuned", "--bundle", "bundle", "--few-shot", 0)
+    assert result.returncode == 0, result.stderr
+    assert "Fine-tune (head)" in result.stdout and "the base is frozen" in result.stderr
     assert {"before", "after", "bundle"} <= set(
         json.loads((tmp_path / "tuned/card.json").read_text())["metrics"]["support.intent"]
     )

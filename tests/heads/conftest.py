@@ -68,10 +68,10 @@ class Grade(BaseModel):
     grade: Literal["match", "no match"]
 
 
-def contract(name: str, kind: TaskKind, given: type[BaseModel], made: type[BaseModel], reply: str) -> TaskContract:
+def contract(name: str, kind: TaskKind, given: type[BaseModel], output: type[BaseModel], reply: str) -> TaskContract:
     template = "{{ text }}" if "text" in given.model_fields else "{{ query }} {{ title }}"
-    asked = {"en": prompt(template, system="Sort it."), "zh": prompt(template, system="分类。")}
-    return TaskContract(name=f"tiny.{name}", kind=kind, input=given, output=made, prompts=asked, reply=reply)
+    prompts = {"en": prompt(template, system="Sort it."), "zh": prompt(template, system="分类。")}
+    return TaskContract(name=f"tiny.{name}", kind=kind, input=given, output=output, prompts=prompts, reply=reply)
 
 
 SORT = contract("sort", TaskKind.CLASSIFY, Text, Sorted, "label")
@@ -86,12 +86,12 @@ def samples(task: TaskContract) -> list[Sample]:
     for n, verb in enumerate(VERBS):
         for fruit, tool in zip(FRUIT, TOOL[n % 4 :] + TOOL[: n % 4], strict=True):
             for one, other in ((fruit, tool), (tool, fruit)):
-                said = f"he {verb} the {one}"
+                text = f"he {verb} the {one}"
                 label = "fruit" if one in FRUIT else "tool"
                 both = f"the {one} , then the {other}"
-                given, made = {
-                    SORT.name: ({"text": said}, {"kind": f"a {label}"}),
-                    FIND.name: ({"text": said}, {"spans": [{"label": label, "text": one}]}),
+                given, output = {
+                    SORT.name: ({"text": text}, {"kind": f"a {label}"}),
+                    FIND.name: ({"text": text}, {"spans": [{"label": label, "text": one}]}),
                     RELATE.name: (
                         {"text": f"{verb} {both}", "first": fruit, "second": tool},
                         {"relation": "before" if one == fruit else "after"},
@@ -101,7 +101,7 @@ def samples(task: TaskContract) -> list[Sample]:
                         {"grade": "match" if one == fruit else "no match"},
                     ),
                 }[task.name]
-                found.append(Sample(task=task.name, input=given, output=made))
+                found.append(Sample(task=task.name, input=given, output=output))
     return found
 
 

@@ -140,9 +140,9 @@ def test_a_head_that_does_not_fit_the_bundle_is_refused_and_changes_nothing(
     copied: Path, make_head: Maker, tiny_encoder: Path, tiny_base: Path, heads: dict[str, FineTune], tmp_path: Path
 ) -> None:
     before = (copied / MANIFEST).read_bytes()
-    learnt = make_head("sort", tiny_encoder, tmp_path / "learnt", "full")
+    trained_head = make_head("sort", tiny_encoder, tmp_path / "learnt", "full")
     with pytest.raises(UsageError, match=r"trained together with its base \(full\)"):
-        add_head(copied, learnt.path, "x")
+        add_head(copied, trained_head.path, "x")
     foreign = make_head("sort", tiny_base, tmp_path / "foreign")
     with pytest.raises(UsageError, match="the bundle's frozen trunks are of"):
         add_head(copied, foreign.path, "x")
@@ -157,8 +157,8 @@ def test_a_head_that_does_not_fit_the_bundle_is_refused_and_changes_nothing(
 def test_removing_a_head_takes_its_own_trunk_along_and_leaves_a_shared_one(
     heads: dict[str, FineTune], make_head: Maker, tiny_encoder: Path, tmp_path: Path
 ) -> None:
-    learnt = make_head("sort", tiny_encoder, tmp_path / "learnt", "full", "top:1")
-    bundle = export_heads([learnt, heads["find"]], tmp_path / "bundle").path
+    trained_head = make_head("sort", tiny_encoder, tmp_path / "learnt", "full", "top:1")
+    bundle = export_heads([trained_head, heads["find"]], tmp_path / "bundle").path
     remove_head(bundle, "learnt")
     manifest = open_bundle(bundle).manifest
     assert [trunk.trained for trunk in manifest.trunks] == [None] and [head.name for head in manifest.heads] == ["find"]
@@ -184,14 +184,14 @@ def test_a_damaged_or_mismatched_bundle_is_refused(copied: Path, tmp_path: Path)
 
 
 def test_a_manifest_whose_parts_do_not_go_together_is_refused(copied: Path) -> None:
-    said = json.loads((copied / MANIFEST).read_text())
+    manifest_values = json.loads((copied / MANIFEST).read_text())
     for change, why in (
         ({"trunks": []}, "which is missing"),
         ({"heads": []}, "a bundle without a decoder graph contains heads"),
-        ({"heads": [{**said["heads"][0], "layers": [9]}]}, "layers that its trunk lacks"),
-        ({"heads": [said["heads"][0]] * 2}, "need distinct names"),
+        ({"heads": [{**manifest_values["heads"][0], "layers": [9]}]}, "layers that its trunk lacks"),
+        ({"heads": [manifest_values["heads"][0]] * 2}, "need distinct names"),
     ):
-        (copied / MANIFEST).write_text(json.dumps({**said, **change}))
+        (copied / MANIFEST).write_text(json.dumps({**manifest_values, **change}))
         with pytest.raises(BundleError, match=why):
             open_bundle(copied)
 
@@ -232,8 +232,8 @@ def test_text_and_heads_of_another_base_stand_side_by_side(
     bundle = export_bundle([tiny_finetune, heads["sort"], heads["match"]], tmp_path / "bundle", ExportOptions("fp32"))
     assert {path.name for path in tmp_path.iterdir()} <= {"bundle", ".bundle.lock"}
     with Engine(bundle.path, threads=1, rows=2, max_len=256) as engine, Engine(tiny_bundle, max_len=256) as alone:
-        asked = {"facts": "a blue mug"}
-        assert engine.run("tiny.copy", asked) == alone.run("tiny.copy", asked)
+        request = {"facts": "a blue mug"}
+        assert engine.run("tiny.copy", request) == alone.run("tiny.copy", request)
         expected = load_head(heads["sort"].path).predict([{"text": "he lost the saw"}])
         assert [engine.run("tiny.sort", {"text": "he lost the saw"})] == expected
         assert engine.embed(["fig"]).shape == (1, 64)
@@ -248,14 +248,14 @@ def test_the_commands_export_list_add_run_and_verify_heads(heads: dict[str, Fine
         return done.stdout
 
     bundle = tmp_path / "bundle"
-    told = metier("export", heads["sort"].path, heads["match"].path, "--out", bundle)
-    assert "bundle: fp16" in told and "heads give the same label as torch at 100.0% of 96 places" in told
+    printed = metier("export", heads["sort"].path, heads["match"].path, "--out", bundle)
+    assert "bundle: fp16" in printed and "heads give the same label as torch at 100.0% of 96 places" in printed
     assert "find: a head over" in metier("bundle", "add", bundle, heads["find"].path, "--name", "find")
     listed = metier("bundle", "list", bundle)
     assert "match: a head over" in listed and "tiny.find, not proved against torch" in listed
     expected = load_head(heads["sort"].path).predict([{"text": "he lost the saw"}])[0]
-    asked = ("run", bundle, "--task", "tiny.sort", "--input-text", "he lost the saw")
-    assert metier(*asked).strip() == expected["kind"] and json.loads(metier(*asked, "--json")) == expected
+    request = ("run", bundle, "--task", "tiny.sort", "--input-text", "he lost the saw")
+    assert metier(*request).strip() == expected["kind"] and json.loads(metier(*request, "--json")) == expected
     assert "labels as torch 100.0%" in metier("bundle", "verify", bundle, "--prove")
     assert json.loads(metier("bundle", "verify", bundle, "--json"))["heads"][2]["parity"]["agreement"] == 1
     metier("bundle", "remove", bundle, "--name", "find")
@@ -272,7 +272,7 @@ def test_banking_intents_on_the_real_encoder_are_answered_as_in_torch(tmp_path: 
     class Intent(BaseModel):
         intent: Literal["card_arrival", "lost_or_stolen_card", "top_up_failed", "exchange_rate"]
 
-    asked = {
+    request = {
         "card_arrival": ["When will my card get here?", "My card has not come yet", "How do I track my new card?"],
         "lost_or_stolen_card": ["Someone stole my card", "I lost my card on the bus", "My card is gone, block it"],
         "top_up_failed": ["My top up did not work", "Why was my top-up declined?", "The top up keeps failing"],
@@ -288,7 +288,7 @@ def test_banking_intents_on_the_real_encoder_are_answered_as_in_torch(tmp_path: 
     )
     samples = [
         Sample(task=task.name, input={"text": text}, output={"intent": label})
-        for label, texts in asked.items()
+        for label, texts in request.items()
         for text in texts
     ]
     tuned = []

@@ -72,12 +72,12 @@ def test_a_head_learns_its_task_over_frozen_features(
         ("lora", "mix", {"layer.0", "layer.1", "layer.2"}),
     ],
 )
-def test_only_the_chosen_layers_learn_and_what_learnt_is_saved(
+def test_only_the_chosen_layers_are_trained_and_saved(
     method: str, layers: str, changed: set[str], kinds: Kinds, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     task, samples = kinds["sort"]
-    made = recipe(tiny_encoder, method=method, layers=layers, lora={"rank": 2, "alpha": 2}, epochs=12)
-    tuned = adapt(task, samples, samples[:8], made, tmp_path / "tuned")
+    head_recipe = recipe(tiny_encoder, method=method, layers=layers, lora={"rank": 2, "alpha": 2}, epochs=12)
+    tuned = adapt(task, samples, samples[:8], head_recipe, tmp_path / "tuned")
     head_model = load_head(tuned.path)
     assert right(head_model, samples) == 1.0
     saved = {name for name in _tensors(tuned.path / HEAD) if name.startswith("trunk.")}
@@ -87,7 +87,7 @@ def test_only_the_chosen_layers_learn_and_what_learnt_is_saved(
         "pooler" in name for name in saved
     )
     before = resolve(tiny_encoder)
-    fresh = dict(HeadModel(task, before, made).trunk.model.named_parameters())
+    fresh = dict(HeadModel(task, before, head_recipe).trunk.model.named_parameters())
     after = dict(head_model.trunk.model.named_parameters())
     differs = {f"trunk.{name}" for name in fresh if not torch.equal(fresh[name], after[name])}
     assert differs <= saved and len(differs) >= len(saved) / 2
@@ -123,10 +123,10 @@ def test_frozen_layers_are_computed_once_and_past_the_bound_again(
     kinds: Kinds, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     task, samples = kinds["sort"]
-    made = recipe(tiny_encoder, method="full", layers="top:1", epochs=3)
-    free = adapt(task, samples, [], made, tmp_path / "free")
+    head_recipe = recipe(tiny_encoder, method="full", layers="top:1", epochs=3)
+    free = adapt(task, samples, [], head_recipe, tmp_path / "free")
     assert free.card.training["cached_bytes"] > 48 * 4 * 64 * 4
-    tight = adapt(task, samples, [], made, tmp_path / "tight", limit=20_000)
+    tight = adapt(task, samples, [], head_recipe, tmp_path / "tight", limit=20_000)
     assert 20_000 < tight.card.training["cached_bytes"] <= 40_000
     one, other = _tensors(free.path / HEAD), _tensors(tight.path / HEAD)
     assert all(torch.allclose(one[name].float(), other[name].float(), atol=2e-3) for name in one)
@@ -136,15 +136,15 @@ def test_the_same_run_twice_gives_the_same_weights_and_is_not_trained_again(
     kinds: Kinds, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, samples = kinds["sort"]
-    made = recipe(tiny_encoder, method="full")
-    first = adapt(task, samples, [], made, tmp_path / "one")
-    assert adapt(task, samples, [], made, tmp_path / "two").card.weights_sha256 == first.card.weights_sha256
+    head_recipe = recipe(tiny_encoder, method="full")
+    first = adapt(task, samples, [], head_recipe, tmp_path / "one")
+    assert adapt(task, samples, [], head_recipe, tmp_path / "two").card.weights_sha256 == first.card.weights_sha256
     with monkeypatch.context() as patch:
         patch.setattr("metier.heads.train.HeadModel", None)  # training again would fail
-        assert adapt(task, samples, [], made, tmp_path / "one") == first
+        assert adapt(task, samples, [], head_recipe, tmp_path / "one") == first
     with pytest.raises(UsageError, match="already holds the fine-tune one"):
-        adapt(task, samples, [], made.model_copy(update={"seed": 1}), tmp_path / "one")
-    again = adapt(task, samples, [], made.model_copy(update={"seed": 1}), tmp_path / "one", resume=False)
+        adapt(task, samples, [], head_recipe.model_copy(update={"seed": 1}), tmp_path / "one")
+    again = adapt(task, samples, [], head_recipe.model_copy(update={"seed": 1}), tmp_path / "one", resume=False)
     assert again.card.weights_sha256 != first.card.weights_sha256
 
 
@@ -163,9 +163,9 @@ def test_a_span_pair_is_told_by_its_places_and_not_only_by_its_text(
     task, samples = kinds["relate"]
     head_model = load_head(adapt(task, samples, [], recipe(tiny_encoder), tmp_path / "tuned").path)
     text = "lost the apple , then the saw"
-    asked = [{"text": text, "first": a, "second": b} for a, b in (("apple", "saw"), ("saw", "apple"))]
-    assert head_model.predict(asked)[0] == {"relation": "before"}
-    features = [head_model.features([headed_item]) for headed_item in _items(head_model, asked)]
+    inputs = [{"text": text, "first": a, "second": b} for a, b in (("apple", "saw"), ("saw", "apple"))]
+    assert head_model.predict(inputs)[0] == {"relation": "before"}
+    features = [head_model.features([headed_item]) for headed_item in _items(head_model, inputs)]
     assert torch.allclose(features[0][:, :, 0], features[1][:, :, 1], atol=1e-5)
     with pytest.raises(ContractError, match=r"'pear'.* does not occur in text"):
         head_model.predict([{"text": text, "first": "pear", "second": "saw"}])
@@ -208,33 +208,33 @@ def test_an_encoder_does_not_write_and_a_task_that_does_has_no_head(tiny_encoder
     class Text(BaseModel):
         text: str
 
-    told = TaskContract(
-        name="tiny.tell", kind="generate", input=Text, output=Text, prompts={"en": prompt("{{ text }}")}
+    writing_task = TaskContract(
+        name="tiny.write", kind="generate", input=Text, output=Text, prompts={"en": prompt("{{ text }}")}
     )
-    sample = Sample(task="tiny.tell", input={"text": "x"}, output={"text": "y"})
+    sample = Sample(task="tiny.write", input={"text": "x"}, output={"text": "y"})
     with pytest.raises(UsageError, match="a head cannot"):
-        adapt(told, [sample], [], recipe(tiny_encoder), tmp_path / "tuned")
+        adapt(writing_task, [sample], [], recipe(tiny_encoder), tmp_path / "tuned")
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"method": "features"}, "needs a head"),
         ({"produces": "head", "method": "lora", "layers": "embedding"}, "no projection for LoRA"),
         ({"layers": "mix"}, "needs a head that reads all layers"),
     ],
 )
-def test_choices_that_do_not_go_together_are_refused(fields: dict[str, str], said: str) -> None:
-    with pytest.raises(RecipeError, match=said):
+def test_choices_that_do_not_go_together_are_refused(fields: dict[str, str], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
         Recipe.parse(fields)
 
 
-@pytest.mark.parametrize(("layers", "said"), [("top:4", "say top:3 or less"), ("2-9", "numbers from 1 to 3")])
+@pytest.mark.parametrize(("layers", "message"), [("top:4", "use top:3 or less"), ("2-9", "numbers from 1 to 3")])
 def test_layers_that_the_base_has_not_are_refused(
-    layers: str, said: str, kinds: Kinds, tiny_encoder: Path, tmp_path: Path
+    layers: str, message: str, kinds: Kinds, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     task, samples = kinds["sort"]
-    with pytest.raises(RecipeError, match=said):
+    with pytest.raises(RecipeError, match=message):
         adapt(task, samples, [], recipe(tiny_encoder, layers=layers), tmp_path / "tuned")
 
 

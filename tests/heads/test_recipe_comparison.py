@@ -27,15 +27,19 @@ def test_heads_and_text_are_measured_on_the_same_inputs(kinds: Kinds, tiny_base:
     recipe = Recipe(base=str(tiny_base), epochs=1, head={"epochs": 25}, lora={"rank": 2})
     presets = ["text/lora", "head/features/embedding", "head/lora/top:1"]
     local = resolve(tiny_base)
-    made = compare(task, samples[:40], samples[40:], presets, recipe, tmp_path, base=local, resamples=50)
-    assert [figures.preset for figures in made.presets] == presets and made.samples == 40 and made.inputs == 8
-    accuracy = next(metric for metric in made.metrics if metric.name == "accuracy")
+    comparison = compare(task, samples[:40], samples[40:], presets, recipe, tmp_path, base=local, resamples=50)
+    assert (
+        [figures.preset for figures in comparison.presets] == presets
+        and comparison.samples == 40
+        and comparison.inputs == 8
+    )
+    accuracy = next(metric for metric in comparison.metrics if metric.name == "accuracy")
     assert set(accuracy.values) == set(presets) and len(accuracy.differences) == 3
     assert accuracy.values["head/features/embedding"].value >= 75
     assert all(0 <= one.low <= one.value <= one.high <= 100 for one in accuracy.values.values())
-    assert all(f.megabytes > 0 and f.training_seconds > 0 and f.epoch_seconds > 0 for f in made.presets)
+    assert all(f.megabytes > 0 and f.training_seconds > 0 and f.epoch_seconds > 0 for f in comparison.presets)
     again = compare(task, samples[:40], samples[40:], presets[1:2], recipe, tmp_path, base=local, resamples=50)
-    assert again.presets[0].training_seconds == made.presets[1].training_seconds  # taken as it is
+    assert again.presets[0].training_seconds == comparison.presets[1].training_seconds  # taken as it is
 
 
 def test_a_way_takes_its_own_settings_unless_the_recipe_is_of_that_way() -> None:
@@ -75,10 +79,10 @@ def test_a_task_that_no_head_does_is_refused_before_any_way_is_trained(tiny_base
     assert not list(tmp_path.iterdir())
 
 
-def test_a_way_of_a_comparison_is_a_fine_tune_that_can_be_exported(
+def test_a_preset_of_a_comparison_is_a_fine_tune_that_can_be_exported(
     kinds: Kinds, tiny_base: Path, tmp_path: Path
 ) -> None:
-    """It holds nothing apart: whatever an export is proved on, it finds among what was learnt."""
+    """Nothing is held out: an export is proved on training samples."""
     task, samples = kinds["sort"]
     recipe = Recipe(base=str(tiny_base), epochs=1, head={"epochs": 5}, lora={"rank": 2}, precision="fp32")
     presets, local = ["text/lora", "head/features"], resolve(tiny_base)
@@ -86,5 +90,5 @@ def test_a_way_of_a_comparison_is_a_fine_tune_that_can_be_exported(
     for preset in presets:
         tuned = load_finetune(tmp_path / preset.replace("/", "-"), produces=None)
         assert held_out_data(tuned, None) == []
-        made = export_bundle([tuned], tmp_path / "bundle", ExportOptions(precision="fp32"))
-        assert len(made.manifest.heads or made.manifest.golden) > 0
+        comparison = export_bundle([tuned], tmp_path / "bundle", ExportOptions(precision="fp32"))
+        assert len(comparison.manifest.heads or comparison.manifest.golden) > 0

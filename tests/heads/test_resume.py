@@ -21,12 +21,12 @@ class BrokenError(Exception):
 
 
 def broken_at(step: int, seen: list[int]) -> Callable[[Progress], None]:
-    def told(event: Progress) -> None:
+    def on_progress(event: Progress) -> None:
         seen.append(event.step)
         if event.step >= step:
             raise BrokenError
 
-    return told
+    return on_progress
 
 
 def recipe(base: Path, **fields: Any) -> Recipe:
@@ -46,15 +46,15 @@ def test_a_broken_run_ends_with_the_weights_of_an_unbroken_one(
     kind: str, fields: dict[str, Any], kinds: Kinds, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     task, samples = kinds[kind]
-    made = recipe(tiny_encoder, **fields)
-    whole = adapt(task, samples, [], made, tmp_path / "whole")
+    head_recipe = recipe(tiny_encoder, **fields)
+    whole = adapt(task, samples, [], head_recipe, tmp_path / "whole")
     seen: list[int] = []
     for step in (2, 5):
         with pytest.raises(BrokenError):
-            adapt(task, samples, [], made, tmp_path / "broken", progress=broken_at(step, seen))
+            adapt(task, samples, [], head_recipe, tmp_path / "broken", progress=broken_at(step, seen))
         with pytest.raises(UsageError, match="has not finished"):
             load_finetune(tmp_path / "broken", produces="head")
-    resumed = adapt(task, samples, [], made, tmp_path / "broken", progress=broken_at(99, seen))
+    resumed = adapt(task, samples, [], head_recipe, tmp_path / "broken", progress=broken_at(99, seen))
     # The step that was broken off had no checkpoint yet, so it comes twice, and no other one does.
     assert seen == sorted([*range(1, int(whole.card.training["steps"]) + 1), 2, 5])
     assert resumed.card.weights_sha256 == whole.card.weights_sha256
@@ -66,13 +66,13 @@ def test_a_checkpoint_of_other_samples_is_refused_and_starting_over_drops_it(
     kinds: Kinds, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     task, samples = kinds["sort"]
-    made = recipe(tiny_encoder, method="full")
+    head_recipe = recipe(tiny_encoder, method="full")
     with pytest.raises(BrokenError):
-        adapt(task, samples, [], made, tmp_path / "out", progress=broken_at(3, []))
+        adapt(task, samples, [], head_recipe, tmp_path / "out", progress=broken_at(3, []))
     with pytest.raises(UsageError, match="checkpoint of a run with another recipe, data or base"):
-        adapt(task, samples[8:], [], made, tmp_path / "out")
+        adapt(task, samples[8:], [], head_recipe, tmp_path / "out")
     seen: list[int] = []
-    adapt(task, samples[8:], [], made, tmp_path / "out", resume=False, progress=broken_at(99, seen))
+    adapt(task, samples[8:], [], head_recipe, tmp_path / "out", resume=False, progress=broken_at(99, seen))
     assert seen[0] == 1 and not (tmp_path / "out" / "checkpoint").exists()
 
 
@@ -80,10 +80,10 @@ def test_features_broken_off_begin_anew_and_leave_nothing_behind(
     kinds: Kinds, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     task, samples = kinds["sort"]
-    made = recipe(tiny_encoder, method="features")
+    head_recipe = recipe(tiny_encoder, method="features")
     with pytest.raises(BrokenError):
-        adapt(task, samples, [], made, tmp_path / "out", progress=broken_at(80, []))
-    tuned = adapt(task, samples, [], made, tmp_path / "out")
-    again = adapt(task, samples, [], made, tmp_path / "again")
+        adapt(task, samples, [], head_recipe, tmp_path / "out", progress=broken_at(80, []))
+    tuned = adapt(task, samples, [], head_recipe, tmp_path / "out")
+    again = adapt(task, samples, [], head_recipe, tmp_path / "again")
     assert tuned.card.weights_sha256 == again.card.weights_sha256
     assert not [path for path in tuned.path.iterdir() if path.name.startswith(".")]

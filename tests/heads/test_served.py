@@ -107,7 +107,7 @@ def test_texts_become_vectors_of_length_one(engine: Engine, heads: dict[str, Fin
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"temperature": 0.5}, "takes no temperature"),
         ({"max_tokens": 4, "seed": 1}, "takes no max_tokens, seed"),
@@ -115,8 +115,8 @@ def test_texts_become_vectors_of_length_one(engine: Engine, heads: dict[str, Fin
         ({"adapter": "base"}, "contains heads only"),
     ],
 )
-def test_what_a_head_has_no_use_for_is_refused(engine: Engine, options: dict[str, Any], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_what_a_head_has_no_use_for_is_refused(engine: Engine, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         engine.run("tiny.sort", {"text": "he lost the saw"}, **options)
 
 
@@ -141,12 +141,12 @@ def test_the_recorder_is_given_what_the_head_read_and_said(shipped: Path) -> Non
             self.given.append(given)
             return f"id{len(self.given)}"
 
-    told = Told()
-    with Engine(shipped, threads=1, recorder=told) as engine:
+    recorder = Told()
+    with Engine(shipped, threads=1, recorder=recorder) as engine:
         answer = engine.answer("tiny.sort", {"text": "he lost the saw"})
         engine.run("tiny.sort", {"text": "he has the fig"})
-    assert answer.id == "id1" and [given.prompt for given in told.given] == ["he lost the saw", "he has the fig"]
-    assert told.given[0].output == answer.output and told.given[0].adapter == "sort"
+    assert answer.id == "id1" and [given.prompt for given in recorder.given] == ["he lost the saw", "he has the fig"]
+    assert recorder.given[0].output == answer.output and recorder.given[0].adapter == "sort"
 
 
 def test_several_heads_of_one_task_are_told_apart_by_name(

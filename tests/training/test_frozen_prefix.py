@@ -1,4 +1,4 @@
-"""Text to text with frozen lower layers: they are asked once a sample, and what is learnt is the same."""
+"""Text with frozen lower layers: they run once per sample, and training gives the same weights."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -46,16 +46,16 @@ def calls() -> Iterator[Counter[int]]:
 
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_what_is_learnt_over_kept_states_is_what_the_whole_model_learns(
+def test_training_over_cached_states_equals_training_the_full_model(
     method: str, packed: bool, task, samples, recipe, local_base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not packed:  # as an architecture is trained that takes no attention function
         monkeypatch.setattr(TrainingModel, "choose_layout", lambda *_: None)
-    made = recipe.model_copy(update={"method": method, **TOP, "epochs": 3})
-    kept = adapt(task, samples[:16], samples[16:24], made, tmp_path / "kept", base=local_base)
+    varied_recipe = recipe.model_copy(update={"method": method, **TOP, "epochs": 3})
+    kept = adapt(task, samples[:16], samples[16:24], varied_recipe, tmp_path / "kept", base=local_base)
     assert kept.card.training["cached_bytes"] > 0
     monkeypatch.setattr(TrainingModel, "reuse_frozen", lambda *_: None)
-    whole = adapt(task, samples[:16], samples[16:24], made, tmp_path / "whole", base=local_base)
+    whole = adapt(task, samples[:16], samples[16:24], varied_recipe, tmp_path / "whole", base=local_base)
     assert "cached_bytes" not in whole.card.training
     assert kept.card.training["train_loss"] == pytest.approx(whole.card.training["train_loss"], rel=1e-3)
     assert kept.card.training["held_out_loss"] == pytest.approx(whole.card.training["held_out_loss"], rel=1e-3)
@@ -70,18 +70,18 @@ def test_frozen_layers_are_asked_once_a_sample_whatever_the_epochs(
 ) -> None:
     seen = {}
     for epochs in (2, 6):
-        made = recipe.model_copy(update={**TOP, "epochs": epochs})
+        varied_recipe = recipe.model_copy(update={**TOP, "epochs": epochs})
         with calls() as seen[epochs]:
-            adapt(task, samples[:16], [], made, tmp_path / str(epochs), base=local_base)
+            adapt(task, samples[:16], [], varied_recipe, tmp_path / str(epochs), base=local_base)
     assert seen[2][0] == seen[6][0] < seen[2][2] < seen[6][2]
 
 
 def test_beyond_the_bound_samples_are_asked_anew_and_the_loss_is_the_same(
     task, samples, recipe, local_base, tmp_path: Path
 ) -> None:
-    made = recipe.model_copy(update=TOP)
+    varied_recipe = recipe.model_copy(update=TOP)
     unbounded, bounded = (
-        adapt(task, samples[:16], [], made, tmp_path / name, base=local_base, limit=limit)
+        adapt(task, samples[:16], [], varied_recipe, tmp_path / name, base=local_base, limit=limit)
         for name, limit in (("all", 1 << 30), ("some", 40_000))
     )
     assert 0 < bounded.card.training["cached_bytes"] <= 40_000 < unbounded.card.training["cached_bytes"]
@@ -91,16 +91,16 @@ def test_beyond_the_bound_samples_are_asked_anew_and_the_loss_is_the_same(
 def test_a_run_broken_in_the_middle_ends_with_the_weights_of_an_unbroken_one(
     task, samples, recipe, local_base, tmp_path: Path
 ) -> None:
-    made = recipe.model_copy(update={**TOP, "checkpoint_seconds": 1e-6})
+    varied_recipe = recipe.model_copy(update={**TOP, "checkpoint_seconds": 1e-6})
 
     def broken(event: Progress) -> None:
         if event.step == 5:
             raise KeyboardInterrupt
 
-    whole = adapt(task, samples[:16], samples[16:20], made, tmp_path / "whole", base=local_base)
+    whole = adapt(task, samples[:16], samples[16:20], varied_recipe, tmp_path / "whole", base=local_base)
     with pytest.raises(KeyboardInterrupt):
-        adapt(task, samples[:16], samples[16:20], made, tmp_path / "broken", base=local_base, progress=broken)
-    resumed = adapt(task, samples[:16], samples[16:20], made, tmp_path / "broken", base=local_base)
+        adapt(task, samples[:16], samples[16:20], varied_recipe, tmp_path / "broken", base=local_base, progress=broken)
+    resumed = adapt(task, samples[:16], samples[16:20], varied_recipe, tmp_path / "broken", base=local_base)
     assert resumed.card.weights_sha256 == whole.card.weights_sha256
     assert {path.name for path in resumed.path.iterdir()} == {path.name for path in whole.path.iterdir()}
 
@@ -116,20 +116,20 @@ def test_a_start_goes_on_learning_in_some_of_its_layers_over_kept_states_of_its_
 ) -> None:
     recipe = recipe.model_copy(update={"lora": recipe.lora.model_copy(update={"dropout": dropout})})
     start = adapt(task, samples[:16], (), recipe, tmp_path / "start", base=local_base)
-    made = recipe.model_copy(update={**TOP, "epochs": 3})
+    varied_recipe = recipe.model_copy(update={**TOP, "epochs": 3})
     with calls() as seen:
-        kept = adapt(task, samples[8:24], (), made, tmp_path / "kept", base=local_base, start=start)
+        kept = adapt(task, samples[8:24], (), varied_recipe, tmp_path / "kept", base=local_base, start=start)
     assert seen[0] < seen[2] / 2 and kept.card.training["cached_bytes"] > 0
     with monkeypatch.context() as patch:
         patch.setattr(TrainingModel, "reuse_frozen", lambda *_: None)
-        whole = adapt(task, samples[8:24], (), made, tmp_path / "whole", base=local_base, start=start)
+        whole = adapt(task, samples[8:24], (), varied_recipe, tmp_path / "whole", base=local_base, start=start)
     assert kept.card.training["train_loss"] == pytest.approx(whole.card.training["train_loss"], rel=1e-3)
     before, after = weights(start), weights(kept)
     assert before.keys() == after.keys()
-    for name, learnt in after.items():
-        assert torch.equal(before[name], learnt) == (".layers.2." not in name), name
+    for name, trained in after.items():
+        assert torch.equal(before[name], trained) == (".layers.2." not in name), name
     again = adapt(task, samples[:16], (), recipe, tmp_path / "again", base=local_base, start=kept)
-    assert all(not torch.equal(weights(again)[name], learnt) for name, learnt in after.items()), "all can go on again"
+    assert all(not torch.equal(weights(again)[name], trained) for name, trained in after.items()), "all can go on again"
     assert (kept.card.recipe.layers, lora_recipe(kept).layers, recipe_of(kept).layers) == ("top:1", "all", "all")
 
 

@@ -58,7 +58,7 @@ def adapt(
         ContractError, DataError: samples are too long or do not satisfy their contract.
         RecipeError: layers or targets that the base has not, or other ones than the start's.
         BaseError: the base cannot be found or read, or cannot generate.
-        DeviceError: the device asked for is not active.
+        DeviceError: the device is not available.
         ResourceError: memory or disk ran out.
     """
     contracts = {task.name: task for task in ([tasks] if isinstance(tasks, TaskContract) else tasks)}

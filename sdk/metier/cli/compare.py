@@ -22,7 +22,7 @@ def compare(
         ),
     ] = None,
     data: DataFile = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="Train on this many; all where not given.")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Train on this many samples; all by default.")] = None,
     held_out: Annotated[
         int | None, typer.Option(min=1, help="Distinct inputs of --data to keep apart and measure on.  [default: 60]")
     ] = None,
@@ -33,7 +33,7 @@ def compare(
     on_bad: Bad = "raise",
     json: Json = False,
 ) -> None:
-    """Compare presets to solve a task on the same split. A head or text, frozen, LoRA or whole, over which layers."""
+    """Compare presets on one task and one split: text or a head; frozen features, LoRA or full; over which layers."""
     from metier.bases import resolve
     from metier.contracts.task import HEADED
     from metier.data.training import training_data
@@ -68,24 +68,27 @@ def compare(
             if presets
             else [preset for preset in PRESETS if kinds[preset.partition("/")[0]]]
         )
-        made = put_side_by_side(contract, found.train, found.held_out, wanted, recipe, out, base=local, progress=tick)
+        comparison = put_side_by_side(
+            contract, found.train, found.held_out, wanted, recipe, out, base=local, progress=tick
+        )
     if json:
-        return emit_json(made)
+        return emit_json(comparison)
     note(f"kept as {out / RESULT}")
-    say(f"{made.task} on {made.base}: {made.samples} samples, {made.inputs} inputs held out, 95% intervals")
-    titles = [metric.title for metric in made.metrics]
+    counts = f"{comparison.samples} samples, {comparison.inputs} inputs held out"
+    say(f"{comparison.task} on {comparison.base}: {counts}, 95% intervals")
+    titles = [metric.title for metric in comparison.metrics]
     return table(
         ("preset", *titles, "training", "an epoch", "an answer", "size"),
         (
             (
                 figures.preset,
-                *(_interval(metric.values[figures.preset]) for metric in made.metrics),
+                *(_interval(metric.values[figures.preset]) for metric in comparison.metrics),
                 f"{figures.training_seconds:.0f} s",
                 f"{figures.epoch_seconds:.2f} s",
                 f"{figures.answer_ms:.0f} ms",
                 f"{figures.megabytes:.1f} MB",
             )
-            for figures in made.presets
+            for figures in comparison.presets
         ),
     )
 

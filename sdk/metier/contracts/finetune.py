@@ -1,4 +1,4 @@
-"""A fine-tune: LoRA weights in PEFT's own format in a folder, and the card that says how they came to be."""
+"""A fine-tune: a folder with trained weights, LoRA in PEFT's own format, and the card that describes them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class DataSummary(Data):
 
 
 class FineTuneCard(Data):
-    """How a fine-tune came to be and what it gains."""
+    """How a fine-tune was trained and what it was measured at."""
 
     schema_version: Literal["2"] = SCHEMA_VERSION
     name: str
@@ -62,7 +62,7 @@ class FineTuneCard(Data):
     versions: dict[str, str] = {}
     """Library → version that trained it."""
     start_sha256: str | None = None
-    """weights_sha256 of the fine-tune that training went on from; None where it began with fresh weights."""
+    """weights_sha256 of the fine-tune that training continued from; None where it began with fresh weights."""
     training: dict[str, float] = {}
     """seconds, steps, tokens, tokens_per_second, train_loss, held_out_loss, best_step."""
     metrics: dict[str, JsonValue] = {}

@@ -1,4 +1,4 @@
-"""A bundle's heads: small graphs that choose an answer over what a trunk, a graph that reads, makes of a text."""
+"""A bundle's heads: small graphs that choose an output from the hidden states that a trunk, another graph, computes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ HEAD_FILE = "head.onnx"
 
 
 class TrunkEntry(Data):
-    """A base, or what a fine-tune made of it, as a graph: token ids in, hidden states of its layers out.
+    """A base, or a base with a fine-tune's weights, as a graph: token ids in, hidden states of its layers out.
 
     It takes `input_ids` and, unless it is the static embedding alone, `attention_mask`, int64 [rows, tokens],
     right-padded, and gives `layer.N`, float32 [rows, tokens, width], for each N of `layers`. Its folder holds
     trunk.onnx, trunk.onnx.data and tokenizer.json; a text is tokenised with the special tokens that the tokenizer puts
-    around it, never cut. A head that pools by `echo` is read the text, a line break and the text again.
+    around it, never cut. For a head that pools by `echo` the input is the text, a line break and the text again.
     """
 
     name: str = Field(pattern=NAME)
@@ -43,7 +43,7 @@ class TrunkEntry(Data):
 
 
 class HeadGolden(Data):
-    """A sample's input as the head was asked at export: any runtime must tokenise it and answer it so."""
+    """A sample's input with its tokens and output at export: any runtime must give the same."""
 
     input: Value
     language: str | None = None
@@ -76,7 +76,7 @@ class HeadEntry(Data):
     """
 
     name: str = Field(pattern=NAME)
-    """What requests may say, as they name a LoRA adapter."""
+    """The name in requests, as for a LoRA adapter."""
     path: str
     """Its folder, relative."""
     trunk: str
@@ -100,7 +100,7 @@ def layers_read(recipe: Recipe, count: int) -> tuple[int, ...]:
     """The layers that a head of this recipe reads on a base of `count` layers.
 
     Raises:
-        RecipeError: the base has not that many.
+        RecipeError: the base has fewer layers.
     """
     if recipe.layers == "mix":
         return tuple(range(count + 1))

@@ -26,7 +26,7 @@ def _named(layers: str) -> str:
 
 
 Layers = Annotated[str, AfterValidator(_named)]
-"""Which layers of a base, in words; `Recipe.layers` says which words there are."""
+"""Layers of a base by name; `Recipe.layers` lists the names."""
 
 
 class Lora(Data):
@@ -45,12 +45,12 @@ class Head(Data):
 
     pooling: Literal["auto", "mean", "last", "echo"] = "auto"
     """How tokens become one vector: their mean; the last of them; or `echo`, the mean of a text's second reading, since
-    in a causal model only that one knows how the text goes on (arXiv 2402.15449): twice the tokens. `auto` is `mean`
-    with an encoder and `echo` with a decoder."""
+    in a causal model only that one has read how the text continues (arXiv 2402.15449): twice the tokens. `auto` is
+    `mean` with an encoder and `echo` with a decoder."""
     epochs: int = Field(default=30, ge=1)
     """With `features`: passes over the features of the untouched base, beginning at the classes' prototypes."""
     learning_rate: float = Field(default=1e-3, gt=0)
-    """Of the head, whatever else learns beside it."""
+    """Of the head, whatever else is trained with it."""
     weight_decay: float = Field(default=1e-2, ge=0)
 
 
@@ -64,10 +64,10 @@ class Recipe(Data):
     """What gives the output. `text`: the base generates it, whatever the task. `head`: a small network over the base's
     hidden states; for tasks that classify, extract, relate or rank, and the only choice with an encoder."""
     method: Literal["lora", "full", "features"] = "lora"
-    """What of the base learns: LoRA weights beside its own, its own weights, or nothing (frozen features)."""
+    """What of the base is trained: LoRA weights beside its own, its own weights, or nothing (frozen features)."""
     layers: Layers = "all"
     """`all`; `top:N`, the N nearest the output; ranges counted from the input, such as `1-3,12`; `embedding`, the
-    static one; `mix`, a learned weighting of them all (ELMo, arXiv 1802.05365). They are the layers that learn; with
+    static one; `mix`, a learned weighting of them all (ELMo, arXiv 1802.05365). They are the trained layers; with
     `features`, those that the head reads, and `all` is the base's own output."""
     lora: Lora = Lora()
     head: Head = Head()
@@ -92,11 +92,11 @@ class Recipe(Data):
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
         if self.produces == "text" and self.method == "features":
-            raise ValueError("method features needs a head: say produces: head, or method: lora or full")
+            raise ValueError("method features needs a head: set produces: head, or method: lora or full")
         if self.method == "lora" and self.layers == "embedding":
-            raise ValueError("layers embedding has no projection for LoRA: say method: features or full")
+            raise ValueError("layers embedding has no projection for LoRA: set method: features or full")
         if self.produces == "text" and self.layers == "mix":
-            raise ValueError("layers mix needs a head that reads all layers: say produces: head")
+            raise ValueError("layers mix needs a head that reads all layers: set produces: head")
         return self
 
     @classmethod
@@ -119,8 +119,8 @@ class Recipe(Data):
             rules = _rules(cls) | {f"{at}.{k}": rule for at, part in nested.items() for k, rule in _rules(part).items()}
             found = [(e["type"], _key(e["loc"], rules), e["msg"]) for e in error.errors()]
             lines = dict.fromkeys(
-                f"unknown key {key}{did_you_mean(key, rules)}" if kind == "extra_forbidden" else f"{key}: {said}"
-                for kind, key, said in found
+                f"unknown key {key}{did_you_mean(key, rules)}" if kind == "extra_forbidden" else f"{key}: {message}"
+                for kind, key, message in found
             )
             takes = dict.fromkeys(f"{key} takes {rules[key]}" for _, key, _ in found if key in rules)
             if any(key not in rules for _, key, _ in found):
@@ -129,14 +129,14 @@ class Recipe(Data):
 
 
 def _rules(model: type[Data]) -> dict[str, str]:
-    """What each key takes, in words."""
+    """What each key takes, as text."""
     schema = model.model_json_schema()
-    return {name: _said(node) for name, node in schema["properties"].items()}
+    return {name: _constraint(node) for name, node in schema["properties"].items()}
 
 
-def _said(node: dict[str, Any]) -> str:
+def _constraint(node: dict[str, Any]) -> str:
     if "anyOf" in node:
-        return " or ".join(_said(child) for child in node["anyOf"])
+        return " or ".join(_constraint(child) for child in node["anyOf"])
     if "enum" in node:
         return ", ".join(map(str, node["enum"]))
     bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
@@ -153,7 +153,7 @@ _KINDS = {
     "boolean": "true or false",
     "array": "a list",
 }
-"""Types of JSON Schema in a reader's words."""
+"""Types of JSON Schema, as text."""
 
 
 def _key(loc: tuple[int | str, ...], rules: dict[str, str]) -> str:
@@ -168,7 +168,7 @@ def layers_named(layers: str, count: int) -> tuple[int, ...]:
     """Numbers, from 1 at the input to `count` at the output, that `all`, `top:N` or ranges name, in order.
 
     Raises:
-        RecipeError: a base of `count` layers has not that many.
+        RecipeError: the base has fewer layers.
     """
     if layers in {"all", "mix"}:
         return tuple(range(1, count + 1))
@@ -180,7 +180,7 @@ def layers_named(layers: str, count: int) -> tuple[int, ...]:
         found = {number for first, *last in ends for number in range(first, (last or [first])[0] + 1)}
     if not found or min(found) < 1 or max(found) > count:
         nearest = f"top:{count} or less" if layers.startswith("top:") else f"numbers from 1 to {count}"
-        raise RecipeError(f"layers: {layers}, but the base has {count} layers", remedy=f"say {nearest}, or all")
+        raise RecipeError(f"layers: {layers}, but the base has {count} layers", remedy=f"use {nearest}, or all")
     return tuple(sorted(found))
 
 

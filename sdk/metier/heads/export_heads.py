@@ -59,7 +59,7 @@ def export_heads(
 
     Args:
         finetunes: at least one, each of a recipe that produces a head.
-        out: folder to write; a bundle that is there is replaced once the new one is whole.
+        out: folder to write; a bundle that is there is replaced once the new one is complete.
         names: of the heads; the fine-tunes' own where not given.
         precision: of the trunks' weights on disk; they compute in fp32.
         target: which device `auto` shall take.
@@ -175,7 +175,7 @@ def prove(
 
 
 def names_of(finetunes: Sequence[FineTune]) -> list[str]:
-    """A name for each fine-tune's head, made of its own.
+    """A name for each fine-tune's head, from the fine-tune's name.
 
     Raises:
         UsageError: two are the same.

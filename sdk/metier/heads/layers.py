@@ -1,5 +1,4 @@
-"""The network on top: features of the layers that are read, brought to one scale, mixed, composed; and the cosine of
-what comes of that to each class."""
+"""The head's network: features of layers, brought to one scale, mixed and composed, and their cosine to each class."""
 
 from __future__ import annotations
 
@@ -13,12 +12,12 @@ from metier.runtime.head_inputs import Shape
 
 _PARTS = {Shape.SEQUENCE: 1, Shape.TOKEN: 1, Shape.PAIR: 3, Shape.SIDES: 4}
 _SHARPNESS = 16.0
-"""What cosines are multiplied by before any learning. With 10 the base had learnt less after as many epochs, and lost a
+"""Factor of the cosines before training. With 10 the base was trained less after as many epochs, and lost a
 point of accuracy (banking77, trained on one draw of samples, measured on other draws' samples)."""
 
 _MOST = 4.0
 """How far a dimension may stand out, in medians of all deviations: what drowns the others is brought down, and nothing
-is blown up. Where each was brought to its own deviation, a base that learnt with the head moved along those that had
+is blown up. Where each was brought to its own deviation, a base trained with the head moved along those that had
 hardly varied: 73% of banking77's other draws, where this has 87%."""
 
 
@@ -28,11 +27,11 @@ class HeadNetwork(nn.Module):
     Each layer's features are brought to mean 0 and about one scale over the training samples: layers differ by orders,
     and decoders have a few dimensions that drown the others. Several layers are mixed by softmax weights
     (ELMo's scalar mix, arXiv 1802.05365, equation 1). Two sides meet as u, v, |u - v|, u · v (Sentence-BERT, arXiv
-    1908.10084, and InferSent); two spans stand beside the whole text.
+    1908.10084, and InferSent); two spans are concatenated with the text.
 
-    A class's logit is the cosine of that to the class's vector, times a sharpness that is learnt (arXiv 1904.04232): of
-    a few samples, the lengths of vectors say more about the samples than about the classes. Words are told by a plain
-    linear map instead: most of them are outside any span, and what they have in common is no direction.
+    A class's logit is the cosine of that to the class's vector, times a trained sharpness (arXiv 1904.04232): of
+    a few samples, the lengths of vectors say more about the samples than about the classes. Words are classified by a
+    plain linear map instead: most of them are outside any span, and what they have in common is no direction.
     """
 
     mean: Tensor
@@ -67,8 +66,8 @@ class HeadNetwork(nn.Module):
         """What is compared with the classes' vectors, [items, inside], of length 1, or about 1 for words."""
         even = (features - self.mean) / self.deviation
         mixed = torch.einsum("irgw,r->igw", even, self.mix.softmax(0))
-        made = self._composed(mixed)
-        return normalize(made, dim=-1) if self.cosine else made * made.shape[-1] ** -0.5
+        composed = self._composed(mixed)
+        return normalize(composed, dim=-1) if self.cosine else composed * composed.shape[-1] ** -0.5
 
     def forward(self, features: Tensor) -> Tensor:
         classes = normalize(self.classes, dim=-1) if self.cosine else self.classes

@@ -59,7 +59,8 @@ def train_head(run: TrainingRun) -> FineTune:
         )
     if run.start is not None or run.watch is not None:
         raise UsageError(
-            "a head is trained from the base, without answers on the way", remedy="leave out `start` and `watch`"
+            "a head is trained from the base, and is not evaluated during training",
+            remedy="leave out `start` and `watch`",
         )
     with run.locked():
         base = run.local_base()

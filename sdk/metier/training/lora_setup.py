@@ -149,7 +149,7 @@ def _targets(model: nn.Module, recipe: Recipe) -> tuple[str, ...]:
 
 @contextmanager
 def training_kernels(adapted: Any) -> Iterator[None]:
-    """Inside, LoRA projections and RMS norms run as single autograd steps; outside, the model is as PEFT made it."""
+    """Inside, LoRA projections and RMS norms run as single autograd steps; outside, the model is PEFT's own."""
     swapped: list[nn.Module] = []
     for module in adapted.modules():
         forward = _lora_kernel(module) or _norm_kernel(module)

@@ -39,7 +39,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def override(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
-    """`recipe` with `key=value` overrides, checked as a whole again.
+    """`recipe` with `key=value` overrides, validated again.
 
     Raises:
         RecipeError: a key or value is wrong.

@@ -1,4 +1,4 @@
-"""Cross-entropy over reply tokens only: logits are made for those positions alone, in slices that stay in cache."""
+"""Cross-entropy over reply tokens only: logits are computed for those positions alone, in slices that stay in cache."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ class _ReplyLoss(torch.autograd.Function):
 
 
 def reply_loss(hidden: Tensor, head: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
-    """Summed negative log-likelihood in nats; gradients are made in the same pass, the head's own where it learns.
+    """Summed negative log-likelihood in nats; gradients come from the same pass, the head's own where it is trained.
 
     Args:
         hidden: [reply tokens, width] last hidden states at the positions that predict a reply token.

@@ -86,7 +86,7 @@ class TrainingRun:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Make the folder and keep other processes out of it; errors of memory and disk are made clear.
+        """Make the folder and keep other processes out of it; errors of memory and disk become `ResourceError`.
 
         Raises:
             UsageError: there are no samples, or another process trains into the folder.
