@@ -16,8 +16,8 @@ from metier.iterate.lesson import recipe_of
 from metier.iterate.records import Event
 from metier.runtime import Engine
 
-SETTINGS = Settings(epochs=6, learning_rate=1e-2, gate=Gate(max_forgetting=5, max_slowdown=20, max_metric_drop=1))
-"""A random base has nothing to forget, and answers of two tokens have no time to speak of."""
+SETTINGS = Settings(epochs=6, learning_rate=1e-2, gate=Gate(max_forgetting=1e6, max_slowdown=1e6, max_metric_drop=1))
+"""A random base has nothing to forget, and what a busy machine takes for two tokens says nothing of a version."""
 
 
 UNSURE = SETTINGS.model_copy(update={"gate": SETTINGS.gate.model_copy(update={"min_gain": 50.0})})
@@ -39,10 +39,11 @@ def engine(opened: Engine):
 
 
 def teach(store: FeedbackStore, samples: list[Sample], *, well: bool = True, at: datetime | None = None) -> None:
-    """Users correct answers: into what the samples say, or into nonsense."""
+    """Users correct answers: into what the samples say, or into nonsense, of letters that no right answer has, so that
+    whoever learns it loses for sure what it shared with them."""
     for number, sample in enumerate(samples):
         right = sample.output["text"]
-        wrong = "".join(random.Random(number).sample(right, len(right)))
+        wrong = "".join(random.Random(number).choices("QXZVJ", k=len(right)))
         answer = Answer(task=sample.task, input=sample.input, output={"text": "x"}, user=f"u{number}", consent=True)
         when = {"at": at} if at else {}
         edited = {"text": right if well else wrong}
