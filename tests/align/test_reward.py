@@ -58,7 +58,7 @@ def test_a_reward_model_tells_held_out_pairs_apart_and_scores_the_same_when_it_i
     tmp_path: Path,
 ) -> None:
     begin = recipe if fresh else start
-    settings, apart = RewardModelling(**QUICK), preferences[16:]
+    settings, apart = RewardModelling(**{**QUICK, "epochs": 10}), preferences[16:]
     card = train_reward(begin, preferences[:16], apart, tmp_path / "rm", settings, tasks=[task], base=local_base)
     assert card.held_out.accuracy == 1.0 and card.held_out.margin > 0.5 and card.held_out.brier < 0.15
     assert card.began_from == (None if fresh else start.card.weights_sha256)
