@@ -44,7 +44,7 @@ def learn(
 def test_the_chosen_layers_learn_the_task_and_no_others_change(
     layers: str, parts: set[str], task, samples, full, local_base, tmp_path: Path
 ) -> None:
-    varied_recipe = full.model_copy(update={"layers": layers, "epochs": 4})
+    varied_recipe = full.model_copy(update={"layers": layers, "epochs": 10})
     tuned, losses = learn(task, samples[:16], varied_recipe, local_base, tmp_path / "run")
     assert losses[-1] < 0.9 * losses[0]
     names = set(saved(tuned))

@@ -58,7 +58,7 @@ def home(tmp_path_factory: pytest.TempPathFactory):
     "settings",
     [
         Ppo(updates=12, learning_rate=1e-2, kl_weight=0.01, **QUICK),
-        Grpo(updates=12, learning_rate=1e-2, kl_weight=0.01, group=16, **QUICK),
+        Grpo(updates=12, learning_rate=3e-2, kl_weight=0.01, group=16, **{**QUICK, "batch_size": 8}),
     ],
     ids=["ppo", "grpo"],
 )
@@ -66,8 +66,10 @@ def test_a_fine_tune_gains_reward_and_its_card_records_the_kl(
     settings: Ppo | Grpo, start: FineTune, samples: list[Sample], local_base: LocalBase, tmp_path: Path
 ) -> None:
     updates_seen: list[tuple[int, int]] = []
+    # GRPO compares the answers of one group: line breaks are rare, and most groups hold none.
+    reward = EVEN if settings.method == "grpo" else LINES
     tuned = reinforce(
-        start, samples[:12], LINES, tmp_path / "run", settings, base=local_base,
+        start, samples[:12], reward, tmp_path / "run", settings, base=local_base,
         progress=lambda update, total: updates_seen.append((update.update, total)),
     )  # fmt: skip
     assert updates_seen == [(n, 12) for n in range(1, 13)]

@@ -38,7 +38,8 @@ def test_a_trained_head_on_a_decoder_is_compared_with_its_base_generating(
     kinds: Kinds, tiny_base: Path, tmp_path: Path
 ) -> None:
     task, samples = kinds["sort"]
-    recipe = Recipe(base=str(tiny_base), produces="head", method="features", layers="embedding")
+    epochs = {"epochs": 25, "learning_rate": 1e-2}  # fully trained, or an interval over 12 inputs is a wide one
+    recipe = Recipe(base=str(tiny_base), produces="head", method="features", layers="embedding", head=epochs)
     tuned = adapt(task, samples[:36], samples[36:], recipe, tmp_path / "run")
     evaluation = measured(tuned, samples[36:], tiny_base, train=samples[:36])
     assert [system.name for system in evaluation.systems] == ["base_zero_shot", "base_few_shot", "fine_tune"]

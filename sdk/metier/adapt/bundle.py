@@ -23,8 +23,8 @@ def export_bundle(finetunes: Sequence[FineTune], out: str | Path, options: Expor
     Args:
         finetunes: at least one.
         out: folder to write; an earlier bundle there is replaced once the new one is complete.
-        options: precision, target, slots. Without a precision, text takes that of `default_precision` its base, and trunks
-            take fp16; beside a base of less than 16 bits, trunks are fp16.
+        options: precision, target, slots. Without a precision, text takes the default of its base, and trunks take
+            fp16; beside a base of less than 16 bits, trunks are fp16.
 
     Raises:
         UsageError: there is no fine-tune. Otherwise as `export`, `export_slots` and `export_heads`.
