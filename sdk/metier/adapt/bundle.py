@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from metier.adapt.methods import ExportOptions, method_of
+from metier.adapt.method import ExportOptions
+from metier.adapt.methods import method_of
 from metier.contracts import FineTune, UsageError
 from metier.disk import scratch_folder
 from metier.export.head_entries import join_heads

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from metier.adapt.methods import ExportOptions, Prediction
+from metier.adapt.method import ExportOptions, Prediction
 from metier.bases.resolve import LocalBase
 from metier.bases.torch_model import load_adapted
 from metier.contracts import Base, ContractError, FineTune, FineTuneCard, TaskContract, UsageError, Value

@@ -10,7 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from metier.adapt.methods import Method, method_of
+from metier.adapt.method import Method
+from metier.adapt.methods import method_of
 from metier.adapt.text_method import TextModel
 from metier.bases.hardware import choose_device, choose_dtype, free_memory
 from metier.bases.resolve import LocalBase

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from metier.adapt.methods import LoadedModel, Prediction
+from metier.adapt.method import LoadedModel, Prediction
 from metier.adapt.text_method import TextModel, decoded
 from metier.contracts import Check, Sample, TaskContract, Value
 from metier.contracts.check import run_checks
