@@ -161,9 +161,9 @@ def test_whoever_is_killed_leaves_a_registry_that_stands(registry, killed) -> No
                 mine.rollback()
 
     def kill_one() -> None:
-        acknowledged.extend(killed(rng.uniform(0.02, 0.2), write))
+        acknowledged.extend(killed(rng.uniform(0.02, 0.2) * (1 + rounds / 5), write))
 
-    rounds = 0
+    rounds = 0  # each is given longer than the one before
     while rounds < 10 or (len(acknowledged) <= 10 and rounds < 100):  # a busy machine writes less before each kill
         rounds += 1
         pair = [threading.Thread(target=kill_one) for _ in range(2)]

@@ -121,9 +121,9 @@ def test_a_killed_writer_loses_nothing_that_was_acknowledged(tmp_path: Path, kil
             say(given.id)
 
     def kill_one() -> None:
-        acknowledged.extend(killed(rng.uniform(0.01, 0.2), write))
+        acknowledged.extend(killed(rng.uniform(0.01, 0.2) * (1 + rounds / 5), write))
 
-    rounds = 0
+    rounds = 0  # each is given longer than the one before
     while rounds < 10 or (len(acknowledged) <= 20 and rounds < 100):  # a busy machine writes less before each kill
         rounds += 1
         pair = [threading.Thread(target=kill_one) for _ in range(2)]
