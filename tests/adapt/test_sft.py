@@ -222,5 +222,6 @@ def test_the_default_base_learns_from_a_few_samples_within_seconds(
     recipe = Recipe(epochs=3, evaluations=3)
     tuned = adapt(task, samples[:32], samples[32:], recipe, tmp_path / "run", base=base, progress=events.append)
     held_out = [e.held_out_loss for e in events if e.held_out_loss is not None]
-    assert tuned.card.training["held_out_loss"] < 0.5 < events[0].loss
-    assert held_out == sorted(held_out, reverse=True)
+    # Below the first loss from the first evaluation on; which of them is the best, rounding decides.
+    assert len(held_out) == 3 and max(held_out) < 0.5 < events[0].loss
+    assert tuned.card.training["held_out_loss"] == min(held_out)

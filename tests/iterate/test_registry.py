@@ -220,9 +220,9 @@ def test_a_killed_process_leaves_a_valid_registry(registry, killed) -> None:
                 mine.rollback()
 
     def kill_one() -> None:
-        acknowledged.extend(killed(rng.uniform(0.02, 0.2), write))
+        acknowledged.extend(killed(rng.uniform(0.02, 0.2) * (1 + rounds / 5), write))
 
-    rounds = 0
+    rounds = 0  # each is given longer than the one before
     while rounds < 10 or (len(acknowledged) <= 10 and rounds < 100):  # a busy machine writes less before each kill
         rounds += 1
         pair = [threading.Thread(target=kill_one) for _ in range(2)]
