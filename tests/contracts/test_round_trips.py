@@ -82,6 +82,7 @@ name = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
 figure = st.floats(allow_nan=False, allow_infinity=False)
 figures = st.dictionaries(text, figure, max_size=3)
 count = st.integers(0, 2**40)
+size = st.integers(1, 2**40)
 sha256 = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
 language = st.sampled_from(["en", "zh", "zh-Hant", "pt-BR", "yue"])
 languages = st.lists(language, unique=True, max_size=3).map(tuple)
@@ -212,15 +213,15 @@ parities = st.builds(
 )
 graphs = st.builds(
     Graph,
-    layers=count,
-    kv_heads=count,
-    head_dim=count,
-    vocab_size=count,
-    context_length=count,
+    layers=size,
+    kv_heads=size,
+    head_dim=size,
+    vocab_size=size,
+    context_length=size,
     io_dtype=st.sampled_from(["float32", "float16", "bfloat16"]),
     eos_token_ids=some(count),
 )
-slot_parts = st.builds(SlotPart, module=text, offset=count, width=st.integers(1, 2**20))
+slot_parts = st.builds(SlotPart, module=text, offset=st.integers(0, 2**10), width=st.integers(1, 2**20))
 adapters = st.builds(
     AdapterEntry, name=name.filter("head".__ne__), path=text, rank=count, card=maybe(cards), parity=maybe(parities)
 )
@@ -260,7 +261,16 @@ manifests = st.builds(
     tasks=some(tasks),
     card=maybe(cards),
     graph=graphs,
-    slots=some(st.builds(Slot, a=text, b=text, in_features=count, out_features=count, parts=st.tuples(slot_parts))),
+    slots=some(
+        st.builds(
+            Slot,
+            a=text,
+            b=text,
+            in_features=st.integers(1, 2**20),
+            out_features=st.integers(2**21, 2**22),
+            parts=st.tuples(slot_parts),
+        )
+    ),
     adapters=st.lists(adapters, max_size=3, unique_by=lambda entry: entry.name).map(tuple),
     trunks=st.tuples(trunks),
     heads=maybe(heads).map(lambda head: (head,) if head else ()),
