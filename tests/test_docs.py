@@ -48,7 +48,7 @@ def test_the_guide_runs_as_written_from_an_empty_folder_to_an_answer(tmp_path: P
             assert (tmp_path / block.name).is_file(), "the guide changes what `metier new` made"
             (tmp_path / block.name).write_text(block.text, "utf-8")
     assert re.search(r"^press +0.1.0 +ok +verticals: press", printed[0], re.M)
-    assert [bool(re.search(r"\d+ passed", said)) for said in printed[:2]] == [True, True]
+    assert [bool(re.search(r"\d+ passed", output)) for output in printed[:2]] == [True, True]
     assert "press.title" in printed[2] and "no_stop" in (tmp_path / "runs/press/report.json").read_text("utf-8")
     assert printed[-1].strip(), "the bundle answers"
 
@@ -116,9 +116,9 @@ def test_a_trade_page_shows_an_answer_only_beside_the_weights_that_gave_it() -> 
 
 @pytest.mark.parametrize("path", sorted(ANSWERS.glob("*.json")), ids=lambda path: path.stem)
 def test_recorded_answers_are_to_packaged_held_out_inputs_and_satisfy_their_contract(path: Path) -> None:
-    said = json.loads(path.read_text("utf-8"))
+    recorded = json.loads(path.read_text("utf-8"))
     found = {task.name: (vertical, task) for vertical in trades() for task in vertical.tasks}
-    for row in said["answers"] if isinstance(said, dict) else []:
+    for row in recorded["answers"] if isinstance(recorded, dict) else []:
         vertical, task = found[row["task"]]
         fine_tune = shipped(vertical, task)
         if fine_tune is None or fine_tune.card.weights_sha256 != row["weights_sha256"]:

@@ -80,20 +80,24 @@ def test_every_link_to_a_file_of_the_checkout_leads_somewhere(path: Path) -> Non
 
 
 def on_disk(folder: Path, root: Path) -> list[str]:
-    """Files below `folder` as told from `root`, without what tools leave behind."""
+    """Files below `folder` relative to `root`, without what tools leave behind."""
     found = [file.relative_to(root) for file in sorted(folder.rglob("*")) if file.is_file()]
     by_tools = re.compile(r"(^|/)(\.|__pycache__/|[^/]+\.egg-info/)")
     return [file.as_posix() for file in found if not by_tools.search(file.as_posix())]
 
 
 def check_tree(readme: Path, first: str, real: list[str]) -> None:
-    told = tree(readme, first)
-    folders = tuple(path for path in told if path.endswith("/"))
-    named = [path for path in told if not path.endswith("/")]
-    assert [path for path in real if path not in named and not path.startswith(folders)] == [], "on disk, not told"
-    assert [path for path in named if path not in real] == [], "told, not on disk"
-    assert [path for path in folders if not any(file.startswith(path) for file in real)] == [], "told, not on disk"
-    assert len(told) == len(set(told))
+    documented = tree(readme, first)
+    folders = tuple(path for path in documented if path.endswith("/"))
+    named = [path for path in documented if not path.endswith("/")]
+    assert [path for path in real if path not in named and not path.startswith(folders)] == [], (
+        "on disk, not in the README"
+    )
+    assert [path for path in named if path not in real] == [], "in the README, not on disk"
+    assert [path for path in folders if not any(file.startswith(path) for file in real)] == [], (
+        "in the README, not on disk"
+    )
+    assert len(documented) == len(set(documented))
     bare = [line for line in tree_block(readme, first).text.splitlines() if not re.search(r"\S {2,}\S", line)]
     assert bare == [], "without a phrase"
 
@@ -117,7 +121,7 @@ def test_a_plugin_s_own_readme_names_its_files_and_every_module(plugin: Path) ->
     real = on_disk(plugin, plugin)
     check_tree(plugin / "README.md", "README.md ", real)
     folders = tuple(
-        told for told in tree(plugin / "README.md", "README.md ") if told.endswith("/") and told != "tests/"
+        path for path in tree(plugin / "README.md", "README.md ") if path.endswith("/") and path != "tests/"
     )
     assert [path for path in real if path.endswith(".py") and path.startswith(folders)] == [], "modules are named"
 

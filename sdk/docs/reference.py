@@ -84,7 +84,7 @@ def checks() -> str:
 
 
 def commands() -> str:
-    """The command line as `--help` tells it."""
+    """The page of the command line: the `--help` of every command."""
     from typer.main import get_command
     from typer.testing import CliRunner
 
@@ -97,8 +97,8 @@ def commands() -> str:
     ]
     page = ["# Commands", "Every command also takes `--debug`, which prints the traceback of an error."]
     for path in [[], *sorted(paths)]:
-        said = CliRunner().invoke(app, [*path, "--help"], prog_name="metier", env={"COLUMNS": "100"})
-        page += [f"## {' '.join(['metier', *path])}", f"```text\n{said.output.strip()}\n```"]
+        result = CliRunner().invoke(app, [*path, "--help"], prog_name="metier", env={"COLUMNS": "100"})
+        page += [f"## {' '.join(['metier', *path])}", f"```text\n{result.output.strip()}\n```"]
     return "\n\n".join(page)
 
 

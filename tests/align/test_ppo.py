@@ -148,10 +148,10 @@ def test_a_policy_learns_to_say_nothing_but_the_rewarded_token(local_base, recip
         entropy_weight=0.1, precision="fp32",
     )  # fmt: skip
     toy = Toy(local_base, recipe, cache, settings, tokens=4)
-    told = toy.train()
-    assert told[0].score < 0.3 and told[-1].score > 0.9, "the optimum is 1"
-    assert told[0].kl == pytest.approx(0, abs=1e-3) and told[-1].kl > 1
-    assert all(update.drift < 1e-3 for update in told), "graph and policy are the same model after every update"
+    updates = toy.train()
+    assert updates[0].score < 0.3 and updates[-1].score > 0.9, "the optimum is 1"
+    assert updates[0].kl == pytest.approx(0, abs=1e-3) and updates[-1].kl > 1
+    assert all(update.drift < 1e-3 for update in updates), "graph and policy are the same model after every update"
 
 
 def test_under_a_kl_weight_the_policy_stops_at_the_known_optimum(local_base, recipe, cache) -> None:

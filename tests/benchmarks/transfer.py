@@ -193,7 +193,7 @@ def main() -> None:
         key = case.line.task, case.line.base, case.preset
         slowest[key] = max(slowest[key], rows[-1]["seconds"])
     threads = os.environ.get("OMP_NUM_THREADS", "all")
-    told = {
+    report = {
         "benchmark": "transfer",
         "command": f"python tests/benchmarks/transfer.py --json --device {given.device}",
         "machine": _gpu() if given.device == "cuda" else f"{_processor()}, {threads} thread(s)",
@@ -203,7 +203,7 @@ def main() -> None:
         "runs": rows,
     }
     if given.json:
-        print(json.dumps(told, indent=1))
+        print(json.dumps(report, indent=1))
         return
     for row in rows:
         print(

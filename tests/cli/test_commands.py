@@ -38,7 +38,7 @@ def test_doctor_says_what_this_machine_has(metier: Runner) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "code", "said"),
+    ("line", "code", "message"),
     [
         ("adapt adcopy.descibe --out r", errors.UsageError.exit_code, "did you mean adcopy.describe?"),
         ("adapt adcopy.describe --out r --data nowhere.csv", errors.DataError.exit_code, "nowhere.csv"),
@@ -51,10 +51,10 @@ def test_doctor_says_what_this_machine_has(metier: Runner) -> None:
         ("export r --out b --precision int3", 2, "int3"),
     ],
 )
-def test_what_cannot_be_done_is_said_with_its_own_code(line: str, code: int, said: str, metier: Runner) -> None:
+def test_an_error_has_its_own_exit_code_and_message(line: str, code: int, message: str, metier: Runner) -> None:
     done = metier(*line.split(), METIER_OFFLINE="1")
     assert (done.returncode, done.stdout) == (code, "")
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -59,17 +59,17 @@ def test_without_a_task_named_all_are_measured(run: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("adapt support --data rows.csv --out r", "leave --data and --held-out out"),
         ("adapt npc.line support.intent --out r", "the tasks are of two trades, npc and support"),
         ("adapt supprt --out r", "did you mean support"),
     ],
 )
-def test_what_cannot_be_trained_together_is_refused(line: str, said: str, metier: Runner) -> None:
+def test_tasks_that_cannot_be_trained_together_are_refused(line: str, message: str, metier: Runner) -> None:
     done = metier(*line.split(), METIER_OFFLINE="1")
     assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
+    assert message in done.stderr
 
 
 def test_a_task_that_the_run_has_not_is_named(run: Path) -> None:

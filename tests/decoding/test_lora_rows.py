@@ -138,7 +138,7 @@ def test_live_weights_take_effect_at_once_and_running_requests_keep_theirs(slott
         submit(slotted, "live", "7")
 
 
-def test_what_waits_and_what_is_asked_again_keeps_weights_that_are_replaced_or_removed_meanwhile(
+def test_waiting_and_repeated_requests_keep_weights_that_are_replaced_or_removed_meanwhile(
     tiny_slotted, tiny_loras, expected_ids, full
 ):
     import json

@@ -217,7 +217,7 @@ def test_an_export_that_differs_from_torch_is_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_exported_is_said_first(heads: dict[str, FineTune], tmp_path: Path) -> None:
+def test_fine_tunes_that_cannot_be_exported_are_refused_first(heads: dict[str, FineTune], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="a trunk is not stored in int4"):
         export_heads([heads["sort"]], tmp_path / "bundle", precision="int4")
     with pytest.raises(UsageError, match="several fine-tunes are called sort"):

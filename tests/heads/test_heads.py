@@ -148,7 +148,7 @@ def test_the_same_run_twice_gives_the_same_weights_and_is_not_trained_again(
     assert again.card.weights_sha256 != first.card.weights_sha256
 
 
-def test_answers_do_not_depend_on_what_they_are_asked_with(kinds: Kinds, tiny_encoder: Path, tmp_path: Path) -> None:
+def test_answers_do_not_depend_on_the_rest_of_the_batch(kinds: Kinds, tiny_encoder: Path, tmp_path: Path) -> None:
     task, samples = kinds["find"]
     head_model = load_head(adapt(task, samples, [], recipe(tiny_encoder), tmp_path / "tuned").path)
     texts = ["he lost the fig", "he wants the drill and he likes the pear", "", "the axe"]
@@ -157,7 +157,7 @@ def test_answers_do_not_depend_on_what_they_are_asked_with(kinds: Kinds, tiny_en
     assert together[2] == {"spans": []}
 
 
-def test_a_span_pair_is_told_by_its_places_and_not_only_by_its_text(
+def test_a_span_pair_is_identified_by_its_positions_and_not_only_by_its_text(
     kinds: Kinds, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     task, samples = kinds["relate"]

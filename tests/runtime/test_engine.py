@@ -287,7 +287,7 @@ def test_top_k_and_top_p_keep_only_the_likeliest(seed, top_k, top_p):
     assert {sampler.pick(logits) for _ in range(20)} <= set(order[:kept].tolist())
 
 
-def test_a_repetition_penalty_turns_away_from_what_was_said():
+def test_a_repetition_penalty_lowers_the_scores_of_earlier_tokens():
     from metier.decoding.sampling import Sampler
 
     sampler = Sampler(Sampling(repetition_penalty=2.0), [1], 4)

@@ -65,7 +65,7 @@ def test_training_over_cached_states_equals_training_the_full_model(
         assert (weight - theirs[name]).float().norm() < 0.02 * theirs[name].float().norm()
 
 
-def test_frozen_layers_are_asked_once_a_sample_whatever_the_epochs(
+def test_frozen_layers_run_once_per_sample_whatever_the_epochs(
     task, samples, recipe, local_base, tmp_path: Path
 ) -> None:
     seen = {}
@@ -76,7 +76,7 @@ def test_frozen_layers_are_asked_once_a_sample_whatever_the_epochs(
     assert seen[2][0] == seen[6][0] < seen[2][2] < seen[6][2]
 
 
-def test_beyond_the_bound_samples_are_asked_anew_and_the_loss_is_the_same(
+def test_samples_beyond_the_bound_are_computed_again_and_the_loss_is_the_same(
     task, samples, recipe, local_base, tmp_path: Path
 ) -> None:
     varied_recipe = recipe.model_copy(update=TOP)
