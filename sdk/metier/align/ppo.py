@@ -105,7 +105,7 @@ def optimise(
 
     Args:
         policy: with its value head and its reference.
-        draw: number of an update → answers of the policy as it is then, with their rewards.
+        draw: number of an update → answers of the current policy, with their rewards.
         optimiser: from `optimiser_of`.
         settings: of the algorithm.
         controller: of the KL's weight.
@@ -136,7 +136,7 @@ def optimise(
 
 
 def look_back(policy: Policy, drawn: Drawn, settings: Ppo, beta: float) -> tuple[Experience, float]:
-    """Advantages and returns of drawn answers under the policy as it is, and its mean KL to the reference."""
+    """Advantages and returns of drawn answers under the current policy, and its mean KL to the reference."""
     with torch.no_grad():
         logprobs, values, _, mask = policy.look(drawn.examples, settings.batch_size)
         with policy.reference.in_place():
