@@ -95,7 +95,7 @@ def test_the_readmes_tables_are_what_cards_and_recorded_answers_hold(language: s
         assert gains.between(path, begin, end) == text, "run: make format"
 
 
-def test_every_trade_and_its_every_task_have_their_place() -> None:
+def test_every_trade_has_a_page_with_all_its_tasks() -> None:
     nav = str(yaml.safe_load((DOCS / "mkdocs.yml").read_text("utf-8"))["nav"])
     for vertical in trades():
         assert f"trades/{vertical.name}.md" in nav
@@ -128,7 +128,7 @@ def test_recorded_answers_are_to_packaged_held_out_inputs_and_satisfy_their_cont
         assert set(row.get("checks", {})) <= {check.name for check in vertical.checks}
 
 
-def test_the_tables_of_transfer_show_every_way_that_was_measured() -> None:
+def test_the_tables_of_transfer_show_every_measured_preset() -> None:
     import transfer_tables
 
     found = json.loads(transfer_tables.RESULTS.read_text("utf-8"))

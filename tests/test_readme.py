@@ -50,7 +50,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
-def test_every_block_but_pictures_says_which_test_runs_it(path: Path) -> None:
+def test_every_block_but_pictures_names_the_test_that_runs_it(path: Path) -> None:
     unmarked = [f"{path.name}:{b.line}" for b in blocks(path) if b.kind is None and b.language != "text"]
     assert unmarked == []
     known = {"tour", "plugin", "install", "quickstart", "trades", "make-test"}

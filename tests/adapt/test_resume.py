@@ -163,7 +163,7 @@ except MetierError as error:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on address space is Linux's")
-def test_memory_that_runs_out_while_training_says_what_to_lower(
+def test_running_out_of_memory_while_training_names_what_to_lower(
     task: TaskContract, samples: list[Sample], recipe: Recipe, tiny_base: Path, tmp_path: Path
 ) -> None:
     # Nine rows of 450 tokens in one pass keep some 29 MB of attention in each layer.
@@ -174,7 +174,7 @@ def test_memory_that_runs_out_while_training_says_what_to_lower(
     assert "lower batch_size" in output
 
 
-def test_a_full_disk_says_so_and_leaves_no_fine_tune(
+def test_a_full_disk_is_an_error_and_leaves_no_fine_tune(
     task: TaskContract, samples: list[Sample], recipe: Recipe, tiny_base: Path, tmp_path: Path
 ) -> None:
     small = tmp_path / "small"

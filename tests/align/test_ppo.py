@@ -65,7 +65,7 @@ def test_the_score_falls_on_the_last_token_and_the_kl_on_each() -> None:
         (0.5, 1.0, 0.5, True),
     ],
 )
-def test_the_objective_is_clipped_only_where_it_would_pay_to_go_on(ratio, advantage, gain, moves) -> None:
+def test_the_objective_is_clipped_only_where_a_further_step_would_raise_it(ratio, advantage, gain, moves) -> None:
     new = torch.tensor([[math.log(ratio)]], requires_grad=True)
     one = torch.ones(1, 1)
     loss, beyond = clipped_policy_loss(new, torch.zeros(1, 1), advantage * one, one, 0.2)

@@ -32,7 +32,7 @@ def test_a_base_is_listed_and_shown_without_a_network(metier: Runner, tiny_base:
     assert Path(pulled["path"]) == tiny_base
 
 
-def test_doctor_says_what_this_machine_has(metier: Runner) -> None:
+def test_doctor_reports_what_this_machine_has(metier: Runner) -> None:
     found = json.loads(metier("doctor", "--json").stdout)
     assert found
 
@@ -85,7 +85,7 @@ def test_a_bad_row_stops_the_command_by_file_and_line_or_is_reported_and_skipped
     assert json.loads(skipped.stdout)["card"]["data"]["samples"] == 2
 
 
-def test_a_data_report_says_what_a_file_holds_and_which_rows_do_not_fit(metier: Runner, tmp_path: Path) -> None:
+def test_a_data_report_describes_a_file_and_lists_the_rows_that_do_not_fit(metier: Runner, tmp_path: Path) -> None:
     (tmp_path / "shop.csv").write_text("facts,text\nname[Mug],A mug.\n,Nothing.\n")
     done = metier("data", "report", "shop.csv", "--task", "adcopy.describe", "--out", "report.json")
     assert done.returncode == 0, done.stderr

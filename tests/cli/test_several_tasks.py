@@ -72,7 +72,7 @@ def test_tasks_that_cannot_be_trained_together_are_refused(line: str, message: s
     assert message in done.stderr
 
 
-def test_a_task_that_the_run_has_not_is_named(run: Path) -> None:
+def test_a_task_that_the_run_lacks_is_named_in_the_error(run: Path) -> None:
     from metier.cli.app import app
 
     done = CliRunner().invoke(app, ["evaluate", str(run), "--task", "support.intnt"])

@@ -196,7 +196,7 @@ def test_a_text_longer_than_the_base_is_refused_and_never_cut(kinds: Kinds, tiny
         head_model.predict([{"text": "the fig " * 40}])
 
 
-def test_an_encoder_does_not_write_and_a_task_that_does_has_no_head(tiny_encoder: Path, tmp_path: Path) -> None:
+def test_an_encoder_does_not_generate_and_a_task_that_generates_has_no_head(tiny_encoder: Path, tmp_path: Path) -> None:
     local = resolve(tiny_encoder)
     assert not local.card.writes
     with pytest.raises(BaseError, match="an encoder: it cannot generate"):
@@ -252,7 +252,7 @@ def test_a_head_s_folder_is_no_lora_fine_tune_and_damage_is_seen(
 
 
 @pytest.mark.parametrize("layers", ["top:1", "2-3"])
-def test_an_architecture_whose_layers_answer_in_another_way_is_computed_whole(layers: str) -> None:
+def test_an_architecture_whose_layers_return_other_outputs_is_computed_completely(layers: str) -> None:
     torch.manual_seed(0)
     config = MPNetConfig(
         vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2

@@ -76,7 +76,7 @@ def test_a_checkpoint_of_other_samples_is_refused_and_starting_over_drops_it(
     assert seen[0] == 1 and not (tmp_path / "out" / "checkpoint").exists()
 
 
-def test_features_broken_off_begin_anew_and_leave_nothing_behind(
+def test_interrupted_feature_training_starts_again_and_leaves_nothing_behind(
     kinds: Kinds, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     task, samples = kinds["sort"]

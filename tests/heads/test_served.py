@@ -27,7 +27,7 @@ def engine(shipped: Path) -> Any:
         yield engine
 
 
-def test_every_way_of_asking_gives_the_same_answer(engine: Engine, heads: dict[str, FineTune], kinds: Kinds) -> None:
+def test_every_kind_of_call_gives_the_same_answer(engine: Engine, heads: dict[str, FineTune], kinds: Kinds) -> None:
     task, samples = kinds["sort"]
     inputs = [sample.input for sample in samples[:20]]
     expected = load_head(heads["sort"].path).predict(inputs)

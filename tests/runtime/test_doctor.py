@@ -7,7 +7,7 @@ from metier.runtime import diagnose
 from metier.runtime.doctor import Diagnosis
 
 
-def test_every_row_that_is_not_ok_says_what_to_do():
+def test_every_row_that_is_not_ok_has_a_remedy():
     diagnosis = diagnose()
     assert {"onnxruntime", "NVIDIA driver", "CUDA in onnxruntime", "torch"} <= {row.what for row in diagnosis.rows}
     assert all(row.remedy for row in diagnosis.rows if row.state != "ok")

@@ -250,7 +250,7 @@ def test_a_broken_grammar_fails_its_own_request_only(engine):
 
 
 @pytest.mark.skipif(cuda_missing() is None, reason="CUDA works here")
-def test_cuda_that_is_not_active_is_an_error_that_says_what_to_install(tiny_bundle):
+def test_inactive_cuda_is_an_error_that_names_what_to_install(tiny_bundle):
     with pytest.raises(DeviceError, match=r"the device cuda is not active: .*\n.*(pip|driver)"):
         Engine(tiny_bundle, device="cuda")
 

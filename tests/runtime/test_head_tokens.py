@@ -34,14 +34,14 @@ def test_a_text_without_a_token_is_one_row_all_the_same(tiny_base: Path) -> None
     assert row.ids == (0,) and row.groups == ((0,),)
 
 
-def test_a_text_too_long_to_be_read_twice_says_so_and_what_to_do(tiny_base: Path) -> None:
+def test_a_text_too_long_to_be_read_twice_is_an_error_with_a_remedy(tiny_base: Path) -> None:
     (row,) = RowTokenizer(tiny_base, 64, "mean").rows(HeadInput((TEXT,), ((WHOLE,),)))
     with pytest.raises(DataError, match=r"the text, repeated, has \d+ tokens, more than \d+") as caught:
         RowTokenizer(tiny_base, len(row.ids), "echo").rows(HeadInput((TEXT,), ((WHOLE,),)))
     assert "pooling: mean reads it once" in str(caught.value)
 
 
-def test_decoders_read_twice_and_encoders_once_unless_the_recipe_says() -> None:
+def test_decoders_read_twice_and_encoders_once_unless_the_recipe_sets_it() -> None:
     decoder = Base(
         id="tiny", model_class="LlamaForCausalLM", modalities_in=frozenset({Modality.TEXT}),
         modalities_out=frozenset({Modality.TEXT}), languages=("en",), context_length=64,

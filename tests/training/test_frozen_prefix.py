@@ -111,7 +111,7 @@ def test_where_every_layer_learns_nothing_is_kept(task, samples, recipe, local_b
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
-def test_a_start_goes_on_learning_in_some_of_its_layers_over_kept_states_of_its_others(
+def test_training_continues_in_some_layers_of_a_start_over_cached_states_of_its_others(
     dropout: float, task, samples, recipe, local_base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = recipe.model_copy(update={"lora": recipe.lora.model_copy(update={"dropout": dropout})})
@@ -133,7 +133,9 @@ def test_a_start_goes_on_learning_in_some_of_its_layers_over_kept_states_of_its_
     assert (kept.card.recipe.layers, lora_recipe(kept).layers, recipe_of(kept).layers) == ("top:1", "all", "all")
 
 
-def test_a_start_cannot_go_on_in_layers_where_it_has_nothing(task, samples, recipe, local_base, tmp_path: Path) -> None:
+def test_training_cannot_continue_in_layers_where_the_start_has_no_lora(
+    task, samples, recipe, local_base, tmp_path: Path
+) -> None:
     starts = {
         layers: adapt(
             task, samples[:8], (), recipe.model_copy(update={"layers": layers}), tmp_path / layers, base=local_base
