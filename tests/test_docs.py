@@ -62,8 +62,8 @@ def commands(page: Path) -> list[str]:
 
 
 def wrong_with(line: str) -> str | None:
-    """What the command line would say to a command, before anything runs; the bare name of one is no call of it. What
-    stands in brackets may be left out, and may be given."""
+    """The usage error of a command line, found without running it; the bare name of a command is no call of it.
+    Arguments in brackets are optional."""
     command, words = typer.main.get_command(app), shlex.split(re.sub(r"[\[\]]", "", line), comments=True)[1:]
     while isinstance(command, TyperGroup):
         if not words:

@@ -165,7 +165,7 @@ def test_the_install_lines_are_ones_that_pip_takes(block: Block, checkout: Path,
     assert "Would install metier-" in run(replace(block, text=dry + block.text), clone)
 
 
-# The copy shares this environment: building it anew would point everyone's `metier` at the copy.
+# The copy shares this environment: building it again would point everyone's `metier` at the copy.
 MAKE = 'make() { command make -o .venv/.installed "$@"; }\n'
 
 

@@ -142,7 +142,7 @@ def _reward_model(model: dict[str, Any]) -> str:
 
 
 def killed(found: dict[str, Any]) -> str:
-    """How often each command was killed, and how often its next start found something to go on from."""
+    """How often each command was killed, and how often its next start resumed from a checkpoint."""
     rows = [[row["command"], row["seconds"], row["killed"], row["resumed"]] for row in found["commands"]]
     return table(["command", "seconds, unbroken", "killed", "of those starts, went on from a checkpoint"], rows)
 

@@ -1,4 +1,4 @@
-"""Puts packaged held-out inputs to the shipped fine-tunes and keeps what they answered, for the pages of the trades.
+"""Runs the shipped fine-tunes on packaged held-out inputs and stores their answers for the pages of the trades.
 
 All fine-tunes of the trades go into one int4 bundle as adapters, which takes minutes; the first held-out inputs of each
 task, two in its first language and one in each other, are answered greedily, and kept whatever comes out.

@@ -1,5 +1,5 @@
-"""Under a trade's own words, its tasks: what goes in and comes out, a held-out input with what the shipped fine-tune
-really answered (answers/, written by record.py), and the figures of its card. It knows no trade by name.
+"""Adds the tasks to a trade's page: inputs and outputs, a held-out input with the recorded answer of the shipped
+fine-tune (answers/, written by record.py), and the figures of its card. It knows no trade by name.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A run killed at any moment goes on and ends where the unbroken run ends; checkpoints are whole or absent."""
+"""A run killed at any moment resumes and ends where the unbroken run ends; checkpoints are complete or absent."""
 
 import json
 import os
@@ -82,7 +82,7 @@ def test_a_run_killed_twice_ends_with_the_weights_and_losses_of_the_unbroken_one
 
     events: list[Progress] = []
     resumed = adapt(task, samples[:20], samples[20:28], recipe, run, base=local_base, progress=events.append)
-    assert events[0].step > 1, "it must go on, not start again"
+    assert events[0].step > 1, "it must resume, not start again"
     assert resumed.card.weights_sha256 == unbroken.card.weights_sha256
     assert resumed.card.training["train_loss"] == unbroken.card.training["train_loss"]
     assert resumed.card.training["held_out_loss"] == unbroken.card.training["held_out_loss"]

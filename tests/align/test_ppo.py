@@ -18,7 +18,7 @@ from metier.align.ppo import (
     clipped_policy_loss,
     clipped_value_loss,
     gae,
-    look_back,
+    make_experience,
     token_rewards,
     whiten,
 )
@@ -102,7 +102,7 @@ def test_the_approximate_kl_is_that_of_the_k3_estimator_and_padding_does_not_cou
 
 def test_the_value_loss_moves_the_value_head_alone(local_base, recipe) -> None:
     policy = Policy(trainable(local_base, recipe, Ppo(precision="fp32")), pad_id=0, reference="start")
-    policy.look([Example(PROMPT, (9, 10, 2))], 1).values.sum().backward()
+    policy.evaluate([Example(PROMPT, (9, 10, 2))], 1).values.sum().backward()
     assert all(weight.grad is None for weight in policy.lora.values())
     assert all(weight.grad is not None for weight in policy.value.parameters())
 
@@ -171,7 +171,7 @@ def test_looking_back_does_not_move_the_policy_and_finds_no_kl_at_the_start(loca
     policy = Policy(trainable(local_base, recipe, Ppo(precision="fp32")), pad_id=0, reference="start")
     examples = [Example(PROMPT, (9, 10, 2)), Example(PROMPT, (11,))]
     before = [w.detach().clone() for w in policy.weights]
-    experience, kl = look_back(policy, Drawn(examples, [[-1.0, -1, -1], [-1.0]], [1.0, 0.0]), Ppo(), 0.1)
+    experience, kl = make_experience(policy, Drawn(examples, [[-1.0, -1, -1], [-1.0]], [1.0, 0.0]), Ppo(), 0.1)
     assert kl == 0 and all(torch.equal(a, b) for a, b in zip(before, policy.weights, strict=True))
     assert experience.mask.tolist() == [[1, 1, 1], [1, 0, 0]]
     assert experience.returns[0].tolist() == pytest.approx([0.95**2, 0.95, 1.0])
@@ -187,7 +187,7 @@ def test_a_base_that_scales_its_logits_is_judged_by_the_logits_that_it_has() -> 
     adapted = get_peft_model(model, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
     policy = Policy(adapted, pad_id=0, reference="base")
     examples = [Example((5, 6), (7, 8, 9)), Example((5, 6, 7), (10,))]
-    logprobs, values, entropy, mask = policy.look(examples, 2)
+    logprobs, values, entropy, mask = policy.evaluate(examples, 2)
     with torch.no_grad():
         for row, example in enumerate(examples):
             ids = [*example.prompt, *example.reply]

@@ -38,7 +38,7 @@ def _even(answers: list[RolloutAnswer]) -> list[float]:
 
 LINES = Reward("lines", _lines)  # type: ignore[arg-type]
 EVEN = Reward("even", _even)  # type: ignore[arg-type]
-"""Of two answers one nearly always earns more, also of a policy that has learnt nothing yet."""
+"""Of two answers one nearly always earns more, also of an untrained policy."""
 
 
 def size(adapted: Any) -> dict[str, float]:

@@ -45,7 +45,7 @@ SETTINGS = {
     "no_graphs": {"graphs": False, "candidates": True},
     "no_candidates": {"graphs": True, "candidates": False},
 }
-"""What is compared: the engine as it is, and without either."""
+"""What is compared: the default engine, and without either."""
 
 
 def main() -> None:

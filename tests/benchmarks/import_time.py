@@ -4,8 +4,8 @@
 
 Each line of code runs in a fresh interpreter, all lines in turns, so that a machine that slows down slows all alike. A
 figure is the median of the rounds, once of the processor's time and once of the clock's, less that of an interpreter
-that imports nothing; the clock's means something where the load, which stands beside it, is below the cores. The ratio
-is the processor's time of the first name over that of pydantic, without which no contract can be.
+that imports nothing; the clock's is meaningful where the load, printed beside it, is below the cores. The ratio is
+the processor's time of the first name over that of pydantic, without which no contract can be.
 """
 
 from __future__ import annotations

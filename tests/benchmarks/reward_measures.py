@@ -101,7 +101,7 @@ def nats(adapted: Any, answers: Sequence[Any]) -> float:
     from metier.training.examples import Example
 
     with torch.no_grad():
-        logprobs, _, _, mask = Policy(adapted, 0, "start").look([Example(a.prompt, a.reply) for a in answers], 16)
+        logprobs, _, _, mask = Policy(adapted, 0, "start").evaluate([Example(a.prompt, a.reply) for a in answers], 16)
     return float((logprobs * mask).sum(1).mean())
 
 

@@ -3,12 +3,12 @@
     python tests/benchmarks/rollout.py [--json] [--rounds 3] [--batches 8 16] [--threads N] [--out FILE]
 
 The policy is the fine-tune that adcopy packages, the prompts are its training inputs, and answers are drawn at
-temperature 1 from the whole vocabulary, until their end token or 96 tokens: what one update asks for. PPO asks for 32
-answers to as many prompts; GRPO for 32 answers, 8 to each of 4 prompts, which TRL gives `generate` as 32 prompts.
+temperature 1 from the whole vocabulary, until their end token or 96 tokens: what one update needs. PPO draws 32
+answers to as many prompts; GRPO draws 32 answers, 8 to each of 4 prompts, which TRL gives `generate` as 32 prompts.
 
 The engine decodes `batch` rows and gives a row that has ended to the next prompt; `generate` takes `batch` prompts at a
 time, and waits for the longest answer of each. Counted are the tokens of the answers, end token included, per second of
-the whole job, prompts read and weights handed over (`set_adapter`) included. All systems take turns in every round; a
+the whole job, prompts read and weights copied (`set_adapter`) included. All systems take turns in every round; a
 figure is the median of the rounds. With `--out`, rounds are added to those that the file holds, so that a long run can
 be taken in pieces. `generate` runs on the PEFT model as TRL runs it, in fp32 and, where the machine multiplies bf16
 natively, in bf16.

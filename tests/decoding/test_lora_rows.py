@@ -285,5 +285,5 @@ def test_an_adapter_that_is_in_memory_is_looked_up_and_not_loaded(tiny_slotted, 
     """The milliseconds of both, for 5 MB, come from the benchmark."""
     with Engine(tiny_slotted, rows=1, max_len=300) as engine:
         cold = engine.adapters.get("plain")
-        monkeypatch.setattr("metier.decoding.adapter_store.read_folder", None)  # whoever reads a file now, fails
+        monkeypatch.setattr("metier.decoding.adapter_store.read_folder", None)  # any read of a file now fails
         assert engine.adapters.get("plain") is cold and engine.adapters.loads == 1

@@ -51,7 +51,7 @@ def test_a_head_learns_its_task_over_frozen_features(
     kind: str, base: str, kinds: Kinds, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     task, samples = kinds[kind]
-    # A random decoder's states know only what stands before, and its mean is what a static embedding has to say.
+    # A random decoder's states depend on earlier tokens only; their mean is as informative as a static embedding.
     layers = "all" if base == "tiny_encoder" else "mix"
     tuned = adapt(task, samples, [], recipe(request.getfixturevalue(base), layers=layers), tmp_path / "tuned")
     head_model = load_head(tuned.path)

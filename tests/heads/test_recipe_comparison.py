@@ -39,7 +39,7 @@ def test_heads_and_text_are_measured_on_the_same_inputs(kinds: Kinds, tiny_base:
     assert all(0 <= one.low <= one.value <= one.high <= 100 for one in accuracy.values.values())
     assert all(f.megabytes > 0 and f.training_seconds > 0 and f.epoch_seconds > 0 for f in comparison.presets)
     again = compare(task, samples[:40], samples[40:], presets[1:2], recipe, tmp_path, base=local, resamples=50)
-    assert again.presets[0].training_seconds == comparison.presets[1].training_seconds  # taken as it is
+    assert again.presets[0].training_seconds == comparison.presets[1].training_seconds  # the finished result is reused
 
 
 def test_a_preset_uses_its_own_settings_unless_the_recipe_has_the_same_method() -> None:

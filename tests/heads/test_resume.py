@@ -1,4 +1,4 @@
-"""A head's training that is broken off goes on from its checkpoint to the weights that the unbroken run has."""
+"""An interrupted training of a head resumes from its checkpoint and ends with the weights of the unbroken run."""
 
 from __future__ import annotations
 

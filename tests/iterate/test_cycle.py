@@ -1,5 +1,5 @@
 """An iteration on a tiny model: a better challenger is promoted, a worse one is not, and an interruption at any moment
-leaves the state as it was."""
+leaves the state unchanged."""
 
 import random
 import time

@@ -129,7 +129,9 @@ def test_training_continues_in_some_layers_of_a_start_over_cached_states_of_its_
     for name, trained in after.items():
         assert torch.equal(before[name], trained) == (".layers.2." not in name), name
     again = adapt(task, samples[:16], (), recipe, tmp_path / "again", base=local_base, start=kept)
-    assert all(not torch.equal(weights(again)[name], trained) for name, trained in after.items()), "all can go on again"
+    assert all(not torch.equal(weights(again)[name], trained) for name, trained in after.items()), (
+        "all layers can be trained again"
+    )
     assert (kept.card.recipe.layers, lora_recipe(kept).layers, recipe_of(kept).layers) == ("top:1", "all", "all")
 
 
@@ -151,4 +153,4 @@ def test_training_cannot_continue_in_layers_where_the_start_has_no_lora(
     for start, layers in (("top:1", "all"), ("top:1", "top:2"), ("1,3", "1-2")):
         with pytest.raises(RecipeError, match=f"in layers {layers}, and {start} has .* in {start}"):
             go_on(start, layers)
-    assert go_on("top:3", "all").card.recipe.layers == "all", "it stands in all three"
+    assert go_on("top:3", "all").card.recipe.layers == "all", "it has weights in all three"

@@ -107,9 +107,9 @@ def group_relative(
 def _measure(policy: Policy, drawn: Drawn, number: int, settings: Grpo) -> Update:
     """KL to the reference and distance between graph and torch, measured as in PPO."""
     with torch.no_grad():
-        logprobs, _, _, mask = policy.look(drawn.examples, settings.batch_size)
+        logprobs, _, _, mask = policy.evaluate(drawn.examples, settings.batch_size)
         with policy.reference.in_place():
-            reference = policy.look(drawn.examples, settings.batch_size).logprobs
+            reference = policy.evaluate(drawn.examples, settings.batch_size).logprobs
     drift = (logprobs - padded(drawn.logprobs, mask)).abs() * mask
     return Update(
         update=number,
