@@ -157,13 +157,13 @@ def test_a_head_that_does_not_fit_the_bundle_is_refused_and_changes_nothing(
 def test_removing_a_head_takes_its_own_trunk_along_and_leaves_a_shared_one(
     heads: dict[str, FineTune], make_head: Maker, tiny_encoder: Path, tmp_path: Path
 ) -> None:
-    trained_head = make_head("sort", tiny_encoder, tmp_path / "trained", "full", "top:1")
+    trained_head = make_head("sort", tiny_encoder, tmp_path / "with_trunk", "full", "top:1")
     bundle = export_heads([trained_head, heads["find"]], tmp_path / "bundle").path
-    remove_head(bundle, "trained")
+    remove_head(bundle, "with_trunk")
     manifest = open_bundle(bundle).manifest
     assert [trunk.trained for trunk in manifest.trunks] == [None] and [head.name for head in manifest.heads] == ["find"]
-    assert not any("trained" in file for file in manifest.files) and not (bundle / "trunks" / "trained").exists()
-    with pytest.raises(UsageError, match="all that this bundle holds"):
+    assert not any("with_trunk" in file for file in manifest.files) and not (bundle / "trunks" / "with_trunk").exists()
+    with pytest.raises(UsageError, match="this bundle contains only find"):
         remove_head(bundle, "find")
 
 
