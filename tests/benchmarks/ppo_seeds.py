@@ -80,7 +80,7 @@ def main() -> None:
     if options.json:
         return print(json.dumps(report(rows), indent=1))
     for name, row in rows.items():
-        print(f"{name:20} learnt {row['learnt']:2} of {row['seeds']}, mean {row['mean']:.2f}  {sorted(row['scores'])}")
+        print(f"{name:20} learned {row['learnt']:2} of {row['seeds']}, mean {row['mean']:.2f}  {sorted(row['scores'])}")
     return None
 
 

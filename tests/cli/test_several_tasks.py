@@ -26,8 +26,8 @@ def run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_one_adapter_learns_the_packaged_samples_of_each_task_named(run: Path) -> None:
     card = json.loads((run / "card.json").read_text())
     assert tuple(task["name"] for task in card["tasks"]) == TASKS
-    learnt = [json.loads(line)["task"] for line in (run / "train.jsonl").read_text().splitlines()]
-    assert learnt == ["support.intent"] * 8 + ["support.entities"] * 8
+    trained_on = [json.loads(line)["task"] for line in (run / "train.jsonl").read_text().splitlines()]
+    assert trained_on == ["support.intent"] * 8 + ["support.entities"] * 8
     assert card["training"]["steps"] == 2
 
 
