@@ -276,7 +276,7 @@ def copy_rate() -> float | None:
 
 
 def device_name() -> str:
-    """As nvidia-smi says it."""
+    """The name that nvidia-smi reports."""
     command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip().splitlines()[0]

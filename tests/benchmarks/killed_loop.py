@@ -155,7 +155,7 @@ def _registry(here: Path) -> Any:
 
 
 def _planned(here: Path) -> Any:
-    """Whether every point is there; those that are parse, and the registry and the store are as they were."""
+    """Whether every point exists. Existing ones can be parsed; the registry and the store are unchanged."""
     points = [json.loads(file.read_text("utf-8")) for file in (here / "registry/curve").glob("*.json")]
     assert _registry(here) == _registry(here.with_name("home")) and _stored(here / "store.db")
     return len(points) == 6

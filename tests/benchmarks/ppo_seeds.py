@@ -111,7 +111,7 @@ def last_score(base: Any, cache: Path, changed: dict[str, Any], seed: int) -> fl
 
 
 def earlier_optimiser(policy: Any, settings: Any) -> Any:
-    """As `reinforce` made it before `optimiser_of`."""
+    """The optimiser of `reinforce` before `optimiser_of` existed."""
     import torch
 
     value = {"params": list(policy.value.parameters()), "lr": settings.value_learning_rate}

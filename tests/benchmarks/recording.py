@@ -1,4 +1,4 @@
-"""What it costs that the engine writes every answer down: the same requests with a recorder and without, in turns.
+"""The cost of recording every answer: the same requests with a recorder and without, in turns.
 
     python tests/benchmarks/recording.py BUNDLE --json
 

@@ -1,6 +1,6 @@
 """Bundles for the serving benchmarks: a base with slots, the plain graph, and random adapters of a given rank.
 
-Weights of adapters are random and small: how fast they run does not depend on what they say.
+Weights of adapters are random and small: their speed does not depend on their values.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The commands that judge, list and refuse: what they print, and how they end."""
+"""Commands that report, list and refuse: their output and their exit codes."""
 
 import json
 import subprocess

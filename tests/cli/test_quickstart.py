@@ -1,4 +1,4 @@
-"""The whole way on the real default base, with few steps and few inputs: `make quickstart` in small."""
+"""All steps on the real default base, with few steps and few inputs: `make quickstart` in small."""
 
 import json
 import subprocess
