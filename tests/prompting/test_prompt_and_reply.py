@@ -267,7 +267,7 @@ def test_row_sampling_rejects_what_check_sample_rejects():
 
 
 def test_the_reply_formats_are_one_table():
-    from metier.contracts.task import _REPLIES
+    from metier.contracts.task import REPLY_FORMAT_NAMES
     from metier.prompting.reply import REPLY_FORMATS
 
-    assert set(REPLY_FORMATS) == set(_REPLIES)
+    assert set(REPLY_FORMATS) == set(REPLY_FORMAT_NAMES)

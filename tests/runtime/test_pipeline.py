@@ -108,10 +108,11 @@ def test_candidates_are_drawn_over_one_prompt_and_the_fewest_findings_win(tiny_b
 
     facts = {"facts": "an oak lamp for the desk, and a mug"}
     with Engine(tiny_bundle, rows=4, max_len=300) as engine:
-        prefixes = engine._session._scheduler.prefixes
+        scheduler = engine._session._scheduler
         answer = engine.answer("tiny.copy", facts, [check(find)], candidates=4, retries=0)
         prompt = len(engine.request("tiny.copy", facts).ids)
-        assert prefixes.reused == 3 * (prompt - 1), "the prompt is read once"
+        assert scheduler.prefix_cache.reused_tokens == 3 * (prompt - 1), "the prompt is read once"
+        assert scheduler.prefilled_tokens == prompt - 1
         assert len(seen) == answer.attempts == 4 and len(set(seen)) > 1
         assert len(str(answer.output["text"])) == min(map(len, seen))
         again = engine.answer("tiny.copy", facts, [check(len)], candidates=4, retries=0)

@@ -77,7 +77,8 @@ class ReplyFormat(Data):
     grammar: str | None = None
 
 
-_REPLIES = ("text", "json", "label", "spans")
+REPLY_FORMAT_NAMES = ("text", "json", "label", "spans")
+"""Reply formats of Metier; `metier.prompting.reply` has the codec of each. Any other name is a trade's own format."""
 _SLIP = 0.8
 """Likeness from which an unknown name is taken for a known one mistyped: `jsn`, `max_char`, not `title_id`."""
 
@@ -85,7 +86,7 @@ _SLIP = 0.8
 def _format(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    if value not in _REPLIES and (near := nearest(value.lower(), _REPLIES, _SLIP)):
+    if value not in REPLY_FORMAT_NAMES and (near := nearest(value.lower(), REPLY_FORMAT_NAMES, _SLIP)):
         raise ValueError(
             f"there is no reply format {value!r}, did you mean {near}? For one of the trade's own write"
             f" ReplyFormat(name={value!r})"
@@ -140,7 +141,7 @@ class TaskContract(Data):
         fields = _fields(self.reply_schema)
         if self.reply.name == "label" and not (len(fields) == 1 and self.labels):
             raise ValueError("reply format 'label' needs an output with exactly one field, an enum or Literal")
-        if self.reply.name not in {"json", "label", "spans"} and self.text_field is None:
+        if self.reply.name not in {*REPLY_FORMAT_NAMES} - {"text"} and self.text_field is None:
             raise ValueError(
                 f"reply format '{self.reply.name}' needs an output with exactly one string field; 'json' takes any"
             )

@@ -146,7 +146,7 @@ class Scheduler:
         free = [row for row, sequence in enumerate(self._rows) if sequence is None]
         while free:
             with self._wake:
-                if not self._waiting or not self._fits(self._waiting[0]) or self._is_being_read(self._waiting[0]):
+                if not self._waiting or not self._fits(self._waiting[0]):
                     return False
                 generation = self._waiting.popleft()
                 self._wake.notify_all()
@@ -158,14 +158,6 @@ class Scheduler:
             except Exception as error:  # an invalid adapter or grammar ends its own request only
                 generation.fail(_shown(error, "the request cannot be started"))
         return False
-
-    def _is_being_read(self, generation: Generation) -> bool:
-        """Whether another row is reading the same prompt object: candidates of one input wait until their prompt's KV
-        can be copied, so that it is read once."""
-        ids = generation.request.ids
-        return self._decoder.can_move and any(
-            s is not None and s.unread and s.generation.request.ids is ids for s in self._rows
-        )
 
     def _fits(self, generation: Generation) -> bool:
         taken = sum(s.generation.request.tokens for s in self._rows if s is not None)
