@@ -20,10 +20,10 @@ parser.add_argument("out", type=Path)
 parser.add_argument("--precision")
 parser.add_argument("--inputs", type=int, default=61, help="measure on this many")
 parser.add_argument("recipe", nargs="*", help="KEY=VALUE of the recipe")
-asked = parser.parse_intermixed_args()
+options = parser.parse_intermixed_args()
 
 vertical, task = load_plugins().task("adcopy.describe")
-recipe = recipe_for(vertical, task.name, overrides=asked.recipe)
+recipe = recipe_for(vertical, task.name, overrides=options.recipe)
 data = training_data(vertical, task, seed=recipe.seed)
 base = resolve(recipe.base)
 
@@ -32,18 +32,18 @@ finetune = adapt(
     data.train,
     data.held_out,
     recipe,
-    asked.out / "run",
+    options.out / "run",
     base=base,
     progress=lambda p: print(f"\r{p.step}/{p.steps} loss {p.loss:.2f}", end="", file=sys.stderr),
 )
-held_out = first_inputs(data.held_out, asked.inputs)
+held_out = first_inputs(data.held_out, options.inputs)
 evaluation = evaluate(
     task, held_out, base=base, finetune=finetune, train=data.train, checks=vertical.checks_for(task.name)
 )
 finetune = record_metrics(finetune, evaluation)
-write_html(evaluation, asked.out / "report.html")
-bundle = export(finetune, asked.out / "bundle", precision=asked.precision, base=base)
+write_html(evaluation, options.out / "report.html")
+bundle = export(finetune, options.out / "bundle", precision=options.precision, base=base)
 
 for metric in evaluation.metrics:
     print(f"{metric.title}: {metric.values['base_zero_shot'].value:.1f} → {metric.values['fine_tune'].value:.1f}")
-print(f"{asked.out / 'report.html'}, {bundle.path}")
+print(f"{options.out / 'report.html'}, {bundle.path}")

@@ -245,7 +245,7 @@ OUTCOMES = {
     "rolled back": ("rolled back", "回退"),
 }
 WIDTH, HEIGHT, LEFT, DAY = 760, 200, 64, 86
-"""Pixels: the picture's width, a panel's height, what stands left of the first day, a day's width."""
+"""Pixels: the picture's width, a panel's height, the margin left of the first day, a day's width."""
 
 
 def plot(days: list[dict[str, Any]]) -> str:

@@ -111,13 +111,15 @@ def tiny_tasks():
     class Mood(BaseModel):
         mood: Literal["good", "bad mood", "sad"]
 
-    asked = {"en": prompt("Describe the facts: {{ facts }}")}
+    prompts = {"en": prompt("Describe the facts: {{ facts }}")}
     return [
         TaskContract(
-            name="tiny.copy", kind=TaskKind.GENERATE, input=Facts, output=Copy, prompts=asked, max_reply_tokens=24
+            name="tiny.copy", kind=TaskKind.GENERATE, input=Facts, output=Copy, prompts=prompts, max_reply_tokens=24
         ),
-        TaskContract(name="tiny.item", kind=TaskKind.EXTRACT, input=Facts, output=Item, prompts=asked, reply="json"),
-        TaskContract(name="tiny.mood", kind=TaskKind.CLASSIFY, input=Facts, output=Mood, prompts=asked, reply="label"),
+        TaskContract(name="tiny.item", kind=TaskKind.EXTRACT, input=Facts, output=Item, prompts=prompts, reply="json"),
+        TaskContract(
+            name="tiny.mood", kind=TaskKind.CLASSIFY, input=Facts, output=Mood, prompts=prompts, reply="label"
+        ),
     ]
 
 
@@ -176,8 +178,8 @@ def tiny_player(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory):
     class Act(BaseModel):
         action: str = Field(json_schema_extra={"x-metier-one-of": "actions"})
 
-    asked = {"en": prompt("{{ facts }}: {{ actions }}")}
-    act = TaskContract(name="tiny.act", kind=TaskKind.DIALOGUE, input=Scene, output=Act, prompts=asked, reply="json")
+    prompts = {"en": prompt("{{ facts }}: {{ actions }}")}
+    act = TaskContract(name="tiny.act", kind=TaskKind.DIALOGUE, input=Scene, output=Act, prompts=prompts, reply="json")
     samples = [Sample(task="tiny.act", input={"facts": "rain", "actions": ["go", "stay"]}, output={"action": "go"})]
     return make_tiny_finetune(tiny_base, tmp_path_factory.mktemp("tiny_player"), [act], samples)
 
@@ -200,9 +202,9 @@ def tiny_shop(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     class Copy(BaseModel):
         text: str
 
-    asked = {"en": prompt("On it: {{ seen }}. It shows {{ shown }}.")}
+    prompts = {"en": prompt("On it: {{ seen }}. It shows {{ shown }}.")}
     task = TaskContract(
-        name="tiny.shop", kind=TaskKind.GENERATE, input=Goods, output=Copy, prompts=asked, max_reply_tokens=16
+        name="tiny.shop", kind=TaskKind.GENERATE, input=Goods, output=Copy, prompts=prompts, max_reply_tokens=16
     )
     given = {"photo": "mug.png", "seen": "HARROW", "shown": "a mug"}
     sample = Sample(task="tiny.shop", input=given, output={"text": "A mug."})
@@ -289,7 +291,7 @@ def peft_greedy(tiny_base: Path, tiny_slotted: Path):
                 max_new_tokens=tokens,
                 do_sample=False,
             )
-        said = out[0, len(ids) :].tolist()
-        return said[: said.index(2)] if 2 in said else said
+        reply = out[0, len(ids) :].tolist()
+        return reply[: reply.index(2)] if 2 in reply else reply
 
     return greedy

@@ -1,4 +1,4 @@
-"""The fenced blocks of a page with the HTML comment above each that says what a test does with it; and how one runs."""
+"""The fenced blocks of a page with the HTML comment above each that names its test; and how one runs."""
 
 import os
 import re

@@ -48,7 +48,7 @@ def test_the_guide_runs_as_written_from_an_empty_folder_to_an_answer(tmp_path: P
             assert (tmp_path / block.name).is_file(), "the guide changes what `metier new` made"
             (tmp_path / block.name).write_text(block.text, "utf-8")
     assert re.search(r"^press +0.1.0 +ok +verticals: press", printed[0], re.M)
-    assert [bool(re.search(r"\d+ passed", said)) for said in printed[:2]] == [True, True]
+    assert [bool(re.search(r"\d+ passed", output)) for output in printed[:2]] == [True, True]
     assert "press.title" in printed[2] and "no_stop" in (tmp_path / "runs/press/report.json").read_text("utf-8")
     assert printed[-1].strip(), "the bundle answers"
 
@@ -62,8 +62,8 @@ def commands(page: Path) -> list[str]:
 
 
 def wrong_with(line: str) -> str | None:
-    """What the command line would say to a command, before anything runs; the bare name of one is no call of it. What
-    stands in brackets may be left out, and may be given."""
+    """The usage error of a command line, found without running it; the bare name of a command is no call of it.
+    Arguments in brackets are optional."""
     command, words = typer.main.get_command(app), shlex.split(re.sub(r"[\[\]]", "", line), comments=True)[1:]
     while isinstance(command, TyperGroup):
         if not words:
@@ -95,7 +95,7 @@ def test_the_readmes_tables_are_what_cards_and_recorded_answers_hold(language: s
         assert gains.between(path, begin, end) == text, "run: make format"
 
 
-def test_every_trade_and_its_every_task_have_their_place() -> None:
+def test_every_trade_has_a_page_with_all_its_tasks() -> None:
     nav = str(yaml.safe_load((DOCS / "mkdocs.yml").read_text("utf-8"))["nav"])
     for vertical in trades():
         assert f"trades/{vertical.name}.md" in nav
@@ -116,9 +116,9 @@ def test_a_trade_page_shows_an_answer_only_beside_the_weights_that_gave_it() -> 
 
 @pytest.mark.parametrize("path", sorted(ANSWERS.glob("*.json")), ids=lambda path: path.stem)
 def test_recorded_answers_are_to_packaged_held_out_inputs_and_satisfy_their_contract(path: Path) -> None:
-    said = json.loads(path.read_text("utf-8"))
+    recorded = json.loads(path.read_text("utf-8"))
     found = {task.name: (vertical, task) for vertical in trades() for task in vertical.tasks}
-    for row in said["answers"] if isinstance(said, dict) else []:
+    for row in recorded["answers"] if isinstance(recorded, dict) else []:
         vertical, task = found[row["task"]]
         fine_tune = shipped(vertical, task)
         if fine_tune is None or fine_tune.card.weights_sha256 != row["weights_sha256"]:
@@ -128,7 +128,7 @@ def test_recorded_answers_are_to_packaged_held_out_inputs_and_satisfy_their_cont
         assert set(row.get("checks", {})) <= {check.name for check in vertical.checks}
 
 
-def test_the_tables_of_transfer_show_every_way_that_was_measured() -> None:
+def test_the_tables_of_transfer_show_every_measured_preset() -> None:
     import transfer_tables
 
     found = json.loads(transfer_tables.RESULTS.read_text("utf-8"))

@@ -61,5 +61,5 @@ def test_a_simulated_week_goes_day_by_day_to_its_rollback(tiny_base: Path, tmp_p
 
 
 def test_every_example_program_is_run_here() -> None:
-    told = Path(__file__).read_text("utf-8")
-    assert [path.name for path in EXAMPLES.glob("*.py") if path.name not in told] == []
+    source = Path(__file__).read_text("utf-8")
+    assert [path.name for path in EXAMPLES.glob("*.py") if path.name not in source] == []

@@ -53,7 +53,7 @@ except SystemExit as stop:
 
 
 CONTRACTS_LOAD = {"pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"}
-"""Pydantic and what it stands on: all that the contracts may load of other people's."""
+"""Pydantic and its dependencies: the only third-party packages that the contracts may load."""
 SLOW = {"asyncio", "ctypes", "http", "logging", "multiprocessing", "sqlite3", "ssl", "subprocess", "unittest"}
 """Of the standard library, what takes milliseconds, and a contract has no use for."""
 

@@ -31,7 +31,7 @@ def test_a_checkout_is_installed_from_its_own_folder():
         ),
     ],
 )
-def test_the_command_follows_the_way_of_installation(origin, command):
+def test_the_command_depends_on_how_metier_was_installed(origin, command):
     assert command_for(origin, ("train",)) == command
 
 

@@ -50,7 +50,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
-def test_every_block_but_pictures_says_which_test_runs_it(path: Path) -> None:
+def test_every_block_but_pictures_names_the_test_that_runs_it(path: Path) -> None:
     unmarked = [f"{path.name}:{b.line}" for b in blocks(path) if b.kind is None and b.language != "text"]
     assert unmarked == []
     known = {"tour", "plugin", "install", "quickstart", "trades", "make-test"}
@@ -80,20 +80,24 @@ def test_every_link_to_a_file_of_the_checkout_leads_somewhere(path: Path) -> Non
 
 
 def on_disk(folder: Path, root: Path) -> list[str]:
-    """Files below `folder` as told from `root`, without what tools leave behind."""
+    """Files below `folder` relative to `root`, without what tools leave behind."""
     found = [file.relative_to(root) for file in sorted(folder.rglob("*")) if file.is_file()]
     by_tools = re.compile(r"(^|/)(\.|__pycache__/|[^/]+\.egg-info/)")
     return [file.as_posix() for file in found if not by_tools.search(file.as_posix())]
 
 
 def check_tree(readme: Path, first: str, real: list[str]) -> None:
-    told = tree(readme, first)
-    folders = tuple(path for path in told if path.endswith("/"))
-    named = [path for path in told if not path.endswith("/")]
-    assert [path for path in real if path not in named and not path.startswith(folders)] == [], "on disk, not told"
-    assert [path for path in named if path not in real] == [], "told, not on disk"
-    assert [path for path in folders if not any(file.startswith(path) for file in real)] == [], "told, not on disk"
-    assert len(told) == len(set(told))
+    documented = tree(readme, first)
+    folders = tuple(path for path in documented if path.endswith("/"))
+    named = [path for path in documented if not path.endswith("/")]
+    assert [path for path in real if path not in named and not path.startswith(folders)] == [], (
+        "on disk, not in the README"
+    )
+    assert [path for path in named if path not in real] == [], "in the README, not on disk"
+    assert [path for path in folders if not any(file.startswith(path) for file in real)] == [], (
+        "in the README, not on disk"
+    )
+    assert len(documented) == len(set(documented))
     bare = [line for line in tree_block(readme, first).text.splitlines() if not re.search(r"\S {2,}\S", line)]
     assert bare == [], "without a phrase"
 
@@ -117,7 +121,7 @@ def test_a_plugin_s_own_readme_names_its_files_and_every_module(plugin: Path) ->
     real = on_disk(plugin, plugin)
     check_tree(plugin / "README.md", "README.md ", real)
     folders = tuple(
-        told for told in tree(plugin / "README.md", "README.md ") if told.endswith("/") and told != "tests/"
+        path for path in tree(plugin / "README.md", "README.md ") if path.endswith("/") and path != "tests/"
     )
     assert [path for path in real if path.endswith(".py") and path.startswith(folders)] == [], "modules are named"
 
@@ -161,7 +165,7 @@ def test_the_install_lines_are_ones_that_pip_takes(block: Block, checkout: Path,
     assert "Would install metier-" in run(replace(block, text=dry + block.text), clone)
 
 
-# The copy shares this environment: building it anew would point everyone's `metier` at the copy.
+# The copy shares this environment: building it again would point everyone's `metier` at the copy.
 MAKE = 'make() { command make -o .venv/.installed "$@"; }\n'
 
 

@@ -15,7 +15,7 @@ RESULTS = ROOT / "tests/benchmarks/results"
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """mkdocs hands every page over here; those with a marker get what it stands for."""
+    """mkdocs calls this for every page: markers are replaced by their text."""
     for name, write in TABLES.items():
         marker = f"<!-- {name} -->"
         if marker in markdown:
@@ -32,13 +32,13 @@ def rollout(found: dict[str, Any]) -> str:
     ours = next(row["precision"] for row in found["systems"] if row["system"] == "metier engine")
     theirs = sorted({row["precision"] for row in found["systems"] if row["precision"] != ours}, reverse=True)
     rows = []
-    for asks, batch in sorted({(row["asks"], row["batch"]) for row in found["systems"]}, reverse=True):
-        engine = speed[asks, "metier engine", ours, batch]
-        others = [speed[asks, "transformers generate", dtype, batch] for dtype in theirs]
-        copies = found["answers_to_a_prompt"][asks]
-        said = "one to a prompt" if copies == 1 else f"{copies} to a prompt"
+    for group, batch in sorted({(row["asks"], row["batch"]) for row in found["systems"]}, reverse=True):
+        engine = speed[group, "metier engine", ours, batch]
+        others = [speed[group, "transformers generate", dtype, batch] for dtype in theirs]
+        copies = found["answers_to_a_prompt"][group]
+        copies_text = "one to a prompt" if copies == 1 else f"{copies} to a prompt"
         ratios = [f"{engine / other:.1f}" for other in others]
-        rows.append([asks.upper(), said, batch, engine, *others, *ratios, _share(found, asks, ours, batch)])
+        rows.append([group.upper(), copies_text, batch, engine, *others, *ratios, _share(found, group, ours, batch)])
     against = found["mismatch"]
     head = ["method", "answers", "batch", f"engine, {ours}"]
     head += [
@@ -59,7 +59,7 @@ def reward(found: dict[str, Any]) -> str:
     """The reward model; every stage in a row; what was not rewarded; answers."""
     stages = found["stages"]
     aligned = {name: stage for name, stage in stages.items() if "gain" in stage}
-    said = [
+    parts = [
         _reward_model(found["reward_model"]),
         f"**What each method gains**, by the checks, on {found['inputs']['held_out']} held-out inputs:"
         f" {found['answers_to_an_input']} answers drawn to each, and the greedy one. Gains are to `sft` on the same"
@@ -67,7 +67,7 @@ def reward(found: dict[str, Any]) -> str:
         table(_HEAD, [_row(name, stage) for name, stage in stages.items()]),
         " ".join(_verdict(name, stage) for name, stage in aligned.items()),
         *(
-            f"**{name.upper()}** learnt from its own answers: {_course(s)}"
+            f"**{name.upper()}** learns from its own answers: {_course(s)}"
             for name, s in aligned.items()
             if s["updates"]
         ),
@@ -79,8 +79,8 @@ def reward(found: dict[str, Any]) -> str:
             sample = stage["samples"][number]
             wrong = f" *({'; '.join(sample['wrong'])})*" if sample["wrong"] else ""
             answers.append(f"- {name}: {sample['text'].strip()}{wrong}")
-        said.append("\n".join(answers))
-    return "\n\n".join(said)
+        parts.append("\n".join(answers))
+    return "\n\n".join(parts)
 
 
 _HEAD = (
@@ -90,15 +90,15 @@ _HEAD = (
 
 
 def _row(name: str, stage: dict[str, Any]) -> list[str]:
-    def reward_and_gain(way: str) -> Iterable[str]:
-        yield f"{stage[way]['reward_by_rule']:.3f}"
-        yield "{mean:+.3f} [{low:+.3f}, {high:+.3f}]".format(**stage["gain"][way]) if "gain" in stage else "–"
+    def reward_and_gain(answers: str) -> Iterable[str]:
+        yield f"{stage[answers]['reward_by_rule']:.3f}"
+        yield "{mean:+.3f} [{low:+.3f}, {high:+.3f}]".format(**stage["gain"][answers]) if "gain" in stage else "–"
 
     return [
         name,
         *reward_and_gain("drawn"),
         *reward_and_gain("greedy"),
-        " / ".join(f"{stage[way]['reward_model']:+.2f}" for way in ("drawn", "greedy")),
+        " / ".join(f"{stage[answers]['reward_model']:+.2f}" for answers in ("drawn", "greedy")),
         f"{stage['kl_to_sft']:.2f}" if name != "sft" else "–",
         " / ".join(map(str, stage["general_perplexity"].values())),
         f"{stage['seconds'] / 60:.0f}" if "seconds" in stage else "–",
@@ -106,12 +106,12 @@ def _row(name: str, stage: dict[str, Any]) -> list[str]:
 
 
 def _verdict(name: str, stage: dict[str, Any]) -> str:
-    better = [way for way in ("drawn", "greedy") if stage["gain"][way]["low"] > 0]
-    worse = [way for way in ("drawn", "greedy") if stage["gain"][way]["high"] < 0]
+    better = [answers for answers in ("drawn", "greedy") if stage["gain"][answers]["low"] > 0]
+    worse = [answers for answers in ("drawn", "greedy") if stage["gain"][answers]["high"] < 0]
     parts = [
-        f"{' and '.join(ways)} answers are {how} for sure"
-        for ways, how in ((better, "better"), (worse, "worse"))
-        if ways
+        f"{' and '.join(kinds)} answers are {how} for sure"
+        for kinds, how in ((better, "better"), (worse, "worse"))
+        if kinds
     ]
     return f"`{name}`: {', '.join(parts) or 'neither can be told from chance'}."
 
@@ -142,7 +142,7 @@ def _reward_model(model: dict[str, Any]) -> str:
 
 
 def killed(found: dict[str, Any]) -> str:
-    """How often each command was killed, and how often its next start found something to go on from."""
+    """How often each command was killed, and how often its next start resumed from a checkpoint."""
     rows = [[row["command"], row["seconds"], row["killed"], row["resumed"]] for row in found["commands"]]
     return table(["command", "seconds, unbroken", "killed", "of those starts, went on from a checkpoint"], rows)
 
@@ -153,16 +153,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
-def _share(found: dict[str, Any], asks: str, precision: str, batch: int) -> str:
+def _share(found: dict[str, Any], group: str, precision: str, batch: int) -> str:
     """Of the engine's time, how much reads prompts and how much decodes; the rest chooses tokens."""
-    spent = [one[f"{asks}, metier engine {precision}, batch {batch}"] for one in found["rounds"]]
+    spent = [one[f"{group}, metier engine {precision}, batch {batch}"] for one in found["rounds"]]
     whole = sum(one["seconds"] for one in spent)
     return " / ".join(f"{sum(one[part] for one in spent) / whole:.0%}" for part in ("prefill", "step"))
 
 
 def _measures(stages: dict[str, Any]) -> Iterable[list[str]]:
     def row(name: str, form: str, *path: str) -> list[str]:
-        cells = [[_at(stage[way], path) for way in ("drawn", "greedy")] for stage in stages.values()]
+        cells = [[_at(stage[answers], path) for answers in ("drawn", "greedy")] for stage in stages.values()]
         return [name, *(" / ".join("–" if one is None else form.format(one) for one in cell) for cell in cells)]
 
     for name in stages["sft"]["greedy"]["passes"]:

@@ -150,12 +150,12 @@ def _cell(value: Any) -> str:
 
 
 def sections(language: str) -> dict[tuple[str, str], str]:
-    """Markers → what stands between them in a README."""
+    """Markers → the text between them in a README."""
     return {(BEGIN, END): table(language), (ANSWERS_BEGIN, ANSWERS_END): answers(language)}
 
 
 def between(path: Path, begin: str, end: str) -> str:
-    """What stands between two markers of a README."""
+    """The text between two markers of a README."""
     return path.read_text("utf-8").partition(begin)[2].partition(end)[0].strip()
 
 

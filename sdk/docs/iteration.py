@@ -30,7 +30,7 @@ Result = dict[str, Any]
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """mkdocs hands every page over here; those with a marker get what it stands for."""
+    """mkdocs calls this for every page: markers are replaced by their text."""
     for name, write in WRITERS.items():
         if (marker := f"<!-- {name} -->") in markdown:
             markdown = markdown.replace(marker, write(json.loads((RESULTS / f"{name}.json").read_text("utf-8"))))
@@ -55,7 +55,7 @@ def speed(found: Result) -> str:
     reached = [run for run in runs if run["seconds"] <= goal and inside(run) and run["version"]]
     own = next(run for run in runs if not run["set"])
     best = min(reached, key=lambda run: run["loss_difference"]["value"], default=own)
-    said = (
+    verdict = (
         f"The goal, an adapter that passes within {goal} s with its quality inside the interval of the full run, is"
         f" reached by layers `{best['recipe']['layers']}`."
         if reached
@@ -67,22 +67,24 @@ def speed(found: Result) -> str:
         for step, seconds in own["steps"].items()
     ]
     named = f"layers {best['recipe']['layers']}", f"layers {own['recipe']['layers']}"
-    told = f"{own['new_samples']} new samples, {own['replayed']} replayed, LoRA of rank {own['recipe']['lora']['rank']}"
+    setting = (
+        f"{own['new_samples']} new samples, {own['replayed']} replayed, LoRA of rank {own['recipe']['lora']['rank']}"
+    )
     return "\n\n".join(
         [
-            f"{told}:",
+            f"{setting}:",
             _table(*head, rows=rows),
-            said,
+            verdict,
             _table("seconds and share of each step", *named, rows=steps),
             f"{named[0].capitalize()} against the full run:",
-            _table("", "full run", "this turn", "turn less full run", "inside", rows=_against_full(best)),
+            _table("", "full run", "this iteration", "iteration less full run", "inside", rows=_against_full(best)),
             _origin(found),
         ]
     )
 
 
 def inside(run: Result) -> bool:
-    """Whether a turn's quality lies inside the full run's interval, in every metric of the task and in the loss."""
+    """Whether an iteration's loss and every metric of the task lie inside the full run's intervals."""
     return _loss_inside(run) and all(metric["inside"] for metric in run["full_run"]["metrics"].values())
 
 
@@ -97,10 +99,10 @@ def _against_full(run: Result) -> list[str]:
         f"| held-out loss, nats per token | {_spread(full['loss'], 3)} | {full['turn_loss']['value']:.3f} |"
         f" {_signed(full['turn_less_full'], 3)} | {'yes' if _loss_inside(run) else 'no'} |"
     ]
-    for name, told in full["metrics"].items():
+    for name, metric in full["metrics"].items():
         rows.append(
-            f"| {name} | {_spread(told['full'], 1)} | {told['turn']['value']:.1f} |"
-            f" {_signed(told['turn_less_full'], 1)} | {'yes' if told['inside'] else 'no'} |"
+            f"| {name} | {_spread(metric['full'], 1)} | {metric['turn']['value']:.1f} |"
+            f" {_signed(metric['turn_less_full'], 1)} | {'yes' if metric['inside'] else 'no'} |"
         )
     return rows
 
@@ -109,8 +111,8 @@ def week(found: Result) -> str:
     """The plot, and a row for each day."""
     rows = []
     for day in found["days"]:
-        said = ", ".join(f"{count} {kind}" for kind, count in day["feedback"].items())
-        rows.append(f"| {day['day']} | {said} | {_judged(day)} | {_outcome(day)} | {day['champion']} |")
+        feedback = ", ".join(f"{count} {kind}" for kind, count in day["feedback"].items())
+        rows.append(f"| {day['day']} | {feedback} | {_judged(day)} | {_outcome(day)} | {day['champion']} |")
     plot = "![Held-out loss and BLEU over the days, of who answers and of each evening's challenger](iterate/week.svg)"
     head = "day", "users", "held-out loss, nats per token", "what came of it", "champion in the evening"
     return "\n\n".join([plot, _table(*head, rows=rows), _origin(found)])
@@ -124,23 +126,23 @@ def _judged(day: Result) -> str:
 
 
 def _outcome(day: Result) -> str:
-    said = []
+    events = []
     if trial := day.get("trial"):
         shares = [
             f"{trial[side]} {_spread(trial['good'][name], 0, 100)} % of {trial['answers'][name]}"
             for side, name in (("champion", _named(trial, "champion")), ("challenger", _named(trial, "challenger")))
             if name in trial["good"]
         ]
-        said.append(f"trial over: good answers {', '.join(shares)}; {trial['challenger']} {trial['end']}")
+        events.append(f"trial over: good answers {', '.join(shares)}; {trial['challenger']} {trial['end']}")
     if "rejected_by_hand" in day:
-        said.append(f"an editor rejects day {day['rejected_by_hand']} by hand")
+        events.append(f"an editor rejects day {day['rejected_by_hand']} by hand")
     words = {"canary": f"{day.get('version')} passes, on trial with half of the users", "waiting": "waits for more"}
-    said.append(words.get(day["outcome"], f"{day['outcome']} {day.get('version') or ''}".strip()))
+    events.append(words.get(day["outcome"], f"{day['outcome']} {day.get('version') or ''}".strip()))
     if day["outcome"] in ("waiting", "rejected"):
-        said[-1] += f" ({day['why']})"
+        events[-1] += f" ({day['why']})"
     if day.get("overruled"):
-        said.append("put before half of the users by hand, against the gate")
-    return "; ".join(said)
+        events.append("put before half of the users by hand, against the gate")
+    return "; ".join(events)
 
 
 def _named(trial: Result, side: str) -> str:
@@ -154,9 +156,9 @@ def plan(found: Result) -> str:
         points.setdefault(point["samples"], []).append(point["loss"])
     rows = [f"| {size} | {', '.join(f'{loss:.3f}' for loss in losses)} |" for size, losses in points.items()]
     floor, gap, rate = found["plan"]["curve"]["law"]
-    said = f"```console\n$ {found['command']}\n{found['output'].strip()}\n```"
+    printed = f"```console\n$ {found['command']}\n{found['output'].strip()}\n```"
     law = f"The curve through these runs is `{floor:.3f} + {gap:.3f} · n^-{rate:.3f}`:"
-    return "\n\n".join([said, law, _table("samples", "held-out loss of each seed", rows=rows), _origin(found)])
+    return "\n\n".join([printed, law, _table("samples", "held-out loss of each seed", rows=rows), _origin(found)])
 
 
 def killed(found: Result) -> str:
@@ -185,20 +187,20 @@ WRITERS: dict[str, Callable[[Result], str]] = {
     KILLED: killed,
     RECORDING: recording,
 }
-"""Each result, and marker of the page, with what is made of it."""
+"""Name of a result, and of its marker on the page → the function that writes its text."""
 
 
 def _table(*head: str, rows: list[str]) -> str:
     return "\n".join([f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *rows])
 
 
-def _spread(told: Result, digits: int, times: float = 1) -> str:
-    value, low, high = (f"{times * told[key]:.{digits}f}" for key in ("value", "low", "high"))
+def _spread(estimate: Result, digits: int, times: float = 1) -> str:
+    value, low, high = (f"{times * estimate[key]:.{digits}f}" for key in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"
 
 
-def _signed(told: Result, digits: int) -> str:
-    value, low, high = (f"{told[key]:+.{digits}f}".replace("-", "−") for key in ("value", "low", "high"))
+def _signed(estimate: Result, digits: int) -> str:
+    value, low, high = (f"{estimate[key]:+.{digits}f}".replace("-", "−") for key in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"
 
 
@@ -212,7 +214,7 @@ def keep_plan(run: Path, file: Path, options: list[str]) -> None:
     last = (_example().MONDAY + timedelta(days=days - 1)).date()
     line = ["iterate", "plan", "registry", "--store", "feedback.db", "--now", str(last), *options]
 
-    def asked(*more: str) -> str:
+    def plan_output(*more: str) -> str:
         command = [sys.executable, "-m", "metier.cli", *line, *more]
         return subprocess.run(command, cwd=run, check=True, text=True, stdout=subprocess.PIPE).stdout
 
@@ -221,8 +223,8 @@ def keep_plan(run: Path, file: Path, options: list[str]) -> None:
         "command": " ".join(["metier", *line]),
         "users": f"simulated: {days} days of the week",
         **_where(),
-        "output": asked(),
-        "plan": json.loads(asked("--json")),
+        "output": plan_output(),
+        "plan": json.loads(plan_output("--json")),
     }
     del kept["plan"]["curve"]["resampled"]  # what the intervals were read off
     file.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")

@@ -1,4 +1,4 @@
-"""Puts packaged held-out inputs to the shipped fine-tunes and keeps what they answered, for the pages of the trades.
+"""Runs the shipped fine-tunes on packaged held-out inputs and stores their answers for the pages of the trades.
 
 All fine-tunes of the trades go into one int4 bundle as adapters, which takes minutes; the first held-out inputs of each
 task, two in its first language and one in each other, are answered greedily, and kept whatever comes out.
@@ -34,10 +34,10 @@ def answers(engine: Engine, vertical: Vertical) -> list[dict[str, Any]]:
     for task in vertical.tasks:
         if (card := trained.get(task.name)) is None:
             continue
-        asked: dict[str, list[Any]] = {language: [] for language in task.languages}
+        inputs: dict[str, list[Any]] = {language: [] for language in task.languages}
         for sample in packaged(vertical, task, "held_out"):
-            asked[task.language_of(sample.input, sample.language)].append(sample.input)
-        chosen = [(lang, v) for i, (lang, values) in enumerate(asked.items()) for v in values[: 1 if i else 2]]
+            inputs[task.language_of(sample.input, sample.language)].append(sample.input)
+        chosen = [(lang, v) for i, (lang, values) in enumerate(inputs.items()) for v in values[: 1 if i else 2]]
         for language, value in chosen:
             row: dict[str, Any] = {"task": task.name, "language": language, "input": value}
             try:
@@ -70,11 +70,13 @@ def read_by_bridges() -> list[dict[str, Any]]:
 
 def main() -> None:
     """Write one JSON file per trade that ships a fine-tune, and one for the bridges."""
-    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    asked.add_argument("trades", nargs="*", metavar="TRADE")
-    asked.add_argument("--bundle", type=Path, help="such as `metier export` made of the trades; made where missing")
-    asked.add_argument("--into", type=Path, default=ANSWERS)
-    given = asked.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("trades", nargs="*", metavar="TRADE")
+    parser.add_argument(
+        "--bundle", type=Path, help="such as `metier export` makes of the trades; exported where missing"
+    )
+    parser.add_argument("--into", type=Path, default=ANSWERS)
+    given = parser.parse_args()
     _write(given.into / "bridges.json", read_by_bridges())
     chosen = [v for v in trades() if v.fine_tunes and (not given.trades or v.name in given.trades)]
     if not chosen:
@@ -82,26 +84,26 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="metier-docs-") as folder:
         bundle = given.bundle or Path(folder) / "bundle"
         if not bundle.is_dir():
-            export_slots([f for vertical in chosen for f in vertical.fine_tunes], bundle, progress=_said)
+            export_slots([f for vertical in chosen for f in vertical.fine_tunes], bundle, progress=_print_progress)
         with Engine(bundle, bridges=load_plugins().bridges.values()) as engine:
             manifest = engine.bundle.manifest
             for vertical in chosen:
-                said = {
+                recorded = {
                     "command": "python sdk/docs/record.py",
                     "when": datetime.now(UTC).date().isoformat(),
                     "base": manifest.base.id,
                     "precision": manifest.precision,
                     "answers": answers(engine, vertical),
                 }
-                _write(given.into / f"{vertical.name}.json", said)
+                _write(given.into / f"{vertical.name}.json", recorded)
 
 
-def _said(stage: str, done: int, total: int) -> None:
+def _print_progress(stage: str, done: int, total: int) -> None:
     print(stage, done, total, file=sys.stderr)
 
 
-def _write(path: Path, said: Any) -> None:
-    path.write_text(json.dumps(said, ensure_ascii=False, indent=1) + "\n", "utf-8")
+def _write(path: Path, document: Any) -> None:
+    path.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", "utf-8")
     print(path)
 
 

@@ -1,5 +1,5 @@
-"""The reference, written from the code at every build: hooks, contracts, checks, metrics, commands. What a name means
-stands in its docstring and nowhere else.
+"""The reference, written from the code at every build: hooks, contracts, checks, metrics, commands. The meaning of a
+name is in its docstring and nowhere else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from metier import contracts
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """mkdocs asks here which pages there are, beside those that lie in the folder."""
+    """mkdocs calls this for the pages that are not files of the folder."""
     for name, write in (("hooks", hooks), ("contracts", names), ("checks", checks), ("commands", commands)):
         files.append(File.generated(config, f"reference/{name}.md", content=write()))
     return files
@@ -58,16 +58,16 @@ def names() -> str:
 
 
 def checks() -> str:
-    """What the conformance kit asks of a plugin, what each trade asks of an answer, and what `evaluate` can measure."""
+    """The checks of the conformance kit, the checks of each trade, and the metrics of `evaluate`."""
     from metier.metrics.selection import BUILT_IN
     from metier.testing.kit import vertical_checks
 
     found = trades()
     page = [
         "# Checks and metrics",
-        "## What `check_vertical` asks of a plugin",
+        "## What `check_vertical` requires of a plugin",
         "One line of pytest runs them all: `test_conformance = conformance_test(vertical)`.",
-        _table(("check", "asks that"), ((f"`{c.name}`", c.about) for c in vertical_checks(found[0]))),
+        _table(("check", "requires that"), ((f"`{c.name}`", c.about) for c in vertical_checks(found[0]))),
         "## What the trades ask of an answer",
         "Each is a [`Check`](contracts.md#metier.contracts.check.Check): a metric in `metier evaluate`, and what a"
         " product asks before it shows an answer.",
@@ -84,7 +84,7 @@ def checks() -> str:
 
 
 def commands() -> str:
-    """The command line as `--help` tells it."""
+    """The page of the command line: the `--help` of every command."""
     from typer.main import get_command
     from typer.testing import CliRunner
 
@@ -97,8 +97,8 @@ def commands() -> str:
     ]
     page = ["# Commands", "Every command also takes `--debug`, which prints the traceback of an error."]
     for path in [[], *sorted(paths)]:
-        said = CliRunner().invoke(app, [*path, "--help"], prog_name="metier", env={"COLUMNS": "100"})
-        page += [f"## {' '.join(['metier', *path])}", f"```text\n{said.output.strip()}\n```"]
+        result = CliRunner().invoke(app, [*path, "--help"], prog_name="metier", env={"COLUMNS": "100"})
+        page += [f"## {' '.join(['metier', *path])}", f"```text\n{result.output.strip()}\n```"]
     return "\n\n".join(page)
 
 

@@ -1,4 +1,4 @@
-"""Which trades the docs speak of: the verticals of this repository's own plugins, and the fine-tunes they ship."""
+"""The trades that the docs describe: the verticals of this repository's own plugins, and the fine-tunes they ship."""
 
 from __future__ import annotations
 

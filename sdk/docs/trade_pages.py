@@ -1,5 +1,5 @@
-"""Under a trade's own words, its tasks: what goes in and comes out, a held-out input with what the shipped fine-tune
-really answered (answers/, written by record.py), and the figures of its card. It knows no trade by name.
+"""Adds the tasks to a trade's page: inputs and outputs, a held-out input with the recorded answer of the shipped
+fine-tune (answers/, written by record.py), and the figures of its card. It knows no trade by name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LONGEST = 400
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """mkdocs hands every page over here; those with a marker get what it stands for."""
+    """mkdocs calls this for every page: markers are replaced by their text."""
     markdown = markdown.replace(BRIDGES, bridges())
     if TASKS not in markdown:
         return markdown
@@ -35,8 +35,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def tasks_of(vertical: Vertical) -> str:
     """All tasks of a trade."""
     path = ANSWERS / f"{vertical.name}.json"
-    said: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {"answers": []}
-    return "\n\n".join(_task(vertical, task, said) for task in vertical.tasks)
+    recorded: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {"answers": []}
+    return "\n\n".join(_task(vertical, task, recorded) for task in vertical.tasks)
 
 
 def bridges() -> str:
@@ -51,7 +51,7 @@ def bridges() -> str:
     return "\n\n".join(page)
 
 
-def _task(vertical: Vertical, task: TaskContract, said: dict[str, Any]) -> str:
+def _task(vertical: Vertical, task: TaskContract, recorded: dict[str, Any]) -> str:
     fine_tune = shipped(vertical, task)
     page = [f"## {task.name}", task.description, _fields(task)]
     if fine_tune is None:
@@ -60,9 +60,9 @@ def _task(vertical: Vertical, task: TaskContract, said: dict[str, Any]) -> str:
         )
     # An answer of other weights than those that ship is no answer of theirs.
     digest = fine_tune.card.weights_sha256
-    rows = [row for row in said["answers"] if (row["task"], row["weights_sha256"]) == (task.name, digest)]
+    rows = [row for row in recorded["answers"] if (row["task"], row["weights_sha256"]) == (task.name, digest)]
     for row in rows:
-        page += _answer(row, task, said)
+        page += _answer(row, task, recorded)
     if not rows:
         page.append(f"The answers of `{fine_tune.card.name}` are not recorded yet: `python sdk/docs/record.py`.")
     return "\n\n".join([*page, _figures(task, fine_tune)])
@@ -79,7 +79,7 @@ def _fields(task: TaskContract) -> str:
     return "\n".join(lines)
 
 
-def _answer(row: dict[str, Any], task: TaskContract, said: dict[str, Any]) -> list[str]:
+def _answer(row: dict[str, Any], task: TaskContract, recorded: dict[str, Any]) -> list[str]:
     if "output" not in row:
         return [
             f"A held-out input ({row['language']}), which it could not answer: {row['problem']}",
@@ -92,7 +92,8 @@ def _answer(row: dict[str, Any], task: TaskContract, said: dict[str, Any]) -> li
     return [
         f"A held-out input ({row['language']}):",
         _code(row["input"]),
-        f"The fine-tune `{row['fine_tune']}` answers ({said['precision']} bundle on {said['base']}, {said['when']}):",
+        f"The fine-tune `{row['fine_tune']}` answers ({recorded['precision']} bundle on {recorded['base']},"
+        f" {recorded['when']}):",
         answer,
         judged if row["checks"] else "",
     ]

@@ -31,7 +31,7 @@ _STUDENT = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """mkdocs hands every page over here; those with a marker get its table."""
+    """mkdocs calls this for every page: markers are replaced by their tables."""
     for name, tasks in TABLES.items():
         marker = f"<!-- {name} -->"
         if marker in markdown:
@@ -42,7 +42,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def table(found: dict[str, Any], task: str) -> str:
-    """One task's presets, base by base, the best first; what was measured stands below."""
+    """One task's presets, base by base, the best first, with what was measured above them."""
     runs = [run for run in found["runs"] if run["task"] == task]
     presets: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for run in runs:
@@ -54,12 +54,13 @@ def table(found: dict[str, Any], task: str) -> str:
         HEAD.format(metric=TITLES.get(metric, metric)),
         *(_row(base, preset, rows) for (base, preset), rows in ranked),
     ]
-    asked = {base: sorted({run["inputs"] for run in runs if run["base"] == base}) for base in bases}
-    said = "; ".join(f"{base}: {' to '.join(map(str, dict.fromkeys((n[0], n[-1]))))}" for base, n in asked.items())
+    inputs = {base: sorted({run["inputs"] for run in runs if run["base"] == base}) for base in bases}
+    measured = "; ".join(f"{base}: {' to '.join(map(str, dict.fromkeys((n[0], n[-1]))))}" for base, n in inputs.items())
     samples = sorted({run["samples"] for run in runs})
-    learnt = " to ".join(map(str, dict.fromkeys((samples[0], samples[-1]))))
-    return f"`{task}`, {learnt} samples to learn from. Inputs asked ({said}). {found['machine']}.\n\n" + "\n".join(
-        lines
+    counts = " to ".join(map(str, dict.fromkeys((samples[0], samples[-1]))))
+    return (
+        f"`{task}`, {counts} samples to learn from. Held-out inputs ({measured}). {found['machine']}.\n\n"
+        + "\n".join(lines)
     )
 
 

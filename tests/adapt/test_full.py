@@ -84,7 +84,9 @@ def test_a_broken_run_ends_with_the_weights_of_an_unbroken_one(task, samples, fu
     assert len(losses) == 4 and resumed.card.weights_sha256 == whole.card.weights_sha256
 
 
-def test_it_goes_on_from_weights_of_the_same_layers_only(task, samples, full, local_base, tmp_path: Path) -> None:
+def test_training_continues_only_from_weights_of_the_same_layers(
+    task, samples, full, local_base, tmp_path: Path
+) -> None:
     varied_recipe = full.model_copy(update={"layers": "top:1", "epochs": 4})
     first, losses = learn(task, samples[:16], varied_recipe, local_base, tmp_path / "first")
     again: list[float] = []

@@ -1,4 +1,4 @@
-"""One object per method of adaptation: `method_of` chooses it, and nothing else asks what a recipe produces."""
+"""One object per method of adaptation: `method_of` chooses it, and nothing else depends on what a recipe produces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run killed at any moment goes on and ends where the unbroken run ends; checkpoints are whole or absent."""
+"""A run killed at any moment resumes and ends where the unbroken run ends; checkpoints are complete or absent."""
 
 import json
 import os
@@ -82,7 +82,7 @@ def test_a_run_killed_twice_ends_with_the_weights_and_losses_of_the_unbroken_one
 
     events: list[Progress] = []
     resumed = adapt(task, samples[:20], samples[20:28], recipe, run, base=local_base, progress=events.append)
-    assert events[0].step > 1, "it must go on, not start again"
+    assert events[0].step > 1, "it must resume, not start again"
     assert resumed.card.weights_sha256 == unbroken.card.weights_sha256
     assert resumed.card.training["train_loss"] == unbroken.card.training["train_loss"]
     assert resumed.card.training["held_out_loss"] == unbroken.card.training["held_out_loss"]
@@ -163,7 +163,7 @@ except MetierError as error:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on address space is Linux's")
-def test_memory_that_runs_out_while_training_says_what_to_lower(
+def test_running_out_of_memory_while_training_names_what_to_lower(
     task: TaskContract, samples: list[Sample], recipe: Recipe, tiny_base: Path, tmp_path: Path
 ) -> None:
     # Nine rows of 450 tokens in one pass keep some 29 MB of attention in each layer.
@@ -174,7 +174,7 @@ def test_memory_that_runs_out_while_training_says_what_to_lower(
     assert "lower batch_size" in output
 
 
-def test_a_full_disk_says_so_and_leaves_no_fine_tune(
+def test_a_full_disk_is_an_error_and_leaves_no_fine_tune(
     task: TaskContract, samples: list[Sample], recipe: Recipe, tiny_base: Path, tmp_path: Path
 ) -> None:
     small = tmp_path / "small"

@@ -42,7 +42,7 @@ def test_a_tiny_set_is_overfitted(
         assert tokenizer.decode(out[0, ids.shape[1] :].tolist()) == sample.output["text"]
 
 
-def test_the_folder_holds_what_its_card_says_and_plain_peft_gives_the_loss_on_the_card(
+def test_the_folder_matches_its_card_and_plain_peft_gives_the_loss_on_the_card(
     task: TaskContract, samples: list[Sample], recipe: Recipe, local_base: LocalBase, tmp_path: Path
 ) -> None:
     events: list[Progress] = []
@@ -116,7 +116,7 @@ def test_training_does_not_disturb_the_hosts_random_numbers(
     assert torch.equal(torch.rand(2), expected)
 
 
-def test_a_finished_run_is_returned_as_it_is_and_another_recipe_is_refused(
+def test_a_finished_run_is_returned_unchanged_and_another_recipe_is_refused(
     task: TaskContract, samples: list[Sample], recipe: Recipe, local_base: LocalBase, tmp_path: Path
 ) -> None:
     def run(recipe: Recipe, **options: Any) -> Any:
@@ -183,7 +183,7 @@ def test_a_sample_off_its_contract_is_named_with_its_line(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is active here")
-def test_cuda_where_there_is_none_is_an_error_that_says_so(
+def test_requesting_cuda_where_there_is_none_is_an_error(
     task: TaskContract, samples: list[Sample], recipe: Recipe, local_base: LocalBase, tmp_path: Path
 ) -> None:
     with pytest.raises(DeviceError, match="CUDA is not active in torch"):

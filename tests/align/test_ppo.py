@@ -18,7 +18,7 @@ from metier.align.ppo import (
     clipped_policy_loss,
     clipped_value_loss,
     gae,
-    look_back,
+    make_experience,
     token_rewards,
     whiten,
 )
@@ -65,7 +65,7 @@ def test_the_score_falls_on_the_last_token_and_the_kl_on_each() -> None:
         (0.5, 1.0, 0.5, True),
     ],
 )
-def test_the_objective_is_clipped_only_where_it_would_pay_to_go_on(ratio, advantage, gain, moves) -> None:
+def test_the_objective_is_clipped_only_where_a_further_step_would_raise_it(ratio, advantage, gain, moves) -> None:
     new = torch.tensor([[math.log(ratio)]], requires_grad=True)
     one = torch.ones(1, 1)
     loss, beyond = clipped_policy_loss(new, torch.zeros(1, 1), advantage * one, one, 0.2)
@@ -102,7 +102,7 @@ def test_the_approximate_kl_is_that_of_the_k3_estimator_and_padding_does_not_cou
 
 def test_the_value_loss_moves_the_value_head_alone(local_base, recipe) -> None:
     policy = Policy(trainable(local_base, recipe, Ppo(precision="fp32")), pad_id=0, reference="start")
-    policy.look([Example(PROMPT, (9, 10, 2))], 1).values.sum().backward()
+    policy.evaluate([Example(PROMPT, (9, 10, 2))], 1).values.sum().backward()
     assert all(weight.grad is None for weight in policy.lora.values())
     assert all(weight.grad is not None for weight in policy.value.parameters())
 
@@ -148,10 +148,10 @@ def test_a_policy_learns_to_say_nothing_but_the_rewarded_token(local_base, recip
         entropy_weight=0.1, precision="fp32",
     )  # fmt: skip
     toy = Toy(local_base, recipe, cache, settings, tokens=4)
-    told = toy.train()
-    assert told[0].score < 0.3 and told[-1].score > 0.9, "the optimum is 1"
-    assert told[0].kl == pytest.approx(0, abs=1e-3) and told[-1].kl > 1
-    assert all(update.drift < 1e-3 for update in told), "graph and policy are the same model after every update"
+    updates = toy.train()
+    assert updates[0].score < 0.3 and updates[-1].score > 0.9, "the optimum is 1"
+    assert updates[0].kl == pytest.approx(0, abs=1e-3) and updates[-1].kl > 1
+    assert all(update.drift < 1e-3 for update in updates), "graph and policy are the same model after every update"
 
 
 def test_under_a_kl_weight_the_policy_stops_at_the_known_optimum(local_base, recipe, cache) -> None:
@@ -171,7 +171,7 @@ def test_looking_back_does_not_move_the_policy_and_finds_no_kl_at_the_start(loca
     policy = Policy(trainable(local_base, recipe, Ppo(precision="fp32")), pad_id=0, reference="start")
     examples = [Example(PROMPT, (9, 10, 2)), Example(PROMPT, (11,))]
     before = [w.detach().clone() for w in policy.weights]
-    experience, kl = look_back(policy, Drawn(examples, [[-1.0, -1, -1], [-1.0]], [1.0, 0.0]), Ppo(), 0.1)
+    experience, kl = make_experience(policy, Drawn(examples, [[-1.0, -1, -1], [-1.0]], [1.0, 0.0]), Ppo(), 0.1)
     assert kl == 0 and all(torch.equal(a, b) for a, b in zip(before, policy.weights, strict=True))
     assert experience.mask.tolist() == [[1, 1, 1], [1, 0, 0]]
     assert experience.returns[0].tolist() == pytest.approx([0.95**2, 0.95, 1.0])
@@ -187,7 +187,7 @@ def test_a_base_that_scales_its_logits_is_judged_by_the_logits_that_it_has() -> 
     adapted = get_peft_model(model, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
     policy = Policy(adapted, pad_id=0, reference="base")
     examples = [Example((5, 6), (7, 8, 9)), Example((5, 6, 7), (10,))]
-    logprobs, values, entropy, mask = policy.look(examples, 2)
+    logprobs, values, entropy, mask = policy.evaluate(examples, 2)
     with torch.no_grad():
         for row, example in enumerate(examples):
             ids = [*example.prompt, *example.reply]

@@ -156,7 +156,12 @@ def test_kto_learns_from_answers_that_make_no_pairs(
         (10, 30, {}, (3, 1, 1)),
         (30, 10, {"desirable_weight": 2}, (2, 6, 1)),
         (30, 10, {"undesirable_weight": 1}, (1 / 3, 1, 1)),
-        (30, 10, {"desirable_weight": 1, "undesirable_weight": 1}, (1, 1, 3)),  # as told, and the card says how uneven
+        (
+            30,
+            10,
+            {"desirable_weight": 1, "undesirable_weight": 1},
+            (1, 1, 3),
+        ),  # as set, and the card records how uneven
         (30, 0, {}, (1, 1)),
     ],
 )

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from metier.align import reinforce, rollout_bundle
 from metier.align.policy_init import lora_weights
-from metier.align.reinforcement import Desk
+from metier.align.reinforcement import RolloutSource
 from metier.align.rewards import Reward, RolloutAnswer, weighted
 from metier.align.rollout import RolloutEngine
 from metier.align.updates import LOG, Update, figures_of, keep_until, read, record
@@ -38,7 +38,7 @@ def _even(answers: list[RolloutAnswer]) -> list[float]:
 
 LINES = Reward("lines", _lines)  # type: ignore[arg-type]
 EVEN = Reward("even", _even)  # type: ignore[arg-type]
-"""Of two answers one nearly always earns more, also of a policy that has learnt nothing yet."""
+"""Of two answers one nearly always earns more, also of an untrained policy."""
 
 
 def size(adapted: Any) -> dict[str, float]:
@@ -164,14 +164,14 @@ def test_every_input_is_used_once_before_any_is_used_twice(
     task: TaskContract, samples: list[Sample], local_base: LocalBase
 ) -> None:
     with RolloutEngine(rollout_bundle(local_base), rows=2, max_len=128) as rollouts:
-        desk = Desk({task.name: task}, samples[:6], LINES, rollouts, Ppo(max_length=128))
-        asked = [str(one.sample.input) for update in range(3) for one in desk.of(update, 4)]
-        assert len(set(asked[:6])) == 6 and sorted(asked[:6]) == sorted(asked[6:]) and asked[:6] != asked[6:]
-        assert desk.of(1, 4) == desk.of(1, 4)
+        source = RolloutSource({task.name: task}, samples[:6], LINES, rollouts, Ppo(max_length=128))
+        used = [str(request.sample.input) for update in range(3) for request in source.requests(update, 4)]
+        assert len(set(used[:6])) == 6 and sorted(used[:6]) == sorted(used[6:]) and used[:6] != used[6:]
+        assert source.requests(1, 4) == source.requests(1, 4)
         with pytest.raises(DataError, match=r"shop\.csv:2: the prompt's \d+ tokens leave no room"):
-            Desk({task.name: task}, samples[:1], LINES, rollouts, Ppo(max_length=10))
+            RolloutSource({task.name: task}, samples[:1], LINES, rollouts, Ppo(max_length=10))
         with pytest.raises(UsageError, match="no inputs"):
-            Desk({task.name: task}, [], LINES, rollouts, Ppo())
+            RolloutSource({task.name: task}, [], LINES, rollouts, Ppo())
 
 
 def test_group_and_batch_must_divide_the_rollouts(start, samples, local_base, tmp_path: Path) -> None:
@@ -206,6 +206,6 @@ def test_an_answer_with_a_line_s_end_of_unicode_is_one_line_of_the_log(task, tmp
 def test_a_reward_model_of_another_base_raises_before_any_rollout(start, samples, local_base, tmp_path: Path) -> None:
     other = local_base.card.model_copy(update={"id": "another", "sha256": "0" * 64})
     reward = weighted([(1.0, LINES), (0.2, Reward("model", _lines, (other,)))])
-    with pytest.raises(UsageError, match="the reward model stands on another"):
+    with pytest.raises(UsageError, match="the reward model is of the base another"):
         reinforce(start, samples[:4], reward, tmp_path / "run", Ppo(**QUICK), base=local_base)
     assert not (tmp_path / "run").exists()

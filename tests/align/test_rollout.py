@@ -57,7 +57,7 @@ def test_the_graph_is_exported_once_and_again_when_it_is_damaged(local_base: Loc
     assert len(stages) == 2
 
 
-def test_the_graph_that_rollouts_come_from_has_8_bit_weights_and_stands_near_the_policy(
+def test_the_rollout_graph_has_8_bit_weights_and_is_close_to_the_policy(
     local_base: LocalBase, start: FineTune, task: TaskContract, tmp_path: Path
 ) -> None:
     adapted = trainable(local_base, start, Dpo(precision="fp32")).eval()

@@ -45,7 +45,7 @@ SETTINGS = {
     "no_graphs": {"graphs": False, "candidates": True},
     "no_candidates": {"graphs": True, "candidates": False},
 }
-"""What is compared: the engine as it is, and without either."""
+"""What is compared: the default engine, and without either."""
 
 
 def main() -> None:
@@ -131,22 +131,24 @@ def one_model(plain: Any, slotted: Any, options: Any) -> dict[str, Any]:
     size = sum(path.stat().st_size for path in plain.path.glob(f"{graph.file}*"))
     rate = copy_rate()
     rows: dict[int, dict[str, Any]] = {batch: {"batch": batch} for batch in options.batches}
-    for bundle, worn in ((plain, {"plain": None}), (slotted, {"one": loras[:1], "each": loras})):
+    for bundle, variants in ((plain, {"plain": None}), (slotted, {"one": loras[:1], "each": loras})):
         for graphs in (True, False):  # one session of a bundle at a time: of the largest there is room for one
             sessions = Sessions(bundle, options.device, graphs)
             for setting, wanted in SETTINGS.items():
                 if wanted["graphs"] == graphs:
                     for batch, row in rows.items():
-                        for name, wear in worn.items():
+                        for name, active in variants.items():
                             row.setdefault(name, {})[setting] = sessions.steps(
-                                batch, wear, wanted["candidates"], options
+                                batch, active, wanted["candidates"], options
                             )
             rows[options.batches[0]].setdefault("refused", sessions.refused)
             del sessions
     for batch, row in rows.items():
-        said = {name: {tuple(found.pop("said")) for found in row[name].values()} for name in ("plain", "one", "each")}
-        row["same_tokens"] = {name: len(different) == 1 for name, different in said.items()}
-        best = {name: found["graphs"].get("tokens_per_second") for name, found in row.items() if name in said}
+        tokens = {
+            name: {tuple(found.pop("tokens")) for found in row[name].values()} for name in ("plain", "one", "each")
+        }
+        row["same_tokens"] = {name: len(different) == 1 for name, different in tokens.items()}
+        best = {name: found["graphs"].get("tokens_per_second") for name, found in row.items() if name in tokens}
         if not all(best.values()):
             continue
         row["retention"] = {name: round(best[name] / best["plain"], 3) for name in ("one", "each")}
@@ -170,7 +172,7 @@ class Sessions:
         self._few = open_session(bundle.path / graph.candidates, device)
         self.refused = self._opened.capture_error
 
-    def steps(self, batch: int, wear: Any, candidates: bool, options: Any) -> dict[str, Any]:
+    def steps(self, batch: int, active: Any, candidates: bool, options: Any) -> dict[str, Any]:
         """Median milliseconds of a greedy step, how much of them is choosing tokens, and tokens per second; or why it
         failed."""
         from metier.contracts import MetierError
@@ -185,10 +187,10 @@ class Sessions:
             )  # fmt: skip
             ids = np.random.default_rng(0).integers(100, min(5000, decoder.vocab_size), options.context)
             for row in range(batch):
-                decoder.adapters.load(row, None if wear is None else wear[row % len(wear)])
+                decoder.adapters.load(row, None if active is None else active[row % len(active)])
                 decoder.prefill(row, ids)
             samplers = [Sampler(Sampling(), [], decoder.vocab_size) for _ in range(batch)]
-            tokens, said = np.full(batch, 5), []
+            tokens, chosen_tokens = np.full(batch, 5), []
             taken, chosen = [], []
             for _ in range(options.steps):
                 start = time.perf_counter()
@@ -197,14 +199,14 @@ class Sessions:
                 tokens = np.array([sampler.choose(decoder.scores(row)) for row, sampler in enumerate(samplers)])
                 taken.append(time.perf_counter() - start)
                 chosen.append(time.perf_counter() - middle)
-                said += tokens.tolist()
+                chosen_tokens += tokens.tolist()
         except MetierError as error:
-            return {"failed": str(error), "said": []}
+            return {"failed": str(error), "tokens": []}
         warm = options.steps // 4  # the first steps are captured
         step, choose = statistics.median(taken[warm:]), statistics.median(chosen[warm:])
         return {
             "step_ms": round(step * 1e3, 3), "choose_ms": round(choose * 1e3, 3),
-            "tokens_per_second": round(batch / step, 1), "said": said,
+            "tokens_per_second": round(batch / step, 1), "tokens": chosen_tokens,
         }  # fmt: skip
 
 
@@ -216,12 +218,12 @@ def served(bundle: Any, options: Any) -> dict[str, Any]:
     rows, found = max(options.batches), {}
     ids = tuple(np.random.default_rng(0).integers(100, 300, 32).tolist())
     with Engine(bundle, device=options.device, rows=rows, max_len=options.context + options.steps + 40) as engine:
-        for name, wear in (("base", lambda row: "base"), ("each", lambda row: f"a{row}")):
+        for name, adapter_of in (("base", lambda row: "base"), ("each", lambda row: f"a{row}")):
             for batch in options.batches:
-                for _ in range(2):  # the first round captures, and loads what it wears
+                for _ in range(2):  # the first round captures, and loads the adapters
                     start = time.perf_counter()
                     running = [
-                        engine.submit(Request(ids=ids, max_tokens=options.steps, adapter=wear(row)), wait=None)
+                        engine.submit(Request(ids=ids, max_tokens=options.steps, adapter=adapter_of(row)), wait=None)
                         for row in range(batch)
                     ]
                     for generation in running:
@@ -274,7 +276,7 @@ def copy_rate() -> float | None:
 
 
 def device_name() -> str:
-    """As nvidia-smi says it."""
+    """The name that nvidia-smi reports."""
     command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip().splitlines()[0]

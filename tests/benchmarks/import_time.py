@@ -4,8 +4,8 @@
 
 Each line of code runs in a fresh interpreter, all lines in turns, so that a machine that slows down slows all alike. A
 figure is the median of the rounds, once of the processor's time and once of the clock's, less that of an interpreter
-that imports nothing; the clock's means something where the load, which stands beside it, is below the cores. The ratio
-is the processor's time of the first name over that of pydantic, without which no contract can be.
+that imports nothing; the clock's is meaningful where the load, printed beside it, is below the cores. The ratio is
+the processor's time of the first name over that of pydantic, without which no contract can be.
 """
 
 from __future__ import annotations
@@ -46,11 +46,13 @@ def measure(rounds: int) -> dict[str, Any]:
     codes = {"": BARE, **LINES}
     for code in codes.values():  # bytecode is written, and files come into the disk's cache
         cost(code)
-    told: dict[str, list[tuple[float, float]]] = {name: [] for name in codes}
+    costs_of: dict[str, list[tuple[float, float]]] = {name: [] for name in codes}
     for _ in range(rounds):
         for name, code in codes.items():
-            told[name].append(cost(code))
-    medians = {name: [statistics.median(one[kind] for one in costs) for kind in (0, 1)] for name, costs in told.items()}
+            costs_of[name].append(cost(code))
+    medians = {
+        name: [statistics.median(one[kind] for one in costs) for kind in (0, 1)] for name, costs in costs_of.items()
+    }
     bare = medians.pop("")
     return {
         "rounds": rounds,
@@ -76,13 +78,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--rounds", type=int, default=21)
-    asked = parser.parse_args()
-    found = measure(asked.rounds)
-    if asked.json:
-        command = f"python tests/benchmarks/import_time.py --json --rounds {asked.rounds}"
+    options = parser.parse_args()
+    found = measure(options.rounds)
+    if options.json:
+        command = f"python tests/benchmarks/import_time.py --json --rounds {options.rounds}"
         python = {"versions": {**machine("pydantic", "pydantic_core")["versions"], "python": sys.version.split()[0]}}
-        told = {"benchmark": "import_time", **machine(), **python, "command": command, **found}
-        return print(json.dumps(told, indent=1))
+        report = {"benchmark": "import_time", **machine(), **python, "command": command, **found}
+        return print(json.dumps(report, indent=1))
     for row in found["imports"]:
         print(f"{row['import']:20} {row['processor_ms']:7.1f} ms of the processor, {row['clock_ms']:7.1f} ms")
     return print(f"the first name over pydantic: {found['first_name_over_pydantic']:.2f}")

@@ -4,8 +4,8 @@
 
 Before the clock starts, in a process of its own: a champion is adapted on the packaged advertising samples but 64, a
 bundle with slots is exported, the champion is measured, and a full run on all samples is made for comparison. Then an
-engine opens, the 64 come in as users' edits, and one turn of the loop is taken by a process that has not loaded torch
-yet. --work keeps what the first part made, so that the clock can be read again.
+engine opens, the 64 come in as users' edits, and one iteration is run by a process that has not loaded torch
+yet. --work keeps the output of the first part, so that the measurement can be repeated.
 """
 
 import argparse
@@ -42,7 +42,7 @@ SHARED = ("benchmark", "when", "machine", "versions", "command", "cores", "goal_
 
 
 def data() -> tuple[Vertical, TaskContract, list[Sample], list[Sample], list[Sample]]:
-    """Trade, task, what the champion learns, the 64 that come in later, what is held out."""
+    """Trade, task, training samples of the champion, the 64 that come in later, held-out samples."""
     vertical, task = load_plugins().task(TASK)
     found = training_data(vertical, task)
     order = select(found.train, len(found.train), 1)
@@ -50,7 +50,7 @@ def data() -> tuple[Vertical, TaskContract, list[Sample], list[Sample], list[Sam
 
 
 def prepare(work: Path, precision: str, overrides: list[str], full: bool) -> None:
-    """Champion, bundle, its measurement, and, where it is asked for, the full run."""
+    """Champion, bundle, its measurement, and, where requested, the full run."""
     from metier.adapt import adapt
     from metier.bases import load_finetune, resolve
     from metier.export import export_slots
@@ -75,7 +75,7 @@ def prepare(work: Path, precision: str, overrides: list[str], full: bool) -> Non
 
 
 class Clock:
-    """Seconds of each stage that the turn names."""
+    """Seconds of each stage that the iteration reports."""
 
     def __init__(self) -> None:
         self.begun = self.last = time.perf_counter()
@@ -95,7 +95,7 @@ class Clock:
 
 
 def measured(work: Path, settings: IterationSettings) -> dict[str, Any]:
-    """One turn, timed, on a copy of what was prepared."""
+    """One timed iteration on a copy of the prepared folders."""
     import shutil
 
     vertical, _, _, new, held_out = data()
@@ -118,7 +118,7 @@ def measured(work: Path, settings: IterationSettings) -> dict[str, Any]:
         seconds = clock.close()
         comparison = result.comparison
         assert comparison is not None and result.verdict is not None
-        told = {
+        report = {
             "seconds": seconds,
             "steps": clock.seconds,
             "outcome": result.outcome,
@@ -140,11 +140,11 @@ def measured(work: Path, settings: IterationSettings) -> dict[str, Any]:
             "criteria": [c.model_dump() for c in result.verdict.criteria],
         }
         there = (work / "full" / "card.json").is_file()
-        return {**told, "full_run": full_run(work, registry, engine, result.version) if there else None}
+        return {**report, "full_run": full_run(work, registry, engine, result.version) if there else None}
 
 
 def full_run(work: Path, registry: Registry, engine: Engine, version: str | None) -> dict[str, Any]:
-    """The turn's result against the run on all samples from the base, on the same inputs; outside the clock."""
+    """The iteration's result against the run on all samples from the base, on the same inputs; outside the clock."""
     from metier.bases import load_finetune, resolve
     from metier.iterate.judge import Judge
 
@@ -153,9 +153,9 @@ def full_run(work: Path, registry: Registry, engine: Engine, version: str | None
     base = resolve(full.card.base.id, revision=full.card.base.revision)
     cache = registry.folder / "measured"
     judge = Judge(engine, task, registry.held_out(), base, checks=vertical.checks_for(TASK), cache=cache)
-    made = registry.finetune(version) if version else load_finetune(registry.folder / "work" / "run")
+    tuned = registry.finetune(version) if version else load_finetune(registry.folder / "work" / "run")
     names = f"{TASK}.full", f"{TASK}.made"
-    before, after = (judge.measure(f, n, lambda *_, **__: None) for f, n in zip((full, made), names, strict=True))
+    before, after = (judge.measure(f, n, lambda *_, **__: None) for f, n in zip((full, tuned), names, strict=True))
     found = judge.compare(before, after, names)
     return {
         "training_seconds": full.card.training["seconds"],
@@ -165,9 +165,9 @@ def full_run(work: Path, registry: Registry, engine: Engine, version: str | None
         "turn_less_full": found.loss_difference.model_dump(),
         "metrics": {
             m.name: {
-                "full": (whole := m.values["champion"]).model_dump(),
+                "full": (full_value := m.values["champion"]).model_dump(),
                 "turn": m.values["challenger"].model_dump(),
-                "inside": whole.low <= m.values["challenger"].value <= whole.high,
+                "inside": full_value.low <= m.values["challenger"].value <= full_value.high,
                 "turn_less_full": m.differences[0].interval.model_dump(),
             }
             for m in found.metrics
@@ -196,7 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--into", type=Path, metavar="FILE", help="a result that the run is added to")
-    parser.add_argument("--work", type=Path, help="keep, or take up, what is prepared")
+    parser.add_argument("--work", type=Path, help="keep the prepared folders, or use those of an earlier run")
     parser.add_argument("--precision", default="int4")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="of IterationSettings, such as epochs=1"
@@ -204,30 +204,30 @@ def main() -> None:
     parser.add_argument("--prepare", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("recipe", nargs="*", metavar="KEY=VALUE", help="of the champion's recipe, such as base=./mine")
     parser.add_argument("--no-full", dest="full", action="store_false", help="leave the full run out")
-    asked = parser.parse_intermixed_args()
-    if asked.prepare:
-        return prepare(asked.work, asked.precision, asked.recipe, asked.full)
+    options = parser.parse_intermixed_args()
+    if options.prepare:
+        return prepare(options.work, options.precision, options.recipe, options.full)
     with tempfile.TemporaryDirectory() as folder:
-        work = asked.work or Path(folder)
+        work = options.work or Path(folder)
         work.mkdir(parents=True, exist_ok=True)
-        again = [sys.executable, __file__, "--prepare", "--work", str(work), "--precision", asked.precision]
-        again += [*asked.recipe, *([] if asked.full else ["--no-full"])]
+        again = [sys.executable, __file__, "--prepare", "--work", str(work), "--precision", options.precision]
+        again += [*options.recipe, *([] if options.full else ["--no-full"])]
         subprocess.run(again, check=True, stdout=sys.stderr)
-        settings = IterationSettings.model_validate(dict(pair.split("=") for pair in asked.set))
+        settings = IterationSettings.model_validate(dict(pair.split("=") for pair in options.set))
         found = {
             "benchmark": "iterate",
             **machine("onnxruntime-gpu", "onnxruntime", "torch", "transformers", "peft", "numpy"),
             "command": "python tests/benchmarks/iterate.py --json",
             "cores": os.cpu_count(),
             "goal_seconds": GOAL,
-            "precision": asked.precision,
-            "set": asked.set,
+            "precision": options.precision,
+            "set": options.set,
             "settings": settings.model_dump(),
         }
         found |= measured(work, settings)
-    if asked.into:
-        keep(asked.into, dict(found))
-    if asked.json:
+    if options.into:
+        keep(options.into, dict(found))
+    if options.json:
         return print(json.dumps(found, indent=1))
     for step, seconds in found["steps"].items():
         print(f"{seconds:6.1f} s  {seconds / found['seconds']:4.0%}  {step}")

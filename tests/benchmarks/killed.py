@@ -1,12 +1,12 @@
-"""Kill every long command at random moments, and see that it goes on, or that what was there before still is.
+"""Kill every long command at random moments, and check that it resumes, or that earlier files are unchanged.
 
     python tests/benchmarks/killed.py [--kills 20] [--commands adapt head dpo …] [--seed 0] [--json] [--out FILE]
 
 Each command runs on a tiny random base in a process of its own, forked after the libraries are loaded, which gets
 SIGKILL at a moment drawn evenly over an unbroken run's time. After every kill what the command leaves must either not
-be there yet, or load whole; the next start must go on without a complaint; the fine-tune it began from must be as it
+be there yet, or load whole; the next start must resume without an error; the fine-tune it began from must be as it
 was; and in the end nothing may lie beside the result. A run that ended before its kill counts as none, and the next
-begins anew: in a new folder, for exports over the bundle of the run before, for `iterate` in a new registry, for
+starts again: in a new folder, for exports over the bundle of the run before, for `iterate` in a new registry, for
 `evaluate` on a new copy of a run.
 With `--out`, the rows of these commands replace those that the file holds.
 """
@@ -43,22 +43,22 @@ FORK = multiprocessing.get_context("fork")
 
 
 def main() -> None:
-    """Kill, look, go on; print what was found."""
+    """Kill, check and resume every command; print the counts."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--commands", nargs="+", default=list(COMMANDS), choices=list(COMMANDS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
-        desk = Desk(Path(scratch))
-        for name in asked.commands:
-            found.append(desk.torment(name, asked.kills, random.Random(f"{asked.seed}{name}")))
-            if asked.out:
-                _keep(asked.out, found[-1])
-    if asked.json:
+        bench = KillBench(Path(scratch))
+        for name in options.commands:
+            found.append(bench.kill_repeatedly(name, options.kills, random.Random(f"{options.seed}{name}")))
+            if options.out:
+                _keep(options.out, found[-1])
+    if options.json:
         return print(json.dumps(_result(found), indent=1))
     for row in found:
         print("  ".join(f"{key} {value}" for key, value in row.items()))
@@ -83,8 +83,8 @@ def _result(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-class Desk:
-    """A tiny fine-tune of adcopy.describe with pairs, feedback, a bundle and a registry, and a cache of its own."""
+class KillBench:
+    """Runs and kills commands on a tiny fine-tune with pairs, feedback, a bundle, a registry and a cache of its own."""
 
     def __init__(self, folder: Path) -> None:
         for name in LOADED:
@@ -93,8 +93,8 @@ class Desk:
         os.environ["METIER_HOME"] = str(folder / "home")
         self._finish(FORK.Process(target=_prepare, args=(folder, self.run)))
 
-    def torment(self, name: str, kills: int, chance: random.Random) -> dict[str, Any]:
-        """Kill one command so many times; what was seen."""
+    def kill_repeatedly(self, name: str, kills: int, chance: random.Random) -> dict[str, Any]:
+        """Kill one command so many times; return the counts of what happened."""
         before = {p.name: p.read_bytes() for p in self.run.iterdir()}
         command, place = COMMANDS[name], self.folder / name
         place.mkdir()
@@ -210,14 +210,14 @@ def _registry(out: Path) -> None:
 
 
 class Command(NamedTuple):
-    """A command line, and how to see that what it leaves is whole."""
+    """A command line, and how to check that what it leaves is complete."""
 
     line: list[str]
     whole: Callable[[Path], None]
     last: str = "card.json"
     """Written last: where it is, the rest must be."""
     kept: str = "checkpoint/**/*"
-    """What a start goes on from."""
+    """What a start resumes from."""
 
 
 OUTS = ("OUT", "REGISTRY")
@@ -260,12 +260,12 @@ COMMANDS = {
 
 
 def _command(line: list[str], log: Path) -> None:
-    """What `metier …` does, in this process; what it says goes into a file."""
+    """What `metier …` does, in this process; its output goes into a file."""
     from metier.cli.app import app
 
-    with log.open("w", encoding="utf-8") as said:
-        os.dup2(said.fileno(), 1)
-        os.dup2(said.fileno(), 2)
+    with log.open("w", encoding="utf-8") as printed:
+        os.dup2(printed.fileno(), 1)
+        os.dup2(printed.fileno(), 2)
         try:
             app(line, standalone_mode=True)
         except SystemExit as end:
@@ -290,17 +290,17 @@ def _prepare(folder: Path, run: Path) -> None:
     ):
         app(words, standalone_mode=False)
     samples = [json.loads(text) for text in (run / "train.jsonl").read_text("utf-8").splitlines()]
-    told = [
+    pairs = [
         {"task": s["task"], "input": s["input"], "chosen": s["output"],
          "rejected": {"text": "Best ever. " + s["output"]["text"]}}
         for s in samples
     ]  # fmt: skip
-    (folder / "pairs.jsonl").write_text("".join(json.dumps(one) + "\n" for one in told), "utf-8")
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(one) + "\n" for one in pairs), "utf-8")
     with FeedbackStore(folder / "feedback.db") as store:
         for sample in training_data(*load_plugins().task("adcopy.describe")).train[:80]:
-            said = Answer(task=sample.task, input=sample.input, output=sample.output, consent=True)
-            store.add(said)
-            store.add_event(said.id, "accepted")
+            answer = Answer(task=sample.task, input=sample.input, output=sample.output, consent=True)
+            store.add(answer)
+            store.add_event(answer.id, "accepted")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Kill the loop's commands at random moments, and see that nothing is half written and that they go on; `killed.py`
-does so with the turn itself.
+"""Kill the loop's commands at random moments, and check that nothing is half written and that they resume;
+`killed.py` does so with `iterate run`.
 
     python tests/benchmarks/killed_loop.py [--kills 20] [--commands plan collect import move] [--seed 0] [--json]
 
 Each command runs on a tiny random base in a process of its own, forked after the libraries are loaded, which gets
 SIGKILL at a moment drawn evenly over an unbroken run's time. After every kill the registry and the store must be what
-they were before the command or what they are after it; started again it must go on without a complaint and end as the
-unbroken one did. `torment` is the same for other programs.
+they were before the command or what they are after it; started again it must resume without an error and end as the
+unbroken one did. `kill_repeatedly` is the same for other programs.
 """
 
 from __future__ import annotations
@@ -42,49 +42,49 @@ LINES: dict[str, list[list[str]]] = {
     "import": [["feedback", "import", "other.db", "rows.jsonl"]],
     "move": [["iterate", "promote", "registry", "v0002"], ["iterate", "rollback", "registry"]],
 }  # fmt: skip
-"""Each command's lines: one after the other, and from the first again."""
+"""Command lines of each command; they run in this order, and again from the first."""
 
 
 def main() -> None:
-    """Kill, look, go on; print what was found."""
+    """Kill, check and resume every command; print the counts."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--commands", nargs="+", default=list(LINES), choices=list(LINES))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
-    found = torment(asked.commands, asked.kills, asked.seed)
-    if asked.json:
-        how = {"benchmark": "killed_loop", **machine("torch", "peft"), "command": COMMAND, "kills": asked.kills}
+    options = parser.parse_args()
+    found = kill_repeatedly(options.commands, options.kills, options.seed)
+    if options.json:
+        how = {"benchmark": "killed_loop", **machine("torch", "peft"), "command": COMMAND, "kills": options.kills}
         return print(json.dumps({**how, "commands": found}, indent=1))
     for row in found:
         print("  ".join(f"{key} {value}" for key, value in row.items()))
     return None
 
 
-def torment(commands: Sequence[str] = tuple(LINES), kills: int = 20, seed: int = 0) -> list[dict[str, Any]]:
+def kill_repeatedly(commands: Sequence[str] = tuple(LINES), kills: int = 20, seed: int = 0) -> list[dict[str, Any]]:
     """Kill each command so many times; a row for each: its unbroken seconds, kills, and how many runs came to an end.
 
     Raises:
-        AssertionError: something was half written, or a command did not go on.
+        AssertionError: something was half written, or a command did not resume.
     """
     for name in LOADED:
         importlib.import_module(name)
     with tempfile.TemporaryDirectory() as scratch:
-        desk = Desk(Path(scratch))
-        return [desk.torment(name, kills, random.Random(f"{seed}{name}")) for name in commands]
+        bench = KillBench(Path(scratch))
+        return [bench.kill_repeatedly(name, kills, random.Random(f"{seed}{name}")) for name in commands]
 
 
-class Desk:
-    """A registry of two versions of a tiny fine-tune, and a store with feedback."""
+class KillBench:
+    """Runs and kills commands on a registry of two versions of a tiny fine-tune, and a store with feedback."""
 
     def __init__(self, folder: Path) -> None:
         self.home, self.here = folder / "home", folder / "here"
         os.environ["METIER_HOME"] = str(folder / "cache")
         self._finish(FORK.Process(target=_prepare, args=(self.home,)))
 
-    def torment(self, name: str, kills: int, chance: random.Random) -> dict[str, Any]:
-        """Kill one command so many times; what was seen."""
+    def kill_repeatedly(self, name: str, kills: int, chance: random.Random) -> dict[str, Any]:
+        """Kill one command so many times; return the counts of what happened."""
         lines, states, seconds = LINES[name], [], 0.0
         self._renew()
         states.append(_state(name, self.here))
@@ -94,10 +94,10 @@ class Desk:
             seconds = max(seconds, time.monotonic() - started)
             states.append(_state(name, self.here))
         assert all(a != b for a, b in itertools.pairwise(states)), "a line that changes nothing"
-        seen, turn = {"command": name, "seconds": round(seconds, 2), "killed": 0, "ended": 0}, 0
+        seen, current = {"command": name, "seconds": round(seconds, 2), "killed": 0, "ended": 0}, 0
         self._renew()
         while seen["killed"] < kills:
-            process = self._process(lines[turn])
+            process = self._process(lines[current])
             process.start()
             process.join(chance.uniform(0, seconds))
             ended = not process.is_alive()
@@ -106,18 +106,18 @@ class Desk:
                 process.join()
                 seen["killed"] += 1
             elif process.exitcode:
-                raise AssertionError(self._said())
+                raise AssertionError(self._log_tail())
             found = _state(name, self.here)
-            if found == states[turn + 1]:
+            if found == states[current + 1]:
                 seen["ended"] += ended
-                turn = (turn + 1) % len(lines)
-                if turn == 0:
+                current = (current + 1) % len(lines)
+                if current == 0:
                     self._renew()
             else:
-                assert not ended and found == states[turn], f"{name}: neither what was there nor what was to be"
+                assert not ended and found == states[current], f"{name}: neither what was there nor what was to be"
             print(name, seen, file=sys.stderr, flush=True)
-        self._finish(self._process(lines[turn]))
-        assert _state(name, self.here) == states[turn + 1], f"{name} did not end as the unbroken one"
+        self._finish(self._process(lines[current]))
+        assert _state(name, self.here) == states[current + 1], f"{name} did not end as the unbroken one"
         return seen
 
     def _renew(self) -> None:
@@ -130,9 +130,9 @@ class Desk:
     def _finish(self, process: Any) -> None:
         process.start()
         process.join()
-        assert process.exitcode == 0, self._said()
+        assert process.exitcode == 0, self._log_tail()
 
-    def _said(self) -> str:
+    def _log_tail(self) -> str:
         log = self.here / "log"
         return log.read_text("utf-8")[-3000:] if log.is_file() else "no log"
 
@@ -155,7 +155,7 @@ def _registry(here: Path) -> Any:
 
 
 def _planned(here: Path) -> Any:
-    """Whether every point is there; those that are parse, and the registry and the store are as they were."""
+    """Whether every point exists. Existing ones can be parsed; the registry and the store are unchanged."""
     points = [json.loads(file.read_text("utf-8")) for file in (here / "registry/curve").glob("*.json")]
     assert _registry(here) == _registry(here.with_name("home")) and _stored(here / "store.db")
     return len(points) == 6
@@ -188,13 +188,13 @@ _LOOKS: dict[str, Callable[[Path], Any]] = {
 
 
 def _command(line: list[str], here: Path) -> None:
-    """What `metier …` does, in this process; what it says goes into a file."""
+    """What `metier …` does, in this process; its output goes into a file."""
     from metier.cli.app import app
 
     os.chdir(here)
-    with (here / "log").open("w", encoding="utf-8") as said:
-        os.dup2(said.fileno(), 1)
-        os.dup2(said.fileno(), 2)
+    with (here / "log").open("w", encoding="utf-8") as printed:
+        os.dup2(printed.fileno(), 1)
+        os.dup2(printed.fileno(), 2)
         try:
             app(line, standalone_mode=True)
         except SystemExit as end:

@@ -28,7 +28,7 @@ TOLERANCE = 1.05
 
 
 def main() -> None:
-    """Run the load and print what came of it."""
+    """Run the load and print its result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--minutes", type=float, default=10)
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def measure(options: Any, scratch: Path) -> dict[str, Any]:
-    """What became of every request, and memory over time."""
+    """The outcome of every request, and memory over time."""
     import psutil
 
     from metier.decoding.lora import lay_out, read_folder

@@ -2,11 +2,11 @@
 
     python tests/benchmarks/ppo_seeds.py [--seeds 20] [--rows now no_entropy …] [--into FILE] [--json]
 
-A seed sets the LoRA's first weights, the answers drawn and the order of minibatches. A seed has learnt when its last
+A seed sets the LoRA's first weights, the answers drawn and the order of minibatches. A seed has learned when its last
 update's answers score more than 0.9. The row `now` has the sizes, the learning rate and the entropy weight that a tiny
 random base and so rare a reward need, and all other settings as they come; every other row is `now` with one setting
-changed. `--into` adds to the rows of a file, so that a killed measurement goes on, and so that another version's are
-put beside them: with PYTHONPATH at the `sdk` folder of an earlier checkout, `--rows before` measures PPO as it was.
+changed. `--into` adds to the rows of a file, so that a killed measurement resumes, and so that another version's are
+put beside them: with PYTHONPATH at the `sdk` folder of an earlier checkout, `--rows before` measures the earlier PPO.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TINY: dict[str, Any] = {
     "precision": "fp32",
 }
 FEW = {"updates": 18, "rollouts": 32, "batch_size": 16}
-"""What an earlier version's test asked for."""
+"""The bounds of an earlier version's test."""
 ROWS: dict[str, dict[str, Any]] = {
     "before": {},
     "before_few_answers": FEW,
@@ -80,7 +80,7 @@ def main() -> None:
     if options.json:
         return print(json.dumps(report(rows), indent=1))
     for name, row in rows.items():
-        print(f"{name:20} learnt {row['learnt']:2} of {row['seeds']}, mean {row['mean']:.2f}  {sorted(row['scores'])}")
+        print(f"{name:20} learned {row['learnt']:2} of {row['seeds']}, mean {row['mean']:.2f}  {sorted(row['scores'])}")
     return None
 
 
@@ -111,7 +111,7 @@ def last_score(base: Any, cache: Path, changed: dict[str, Any], seed: int) -> fl
 
 
 def earlier_optimiser(policy: Any, settings: Any) -> Any:
-    """As `reinforce` made it before `optimiser_of`."""
+    """The optimiser of `reinforce` before `optimiser_of` existed."""
     import torch
 
     value = {"params": list(policy.value.parameters()), "lr": settings.value_learning_rate}

@@ -1,4 +1,4 @@
-"""What it costs that the engine writes every answer down: the same requests with a recorder and without, in turns.
+"""The cost of recording every answer: the same requests with a recorder and without, in turns.
 
     python tests/benchmarks/recording.py BUNDLE --json
 
@@ -48,7 +48,7 @@ def measure(bundle: Path, folder: Path, rounds: int, threads: int | None) -> dic
             store.add(row.model_copy(update={"id": f"{len(writes)}"}))
             writes.append(1000 * (time.perf_counter() - begun))
     assert kept == rounds * len(inputs), "every answer is written, and none twice"
-    medians = {how: statistics.median(told) for how, told in seconds.items()}
+    medians = {how: statistics.median(times) for how, times in seconds.items()}
     return {
         "callers": CALLERS,
         "answers": ANSWERS,
@@ -67,15 +67,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=asked.store) as folder:
-        found = measure(asked.bundle, Path(folder), asked.rounds, asked.threads)
-    if asked.json:
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.store) as folder:
+        found = measure(options.bundle, Path(folder), options.rounds, options.threads)
+    if options.json:
         libraries = machine("onnxruntime-gpu", "onnxruntime", "numpy")
         command = "python tests/benchmarks/recording.py BUNDLE" + (
-            f" --threads {asked.threads}" if asked.threads else ""
+            f" --threads {options.threads}" if options.threads else ""
         )
-        found = {"command": f"{command} --json", "threads": asked.threads, **found}
+        found = {"command": f"{command} --json", "threads": options.threads, **found}
         return print(json.dumps({"benchmark": "recording", **libraries, **found}, indent=1))
     ratio, write = found["recorded_over_alone"], found["write_ms"]
     return print(f"recorded rounds take {ratio:.3f} times those alone; a single write takes {write:.2f} ms")

@@ -7,9 +7,9 @@ games the reward.
 of a better and a worse answer, `kto` from the same answers unpaired, `grpo` and `ppo` from their own answers, as many
 each, by the checks (weight 1) and a reward model of the same pairs (weight 0.2, standardised). A stage is its name, or
 its name with other settings, as `dpo:beta=0.3,epochs=1`: so defaults are chosen, `--inputs train`, without a look at
-what is held out. What a stage stands on is in `reward_ground.py`, what is measured in `reward_measures.py`.
+what is held out. What a stage builds on is in `reward_ground.py`, what is measured in `reward_measures.py`.
 
-Every stage leaves its result in OUT and is not done twice; a killed stage goes on where it was.
+Every stage leaves its result in OUT and is not run twice; a killed stage resumes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ STAGES: dict[str, Dpo | Kto | Grpo | Ppo | None] = {
     "grpo": Grpo(updates=16, max_tokens=MOST_TOKENS),
     "ppo": Ppo(updates=16, max_tokens=MOST_TOKENS),
 }
-"""Settings as they come; of those that draw their own answers, as few updates as show what they do."""
+"""Default settings; methods that draw their own answers run few updates, enough to show their effect."""
 JUDGED = 0.2
 """Weight of the reward model beside the checks."""
 
@@ -45,29 +45,29 @@ def main() -> None:
     parser.add_argument("--stages", nargs="+", default=list(STAGES))
     parser.add_argument("--inputs", choices=("held_out", "train"), default="held_out")
     parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
-    stands = ground(asked.out)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    setup = ground(options.out)
     stages: dict[str, Any] = {}
-    for name in dict.fromkeys(["sft", *asked.stages]):
-        stages[name] = stage(stands, asked.out, name, asked.inputs)
-    before = {way: stages["sft"][way]["rewards"] for way in ("drawn", "greedy")}
+    for name in dict.fromkeys(["sft", *options.stages]):
+        stages[name] = stage(setup, options.out, name, options.inputs)
+    before = {kind: stages["sft"][kind]["rewards"] for kind in ("drawn", "greedy")}
     for name in stages.keys() - {"base", "sft"}:
-        stages[name]["gain"] = {way: interval(stages[name][way]["rewards"], before[way]) for way in before}
-    report = told(stands, {name: stages[name] for name in asked.stages}, asked.inputs)
-    if asked.json:
+        stages[name]["gain"] = {kind: interval(stages[name][kind]["rewards"], before[kind]) for kind in before}
+    report = report_of(setup, {name: stages[name] for name in options.stages}, options.inputs)
+    if options.json:
         return print(json.dumps(report, ensure_ascii=False, indent=1))
     return show(report)
 
 
-def stage(stands: Ground, out: Path, spec: str, on: str) -> dict[str, Any]:
+def stage(setup: Ground, out: Path, spec: str, on: str) -> dict[str, Any]:
     """A stage's figures: from its file, or of the policy that it trains."""
     file = out / f"{spec}.{on}.json"
     if not file.exists():
         settings = settings_of(spec)
-        tuned = learn(stands, out / spec, settings) if settings else None
+        tuned = learn(setup, out / spec, settings) if settings else None
         say(f"measuring {spec}")
-        found = measure(stands, tuned or (stands.sft if spec == "sft" else None), on)
+        found = measure(setup, tuned or (setup.sft if spec == "sft" else None), on)
         if settings and tuned:
             found["settings"] = settings.model_dump(exclude={"checkpoint_seconds", "schema_version"})
             found["seconds"] = tuned.card.training["seconds"]
@@ -87,24 +87,24 @@ def settings_of(spec: str) -> Dpo | Kto | Grpo | Ppo | None:
     return known.parse({**known.model_dump(), **changed}, where=spec)
 
 
-def learn(stands: Ground, out: Path, settings: Dpo | Kto | Grpo | Ppo) -> FineTune:
+def learn(setup: Ground, out: Path, settings: Dpo | Kto | Grpo | Ppo) -> FineTune:
     """The fine-tune, aligned by a method."""
     from metier.align import model_reward, prefer, reinforce, weighted
 
     if isinstance(settings, Dpo | Kto):
         return prefer(
-            stands.sft, stands.learnt, out, settings, base=stands.base, held_out=stands.held_out,
+            setup.sft, setup.training_pairs, out, settings, base=setup.base, held_out=setup.held_out,
             progress=lambda p: say(f"{out.name} {p.step}/{p.steps} loss {p.loss:.3f}"),
         )  # fmt: skip
     return reinforce(
-        stands.sft, stands.train, weighted([(1.0, stands.rule), (JUDGED, model_reward(stands.judge))]), out, settings,
-        base=stands.base, held_out=stands.held_out,
+        setup.sft, setup.train, weighted([(1.0, setup.rule), (JUDGED, model_reward(setup.judge))]), out, settings,
+        base=setup.base, held_out=setup.held_out,
         progress=lambda u, n: say(f"{out.name} {u.update}/{n} reward {u.score:.3f} kl {u.kl:.2f} drift {u.drift:.4f}"),
     )  # fmt: skip
 
 
 def rounds(tuned: FineTune) -> dict[str, list[float]] | None:
-    """What every update came to, of methods that have any."""
+    """Figures of every update; None for methods without updates."""
     from metier.align.updates import LOG, read
 
     if not (tuned.path / LOG).is_file():
@@ -113,12 +113,12 @@ def rounds(tuned: FineTune) -> dict[str, list[float]] | None:
     return {key: [round(getattr(u, key), 4) for u in updates] for key in ("score", "kl", "length", "drift")}
 
 
-def told(stands: Ground, stages: dict[str, Any], on: str) -> dict[str, Any]:
+def report_of(setup: Ground, stages: dict[str, Any], on: str) -> dict[str, Any]:
     """The report: a row for each stage, without the rewards of single inputs."""
     import torch
 
     rows = {
-        name: {**row, **{way: {k: v for k, v in row[way].items() if k != "rewards"} for way in ("drawn", "greedy")}}
+        name: {**row, **{kind: {k: v for k, v in row[kind].items() if k != "rewards"} for kind in ("drawn", "greedy")}}
         for name, row in stages.items()
     }
     return {
@@ -126,13 +126,13 @@ def told(stands: Ground, stages: dict[str, Any], on: str) -> dict[str, Any]:
         "command": f"python tests/benchmarks/reward.py OUT --stages {' '.join(stages)} --inputs {on} --json",
         **machine("torch", "transformers", "trl", "peft", "onnxruntime-gpu"),
         "threads": torch.get_num_threads(),
-        "base": stands.base.card.id,
-        "engine": stands.bundle.manifest.precision,
+        "base": setup.base.card.id,
+        "engine": setup.bundle.manifest.precision,
         "preferences": "simulated by the checks",
-        "pairs": {"learnt": len(stands.learnt), "apart": len(stands.apart)},
-        "inputs": {"train": len({*map(key, stands.train)}), on: len({*map(key, stands.samples(on))})},
+        "pairs": {"learnt": len(setup.training_pairs), "apart": len(setup.held_out_pairs)},
+        "inputs": {"train": len({*map(key, setup.train)}), on: len({*map(key, setup.samples(on))})},
         "answers_to_an_input": DRAWN,
-        "reward_model": judged(stands),
+        "reward_model": judged(setup),
         "stages": rows,
     }
 

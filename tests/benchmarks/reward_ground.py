@@ -1,8 +1,8 @@
-"""What every stage of `reward.py` stands on: the trade, its fine-tune, inputs, preferences and rewards.
+"""What every stage of `reward.py` builds on: the trade, its fine-tune, inputs, preferences and rewards.
 
 **The preferences are simulated**: of two answers drawn from the fine-tune to one training input, the one that the
 trade's checks find more wrong with is the rejected one; among such pairs those are taken that keep chosen and rejected
-answers equally long on the whole, so that length alone tells nobody anything. A quarter of the inputs is held apart.
+answers equally long on the whole, so that length alone carries no information. A quarter of the inputs is held out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import metier.bases.threads  # noqa: F401  before torch
 from metier.contracts import Preference, RewardModelling, Sample
 
-ASKED, PAIRS = 4, 2
+ANSWERS_PER_INPUT, PAIRS = 4, 2
 """Answers drawn to each training input for preferences, and how many pairs of them are kept at most."""
 MOST_TOKENS = 96
 """Of an answer."""
@@ -26,7 +26,7 @@ MODELLING = RewardModelling(epochs=3, learning_rate=4e-4, checkpoint_seconds=45)
 
 
 class Ground(NamedTuple):
-    """The trade's task with all that policies learn from and are measured by."""
+    """The trade's task with the data and models that policies are trained and measured with."""
 
     task: Any
     checks: Any
@@ -38,22 +38,22 @@ class Ground(NamedTuple):
     bundle: Any
     rule: Any
     """Reward by the checks."""
-    learnt: list[Preference]
-    apart: list[Preference]
-    """Pairs of training inputs of which none is in `learnt`."""
+    training_pairs: list[Preference]
+    held_out_pairs: list[Preference]
+    """Pairs of training inputs of which none is in `training_pairs`."""
     judge: Any
-    """The reward model of the learnt pairs."""
+    """The reward model trained on `training_pairs`."""
 
     def samples(self, on: str) -> list[Sample]:
-        """Those to measure on: the held-out ones, or (`train`) those of the training inputs that `apart` is of."""
+        """Samples to measure on: the held-out ones, or (`train`) the training samples of `held_out_pairs`."""
         if on == "held_out":
             return self.held_out
-        inputs = {key(pair) for pair in self.apart}
+        inputs = {key(pair) for pair in self.held_out_pairs}
         return [sample for sample in self.train if key(sample) in inputs]
 
 
 def ground(out: Path) -> Ground:
-    """What stands in `out`, and what does not yet: pairs are drawn, the reward model is trained."""
+    """Load what `out` holds; draw the pairs and train the reward model where they are missing."""
     from metier.align import load_reward, read_preferences, rollout_bundle, rule_reward, split_pairs, train_reward
     from metier.bases import load_finetune, resolve
     from metier.data.training import training_data
@@ -74,34 +74,34 @@ def ground(out: Path) -> Ground:
     if not file.exists():
         say("drawing answers for preferences")
         part = file.with_suffix(".part")
-        pairs = simulated(draw(bundle, base, sft, task, train, times=ASKED, seed=7), rule)
+        pairs = simulated(draw(bundle, base, sft, task, train, times=ANSWERS_PER_INPUT, seed=7), rule)
         part.write_text("".join(p.model_dump_json() + "\n" for p in pairs), "utf-8")
         part.replace(file)
-    learnt, apart = split_pairs(read_preferences(file), 0.25, seed=0)
+    training_pairs, held_out_pairs = split_pairs(read_preferences(file), 0.25, seed=0)
     train_reward(
-        sft, learnt, apart, out / "reward", MODELLING, base=base,
+        sft, training_pairs, held_out_pairs, out / "reward", MODELLING, base=base,
         progress=lambda p: say(f"reward model {p.step}/{p.steps} loss {p.loss:.3f}"),
     )  # fmt: skip
     judge = load_reward(out / "reward", base=base)
-    return Ground(task, checks, sft, base, train, held_out, bundle, rule, learnt, apart, judge)
+    return Ground(task, checks, sft, base, train, held_out, bundle, rule, training_pairs, held_out_pairs, judge)
 
 
 def simulated(answers: Sequence[Any], rule: Any) -> list[Preference]:
-    """Pairs of answers to one input that the rule tells apart.
+    """Pairs of answers to one input that the rule scores differently.
 
     Args:
-        answers: `ASKED` to each input, one after the other.
+        answers: `ANSWERS_PER_INPUT` to each input, one after the other.
         rule: reward by the checks.
     """
     scores, found = rule(answers), list[Preference]()
     longer = 0  # characters that the chosen answers so far have more than the rejected ones
-    for first in range(0, len(answers), ASKED):
-        group = range(first, first + ASKED)
-        told_apart = [(a, b) for a, b in permutations(group, 2) if scores[a] > scores[b] and answers[b].output]
-        for _ in range(min(PAIRS, len(told_apart))):
-            more = {(a, b): len(answers[a].text) - len(answers[b].text) for a, b in told_apart}
-            better, worse = min(told_apart, key=lambda pair: abs(longer + more[pair]))
-            told_apart.remove((better, worse))
+    for first in range(0, len(answers), ANSWERS_PER_INPUT):
+        group = range(first, first + ANSWERS_PER_INPUT)
+        ranked = [(a, b) for a, b in permutations(group, 2) if scores[a] > scores[b] and answers[b].output]
+        for _ in range(min(PAIRS, len(ranked))):
+            more = {(a, b): len(answers[a].text) - len(answers[b].text) for a, b in ranked}
+            better, worse = min(ranked, key=lambda pair: abs(longer + more[pair]))
+            ranked.remove((better, worse))
             longer += more[better, worse]
             found.append(
                 Preference(
@@ -123,7 +123,7 @@ def draw(
     seed: int,
     temperature: float = 1.0,
 ) -> list[Any]:
-    """Answers to each distinct input of the samples, `times` to each, one input's after the other's."""
+    """Answers to each distinct input of the samples, `times` to each, input by input."""
     from metier.align.rewards import RolloutAnswer
     from metier.align.rollout import RolloutEngine
 
@@ -146,9 +146,9 @@ def policy(base: Any, begin: Any) -> Any:
     return trainable(base, begin, Ppo(precision="auto")).eval()
 
 
-def key(said: Sample | Preference) -> str:
-    """What tells inputs apart."""
-    return json.dumps(said.input, sort_keys=True)
+def key(sample: Sample | Preference) -> str:
+    """Identifies an input."""
+    return json.dumps(sample.input, sort_keys=True)
 
 
 def distinct(samples: Sequence[Sample]) -> list[Sample]:
@@ -157,5 +157,5 @@ def distinct(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def say(text: str) -> None:
-    """To the screen, and not into what `--json` prints."""
+    """Print to stderr, which `--json` leaves alone."""
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)

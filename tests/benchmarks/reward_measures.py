@@ -23,34 +23,34 @@ SAMPLES = 3
 SIDES = ("chosen", "rejected")
 
 
-def measure(stands: Ground, finetune: Any, on: str) -> dict[str, Any]:
+def measure(setup: Ground, finetune: Any, on: str) -> dict[str, Any]:
     """Figures of a policy's answers to the samples of `on`, drawn at temperature 1 and greedy; None is the base."""
     from metier.evaluate.forgetting import likelihoods
 
-    begin, samples = finetune or stands.sft.card.recipe, stands.samples(on)
-    adapted = policy(stands.base, begin)
-    told: dict[str, Any] = {}
-    for way, times, temperature in (("drawn", DRAWN, 1.0), ("greedy", 1, 0.0)):
+    begin, samples = finetune or setup.sft.card.recipe, setup.samples(on)
+    adapted = policy(setup.base, begin)
+    report: dict[str, Any] = {}
+    for kind, times, temperature in (("drawn", DRAWN, 1.0), ("greedy", 1, 0.0)):
         answers = draw(
-            stands.bundle, stands.base, begin, stands.task, samples, times=times, seed=13, temperature=temperature
+            setup.bundle, setup.base, begin, setup.task, samples, times=times, seed=13, temperature=temperature
         )
-        rewards = np.reshape(stands.rule(answers), (-1, times)).mean(1)  # [inputs]
-        told[way] = {"rewards": rewards.round(4).tolist(), **figures(stands, answers, samples)}
-        if way == "drawn":
-            told["kl_to_sft"] = round(nats(adapted, answers) - nats(policy(stands.base, stands.sft), answers), 3)
+        rewards = np.reshape(setup.rule(answers), (-1, times)).mean(1)  # [inputs]
+        report[kind] = {"rewards": rewards.round(4).tolist(), **figures(setup, answers, samples)}
+        if kind == "drawn":
+            report["kl_to_sft"] = round(nats(adapted, answers) - nats(policy(setup.base, setup.sft), answers), 3)
     tokens = sum(len(answer.reply) for answer in answers)
-    bare = nats(policy(stands.base, stands.sft.card.recipe), answers) * len(answers)
-    told["greedy"]["not_rewarded"]["base_nats_per_token"] = round(-bare / tokens, 3)
-    told["samples"] = [
-        {"input": a.input["facts"], "text": a.text, "wrong": wrong(stands, a)} for a in answers[:SAMPLES]
+    bare = nats(policy(setup.base, setup.sft.card.recipe), answers) * len(answers)
+    report["greedy"]["not_rewarded"]["base_nats_per_token"] = round(-bare / tokens, 3)
+    report["samples"] = [
+        {"input": a.input["facts"], "text": a.text, "wrong": wrong(setup, a)} for a in answers[:SAMPLES]
     ]
-    general = likelihoods(adapted.float(), stands.bundle.tokenizer)
-    told["general_perplexity"] = {language: round(found.perplexity, 2) for language, found in general.items()}
-    return told
+    general = likelihoods(adapted.float(), setup.bundle.tokenizer)
+    report["general_perplexity"] = {language: round(found.perplexity, 2) for language, found in general.items()}
+    return report
 
 
-def figures(stands: Ground, answers: Sequence[Any], samples: Sequence[Any]) -> dict[str, Any]:
-    """What can be said of answers, whoever gave them."""
+def figures(setup: Ground, answers: Sequence[Any], samples: Sequence[Any]) -> dict[str, Any]:
+    """Figures of answers, whichever system gave them."""
     from sacrebleu.metrics import CHRF
 
     from metier.contracts import run_checks
@@ -61,7 +61,7 @@ def figures(stands: Ground, answers: Sequence[Any], samples: Sequence[Any]) -> d
     own = [references[key(a)] for a in answers]
     aligned = [[refs[min(k, len(refs) - 1)] for refs in own] for k in range(max(map(len, own)))]
     texts = [a.text for a in answers]
-    found = [run_checks(stands.checks, a.input, a.output) for a in answers]
+    found = [run_checks(setup.checks, a.input, a.output) for a in answers]
     openings = Counter(" ".join(text.split()[:3]) for text in texts)
 
     def share(of: Sequence[Any]) -> float:
@@ -69,10 +69,10 @@ def figures(stands: Ground, answers: Sequence[Any], samples: Sequence[Any]) -> d
 
     return {
         "answers": len(answers),
-        "reward_by_rule": round(statistics.mean(stands.rule(answers)), 4),
-        "reward_model": round(statistics.mean(stands.judge.standard([[*a.prompt, *a.reply] for a in answers])), 3),
+        "reward_by_rule": round(statistics.mean(setup.rule(answers)), 4),
+        "reward_model": round(statistics.mean(setup.judge.standard([[*a.prompt, *a.reply] for a in answers])), 3),
         "ended": share([a.ended for a in answers]),
-        "passes": {check.name: share([not one[check.name] for one in found]) for check in stands.checks},
+        "passes": {check.name: share([not one[check.name] for one in found]) for check in setup.checks},
         "not_rewarded": {
             "chrf": round(CHRF().corpus_score(texts, aligned).score, 1),
             "characters": round(statistics.mean(map(len, texts)), 1),
@@ -101,15 +101,15 @@ def nats(adapted: Any, answers: Sequence[Any]) -> float:
     from metier.training.examples import Example
 
     with torch.no_grad():
-        logprobs, _, _, mask = Policy(adapted, 0, "start").look([Example(a.prompt, a.reply) for a in answers], 16)
+        logprobs, _, _, mask = Policy(adapted, 0, "start").evaluate([Example(a.prompt, a.reply) for a in answers], 16)
     return float((logprobs * mask).sum(1).mean())
 
 
-def wrong(stands: Ground, answer: Any) -> list[str]:
+def wrong(setup: Ground, answer: Any) -> list[str]:
     """What the checks find in an answer."""
     from metier.contracts import run_checks
 
-    found = run_checks(stands.checks, answer.input, answer.output)
+    found = run_checks(setup.checks, answer.input, answer.output)
     return [f"{name}: {finding.message}" for name, findings in found.items() for finding in findings]
 
 
@@ -119,22 +119,22 @@ def distinct_bigrams(texts: Sequence[str]) -> float:
     return len(set(pairs)) / max(1, len(pairs))
 
 
-def judged(stands: Ground) -> dict[str, Any]:
-    """The reward model on the pairs held apart, with 95% intervals over their inputs, and what length has to do with
+def judged(setup: Ground) -> dict[str, Any]:
+    """The reward model on the held-out pairs, with 95% intervals over their inputs, and what length has to do with
     it."""
     from metier.align.calibration import pair_figures
     from metier.align.pairs import encode_pairs
 
-    card, apart = stands.judge.card, stands.apart
-    pairs = encode_pairs(stands.bundle.tokenizer, {stands.task.name: stands.task}, apart, 512)
-    chosen, rejected = (stands.judge.score([[*p.prompt, *getattr(p, side)] for p in pairs]) for side in SIDES)
+    card, held_out_pairs = setup.judge.card, setup.held_out_pairs
+    pairs = encode_pairs(setup.bundle.tokenizer, {setup.task.name: setup.task}, held_out_pairs, 512)
+    chosen, rejected = (setup.judge.score([[*p.prompt, *getattr(p, side)] for p in pairs]) for side in SIDES)
     margins = np.subtract(chosen, rejected)
-    inputs = np.unique([key(p) for p in apart], return_inverse=True)[1]
+    inputs = np.unique([key(p) for p in held_out_pairs], return_inverse=True)[1]
     chance, drawn = np.random.default_rng(0), []
     for _ in range(2000):
         picked = chance.integers(0, inputs.max() + 1, inputs.max() + 1)
         drawn.append(pair_figures(np.concatenate([margins[inputs == one] for one in picked]).tolist()))
-    lengths = {side: [len(getattr(p, side)["text"]) for p in apart] for side in SIDES}
+    lengths = {side: [len(getattr(p, side)["text"]) for p in held_out_pairs] for side in SIDES}
     return {
         "settings": card.settings.model_dump(),
         "pairs": card.count,
@@ -145,7 +145,9 @@ def judged(stands: Ground) -> dict[str, Any]:
             for name in ("accuracy", "ece", "brier")
         },
         "characters": {
-            side: round(statistics.mean(len(getattr(p, side)["text"]) for p in [*stands.learnt, *apart]), 1)
+            side: round(
+                statistics.mean(len(getattr(p, side)["text"]) for p in [*setup.training_pairs, *held_out_pairs]), 1
+            )
             for side in SIDES
         },
         "correlation_with_length": round(

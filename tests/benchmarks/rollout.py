@@ -3,12 +3,12 @@
     python tests/benchmarks/rollout.py [--json] [--rounds 3] [--batches 8 16] [--threads N] [--out FILE]
 
 The policy is the fine-tune that adcopy packages, the prompts are its training inputs, and answers are drawn at
-temperature 1 from the whole vocabulary, until their end token or 96 tokens: what one update asks for. PPO asks for 32
-answers to as many prompts; GRPO for 32 answers, 8 to each of 4 prompts, which TRL gives `generate` as 32 prompts.
+temperature 1 from the whole vocabulary, until their end token or 96 tokens: what one update needs. PPO draws 32
+answers to as many prompts; GRPO draws 32 answers, 8 to each of 4 prompts, which TRL gives `generate` as 32 prompts.
 
 The engine decodes `batch` rows and gives a row that has ended to the next prompt; `generate` takes `batch` prompts at a
 time, and waits for the longest answer of each. Counted are the tokens of the answers, end token included, per second of
-the whole job, prompts read and weights handed over (`set_adapter`) included. All systems take turns in every round; a
+the whole job, prompts read and weights copied (`set_adapter`) included. All systems take turns in every round; a
 figure is the median of the rounds. With `--out`, rounds are added to those that the file holds, so that a long run can
 be taken in pieces. `generate` runs on the PEFT model as TRL runs it, in fp32 and, where the machine multiplies bf16
 natively, in bf16.
@@ -35,7 +35,7 @@ import metier.bases.threads  # noqa: F401  before torch
 MAX_TOKENS = 96
 ANSWERS = 32
 GROUPS = {"ppo": 1, "grpo": 8}
-"""Answers to each prompt, by who asks."""
+"""Answers to each prompt, by method."""
 
 System = Callable[[list[Any], int, int], tuple[list[Any], int]]
 """(prompts, most tokens of an answer, seed) → (rollouts where it is ours, tokens in all)."""
@@ -99,7 +99,7 @@ def measure(rounds: int, batches: list[int], threads: int | None, before: list[d
     systems: dict[tuple[str, str, int], System] = {}
     rows: list[Any] = []
     clocks: dict[tuple[str, str, int], dict[str, float]] = {}
-    told = list(before)
+    results = list(before)
     with ExitStack() as engines:
         for batch in batches:
             rollouts = engines.enter_context(RolloutEngine(bundle, rows=batch, max_len=512, threads=threads))
@@ -109,23 +109,25 @@ def measure(rounds: int, batches: list[int], threads: int | None, before: list[d
         for dtype, policy in policies.items():
             for batch in batches:
                 systems["transformers generate", dtype, batch] = _generate(policy, batch, bundle.tokenizer)
-        asked = {who: [p for p in prompts[: ANSWERS // group] for _ in range(group)] for who, group in GROUPS.items()}
+        prompts_of = {
+            method: [p for p in prompts[: ANSWERS // group] for _ in range(group)] for method, group in GROUPS.items()
+        }
         for (_, _, batch), system in systems.items():
             system(prompts[:batch], 2, 0)  # warms up: memory of every row is touched once
         for _ in range(rounds):
             found: dict[str, Any] = {}
-            for who, part in asked.items():
+            for method, part in prompts_of.items():
                 for key, system in systems.items():
                     earlier = dict(clocks.get(key, {}))
                     start = time.perf_counter()
-                    drawn, tokens = system(part, MAX_TOKENS, len(told))
+                    drawn, tokens = system(part, MAX_TOKENS, len(results))
                     seconds = time.perf_counter() - start
                     parts = {name: round(clocks[key][name] - value, 3) for name, value in earlier.items()}
-                    found[_name(who, key)] = {"tokens": tokens, "seconds": round(seconds, 3), **parts}
-                    print(_name(who, key), f"{tokens / seconds:.1f} tokens/s", file=sys.stderr, flush=True)
+                    found[_name(method, key)] = {"tokens": tokens, "seconds": round(seconds, 3), **parts}
+                    print(_name(method, key), f"{tokens / seconds:.1f} tokens/s", file=sys.stderr, flush=True)
                     rows = drawn or rows
-            told.append(found)
-    speeds = {name: [one[name]["tokens"] / one[name]["seconds"] for one in told] for name in told[0]}
+            results.append(found)
+    speeds = {name: [one[name]["tokens"] / one[name]["seconds"] for one in results] for name in results[0]}
     speed = {name: statistics.median(values) for name, values in speeds.items()}
     return {
         "benchmark": "rollout",
@@ -140,33 +142,33 @@ def measure(rounds: int, batches: list[int], threads: int | None, before: list[d
         "prompt_tokens": [min(map(len, prompts)), max(map(len, prompts))],
         "systems": [
             {
-                "asks": who,
+                "asks": method,
                 "system": key[0],
                 "precision": key[1],
                 "batch": key[2],
-                "tokens_per_second": round(speed[_name(who, key)], 1),
-                "spread": [round(value, 1) for value in sorted(speeds[_name(who, key)])],
+                "tokens_per_second": round(speed[_name(method, key)], 1),
+                "spread": [round(value, 1) for value in sorted(speeds[_name(method, key)])],
             }
-            for who in GROUPS
+            for method in GROUPS
             for key in systems
         ],
         "ratios": {
-            f"{who}: engine {graph} / generate {dtype}, batch {batch}": round(
-                speed[_name(who, ("metier engine", graph, batch))]
-                / speed[_name(who, ("transformers generate", dtype, batch))],
+            f"{method}: engine {graph} / generate {dtype}, batch {batch}": round(
+                speed[_name(method, ("metier engine", graph, batch))]
+                / speed[_name(method, ("transformers generate", dtype, batch))],
                 2,
             )
-            for who in GROUPS
+            for method in GROUPS
             for batch in batches
             for dtype in policies
         },
         "mismatch": mismatch(_by_torch(policies["fp32"], rows), [v for r in rows for v in r.logprobs]).__dict__,
-        "rounds": told,
+        "rounds": results,
     }
 
 
-def _name(who: str, key: tuple[str, str, int]) -> str:
-    return f"{who}, {key[0]} {key[1]}, batch {key[2]}"
+def _name(method: str, key: tuple[str, str, int]) -> str:
+    return f"{method}, {key[0]} {key[1]}, batch {key[2]}"
 
 
 def _clocked(decoder: Any) -> dict[str, float]:

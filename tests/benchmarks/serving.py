@@ -111,7 +111,7 @@ def measure_steps(plain: Any, slotted: Any, options: Any) -> list[dict[str, Any]
     rows = []
     for batch in options.batches:
         systems = {}
-        for name, session, wear in (
+        for name, session, adapter_of in (
             ("merged", "p", lambda row: None),
             ("empty slots", "s", lambda row: None),
             ("one", "s", lambda row: loras[0]),
@@ -121,7 +121,7 @@ def measure_steps(plain: Any, slotted: Any, options: Any) -> list[dict[str, Any]
             graph = plain.manifest.graph
             decoder = Decoder(opened[session], graph, rows=batch, max_len=256, slots=slots)
             for row in range(batch):
-                decoder.adapters.load(row, wear(row))
+                decoder.adapters.load(row, adapter_of(row))
                 decoder.prefill(row, context)
             systems[name] = decoder
         times: dict[str, list[float]] = {name: [] for name in systems}

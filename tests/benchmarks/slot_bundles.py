@@ -1,6 +1,6 @@
 """Bundles for the serving benchmarks: a base with slots, the plain graph, and random adapters of a given rank.
 
-Weights of adapters are random and small: how fast they run does not depend on what they say.
+Weights of adapters are random and small: their speed does not depend on their values.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 NEVER = -1
-"""End token that no token is, so that every request makes as many tokens as asked for."""
+"""End token that no token is, so that every request generates its full number of tokens."""
 
 
 def build(base: str, folder: Path, precision: str = "int4", target: str = "cpu") -> tuple[Any, Any]:
@@ -50,7 +50,7 @@ def build(base: str, folder: Path, precision: str = "int4", target: str = "cpu")
 
 
 def unending(path: Path, manifest: Any) -> Any:
-    """A bundle on disk whose requests make as many tokens as asked for."""
+    """A bundle on disk whose requests generate their full number of tokens."""
     from metier.runtime import Bundle, ChatTokenizer
 
     tokenizer = ChatTokenizer.load(path)

@@ -85,7 +85,7 @@ class Case(NamedTuple):
 
 
 def banking(seed: int, held_out: int) -> tuple[Any, list[Any], list[Any]]:
-    """The task, samples to learn from and samples to measure on: `SHOTS` and up to `held_out` of each intent."""
+    """The task, training and held-out samples: `SHOTS` and up to `held_out` of each intent."""
     from metier.contracts import Sample, TaskContract, TaskKind, prompt
 
     labels = json.loads((DATA / "categories.json").read_text("utf-8"))
@@ -113,7 +113,7 @@ def banking(seed: int, held_out: int) -> tuple[Any, list[Any], list[Any]]:
 
 
 def packaged_task(name: str, seed: int, held_out: int) -> tuple[Any, list[Any], list[Any], Any]:
-    """A trade's task, samples to learn from and to measure on, and the recipe that its text preset has."""
+    """A trade's task, training and held-out samples, and the recipe that its text preset has."""
     from metier.data.split import split
     from metier.data.training import packaged
     from metier.plugins import load_plugins
@@ -124,7 +124,7 @@ def packaged_task(name: str, seed: int, held_out: int) -> tuple[Any, list[Any], 
 
 
 def measured(case: Case, work: Path, device: str) -> dict[str, Any]:
-    """Train and ask one preset; what it came to."""
+    """Train one preset and run it on the held-out samples; return its row."""
     from metier.bases import resolve
     from metier.contracts import Recipe
     from metier.evaluate import compare
@@ -193,7 +193,7 @@ def main() -> None:
         key = case.line.task, case.line.base, case.preset
         slowest[key] = max(slowest[key], rows[-1]["seconds"])
     threads = os.environ.get("OMP_NUM_THREADS", "all")
-    told = {
+    report = {
         "benchmark": "transfer",
         "command": f"python tests/benchmarks/transfer.py --json --device {given.device}",
         "machine": _gpu() if given.device == "cuda" else f"{_processor()}, {threads} thread(s)",
@@ -203,7 +203,7 @@ def main() -> None:
         "runs": rows,
     }
     if given.json:
-        print(json.dumps(told, indent=1))
+        print(json.dumps(report, indent=1))
         return
     for row in rows:
         print(

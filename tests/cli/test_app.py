@@ -1,4 +1,4 @@
-"""The command tree: light to open, and open to plugins."""
+"""The command tree: imports little, and takes commands of plugins."""
 
 import json
 import subprocess

@@ -46,7 +46,7 @@ def test_adapters_are_added_listed_verified_and_removed(bundle: Path, tiny_finet
     assert "second" not in metier("bundle", "list", bundle).stdout
 
 
-def test_what_cannot_be_proved_says_why_and_an_adapter_needs_no_name(bundle: Path, tiny_loras, metier: Runner):
+def test_a_failed_proof_names_its_reason_and_an_adapter_needs_no_name(bundle: Path, tiny_loras, metier: Runner):
     folder = Path(shutil.copytree(tiny_loras["plain"], bundle.parent / "mine"))
     added = metier("bundle", "add", bundle, folder)
     assert added.returncode == 0 and added.stdout.startswith("mine: rank 4"), added.stderr

@@ -1,4 +1,4 @@
-"""The commands that judge, list and refuse: what they print, and how they end."""
+"""Commands that report, list and refuse: their output and their exit codes."""
 
 import json
 import subprocess
@@ -32,13 +32,13 @@ def test_a_base_is_listed_and_shown_without_a_network(metier: Runner, tiny_base:
     assert Path(pulled["path"]) == tiny_base
 
 
-def test_doctor_says_what_this_machine_has(metier: Runner) -> None:
+def test_doctor_reports_what_this_machine_has(metier: Runner) -> None:
     found = json.loads(metier("doctor", "--json").stdout)
     assert found
 
 
 @pytest.mark.parametrize(
-    ("line", "code", "said"),
+    ("line", "code", "message"),
     [
         ("adapt adcopy.descibe --out r", errors.UsageError.exit_code, "did you mean adcopy.describe?"),
         ("adapt adcopy.describe --out r --data nowhere.csv", errors.DataError.exit_code, "nowhere.csv"),
@@ -51,10 +51,10 @@ def test_doctor_says_what_this_machine_has(metier: Runner) -> None:
         ("export r --out b --precision int3", 2, "int3"),
     ],
 )
-def test_what_cannot_be_done_is_said_with_its_own_code(line: str, code: int, said: str, metier: Runner) -> None:
+def test_an_error_has_its_own_exit_code_and_message(line: str, code: int, message: str, metier: Runner) -> None:
     done = metier(*line.split(), METIER_OFFLINE="1")
     assert (done.returncode, done.stdout) == (code, "")
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -85,7 +85,7 @@ def test_a_bad_row_stops_the_command_by_file_and_line_or_is_reported_and_skipped
     assert json.loads(skipped.stdout)["card"]["data"]["samples"] == 2
 
 
-def test_a_data_report_says_what_a_file_holds_and_which_rows_do_not_fit(metier: Runner, tmp_path: Path) -> None:
+def test_a_data_report_describes_a_file_and_lists_the_rows_that_do_not_fit(metier: Runner, tmp_path: Path) -> None:
     (tmp_path / "shop.csv").write_text("facts,text\nname[Mug],A mug.\n,Nothing.\n")
     done = metier("data", "report", "shop.csv", "--task", "adcopy.describe", "--out", "report.json")
     assert done.returncode == 0, done.stderr

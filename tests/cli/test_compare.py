@@ -10,7 +10,7 @@ from pathlib import Path
 Runner = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_ways_are_compared_and_a_head_is_adapted_exported_asked_and_evaluated(
+def test_presets_are_compared_and_a_head_is_adapted_exported_run_and_evaluated(
     tiny_base: Path, metier: Runner, tmp_path: Path
 ) -> None:
     common = ("support.intent", "--base", tiny_base, "--samples", 24, "--set", "head.epochs=3")
@@ -40,6 +40,6 @@ def test_ways_are_compared_and_a_head_is_adapted_exported_asked_and_evaluated(
     assert "Fine-tune (head)" in (tmp_path / "tuned/report.html").read_text()
 
 
-def test_a_way_that_there_is_not_is_said_before_anything_is_trained(tiny_base: Path, metier: Runner) -> None:
+def test_an_unknown_preset_is_an_error_before_anything_is_trained(tiny_base: Path, metier: Runner) -> None:
     done = metier("compare", "support.intent", "--base", tiny_base, "--presets", "head/magic", "--out", "presets")
     assert done.returncode == 7 and "there is no preset head/magic" in done.stderr

@@ -39,7 +39,7 @@ def test_every_exit_code_is_documented_in_the_help(kind: type[MetierError]) -> N
 
 
 @pytest.mark.parametrize(
-    ("raised", "code", "said"),
+    ("raised", "code", "message"),
     [
         (KeyboardInterrupt(), 130, "interrupted"),
         (MemoryError(), 8, "memory ran out"),
@@ -49,12 +49,12 @@ def test_every_exit_code_is_documented_in_the_help(kind: type[MetierError]) -> N
         (ModuleNotFoundError("No module named 'peft'", name="peft"), 2, install_command("train")),
     ],
 )
-def test_what_python_raises_is_said_in_words(
-    raised: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
+def test_an_exception_of_python_gets_an_exit_code_and_a_message(
+    raised: BaseException, code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert _code(raised) == code
     printed = capsys.readouterr().err
-    assert said in printed
+    assert message in printed
     assert "Traceback" not in printed
 
 

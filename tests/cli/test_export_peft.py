@@ -30,7 +30,9 @@ def test_a_peft_folder_is_exported_with_its_base_and_task(metier: Runner, peft_f
     assert manifest["parity"]["top1_agreement"] >= 0.995
 
 
-def test_a_peft_folder_without_base_and_task_says_how_to_name_them(metier: Runner, peft_folder: Path) -> None:
+def test_the_error_for_a_peft_folder_without_base_and_task_shows_how_to_name_them(
+    metier: Runner, peft_folder: Path
+) -> None:
     done = metier("export", peft_folder, "--out", "bundle", METIER_BASE="")
     assert done.returncode == 2
     assert "there is no card.json that names its base and task" in done.stderr

@@ -1,4 +1,4 @@
-"""`metier new`: from a word to commands that a newcomer can copy."""
+"""`metier new`: creates a plugin and prints commands that can be copied."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The whole way on the real default base, with few steps and few inputs: `make quickstart` in small."""
+"""All steps on the real default base, with few steps and few inputs: `make quickstart` in small."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ Runner = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("default_base")
-def test_the_quickstart_gives_copy_metrics_and_a_report_and_goes_on_where_it_stopped(
+def test_the_quickstart_gives_copy_metrics_and_a_report_and_resumes_where_it_stopped(
     metier: Runner, tmp_path: Path
 ) -> None:
     from metier.bases import DEFAULT_BASE, resolve
@@ -26,15 +26,15 @@ def test_the_quickstart_gives_copy_metrics_and_a_report_and_goes_on_where_it_sto
     small = (*small, "--precision", "fp32")
     done = metier("quickstart", *small)
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert [set(pair["output"]) for pair in said["copy"]] == [{"text"}] * 3
-    assert said["metrics"]["inputs"] == 4
+    report = json.loads(done.stdout)
+    assert [set(pair["output"]) for pair in report["copy"]] == [{"text"}] * 3
+    assert report["metrics"]["inputs"] == 4
     manifest = json.loads((tmp_path / "quickstart/bundle/bundle.json").read_text())
     assert manifest["precision"] == "fp32"
     assert manifest["card"]["metrics"]["adcopy.describe"]["inputs"] == 4
     assert (tmp_path / "quickstart/report.html").is_file()
     again = json.loads(metier("quickstart", *small).stdout)
-    assert again["copy"] == said["copy"]
+    assert again["copy"] == report["copy"]
     assert again["seconds"]["adapt"] + again["seconds"]["evaluate"] + again["seconds"]["export"] < 10
 
 

@@ -26,8 +26,8 @@ def run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_one_adapter_learns_the_packaged_samples_of_each_task_named(run: Path) -> None:
     card = json.loads((run / "card.json").read_text())
     assert tuple(task["name"] for task in card["tasks"]) == TASKS
-    learnt = [json.loads(line)["task"] for line in (run / "train.jsonl").read_text().splitlines()]
-    assert learnt == ["support.intent"] * 8 + ["support.entities"] * 8
+    trained_on = [json.loads(line)["task"] for line in (run / "train.jsonl").read_text().splitlines()]
+    assert trained_on == ["support.intent"] * 8 + ["support.entities"] * 8
     assert card["training"]["steps"] == 2
 
 
@@ -59,20 +59,20 @@ def test_without_a_task_named_all_are_measured(run: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("adapt support --data rows.csv --out r", "leave --data and --held-out out"),
         ("adapt npc.line support.intent --out r", "the tasks are of two trades, npc and support"),
         ("adapt supprt --out r", "did you mean support"),
     ],
 )
-def test_what_cannot_be_trained_together_is_refused(line: str, said: str, metier: Runner) -> None:
+def test_tasks_that_cannot_be_trained_together_are_refused(line: str, message: str, metier: Runner) -> None:
     done = metier(*line.split(), METIER_OFFLINE="1")
     assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
+    assert message in done.stderr
 
 
-def test_a_task_that_the_run_has_not_is_named(run: Path) -> None:
+def test_a_task_that_the_run_lacks_is_named_in_the_error(run: Path) -> None:
     from metier.cli.app import app
 
     done = CliRunner().invoke(app, ["evaluate", str(run), "--task", "support.intnt"])

@@ -174,7 +174,7 @@ def test_checks_are_found_by_contract_or_name_and_an_unknown_task_is_an_error() 
             vertical.adapters_for(unknown)
 
 
-def test_a_verticals_own_name_stands_for_all_tasks_that_it_packages_samples_of() -> None:
+def test_a_verticals_name_selects_all_tasks_that_it_packages_samples_of() -> None:
     tasks = tuple(contract(name=f"a.{name}") for name in "bcd")
     packaged = {name: SampleSet(train=Path("t"), held_out=Path("h"), licence="CC0-1.0") for name in ("a.b", "a.d")}
     vertical = Vertical(name="a", tasks=tasks, recipes={"a": Recipe()}, samples=packaged)

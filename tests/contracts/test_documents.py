@@ -36,6 +36,6 @@ def test_a_missing_and_a_damaged_document_are_named(tmp_path: Path) -> None:
         read_document(Base, tmp_path / "base.json", remedy="adapt again")
 
 
-def test_an_older_recipe_says_which_key_to_rename() -> None:
+def test_the_error_for_an_older_recipe_names_the_key_to_rename() -> None:
     with pytest.raises(RecipeError, match=r"written by schema version 1(.|\n)*rename its key `way` to `produces`"):
         Recipe.parse({"schema_version": "1", "way": "head"}, where="recipe.yaml")

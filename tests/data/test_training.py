@@ -50,9 +50,7 @@ def test_without_a_file_the_packaged_samples_are_taken_as_they_are_split(press: 
     assert (data.train[0].provenance.line, data.train[0].provenance.licence) == (1, "CC0-1.0")
 
 
-def test_no_input_stands_on_both_sides_and_a_held_out_one_keeps_all_its_references(
-    press: Vertical, tmp_path: Path
-) -> None:
+def test_no_input_is_on_both_sides_and_a_held_out_one_keeps_all_its_references(press: Vertical, tmp_path: Path) -> None:
     rows = [(f"News of the {word}.", f"{word} {turn}") for word in WORDS for turn in ("opens at last", "closes")]
     data = training_data(press, TASK, write(tmp_path / "own.jsonl", rows), held_out=3, seed=1)
     trained_on, apart = ({str(s.input["story"]) for s in side} for side in (data.train, data.held_out))

@@ -17,7 +17,7 @@ def engine(tiny_bundle):
 
 @pytest.fixture(scope="session")
 def full():
-    """Holds an engine with a request in its one row, which makes no step: who asks meanwhile waits, however slow the
+    """Holds an engine with a request in its one row, which makes no step: later requests wait, however slow the
     machine is. As a context: (engine, that request)."""
 
     @contextmanager

@@ -122,7 +122,7 @@ def test_a_step_is_padded_to_one_of_a_few_row_counts(decoder_of):
 
 
 def test_a_row_that_pads_a_step_keeps_its_tokens(decoder_of):
-    """It writes behind its length, again and again, and goes on later unchanged."""
+    """It writes behind its length repeatedly, and continues later unchanged."""
     alone, crowded = prefill(decoder_of()), prefill(decoder_of(resident=True))
     for _ in range(5):
         crowded.step(np.array([9, 9, 9, 9]))

@@ -138,7 +138,7 @@ def test_live_weights_take_effect_at_once_and_running_requests_keep_theirs(slott
         submit(slotted, "live", "7")
 
 
-def test_what_waits_and_what_is_asked_again_keeps_weights_that_are_replaced_or_removed_meanwhile(
+def test_waiting_and_repeated_requests_keep_weights_that_are_replaced_or_removed_meanwhile(
     tiny_slotted, tiny_loras, expected_ids, full
 ):
     import json
@@ -285,5 +285,5 @@ def test_an_adapter_that_is_in_memory_is_looked_up_and_not_loaded(tiny_slotted, 
     """The milliseconds of both, for 5 MB, come from the benchmark."""
     with Engine(tiny_slotted, rows=1, max_len=300) as engine:
         cold = engine.adapters.get("plain")
-        monkeypatch.setattr("metier.decoding.adapter_store.read_folder", None)  # whoever reads a file now, fails
+        monkeypatch.setattr("metier.decoding.adapter_store.read_folder", None)  # any read of a file now fails
         assert engine.adapters.get("plain") is cold and engine.adapters.loads == 1

@@ -78,7 +78,7 @@ def test_if_the_thread_ends_every_request_fails_with_the_reason_and_the_engine_i
     session.close()
 
 
-def test_an_error_of_the_graph_ends_the_requests_in_rows_and_the_engine_goes_on(session, monkeypatch):
+def test_an_error_of_the_graph_ends_the_requests_in_rows_and_the_engine_continues(session, monkeypatch):
     def fails(tokens):
         raise IndexError("no such place")
 

@@ -113,7 +113,7 @@ def test_a_growing_cache_holds_what_was_put_in(model) -> None:
     assert torch.equal(layer.keys, torch.cat(parts, dim=2)[[1, 1, 0]])
 
 
-def test_no_run_of_tokens_stands_twice_in_a_reply_though_it_may_stand_in_the_prompt(model) -> None:
+def test_no_ngram_repeats_in_a_reply_though_it_may_occur_in_the_prompt(model) -> None:
     from metier.adapt.generate import generate
 
     prompts = [[5, 6, 7, 5, 6, 7], [9, 41], [100] * 8]

@@ -1,4 +1,4 @@
-"""The report: one file that loads nothing, escapes everything, and says what the data says."""
+"""The report: one file that loads nothing, escapes everything, and shows the figures of the data."""
 
 import re
 from datetime import UTC, datetime

@@ -134,7 +134,7 @@ def test_removing_an_adapter_removes_its_task(bundle):
         remove_adapter(bundle, "tuned")
 
 
-def test_a_failure_at_any_moment_leaves_the_bundle_as_it_was(bundle, tiny_loras, monkeypatch):
+def test_a_failure_at_any_moment_leaves_the_bundle_unchanged(bundle, tiny_loras, monkeypatch):
     from metier.export import bundle_edit
 
     before = (bundle / "bundle.json").read_bytes()

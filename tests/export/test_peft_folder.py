@@ -30,7 +30,7 @@ KINDS = {
 
 @pytest.fixture
 def make_peft(tiny_base: Path, tmp_path: Path) -> Maker:
-    """Saves a PEFT adapter of random weights over the tiny base, as somebody's own script would."""
+    """Saves a PEFT adapter of random weights over the tiny base, as a user's own script would."""
 
     def make(**config: object) -> Path:
         torch.manual_seed(1)

@@ -109,7 +109,7 @@ def test_a_caller_that_waits_for_the_disk_does_not_delay_others(opened) -> None:
         opened.recorder = None
 
 
-def test_many_callers_share_a_transaction_and_each_row_is_there_when_its_caller_goes_on(store) -> None:
+def test_many_callers_share_a_transaction_and_each_row_is_stored_when_its_call_returns(store) -> None:
     recorder, commits = StoreRecorder(store), []
     store._connection.db.set_trace_callback(lambda statement: commits.append(1) if statement == "COMMIT" else None)
     add = store.add

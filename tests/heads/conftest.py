@@ -81,7 +81,7 @@ MATCH = contract("match", TaskKind.RANK, Match, Grade, "label")
 
 
 def samples(task: TaskContract) -> list[Sample]:
-    """48 samples whose answer stands in words that a static embedding tells apart."""
+    """48 samples whose answer depends on words that a static embedding distinguishes."""
     found = []
     for n, verb in enumerate(VERBS):
         for fruit, tool in zip(FRUIT, TOOL[n % 4 :] + TOOL[: n % 4], strict=True):
@@ -160,7 +160,7 @@ def kinds() -> dict[str, tuple[TaskContract, list[Sample]]]:
 
 @pytest.fixture(scope="session")
 def make_head(kinds: dict[str, tuple[TaskContract, list[Sample]]]) -> Callable[..., FineTune]:
-    """Makes a fine-tune as `adapt` would leave it, its weights drawn and not learnt, so that they differ in every
+    """Makes a fine-tune as `adapt` would leave it, its weights random and not trained, so that they differ in every
     place: (kind, base, folder, method, layers) → the fine-tune."""
     import torch
 

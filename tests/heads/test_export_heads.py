@@ -60,7 +60,7 @@ def test_every_method_and_layers_answer_through_the_engine_as_in_torch(
         make_head(kind, folder, tmp_path / f"{kind}-{n}", method, layers) for n, (kind, layers) in enumerate(wanted)
     ]
     bundle = export_heads(tuned, tmp_path / "bundle", precision="fp32")
-    # Over frozen features all read one trunk; a base that learnt is the head's own.
+    # Over frozen features all read one trunk; a base that was trained is the head's own.
     assert len(bundle.manifest.trunks) == (1 if method == "features" else len(tuned))
     assert bundle.manifest.graph is None and len(bundle.manifest.heads) == len(tuned)
     varied = 0
@@ -140,7 +140,7 @@ def test_a_head_that_does_not_fit_the_bundle_is_refused_and_changes_nothing(
     copied: Path, make_head: Maker, tiny_encoder: Path, tiny_base: Path, heads: dict[str, FineTune], tmp_path: Path
 ) -> None:
     before = (copied / MANIFEST).read_bytes()
-    trained_head = make_head("sort", tiny_encoder, tmp_path / "learnt", "full")
+    trained_head = make_head("sort", tiny_encoder, tmp_path / "trained", "full")
     with pytest.raises(UsageError, match=r"trained together with its base \(full\)"):
         add_head(copied, trained_head.path, "x")
     foreign = make_head("sort", tiny_base, tmp_path / "foreign")
@@ -157,13 +157,13 @@ def test_a_head_that_does_not_fit_the_bundle_is_refused_and_changes_nothing(
 def test_removing_a_head_takes_its_own_trunk_along_and_leaves_a_shared_one(
     heads: dict[str, FineTune], make_head: Maker, tiny_encoder: Path, tmp_path: Path
 ) -> None:
-    trained_head = make_head("sort", tiny_encoder, tmp_path / "learnt", "full", "top:1")
+    trained_head = make_head("sort", tiny_encoder, tmp_path / "with_trunk", "full", "top:1")
     bundle = export_heads([trained_head, heads["find"]], tmp_path / "bundle").path
-    remove_head(bundle, "learnt")
+    remove_head(bundle, "with_trunk")
     manifest = open_bundle(bundle).manifest
     assert [trunk.trained for trunk in manifest.trunks] == [None] and [head.name for head in manifest.heads] == ["find"]
-    assert not any("learnt" in file for file in manifest.files) and not (bundle / "trunks" / "learnt").exists()
-    with pytest.raises(UsageError, match="all that this bundle holds"):
+    assert not any("with_trunk" in file for file in manifest.files) and not (bundle / "trunks" / "with_trunk").exists()
+    with pytest.raises(UsageError, match="this bundle contains only find"):
         remove_head(bundle, "find")
 
 
@@ -217,7 +217,7 @@ def test_an_export_that_differs_from_torch_is_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_exported_is_said_first(heads: dict[str, FineTune], tmp_path: Path) -> None:
+def test_fine_tunes_that_cannot_be_exported_are_refused_first(heads: dict[str, FineTune], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="a trunk is not stored in int4"):
         export_heads([heads["sort"]], tmp_path / "bundle", precision="int4")
     with pytest.raises(UsageError, match="several fine-tunes are called sort"):

@@ -51,7 +51,7 @@ def test_a_head_learns_its_task_over_frozen_features(
     kind: str, base: str, kinds: Kinds, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     task, samples = kinds[kind]
-    # A random decoder's states know only what stands before, and its mean is what a static embedding has to say.
+    # A random decoder's states depend on earlier tokens only; their mean is as informative as a static embedding.
     layers = "all" if base == "tiny_encoder" else "mix"
     tuned = adapt(task, samples, [], recipe(request.getfixturevalue(base), layers=layers), tmp_path / "tuned")
     head_model = load_head(tuned.path)
@@ -148,7 +148,7 @@ def test_the_same_run_twice_gives_the_same_weights_and_is_not_trained_again(
     assert again.card.weights_sha256 != first.card.weights_sha256
 
 
-def test_answers_do_not_depend_on_what_they_are_asked_with(kinds: Kinds, tiny_encoder: Path, tmp_path: Path) -> None:
+def test_answers_do_not_depend_on_the_rest_of_the_batch(kinds: Kinds, tiny_encoder: Path, tmp_path: Path) -> None:
     task, samples = kinds["find"]
     head_model = load_head(adapt(task, samples, [], recipe(tiny_encoder), tmp_path / "tuned").path)
     texts = ["he lost the fig", "he wants the drill and he likes the pear", "", "the axe"]
@@ -157,7 +157,7 @@ def test_answers_do_not_depend_on_what_they_are_asked_with(kinds: Kinds, tiny_en
     assert together[2] == {"spans": []}
 
 
-def test_a_span_pair_is_told_by_its_places_and_not_only_by_its_text(
+def test_a_span_pair_is_identified_by_its_positions_and_not_only_by_its_text(
     kinds: Kinds, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     task, samples = kinds["relate"]
@@ -196,7 +196,7 @@ def test_a_text_longer_than_the_base_is_refused_and_never_cut(kinds: Kinds, tiny
         head_model.predict([{"text": "the fig " * 40}])
 
 
-def test_an_encoder_does_not_write_and_a_task_that_does_has_no_head(tiny_encoder: Path, tmp_path: Path) -> None:
+def test_an_encoder_does_not_generate_and_a_task_that_generates_has_no_head(tiny_encoder: Path, tmp_path: Path) -> None:
     local = resolve(tiny_encoder)
     assert not local.card.writes
     with pytest.raises(BaseError, match="an encoder: it cannot generate"):
@@ -252,7 +252,7 @@ def test_a_head_s_folder_is_no_lora_fine_tune_and_damage_is_seen(
 
 
 @pytest.mark.parametrize("layers", ["top:1", "2-3"])
-def test_an_architecture_whose_layers_answer_in_another_way_is_computed_whole(layers: str) -> None:
+def test_an_architecture_whose_layers_return_other_outputs_is_computed_completely(layers: str) -> None:
     torch.manual_seed(0)
     config = MPNetConfig(
         vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2

@@ -39,10 +39,10 @@ def test_heads_and_text_are_measured_on_the_same_inputs(kinds: Kinds, tiny_base:
     assert all(0 <= one.low <= one.value <= one.high <= 100 for one in accuracy.values.values())
     assert all(f.megabytes > 0 and f.training_seconds > 0 and f.epoch_seconds > 0 for f in comparison.presets)
     again = compare(task, samples[:40], samples[40:], presets[1:2], recipe, tmp_path, base=local, resamples=50)
-    assert again.presets[0].training_seconds == comparison.presets[1].training_seconds  # taken as it is
+    assert again.presets[0].training_seconds == comparison.presets[1].training_seconds  # the finished result is reused
 
 
-def test_a_way_takes_its_own_settings_unless_the_recipe_is_of_that_way() -> None:
+def test_a_preset_uses_its_own_settings_unless_the_recipe_has_the_same_method() -> None:
     trade = Recipe(base="b", seed=3, epochs=7, learning_rate=5e-4, lora={"rank": 4})
     assert preset_recipe("text/lora", trade) == trade
     whole = preset_recipe("head/full/top:2", trade)
@@ -53,12 +53,12 @@ def test_a_way_takes_its_own_settings_unless_the_recipe_is_of_that_way() -> None
 
 
 @pytest.mark.parametrize("name", ["head", "text/features", "head/lora/embedding", "head/features/bottom:1"])
-def test_a_way_that_there_is_not_is_refused(name: str) -> None:
+def test_an_unknown_preset_is_refused(name: str) -> None:
     with pytest.raises(RecipeError):
         preset_recipe(name, Recipe())
 
 
-def test_text_needs_a_base_that_writes_and_ways_are_named_once(
+def test_text_needs_a_base_that_generates_and_presets_are_named_once(
     kinds: Kinds, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     task, samples = kinds["sort"]
@@ -69,7 +69,7 @@ def test_text_needs_a_base_that_writes_and_ways_are_named_once(
         compare(task, samples, samples, ["head/full"] * 2, Recipe(base=str(tiny_encoder)), tmp_path, base=local)
 
 
-def test_a_task_that_no_head_does_is_refused_before_any_way_is_trained(tiny_base: Path, tmp_path: Path) -> None:
+def test_a_task_that_no_head_solves_is_refused_before_any_preset_is_trained(tiny_base: Path, tmp_path: Path) -> None:
     task = TaskContract(
         name="tiny.write", kind=TaskKind.GENERATE, input=Words, output=Words, prompts={"en": prompt("{{ text }}")}
     )

@@ -1,4 +1,4 @@
-"""A head's training that is broken off goes on from its checkpoint to the weights that the unbroken run has."""
+"""An interrupted training of a head resumes from its checkpoint and ends with the weights of the unbroken run."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_checkpoint_of_other_samples_is_refused_and_starting_over_drops_it(
     assert seen[0] == 1 and not (tmp_path / "out" / "checkpoint").exists()
 
 
-def test_features_broken_off_begin_anew_and_leave_nothing_behind(
+def test_interrupted_feature_training_starts_again_and_leaves_nothing_behind(
     kinds: Kinds, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     task, samples = kinds["sort"]

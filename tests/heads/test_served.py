@@ -27,7 +27,7 @@ def engine(shipped: Path) -> Any:
         yield engine
 
 
-def test_every_way_of_asking_gives_the_same_answer(engine: Engine, heads: dict[str, FineTune], kinds: Kinds) -> None:
+def test_every_kind_of_call_gives_the_same_answer(engine: Engine, heads: dict[str, FineTune], kinds: Kinds) -> None:
     task, samples = kinds["sort"]
     inputs = [sample.input for sample in samples[:20]]
     expected = load_head(heads["sort"].path).predict(inputs)
@@ -120,7 +120,7 @@ def test_what_a_head_has_no_use_for_is_refused(engine: Engine, options: dict[str
         engine.run("tiny.sort", {"text": "he lost the saw"}, **options)
 
 
-def test_what_cannot_be_answered_is_said_as_for_text(engine: Engine) -> None:
+def test_invalid_requests_raise_the_same_errors_as_for_text(engine: Engine) -> None:
     with pytest.raises(ContractError, match=r"input does not satisfy tiny\.sort"):
         engine.run("tiny.sort", {"words": "he lost the saw"})
     with pytest.raises(RequestError, match="more than 64"):
@@ -132,8 +132,8 @@ def test_what_cannot_be_answered_is_said_as_for_text(engine: Engine) -> None:
     assert engine.run("tiny.find", {"text": ""}) == {"spans": []}
 
 
-def test_the_recorder_is_given_what_the_head_read_and_said(shipped: Path) -> None:
-    class Told:
+def test_the_recorder_receives_the_input_and_the_output_of_the_head(shipped: Path) -> None:
+    class Recorder:
         def __init__(self) -> None:
             self.given: list[Any] = []
 
@@ -141,7 +141,7 @@ def test_the_recorder_is_given_what_the_head_read_and_said(shipped: Path) -> Non
             self.given.append(given)
             return f"id{len(self.given)}"
 
-    recorder = Told()
+    recorder = Recorder()
     with Engine(shipped, threads=1, recorder=recorder) as engine:
         answer = engine.answer("tiny.sort", {"text": "he lost the saw"})
         engine.run("tiny.sort", {"text": "he has the fig"})
@@ -149,7 +149,7 @@ def test_the_recorder_is_given_what_the_head_read_and_said(shipped: Path) -> Non
     assert recorder.given[0].output == answer.output and recorder.given[0].adapter == "sort"
 
 
-def test_several_heads_of_one_task_are_told_apart_by_name(
+def test_several_heads_of_one_task_are_selected_by_name(
     copied: Path, make_head: Maker, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     other = make_head("sort", tiny_encoder, tmp_path / "other", "features", "all")

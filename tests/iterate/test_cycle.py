@@ -1,5 +1,5 @@
 """An iteration on a tiny model: a better challenger is promoted, a worse one is not, and an interruption at any moment
-leaves the state as it was."""
+leaves the state unchanged."""
 
 import random
 import time
@@ -245,7 +245,7 @@ def test_an_interrupted_iteration_keeps_its_weights_and_uses_the_present_gate_an
     assert f"resuming: {result.resumed}" in steps
 
 
-def test_an_interrupted_iteration_with_another_schedule_starts_anew(
+def test_an_interrupted_iteration_with_another_schedule_starts_again(
     registry, store, engine, samples, monkeypatch
 ) -> None:
     add_edits(store, samples[16:64])
@@ -384,7 +384,7 @@ def test_a_challenger_does_not_replace_a_champion_that_it_was_not_compared_with(
         registry.promote("v0002", over="v0002")
 
 
-def test_an_iteration_killed_while_discarding_an_older_one_starts_anew(
+def test_an_iteration_killed_while_discarding_an_older_one_starts_again(
     registry, store, engine, samples, monkeypatch
 ) -> None:
     add_edits(store, samples[16:40])

@@ -136,7 +136,7 @@ def test_a_slim_process_answers_from_documents_and_names_what_is_missing(shipped
     assert install_command("search") in run_without(*heavy, "bm25s").stderr
 
 
-def test_metier_export_ships_documents_and_says_before_the_export_what_is_wrong_with_them(
+def test_metier_export_ships_documents_and_reports_their_faults_before_the_export(
     bare: Path, first, folder: Path, tmp_path: Path
 ) -> None:
     def export(run: Path, documents: Path):
@@ -169,14 +169,14 @@ def test_new_documents_take_the_old_ones_place_and_what_is_changed_by_hand_is_no
         open_bundle(shipped)
 
 
-def test_passages_that_an_input_brings_stay_in_front_and_none_stands_twice(shipped: Path) -> None:
+def test_passages_that_an_input_brings_stay_in_front_and_none_is_repeated(shipped: Path) -> None:
     own = {"id": "P1", "text": "Ours."}
     case = add_passages(ANSWER_TASK, {"question": "express delivery", "passages": [own]}, open_documents(shipped), k=2)
     assert [p["id"] for p in case["passages"]] == ["P1", "P2"] and case["passages"][0] == own
     assert add_passages(ANSWER_TASK, {"question": "zzz"}, open_documents(shipped)) == {"question": "zzz"}
 
 
-def test_a_task_without_a_place_for_passages_and_a_folder_without_documents_are_refused(
+def test_a_task_without_a_field_for_passages_and_a_folder_without_documents_are_refused(
     shipped: Path, task, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="takes no passages"):

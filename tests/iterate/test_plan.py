@@ -178,6 +178,6 @@ def test_a_curve_is_measured_and_an_interrupted_one_resumes(task, samples, recip
     measure(task, samples[:64], samples[64:], sizes=(4, 16), **options)
     points = measure(task, samples[:64], samples[64:], sizes=(4, 16, 64), **options)
     assert points[0].loss > points[2].loss and len(list(tmp_path.glob("*.json"))) == 3
-    monkeypatch.setattr("metier.adapt.fine_tuning.adapt", None)  # whoever trains now, fails
+    monkeypatch.setattr("metier.adapt.fine_tuning.adapt", None)  # any training now fails
     assert measure(task, samples[:64], samples[64:], sizes=(4, 16, 64), **options) == points
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]

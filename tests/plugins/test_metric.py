@@ -10,7 +10,7 @@ def words(hypotheses: object, references: object) -> list[float]:
     return [float(len(text.split())) for text in hypotheses]  # type: ignore[attr-defined]
 
 
-def test_scores_per_sample_are_averaged_and_a_corpus_score_is_taken_as_it_is() -> None:
+def test_scores_per_sample_are_averaged_and_a_corpus_score_is_used_unchanged() -> None:
     assert Metric("words", words).score(["a b", "a b c d"], [["x"], ["y", "z"]]) == 3.0
     assert Metric("share", lambda h, r: 0.25).score(["a"], [["x"]]) == 0.25
 

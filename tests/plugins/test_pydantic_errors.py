@@ -1,4 +1,4 @@
-"""What a plugin's author is told when pydantic refuses an object of theirs."""
+"""The errors that a plugin's author gets when pydantic refuses an object."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`metier new`: what it makes works as it is, by the tools that judge this repository; what it refuses, it names."""
+"""`metier new`: a generated plugin passes the checks of this repository; errors name what is refused."""
 
 import os
 import subprocess

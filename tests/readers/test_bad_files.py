@@ -200,7 +200,7 @@ def test_a_bad_row_is_named_by_line_and_field_and_costs_no_other_row(tmp_path, t
         list(load_samples(task, path))
 
 
-def test_skipped_rows_are_handed_over_or_warned_about_but_never_lost(tmp_path, task):
+def test_skipped_rows_are_returned_or_warned_about_but_never_lost(tmp_path, task):
     path = text("t.csv", GOOD + "a\nb\nc,d\n")(tmp_path)
     bad: list[BadRow] = []
     assert len(list(load_samples(task, path, on_bad="skip", bad=bad))) == 2

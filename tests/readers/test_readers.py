@@ -143,7 +143,7 @@ def test_the_remedy_for_missing_columns_names_them_all(tmp_path, task):
         list(load_samples(task, tmp_path / "u.csv"))
 
 
-def test_a_table_adapter_for_a_field_that_is_not_there_is_refused(tmp_path, task):
+def test_a_table_adapter_for_an_unknown_field_is_refused(tmp_path, task):
     with pytest.raises(UsageError, match="no field txt, did you mean text"):
         TableAdapter("feed", task, columns={"Body": "txt"}, example=tmp_path)
 

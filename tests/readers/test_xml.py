@@ -55,6 +55,6 @@ def test_dtds_and_broken_files_are_refused_with_their_line(tmp_path: Path, text:
     assert "a.xml:" in str(caught.value)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone\.xml"):
         names(tmp_path / "gone.xml")

@@ -103,7 +103,7 @@ def test_a_prompt_that_tokenises_differently_is_found_at_load(copy):
         open_bundle(copy)
 
 
-def test_another_schema_version_says_which(copy):
+def test_an_error_about_another_schema_version_names_it(copy):
     edit(copy, lambda m: m.update(schema_version="1"))
     with pytest.raises(BundleError, match=r"the bundle was written by schema version 1; this Metier reads 2"):
         open_bundle(copy)
@@ -115,7 +115,7 @@ def test_a_manifest_that_is_not_one_is_named(copy):
         open_bundle(copy)
 
 
-def test_a_folder_without_a_manifest_says_what_to_give(tmp_path):
+def test_the_error_for_a_folder_without_a_manifest_names_the_right_folder(tmp_path):
     with pytest.raises(BundleError, match="metier export"):
         open_bundle(tmp_path)
 

@@ -58,7 +58,7 @@ def test_a_process_where_nothing_heavy_can_be_imported_serves_four_adapters(four
     assert answers(done.stdout, expected) == {name: reply.strip() for name, reply in expected.items()}
 
 
-def test_the_genai_example_says_the_same_with_base_and_adapters(four):
+def test_the_genai_example_generates_the_same_text_with_base_and_adapters(four):
     pytest.importorskip("onnxruntime_genai")
     command = [sys.executable, str(EXAMPLES / "embed_genai.py"), str(four), "tiny.copy", "a lamp"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -250,7 +250,7 @@ def test_a_broken_grammar_fails_its_own_request_only(engine):
 
 
 @pytest.mark.skipif(cuda_missing() is None, reason="CUDA works here")
-def test_cuda_that_is_not_active_is_an_error_that_says_what_to_install(tiny_bundle):
+def test_inactive_cuda_is_an_error_that_names_what_to_install(tiny_bundle):
     with pytest.raises(DeviceError, match=r"the device cuda is not active: .*\n.*(pip|driver)"):
         Engine(tiny_bundle, device="cuda")
 
@@ -287,7 +287,7 @@ def test_top_k_and_top_p_keep_only_the_likeliest(seed, top_k, top_p):
     assert {sampler.pick(logits) for _ in range(20)} <= set(order[:kept].tolist())
 
 
-def test_a_repetition_penalty_turns_away_from_what_was_said():
+def test_a_repetition_penalty_lowers_the_scores_of_earlier_tokens():
     from metier.decoding.sampling import Sampler
 
     sampler = Sampler(Sampling(repetition_penalty=2.0), [1], 4)

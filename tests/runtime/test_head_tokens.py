@@ -34,7 +34,7 @@ def test_a_text_without_a_token_is_one_row(tiny_base: Path) -> None:
     assert row.ids == (0,) and row.groups == ((0,),)
 
 
-def test_a_text_too_long_to_be_repeated_is_refused_with_what_to_do(tiny_base: Path) -> None:
+def test_a_text_too_long_to_be_repeated_is_an_error_with_a_remedy(tiny_base: Path) -> None:
     (row,) = RowTokenizer(tiny_base, 64, "mean").rows(HeadInput((TEXT,), ((WHOLE,),)))
     with pytest.raises(DataError, match=r"the text, repeated, has \d+ tokens, more than \d+") as caught:
         RowTokenizer(tiny_base, len(row.ids), "echo").rows(HeadInput((TEXT,), ((WHOLE,),)))

@@ -48,5 +48,5 @@ def test_an_adapter_of_another_task_is_warned_about_once() -> None:
         one.predictor(MOOD, "live")  # loaded at run time: what it was trained for is not known
 
 
-def test_a_bundle_that_generates_says_so(engine: Engine) -> None:
+def test_a_bundle_with_a_decoder_reports_that_it_generates(engine: Engine) -> None:
     assert engine.predictor("tiny.copy").writes and engine.predictor("tiny.copy").name is None

@@ -1,4 +1,4 @@
-"""The conformance kit finds each fault by the check that is named for it, and says what to change."""
+"""The conformance kit finds each fault by the check that is named for it, and its message states what to change."""
 
 import json
 from dataclasses import replace

@@ -65,7 +65,7 @@ def test_training_over_cached_states_equals_training_the_full_model(
         assert (weight - theirs[name]).float().norm() < 0.02 * theirs[name].float().norm()
 
 
-def test_frozen_layers_are_asked_once_a_sample_whatever_the_epochs(
+def test_frozen_layers_run_once_per_sample_whatever_the_epochs(
     task, samples, recipe, local_base, tmp_path: Path
 ) -> None:
     seen = {}
@@ -76,7 +76,7 @@ def test_frozen_layers_are_asked_once_a_sample_whatever_the_epochs(
     assert seen[2][0] == seen[6][0] < seen[2][2] < seen[6][2]
 
 
-def test_beyond_the_bound_samples_are_asked_anew_and_the_loss_is_the_same(
+def test_samples_beyond_the_bound_are_computed_again_and_the_loss_is_the_same(
     task, samples, recipe, local_base, tmp_path: Path
 ) -> None:
     varied_recipe = recipe.model_copy(update=TOP)
@@ -111,7 +111,7 @@ def test_where_every_layer_learns_nothing_is_kept(task, samples, recipe, local_b
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
-def test_a_start_goes_on_learning_in_some_of_its_layers_over_kept_states_of_its_others(
+def test_training_continues_in_some_layers_of_a_start_over_cached_states_of_its_others(
     dropout: float, task, samples, recipe, local_base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = recipe.model_copy(update={"lora": recipe.lora.model_copy(update={"dropout": dropout})})
@@ -129,11 +129,15 @@ def test_a_start_goes_on_learning_in_some_of_its_layers_over_kept_states_of_its_
     for name, trained in after.items():
         assert torch.equal(before[name], trained) == (".layers.2." not in name), name
     again = adapt(task, samples[:16], (), recipe, tmp_path / "again", base=local_base, start=kept)
-    assert all(not torch.equal(weights(again)[name], trained) for name, trained in after.items()), "all can go on again"
+    assert all(not torch.equal(weights(again)[name], trained) for name, trained in after.items()), (
+        "all layers can be trained again"
+    )
     assert (kept.card.recipe.layers, lora_recipe(kept).layers, recipe_of(kept).layers) == ("top:1", "all", "all")
 
 
-def test_a_start_cannot_go_on_in_layers_where_it_has_nothing(task, samples, recipe, local_base, tmp_path: Path) -> None:
+def test_training_cannot_continue_in_layers_where_the_start_has_no_lora(
+    task, samples, recipe, local_base, tmp_path: Path
+) -> None:
     starts = {
         layers: adapt(
             task, samples[:8], (), recipe.model_copy(update={"layers": layers}), tmp_path / layers, base=local_base
@@ -149,4 +153,4 @@ def test_a_start_cannot_go_on_in_layers_where_it_has_nothing(task, samples, reci
     for start, layers in (("top:1", "all"), ("top:1", "top:2"), ("1,3", "1-2")):
         with pytest.raises(RecipeError, match=f"in layers {layers}, and {start} has .* in {start}"):
             go_on(start, layers)
-    assert go_on("top:3", "all").card.recipe.layers == "all", "it stands in all three"
+    assert go_on("top:3", "all").card.recipe.layers == "all", "it has weights in all three"

@@ -35,7 +35,7 @@ def test_overrides_reach_nested_keys_and_are_checked(tmp_path: Path) -> None:
         ("layers: bottom:3", r"must be 'all' or 'top:N'"),
     ],
 )
-def test_a_wrong_recipe_says_where_and_what(tmp_path: Path, text: str, message: str) -> None:
+def test_the_error_for_a_wrong_recipe_names_the_place_and_the_fault(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "r.yaml").write_text(text)
     with pytest.raises(RecipeError, match=message):
         read_recipe(tmp_path / "r.yaml")

@@ -12,7 +12,7 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def pieces(output: Mapping[str, Any]) -> list[str]:
-    """Texts that stand, or are said, on their own: a description; headlines, then descriptions; spoken lines."""
+    """Texts that are read or spoken on their own: a description; headlines, then descriptions; spoken lines."""
     lines = output.get("lines")
     found = [
         output.get("text"),

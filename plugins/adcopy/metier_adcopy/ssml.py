@@ -40,7 +40,7 @@ def _line(number: int, line: Mapping[str, Any]) -> str:
 
 
 def stressed_at(text: str, stress: Sequence[str]) -> list[tuple[int, int]]:
-    """Where each stressed phrase stands, whole words only and none within another; one that does not is left out."""
+    """Where each stressed phrase occurs, whole words only and none within another; one that does not is left out."""
     found: list[tuple[int, int]] = []
     for phrase in filter(str.strip, stress):
         pattern = rf"(?<![^\W_]){re.escape(phrase)}(?![^\W_])" if phrase.isascii() else re.escape(phrase)

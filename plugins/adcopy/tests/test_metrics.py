@@ -36,6 +36,6 @@ def test_where_all_are_equal_there_is_nothing_to_order() -> None:
     assert pairwise_accuracy(["exact", "irrelevant"], [["exact"], ["exact"]]) == 100.0
 
 
-def test_the_plugin_hands_the_metric_over() -> None:
+def test_the_plugin_returns_the_metric() -> None:
     (metric,) = metier_adcopy.metier_metrics()
     assert metric.score(list(GRADES), BEST_FIRST) == 100.0

@@ -48,7 +48,7 @@ def test_the_counts_of_the_data_statement_are_right(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_no_input_stands_twice(name: str) -> None:
+def test_no_input_is_repeated(name: str) -> None:
     input_counts = Counter(json.dumps(row["input"], sort_keys=True) for part in PARTS[name] for row in part)
     assert max(input_counts.values()) == 1
 
@@ -62,7 +62,7 @@ def test_briefs_vary_in_what_they_leave_out() -> None:
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_no_text_stands_in_both_files(name: str) -> None:
+def test_no_text_is_in_both_files(name: str) -> None:
     train, held_out = PARTS[name]
     assert not {facts(row) for row in held_out} & {facts(row) for row in train}
     closest = max((likeness(a, b), a, b) for a in texts(held_out) for b in texts(train))

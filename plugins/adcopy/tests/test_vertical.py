@@ -17,7 +17,7 @@ from metier_adcopy.vertical import vertical
 test_conformance = conformance_test(vertical())
 
 
-def test_the_hook_hands_over_one_vertical() -> None:
+def test_the_hook_returns_one_vertical() -> None:
     assert [v.name for v in metier_adcopy.metier_verticals()] == ["adcopy"]
 
 

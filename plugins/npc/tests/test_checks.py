@@ -97,7 +97,7 @@ def test_a_secret_that_is_kept_or_open_passes(text: str, input: dict[str, Any]) 
 
 
 @pytest.mark.parametrize(("action", "allowed"), [("wave", ["none", "wave"]), ("none", None), ("none", [])])
-def test_an_action_of_the_list_passes_and_none_stands_for_no_list(action: str, allowed: list[str] | None) -> None:
+def test_an_action_of_the_list_passes_and_none_means_no_list(action: str, allowed: list[str] | None) -> None:
     assert not found(action_allowed, line("Hm.", action), **({} if allowed is None else {"actions": allowed}))
     assert found(action_allowed, line("Hm.", "Wave"), **({} if allowed is None else {"actions": allowed}))
 

@@ -53,7 +53,7 @@ def test_the_counts_of_the_data_statement_are_right(task: Any) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-def test_no_character_stands_in_both_files(task: Any) -> None:
+def test_no_character_is_in_both_files(task: Any) -> None:
     train, held_out = ({row["input"]["speaker"] for row in part} for part in PARTS[task.name])
     assert not train & held_out
 

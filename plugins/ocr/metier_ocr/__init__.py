@@ -50,4 +50,4 @@ def metier_commands() -> list[Command]:
 
         return ocr
 
-    return [Command(name="ocr", load=load, help="Read what stands on pictures, with place and confidence.")]
+    return [Command(name="ocr", load=load, help="Read the text in pictures, with its place and confidence.")]

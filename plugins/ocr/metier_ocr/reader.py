@@ -31,7 +31,7 @@ def read_lines(image: Image) -> tuple[Line, ...]:
         PluginError: rapidocr has lost its models.
     """
     pixels = _pixels(image)
-    with _ONE_AT_A_TIME:  # RapidOCR keeps settings of the call in itself; one call takes every core as it is
+    with _ONE_AT_A_TIME:  # RapidOCR keeps settings of the call in itself; one call uses every core anyway
         found = _reader()(pixels)
     if found.txts is None or found.boxes is None:
         return ()

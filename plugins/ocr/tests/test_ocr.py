@@ -162,7 +162,7 @@ def test_fit_shows_the_chain_and_without_the_bridge_what_to_install() -> None:
     assert any("image goes through ocr (image→text)" in finding.reason for finding in with_it.findings)
 
 
-def test_a_task_reads_its_photo_where_the_input_does_not_say_what_stands_there(tmp_path: Path) -> None:
+def test_a_task_reads_its_photo_where_the_input_does_not_give_its_text(tmp_path: Path) -> None:
     photo = tmp_path / "mug.png"
     photo.write_bytes(saved(MUG))
     bridges = metier_ocr.metier_bridges()
@@ -177,7 +177,7 @@ def test_a_task_reads_its_photo_where_the_input_does_not_say_what_stands_there(t
         run_input_bridges(LISTING, {"photo": "gone.png"}, bridges)
 
 
-def test_the_shops_own_listing_task_is_read_for() -> None:
+def test_the_photo_of_the_shops_listing_task_is_read() -> None:
     tasks = {task.name: task for v in load_plugins().verticals.values() for task in v.tasks}
     if "support.listing" not in tasks:
         pytest.skip("metier-support is not installed")

@@ -77,7 +77,7 @@ def to_twee(nodes: Iterable[Mapping[str, Any]], title: str = "Untitled") -> str:
     for node in listed:
         rows = [f":: {node['node']}" + (" [ending]" if node["ending"] else "")]
         rows += [_twee(line) for line in _lines(node["text"])]
-        # A link's words may not hold what parts them from its goal: those are told by an arrow, so brackets only.
+        # A link's words may not hold what parts them from its goal: those are recognised by an arrow, so brackets only.
         rows += [f"[[{_link(' '.join(_lines(c['text'])))}->{c['to']}]]" for c in node["choices"]]
         parts.append("\n".join(rows))
     return "\n\n\n".join(parts) + "\n"

@@ -1,4 +1,4 @@
-"""The tasks `screenplay.scene`, `screenplay.dialogue` and `screenplay.branch`: what a writer is told, and hands in.
+"""The tasks `screenplay.scene`, `screenplay.dialogue` and `screenplay.branch`: their inputs and outputs.
 
 Prompts are short, since each token of them is paid for in every training step and every request.
 """

@@ -46,7 +46,7 @@ def test_the_counts_of_the_data_statement_are_right(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_no_answer_stands_twice(name: str) -> None:
+def test_no_answer_is_repeated(name: str) -> None:
     ((_, most),) = Counter(json.dumps(r["output"]) for r in TRAIN[name] + HELD_OUT[name]).most_common(1)
     assert most == 1
 
@@ -77,7 +77,7 @@ def test_shapes_of_scenes_vary() -> None:
     assert shapes.most_common(1)[0][1] / len(TRAIN["screenplay.scene"]) < 0.2
 
 
-def test_no_scene_stands_in_both_files_under_other_names() -> None:
+def test_no_scene_is_in_both_files_under_other_names() -> None:
     def words(row: dict[str, Any]) -> set[str]:
         return set(re.findall(r"\w{4,}", row["output"]["text"].casefold().partition("\n")[2]))
 

@@ -18,7 +18,7 @@ from metier_screenplay.vertical import vertical
 test_conformance = conformance_test(vertical())
 
 
-def test_the_hook_hands_over_one_vertical_with_three_tasks() -> None:
+def test_the_hook_returns_one_vertical_with_three_tasks() -> None:
     (found,) = metier_screenplay.metier_verticals()
     assert [t.name for t in found.tasks] == ["screenplay.scene", "screenplay.dialogue", "screenplay.branch"]
 
@@ -36,7 +36,7 @@ def test_the_hook_hands_over_one_vertical_with_three_tasks() -> None:
         ("@李四\n坐。", False),
     ],
 )
-def test_a_reply_lets_nobody_speak_but_the_cast(paragraph: str, taken: bool) -> None:
+def test_only_the_cast_can_speak_in_a_reply(paragraph: str, taken: bool) -> None:
     from llguidance import LLMatcher, LLTokenizer
 
     cast = [{"name": "Dr. Mei Lin"}, {"name": "王五"}]
@@ -70,7 +70,7 @@ def test_the_smallest_brief_is_a_place() -> None:
     assert "最多1页" in messages(scene, {"place": "厨房", "max_pages": 1, "language": "zh"})[-1]["content"]
 
 
-def test_a_note_stands_below_the_lines_it_is_about() -> None:
+def test_a_note_is_below_the_lines_it_is_about() -> None:
     note = {"character": "Mara", "about": "baker", "lines": ["Out.", "Now."], "note": "softer", "max_words": 4}
     assert messages(dialogue, note)[-1]["content"] == (
         "Mara: baker\n> Out.\n> Now.\nNote: softer\nAt most 4 words a line"

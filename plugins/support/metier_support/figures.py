@@ -113,7 +113,7 @@ def _read(plain: str) -> Iterator[Figure]:
 
 
 def number(matched: str) -> str:
-    """A number in one spelling: no thousands separators, no empty decimals. A code comes back as it is."""
+    """A number in one spelling: no thousands separators, no empty decimals. A code is returned unchanged."""
     plain = re.sub(r"(?<=\d),(?=\d{3})", "", matched)
     if re.fullmatch(r"\d+\.\d+", plain):
         plain = plain.rstrip("0").rstrip(".")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Promise(NamedTuple):
-    """A promise's name, how it is said, and what must stand in the policy or order where it is said."""
+    """A promise's name, its wording, and what the policy or order must contain for it."""
 
     label: str
     pattern: re.Pattern[str]
@@ -78,7 +78,7 @@ def promises(text: str) -> list[tuple[Promise, str]]:
 
 
 def _denied(sentence: str, match: re.Match[str]) -> bool:
-    """Whether a negation stands before the words; `free of charge` and `no charge` hold their own."""
+    """Whether a negation precedes the words; `free of charge` and `no charge` hold their own."""
     return bool(_NOT.search(sentence[: match.start()])) or (
         match[0][:1] not in "不没免nN" and bool(_NOT.search(match[0])) and "charge" not in match[0]
     )

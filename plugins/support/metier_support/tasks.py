@@ -1,4 +1,4 @@
-"""The five tasks of customer service and how a model is asked. Prompts are short, since each token of them is paid
+"""The five tasks of customer service and their prompts. Prompts are short, since each token of them is paid
 for in every training step and every request; personal order facts are kept out of them by the template itself."""
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ reply = TaskContract(
     },
     reply="json",
     metrics=("chrf", "rouge_l"),
-    # Facts newer than the base stand in the passages, which the shop's own search supplies: no web is needed.
+    # Facts newer than the base are in the passages, which the shop's own search supplies: no web is needed.
     fresh_facts=False,
     max_reply_tokens=224,
 )
@@ -136,7 +136,7 @@ def intent_among(labels: Sequence[str]) -> TaskContract:
     """`support.intent` with a shop's own intents in place of the packaged ones; the name and the prompts stay.
 
     Raises:
-        UsageError: a label is empty or stands twice, or there are fewer than two.
+        UsageError: a label is empty or repeated, or there are fewer than two.
     """
     if len(labels) < 2 or len(set(labels)) != len(labels) or not all(label.strip() for label in labels):
         raise UsageError("intents must be two or more different names", remedy="drop the empty and the doubled ones")

@@ -29,12 +29,12 @@ def test_an_answer_from_the_document_names_its_passage() -> None:
     assert grounded.run(case_with("how much is express delivery"), answer)
 
 
-def test_passages_that_a_case_has_stay_in_front_and_none_stands_twice() -> None:
+def test_passages_that_a_case_has_stay_in_front_and_none_is_repeated() -> None:
     own = {"id": "P3", "text": "Ours."}
     case = ground({**case_with("refund of a damaged item"), "passages": [own]}, INDEX, k=2)
     ids = [p["id"] for p in case["passages"]]  # type: ignore[index,union-attr,call-overload]
     assert ids[0] == "P3" and len(ids) == 2 == len(set(ids))
 
 
-def test_a_case_that_no_passage_bears_on_stays_as_it_is() -> None:
+def test_a_case_without_a_relevant_passage_is_not_changed() -> None:
     assert ground(case_with("zzz"), INDEX) == case_with("zzz")

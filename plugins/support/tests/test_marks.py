@@ -28,7 +28,7 @@ def case(message: str = "hi", **more: Any) -> dict[str, Any]:
         (["P2"], "We open at 9:00.", True),
     ],
 )
-def test_a_reply_names_what_it_stands_on(used: list[str], reply: str, right: bool) -> None:
+def test_a_reply_names_the_passages_it_is_based_on(used: list[str], reply: str, right: bool) -> None:
     assert (not passages_named.run(case(), {"used": used, "reply": reply})) is right
 
 

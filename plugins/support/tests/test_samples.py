@@ -46,7 +46,7 @@ def test_the_counts_of_the_data_statement_are_right(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_no_input_stands_twice(name: str) -> None:
+def test_no_input_is_repeated(name: str) -> None:
     input_counts = Counter(json.dumps(row["input"], sort_keys=True) for part in PARTS[name] for row in part)
     assert max(input_counts.values()) == 1
 

@@ -19,7 +19,7 @@ from metier_support.vertical import vertical
 test_conformance = conformance_test(vertical())
 
 
-def test_the_hook_hands_over_one_vertical() -> None:
+def test_the_hook_returns_one_vertical() -> None:
     assert [v.name for v in metier_support.metier_verticals()] == ["support"]
 
 

@@ -10,7 +10,8 @@ __all__, __getattr__ = lazy_names(
     {
         "metier.adapt.bundle": "export_bundle",
         "metier.adapt.fine_tuning": "adapt",
-        "metier.adapt.methods": "ExportOptions Method method_of",
+        "metier.adapt.method": "ExportOptions Method",
+        "metier.adapt.methods": "method_of",
         "metier.training.progress": "Progress",
         "metier.training.progress_display": "progress_bar",
         "metier.training.recipe_file": "override read_recipe recipe_for write_recipe",

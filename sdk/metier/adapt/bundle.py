@@ -18,8 +18,8 @@ from metier.runtime.bundle import Bundle, open_bundle
 def export_bundle(finetunes: Sequence[FineTune], out: str | Path, options: ExportOptions | None = None) -> Bundle:
     """Write one bundle of fine-tunes.
 
-    A single text fine-tune is merged; several are adapters of one base with slots. Heads stand beside them with trunks
-    of their own, or alone.
+    A single text fine-tune is merged; several are adapters of one base with slots. Heads are stored beside them, with
+    trunks of their own, or alone.
 
     Args:
         finetunes: at least one.

@@ -31,26 +31,26 @@ def adapt(
     """Train what the recipe produces: text by LoRA (arXiv 2106.09685) or the base's own weights, or a head.
 
     A run that was killed continues from its last checkpoint when called again with the same arguments, and ends with
-    the weights that the unbroken run would have had; a head over features, which takes seconds, begins anew. A finished
-    run is returned as it is.
+    the weights that the unbroken run would have had; a head over features, which takes seconds, is trained again. A
+    finished run is returned unchanged.
 
     Args:
         tasks: the contract, or contracts, that the samples belong to; a head takes one.
         train: samples to train on.
-        held_out: samples for the held-out loss; may be empty. Of text they choose the best step, whose weights are
-            kept; of a head they choose nothing.
+        held_out: samples for the held-out loss; may be empty. For text they select the best step, whose weights are
+            kept; for a head they select nothing.
         recipe: how.
-        out: folder of the fine-tune; made if missing.
-        base: a base at hand; None resolves the recipe's.
+        out: folder of the fine-tune; created if missing.
+        base: a resolved base; None resolves the recipe's.
         start: continue from this fine-tune's weights instead of fresh ones; text only. Its LoRA must be the recipe's,
-            and be in the recipe's layers at least: in others it stays as it is. Of `full`, the layers are the recipe's.
+            and be in the recipe's layers at least: in others it is not trained. Of `full`, the layers are the recipe's.
         resume: False deletes what `out` holds of an earlier run.
         progress: called after every step; of a head over features, after every epoch.
         device: auto, cpu or cuda.
         watch: called with the model in training at every evaluation on `held_out`; text only. Its figures come with
-            that step and are in log.jsonl, and choose nothing.
+            that step, are written to log.jsonl, and do not influence the training.
         limit: bytes on disk for hidden states of frozen layers, and as many for the features of a head; those of
-            further samples are computed anew.
+            further samples are computed again.
 
     Raises:
         UsageError: no samples, another task's samples, a task or an argument that a head does not take, a start of

@@ -30,7 +30,7 @@ class Guide(Protocol):
         ...
 
     def accept(self, token: int) -> int:
-        """Take a token, or the one that must stand in its place."""
+        """Take a token, or the one that must replace it."""
         ...
 
     @property

@@ -91,7 +91,7 @@ class Method(Protocol):
     live_methods: frozenset[str]
     """Values of `Recipe.method` whose weights a running engine takes without an export."""
     continues: bool
-    """Whether training continues from an earlier fine-tune's weights; else each run begins anew on all samples."""
+    """Whether training continues from an earlier fine-tune's weights; else each run starts again on all samples."""
     title: str
     """Of the fine-tune in a report."""
 

@@ -120,7 +120,7 @@ class TextMethod:
         return TextModel(model, ChatTokenizer.load(base.path), task)
 
     def export(self, finetunes: Sequence[FineTune], out: str | Path, options: ExportOptions) -> Bundle:
-        """One fine-tune is merged unless slots are asked for; several become adapters of one base with slots."""
+        """One fine-tune is merged unless slots are requested; several become adapters of one base with slots."""
         from metier.export.adapter_bundle import export_slots
         from metier.export.merged_bundle import export
         from metier.export.precision import check_target, default_precision

@@ -16,7 +16,7 @@ import torch
 from metier.align.policy import Policy, padded
 from metier.align.ppo import Drawn
 from metier.align.trainer import arguments, quiet, tokenizer_of, train
-from metier.align.updates import Tell, Update, keep_until, record
+from metier.align.updates import OnUpdate, Update, keep_until, record
 from metier.bases.resolve import LocalBase
 from metier.contracts import Grpo, RecipeError
 from metier.training.loop import Progress, State, Watching
@@ -25,12 +25,12 @@ from metier.training.lora_setup import ADAPTER
 
 def group_relative(
     adapted: Any,
-    inputs_of: Any,
+    source: Any,
     settings: Grpo,
     base: LocalBase,
     folder: Path,
     log: Path,
-    progress: Tell | None,
+    progress: OnUpdate | None,
     watch: Watching | None = None,
 ) -> State:
     """Run TRL's GRPOTrainer over the inputs.
@@ -60,8 +60,8 @@ def group_relative(
     def draw(_: list[str], trainer: Any) -> dict[str, Any]:
         """Answer the inputs of this update, `group` times each; the prompts that TRL passes are ignored."""
         number = trainer.state.global_step // steps
-        prompts = [one for one in inputs_of.of(number, inputs) for _ in range(settings.group)]
-        drawn, answers = inputs_of.draw(adapted, prompts, settings.seed + number)
+        requests = [request for request in source.requests(number, inputs) for _ in range(settings.group)]
+        drawn, answers = source.draw(adapted, requests, settings.seed + number)
         drawing.update(
             update=_measure(measured_policy, drawn, number + 1, settings), answers=answers, scores=drawn.scores
         )
@@ -104,12 +104,12 @@ def group_relative(
     return state
 
 
-def _measure(onlooker: Policy, drawn: Drawn, number: int, settings: Grpo) -> Update:
+def _measure(policy: Policy, drawn: Drawn, number: int, settings: Grpo) -> Update:
     """KL to the reference and distance between graph and torch, measured as in PPO."""
     with torch.no_grad():
-        logprobs, _, _, mask = onlooker.look(drawn.examples, settings.batch_size)
-        with onlooker.reference.in_place():
-            reference = onlooker.look(drawn.examples, settings.batch_size).logprobs
+        logprobs, _, _, mask = policy.evaluate(drawn.examples, settings.batch_size)
+        with policy.reference.in_place():
+            reference = policy.evaluate(drawn.examples, settings.batch_size).logprobs
     drift = (logprobs - padded(drawn.logprobs, mask)).abs() * mask
     return Update(
         update=number,

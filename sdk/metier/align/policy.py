@@ -13,8 +13,8 @@ from metier.training.examples import Example
 from metier.training.packing import Padded, pad
 
 
-class Look(NamedTuple):
-    """What a policy says of given answers, [N, T] each."""
+class PolicyOutputs(NamedTuple):
+    """A policy's outputs for given answers, [N, T] each."""
 
     logprobs: Tensor
     """Of every reply token."""
@@ -38,13 +38,13 @@ class Policy:
     """
 
     def __init__(self, adapted: Any, pad_id: int, reference: Literal["start", "base"]) -> None:
-        self.adapted = adapted.eval()  # without dropout: a ratio compares two looks at one policy
+        self.adapted = adapted.eval()  # without dropout: a ratio compares two evaluations of one policy
         self._model, self._pad = adapted.get_base_model(), pad_id
         self.lora = lora_weights(adapted)
         self.reference = Reference(self.lora, reference)
         width = int(self._model.config.get_text_config().hidden_size)
         self.value = nn.Linear(width, 1, device=self._model.device)
-        nn.init.zeros_(self.value.weight)  # every state is worth nothing before the first reward
+        nn.init.zeros_(self.value.weight)  # every state has the value 0 before the first reward
         nn.init.zeros_(self.value.bias)
         self._plain = self._is_plain()
 
@@ -53,7 +53,7 @@ class Policy:
         """All that is trained, in a fixed order: the LoRA, then the value head."""
         return [*self.lora.values(), *self.value.parameters()]
 
-    def look(self, examples: Sequence[Example], at_once: int) -> Look:
+    def evaluate(self, examples: Sequence[Example], at_once: int) -> PolicyOutputs:
         """Log-probability, value and entropy at every reply token.
 
         Args:
@@ -61,15 +61,15 @@ class Policy:
             at_once: rows per pass; with gradient, all of them in one.
         """
         starts = range(0, len(examples), at_once)
-        parts = [self._look(examples[start : start + at_once]) for start in starts]
+        parts = [self._evaluate(examples[start : start + at_once]) for start in starts]
         pack = nn.utils.rnn.pad_sequence
         logprobs, values, entropy = (
             pack([row for part in parts for row in part[k]], batch_first=True).cpu() for k in range(3)
         )
         mask = pack([torch.ones(len(e.reply)) for e in examples], batch_first=True)
-        return Look(logprobs, values, entropy, mask)
+        return PolicyOutputs(logprobs, values, entropy, mask)
 
-    def _look(self, examples: Sequence[Example]) -> list[tuple[Tensor, ...]]:
+    def _evaluate(self, examples: Sequence[Example]) -> list[tuple[Tensor, ...]]:
         batch = pad(examples, self._model.device, self._pad)
         hidden, logits = self._replies(batch) if self._plain else self._everything(batch)
         every = logits.log_softmax(-1)

@@ -105,7 +105,7 @@ def optimise(
 
     Args:
         policy: with its value head and its reference.
-        draw: number of an update → answers of the policy as it is then, with their rewards.
+        draw: number of an update → answers of the current policy, with their rewards.
         optimiser: from `optimiser_of`.
         settings: of the algorithm.
         controller: of the KL's weight.
@@ -113,7 +113,7 @@ def optimise(
     """
     for update in range(first, settings.updates):
         drawn = draw(update)
-        experience, kl = look_back(policy, drawn, settings, controller.beta)
+        experience, kl = make_experience(policy, drawn, settings, controller.beta)
         steps = list(passes(policy, drawn, experience, optimiser, settings, update))
         mask, beta = experience.mask, controller.beta
         controller.update(kl, len(drawn.examples))
@@ -135,12 +135,12 @@ def optimise(
         )
 
 
-def look_back(policy: Policy, drawn: Drawn, settings: Ppo, beta: float) -> tuple[Experience, float]:
-    """Advantages and returns of drawn answers under the policy as it is, and its mean KL to the reference."""
+def make_experience(policy: Policy, drawn: Drawn, settings: Ppo, beta: float) -> tuple[Experience, float]:
+    """Advantages and returns of drawn answers under the current policy, and its mean KL to the reference."""
     with torch.no_grad():
-        logprobs, values, _, mask = policy.look(drawn.examples, settings.batch_size)
+        logprobs, values, _, mask = policy.evaluate(drawn.examples, settings.batch_size)
         with policy.reference.in_place():
-            reference = policy.look(drawn.examples, settings.batch_size).logprobs
+            reference = policy.evaluate(drawn.examples, settings.batch_size).logprobs
     rewards = token_rewards(logprobs, reference, torch.tensor(drawn.scores), mask, beta)
     advantages, returns = gae(rewards, values, mask, settings.gamma, settings.gae_lambda)
     weights = (logprobs - padded(drawn.logprobs, mask)).exp().clamp(max=TRUNCATION) * mask
@@ -180,7 +180,7 @@ def learn(
 ) -> Step:
     """One step on a minibatch: maximise equation 9."""
     part = Experience(**{name: tensor[list(rows)] for name, tensor in vars(experience).items()})
-    new, values, entropy, mask = policy.look([drawn.examples[i] for i in rows], len(rows))
+    new, values, entropy, mask = policy.evaluate([drawn.examples[i] for i in rows], len(rows))
     width = mask.shape[1]  # the longest of these rows; the experience is as wide as the longest of all
     old, advantages, returns, old_values, weights = (
         tensor[:, :width]

@@ -1,4 +1,4 @@
-"""A fine-tune learns from rewards on its own answers: prompts, rollouts and checkpoints around PPO or GRPO."""
+"""Trains a fine-tune on rewards of its own answers: prompts, rollouts and checkpoints around PPO or GRPO."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from metier.align.policy_init import Begin, base_of, contracts_of, trainable
 from metier.align.ppo import Drawn, KlController, optimise, optimiser_of
 from metier.align.rewards import Reward, RolloutAnswer
 from metier.align.rollout import RolloutEngine, rollout_bundle
-from metier.align.updates import LOG, Tell, figures_of, keep_until, read, record
+from metier.align.updates import LOG, OnUpdate, figures_of, keep_until, read, record
 from metier.bases.resolve import LocalBase
 from metier.contracts import DataError, FineTune, Grpo, Ppo, Sample, TaskContract, UsageError
 from metier.training import checkpoint
@@ -38,27 +38,28 @@ def reinforce(
     held_out: Sequence[Sample] = (),
     base: LocalBase | None = None,
     resume: bool = True,
-    progress: Tell | None = None,
+    progress: OnUpdate | None = None,
     device: str = "auto",
     watch: Watching | None = None,
 ) -> FineTune:
-    """Learn from rewards on the policy's own answers to the samples' inputs; their outputs are not looked at.
+    """Learn from rewards on the policy's own answers to the samples' inputs; the samples' outputs are not used.
 
-    A killed run goes on from its last checkpoint when it is called again with the same arguments.
+    A killed run resumes from its last checkpoint when it is called again with the same arguments.
 
     Args:
-        begin: the fine-tune to go on from, or a recipe for fresh LoRA weights on its base.
-        samples: whose inputs are answered.
-        reward: of an answer.
-        out: folder of the new fine-tune; made if missing.
-        settings: `Ppo` or `Grpo`; None is PPO as it comes.
+        begin: the fine-tune to train further, or a recipe for fresh LoRA weights on its base.
+        samples: their inputs are answered.
+        reward: scores answers.
+        out: folder of the new fine-tune; created if missing.
+        settings: `Ppo` or `Grpo`; None is PPO with its defaults.
         tasks: contracts of the samples; the fine-tune's own where not given.
         held_out: samples to keep with the fine-tune, for export and evaluation.
-        base: a base at hand; None resolves the one that `begin` names.
-        resume: False throws away what `out` holds of an earlier run.
+        base: a resolved base; None resolves the one that `begin` names.
+        resume: False discards an earlier run in `out`.
         progress: called after every update.
         device: of the policy in torch; rollouts run on the CPU.
-        watch: such as `Watch`: asked four times, evenly spaced; its figures stand in updates.jsonl, and choose nothing.
+        watch: such as `EvalCallback`: called four times, evenly spaced; its figures are written to updates.jsonl and
+            do not influence the training.
 
     Raises:
         UsageError: no samples, another task's, a reward model of another base, or `out` belongs to another run or a
@@ -70,7 +71,7 @@ def reinforce(
     base, contracts = base or base_of(begin), contracts_of(begin, tasks)
     if strange := [read.id for read in reward.bases if read.sha256 and read.sha256 != base.sha256]:
         raise UsageError(
-            f"the reward model stands on {strange[0]}, and reads its token ids: not those of {base.card.id}",
+            f"the reward model is of the base {strange[0]}, whose token ids differ from those of {base.card.id}",
             remedy="train the reward model on the base of the fine-tune",
         )
     data = digest(*(s.model_dump_json(include={"task", "input", "language"}) for s in samples), reward.name)
@@ -80,21 +81,21 @@ def reinforce(
     with job.claimed(resume=resume) as folder:
         bundle = rollout_bundle(base)
         with RolloutEngine(bundle, rows=min(16, settings.rollouts), max_len=settings.max_length) as rollouts:
-            desk = Desk(contracts, samples, reward, rollouts, settings)
+            source = RolloutSource(contracts, samples, reward, rollouts, settings)
             adapted = trainable(base, begin, settings, device)
             if isinstance(settings, Grpo):
                 from metier.align.grpo import group_relative
 
-                state = group_relative(adapted, desk, settings, base, folder, job.out / LOG, progress, watch)
+                state = group_relative(adapted, source, settings, base, folder, job.out / LOG, progress, watch)
             else:
                 with training_kernels(adapted):
-                    state = _ppo(adapted, desk, settings, folder, job, bundle.tokenizer.pad_id, progress, watch)
+                    state = _ppo(adapted, source, settings, folder, job, bundle.tokenizer.pad_id, progress, watch)
         return job.finish(adapted, state, train=samples, held_out=held_out, figures=figures_of(read(job.out / LOG)))
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One input as the policy is asked."""
+class PromptRequest:
+    """The prompt of one sample, and the most tokens that its answer may have."""
 
     task: TaskContract
     sample: Sample
@@ -102,8 +103,8 @@ class Asked:
     max_tokens: int
 
 
-class Desk:
-    """Where answers are drawn and rewarded. The inputs come in a seeded order, each once before any comes again."""
+class RolloutSource:
+    """Draws and rewards answers. The order of the inputs is seeded; each is used once before any is used again."""
 
     def __init__(
         self,
@@ -116,30 +117,29 @@ class Desk:
         if not samples:
             raise UsageError("there are no inputs to answer", remedy="give at least one sample")
         self.reward, self.rollouts, self.settings = reward, rollouts, settings
-        self.asked = [self._ask(contracts, sample, number) for number, sample in enumerate(samples, 1)]
+        self._requests = [self._request(contracts, sample, number) for number, sample in enumerate(samples, 1)]
 
-    def of(self, update: int, count: int) -> list[Asked]:
-        """The inputs of an update: the same for the same number, so that a resumed run asks what the unbroken one
-        would have."""
-        found, total = [], len(self.asked)
+    def requests(self, update: int, count: int) -> list[PromptRequest]:
+        """The requests of an update. They depend on its number only: a resumed run draws the same ones."""
+        found, total = [], len(self._requests)
         for place in range(update * count, (update + 1) * count):
-            turn, at = divmod(place, total)
-            found.append(self.asked[int(np.random.default_rng([self.settings.seed, turn]).permutation(total)[at])])
+            epoch, at = divmod(place, total)
+            found.append(self._requests[int(np.random.default_rng([self.settings.seed, epoch]).permutation(total)[at])])
         return found
 
-    def draw(self, adapted: Any, asked: Sequence[Asked], seed: int) -> tuple[Drawn, list[RolloutAnswer]]:
-        """One answer of the policy as it is to each of `asked`, with its reward."""
+    def draw(self, adapted: Any, requests: Sequence[PromptRequest], seed: int) -> tuple[Drawn, list[RolloutAnswer]]:
+        """One answer of the current policy to each request, with its reward."""
         self.rollouts.set_weights(adapted)
-        bounds = [one.max_tokens for one in asked]
-        drawn = self.rollouts.draw([one.prompt for one in asked], max_tokens=bounds, seed=seed)
+        bounds = [request.max_tokens for request in requests]
+        drawn = self.rollouts.draw([request.prompt for request in requests], max_tokens=bounds, seed=seed)
         answers = [
-            RolloutAnswer(one.task, one.sample.input, prompt=r.prompt, reply=r.reply, text=r.text, ended=r.ended)
-            for one, r in zip(asked, drawn, strict=True)
+            RolloutAnswer(q.task, q.sample.input, prompt=r.prompt, reply=r.reply, text=r.text, ended=r.ended)
+            for q, r in zip(requests, drawn, strict=True)
         ]
         examples = [Example(r.prompt, r.reply) for r in drawn]
         return Drawn(examples, [r.logprobs for r in drawn], self.reward(answers)), answers
 
-    def _ask(self, contracts: Any, sample: Sample, number: int) -> Asked:
+    def _request(self, contracts: Any, sample: Sample, number: int) -> PromptRequest:
         where = str(sample.provenance) if sample.provenance else f"sample {number}"
         if sample.task not in contracts:
             raise UsageError(f"the sample is of task {sample.task}", where=where, remedy=f"add the task {sample.task}")
@@ -153,17 +153,17 @@ class Desk:
                 where=where,
                 remedy="raise max_length, or shorten the input",
             )
-        return Asked(task, sample, prompt, most)
+        return PromptRequest(task, sample, prompt, most)
 
 
 def _ppo(
     adapted: Any,
-    desk: Desk,
+    source: RolloutSource,
     settings: Ppo,
     folder: Path,
     job: Job,
     pad_id: int,
-    progress: Tell | None,
+    progress: OnUpdate | None,
     watch: Watching | None,
 ) -> State:
     policy = Policy(adapted, pad_id, settings.reference)
@@ -174,7 +174,9 @@ def _ppo(
     keep_until(log, state.step)
 
     def draw(update: int) -> Drawn:
-        drawn, last["answers"] = desk.draw(adapted, desk.of(update, settings.rollouts), settings.seed + update)
+        drawn, last["answers"] = source.draw(
+            adapted, source.requests(update, settings.rollouts), settings.seed + update
+        )
         last["scores"] = drawn.scores
         state.tokens += sum(len(example) for example in drawn.examples)
         return drawn

@@ -98,7 +98,7 @@ def rollout_bundle(
 
 
 class RolloutEngine:
-    """An engine that speaks as the policy. Use as a context manager.
+    """An engine that answers as the policy. Use as a context manager.
 
     Args:
         bundle: from `rollout_bundle`.

@@ -1,4 +1,4 @@
-"""What each update of a policy came to, as a log that a person can read and a killed run goes on with."""
+"""The log of a policy's updates: figures of each update, readable, and what a killed run resumes from."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ class Update:
     explained: float | None = None
     """Share of the returns' variance that the values explain."""
     entropy: float | None = None
-    """Of the next token, in nats, over the update's steps: near 0, nothing new is tried."""
+    """Of the next token, in nats, over the update's steps: near 0 the policy explores nothing new."""
     moved: float | None = None
-    """Largest approximate KL of the update's steps from the policy that drew, in nats a token."""
+    """Largest approximate KL between a step's policy and the one that drew the answers, in nats per token."""
     steps: int | None = None
-    """Steps of the optimiser: fewer than epochs would make where `kl_stop` ended the update."""
+    """Optimiser steps; fewer than the epochs give where `kl_stop` ended the update."""
     watched: dict[str, float] | None = None
-    """Figures of greedy answers to held-out inputs after the update, where it was watched."""
+    """Figures of greedy answers to held-out inputs after the update; None where there was no evaluation."""
 
 
-Tell = Callable[[Update, int], None]
-"""(update, updates in all)."""
+OnUpdate = Callable[[Update, int], None]
+"""Called after an update with (update, number of updates in the run)."""
 
 
 def record(log: Path, update: Update, answers: Sequence[RolloutAnswer], scores: Sequence[float]) -> None:
-    """Add an update with its best and its worst answer, so that gaming the reward can be seen as it begins."""
+    """Append an update with its best and its worst answer, which show when a policy starts to game the reward."""
     order = sorted(range(len(scores)), key=scores.__getitem__)
     shown = [{"score": scores[i], "input": answers[i].input, "text": answers[i].text} for i in (order[-1], order[0])]
     with log.open("a", encoding="utf-8") as handle:
@@ -64,15 +64,15 @@ def keep_until(log: Path, update: int) -> None:
 def read(log: Path) -> list[Update]:
     """The updates of a log."""
     names = {field.name for field in fields(Update)}
-    told = [json.loads(line) for line in log.read_text("utf-8").split("\n") if line]
-    return [Update(**{name: value for name, value in one.items() if name in names}) for one in told]
+    rows = [json.loads(line) for line in log.read_text("utf-8").split("\n") if line]
+    return [Update(**{name: value for name, value in row.items() if name in names}) for row in rows]
 
 
 def figures_of(updates: Sequence[Update]) -> dict[str, float]:
-    """What a run came to, for the card: means over its first and its last tenth."""
+    """Figures of a run for the card: means over its first and its last tenth."""
     share = max(1, len(updates) // 10)
-    told: dict[str, float] = {}
+    figures: dict[str, float] = {}
     for end, part in (("first", updates[:share]), ("last", updates[-share:])):
         for name in ("score", "kl", "length"):
-            told[f"{name}_{end}"] = sum(getattr(update, name) for update in part) / share
-    return {**told, "beta": updates[-1].beta, "drift": max(update.drift for update in updates)}
+            figures[f"{name}_{end}"] = sum(getattr(update, name) for update in part) / share
+    return {**figures, "beta": updates[-1].beta, "drift": max(update.drift for update in updates)}

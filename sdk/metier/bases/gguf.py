@@ -95,7 +95,7 @@ def _clean_tokenizer(folder: Path, context: int, pre: str) -> None:
             _write(folder / "tokenizer.json", tokenizer)
     config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
     kept = {key: value for key, value in config.items() if key.endswith("_token") or key.startswith("add_")}
-    # PreTrainedTokenizerFast takes tokenizer.json as it is, in every transformers since 4.0.
+    # PreTrainedTokenizerFast loads tokenizer.json unchanged, in every transformers since 4.0.
     kept |= {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": context}
     kept |= {"clean_up_tokenization_spaces": False}
     _write(folder / "tokenizer_config.json", dict(sorted(kept.items())))

@@ -1,4 +1,4 @@
-"""Chooses torch's device and number format, or raises an error that says what is missing."""
+"""Chooses torch's device and number format, or raises an error that names what is missing."""
 
 from __future__ import annotations
 

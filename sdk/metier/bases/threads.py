@@ -2,7 +2,7 @@
 
 torch's OpenMP threads spin while they wait for each other. Where another process uses the same core, the awaited thread
 cannot run meanwhile. Training the default base on 2 cores with 2 to 3 other busy processes, two runs of
-each in turn: 47 and 41 tokens/s as it is, 150 and 188 with this bound.
+each in turn: 47 and 41 tokens/s without this bound, 150 and 188 with it.
 """
 
 import os

@@ -71,7 +71,7 @@ class Kto(Schedule):
     desirable_weight: float | None = Field(default=None, gt=0)
     """λ_D, of good answers. None weighs so that λ_D n_D = λ_U n_U: the rarer kind counts more, the other 1."""
     undesirable_weight: float | None = Field(default=None, gt=0)
-    """λ_U, of bad answers. The paper's section 4.2 wants λ_D n_D / λ_U n_U from 1 to 4/3; the card tells both."""
+    """λ_U, of bad answers. The paper's section 4.2 wants λ_D n_D / λ_U n_U from 1 to 4/3; the card records both."""
 
 
 class RewardModelling(Schedule):
@@ -91,7 +91,7 @@ class Rollouts(Schedule):
     updates: int = Field(default=30, ge=1)
     """Rounds of rollouts and learning."""
     rollouts: int = Field(default=32, ge=2)
-    """Answers per update, drawn at temperature 1: the policy as it is."""
+    """Answers per update, drawn at temperature 1, from the policy itself."""
     max_tokens: int | None = Field(default=None, ge=1)
     """Longest reply; None takes the task's own bound."""
 
@@ -121,7 +121,7 @@ class Ppo(Rollouts):
     kl_weight: float = Field(default=0.05, ge=0)
     """Beta at the beginning, per token of log-ratio to the reference."""
     kl_target: float | None = Field(default=6.0, gt=0)
-    """Nats per answer that the controller steers to (arXiv 1909.08593, section 2.2); None keeps beta as it is."""
+    """Nats per answer that the controller steers to (arXiv 1909.08593, section 2.2); None keeps beta constant."""
     kl_horizon: int = Field(default=500, ge=1)
     """Answers in which the controller corrects; smaller corrects faster."""
     reference: Literal["start", "base"] = "start"
@@ -149,7 +149,7 @@ Alignment = Annotated[Dpo | Kto | RewardModelling | Ppo | Grpo, Field(discrimina
 
 
 class AlignmentStep(Data):
-    """One step of alignment that a fine-tune has behind it, as its card tells."""
+    """One alignment step of a fine-tune, as recorded in its card."""
 
     settings: Alignment
     began_from: str | None

@@ -1,4 +1,4 @@
-"""An answer: one type from the engine to the feedback store, so that what a user judged is what was handed out."""
+"""An answer: one type from the engine to the feedback store, so that users judge exactly what the engine returned."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def now() -> datetime:
 
 
 class Caller(Data):
-    """Who a request is for, as far as the product tells the engine, and what may be done with the answer."""
+    """Who a request is for, as far as the product knows, and what may be done with the answer."""
 
     user: str | None = None
     """The product's own name for the user; `erase` selects by it."""

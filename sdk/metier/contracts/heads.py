@@ -32,7 +32,7 @@ class TrunkEntry(Data):
     """Its folder, relative."""
     base: Base
     trained: str | None = None
-    """weights_sha256 of the fine-tune whose weights are in it; None is the base as it is, which heads share."""
+    """weights_sha256 of the fine-tune whose weights are in it; None is the unchanged base, which heads share."""
     precision: Literal["fp32", "fp16"]
     """Of the weights on disk; it computes in fp32."""
     count: int = Field(ge=1)

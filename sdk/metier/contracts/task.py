@@ -66,7 +66,7 @@ def prompt(user: str, system: str | None = None) -> Prompt:
 class ReplyFormat(Data):
     """How an output is written as text.
 
-    `text`: the output's single string field, as it is. `json`: the output as JSON, decoded under its schema.
+    `text`: the output's single string field, unchanged. `json`: the output as JSON, decoded under its schema.
     `label`: the output's single enum field, decoded as one of its values. `spans`: one `label: text` line per span
     of the output's `spans` list. Any other name is a trade format of a plugin's, whose text is the output's single
     string field, optionally decoded under `grammar`: Lark in llguidance's dialect, as a Jinja template over the

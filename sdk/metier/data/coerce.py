@@ -18,7 +18,7 @@ _NO = {"false", "no", "n", "0", "否", "假", "无"}
 
 
 def coerce(schema: Mapping[str, Any], value: Any) -> Any:
-    """`value` as the schema's type, or as it is where it already fits or the schema has no type.
+    """`value` as the schema's type, or unchanged where it already fits or the schema has no type.
 
     Args:
         schema: a field's JSON Schema; `$root` in it is the full schema that its `$ref`s point into.

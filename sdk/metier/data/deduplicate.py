@@ -50,7 +50,7 @@ def deduplicate(samples: Iterable[Sample], threshold: float = NEAR) -> Cleaned:
         return Cleaned(kept, dropped)
     twins: dict[int, int] = {}
     for later, earlier in near_pairs((sample_text(sample) for sample in kept), threshold):
-        # A sample that is dropped itself cannot stand for another one.
+        # A sample that is dropped itself cannot represent another one.
         if later not in twins and earlier not in twins and _same_kind(kept[later], kept[earlier]):
             twins[later] = earlier
     dropped += [Dropped(kept[later], "near", kept[earlier]) for later, earlier in twins.items()]

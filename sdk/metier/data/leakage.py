@@ -48,7 +48,7 @@ def without_leaks(samples: Sequence[Sample], held_out: Sequence[Sample]) -> list
 
 
 def _forms(sample: Sample) -> list[Sample]:
-    """As it is, and without its personal data where it holds any."""
+    """The sample, and the sample without its personal data where it holds any."""
     clean, replaced = scrub_sample(sample)
     return [sample, clean] if replaced else [sample]
 

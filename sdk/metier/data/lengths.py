@@ -1,4 +1,4 @@
-"""How long samples are in a base's own tokens: what `fit` holds against its context."""
+"""How long samples are in a base's own tokens: `fit` compares them with its context."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@ addresses have no form, and are not found.
 
 What has one: e-mail addresses; payment cards (Luhn); IBANs (length by country, mod 97); public IP addresses; Chinese
 resident IDs (check character); US social security numbers written with hyphens; telephone numbers of China, North
-America and Britain as they are written at home, and of anywhere with a plus sign. Other countries' ids, and numbers of
+America and Britain in their national form, and of anywhere with a plus sign. Other countries' ids, and numbers of
 theirs without the plus, are not known.
 """
 

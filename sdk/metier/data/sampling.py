@@ -28,7 +28,7 @@ def samples_from(
 ) -> Iterator[Sample | BadRow]:
     """Samples and bad rows in the rows' order, one at a time.
 
-    A JSON row that already is `{"input": {…}, "output": {…}}` is taken as it is.
+    A JSON row that already is `{"input": {…}, "output": {…}}` is used unchanged.
 
     Raises:
         UsageError, DataError: the columns do not fit the contract (see `map_columns`).

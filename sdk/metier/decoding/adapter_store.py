@@ -52,7 +52,7 @@ class AdapterStore:
             return sum(lora.nbytes for lora in self._loaded.values())
 
     def resolve(self, name: str) -> Callable[[], LoraArrays]:
-        """A function that returns, at any later time, the weights that the name stands for now.
+        """A function that returns, at any later time, the weights that the name has now.
 
         It holds the arrays of a live adapter, but only the folder of one of the bundle's: requests that wait take
         nothing from the budget.

@@ -54,7 +54,7 @@ class Constraint:
         """Which tokens can come next, [vocab_size]."""
         mask = _mask(self._matcher, self._vocab_size)
         if self._matcher.is_error():
-            raise RequestError(f"the grammar cannot go on: {self._matcher.get_error().splitlines()[0]}")
+            raise RequestError(f"the grammar cannot continue: {self._matcher.get_error().splitlines()[0]}")
         return mask
 
     def accept(self, token: int) -> int:
@@ -143,7 +143,7 @@ def _vocabulary_of(tokenizer: ChatTokenizer, vocab_size: int) -> _Vocabulary:
         tokens=tokens,
         quotes=single('"}', '"]', '"', '",', '":', "\n"),
         brackets=single("}", "]", "]}", "}]", ", ", ",", "0", "null", "true"),
-        letters=single("a", "x", "z"),  # no "e": a number may go on with it
+        letters=single("a", "x", "z"),  # no "e": a number may continue with it
         texts=texts,
         lengths=np.array([len(text) for text in texts]),
     )
@@ -196,7 +196,7 @@ def _closer(vocabulary: _Vocabulary, matcher: Any, vocab_size: int) -> int:
     """The next token of a short ending: one that closes a value, else of few the one that forces the fewest
     tokens after it, else the longest."""
     allowed = _mask(matcher, vocab_size)
-    # Where any letter may stand, brackets are text and only a quote closes; elsewhere a quote would open.
+    # Where any letter is allowed, brackets are text and only a quote closes; elsewhere a quote would open.
     within_text = bool(vocabulary.letters) and all(allowed[token] for token in vocabulary.letters)
     for token in vocabulary.quotes if within_text else vocabulary.brackets:
         if allowed[token]:

@@ -85,7 +85,7 @@ class DecoderSession:
             self._scheduler.check_process()  # first: in a forked child, a lock may be held for ever
         self._check(request)
         weights = None
-        if request.adapter not in (None, BASE):  # resolved now: the name may stand for another adapter later
+        if request.adapter not in (None, BASE):  # resolved now: the name may belong to another adapter later
             weights = after.weights if after is not None else self.adapters.resolve(request.adapter)
         if self._scheduler is None:
             raise UsageError(f"the bundle {self._name} contains heads only; it cannot generate")

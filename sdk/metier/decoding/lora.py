@@ -85,7 +85,7 @@ def read_folder(folder: Path) -> dict[str, LoraModule]:
 def read_tensors(
     config: Mapping[str, Any], tensors: Mapping[str, Any], where: str | None = None
 ) -> dict[str, LoraModule]:
-    """A LoRA from PEFT's config and state dict, by module name. Torch tensors are taken as they are.
+    """A LoRA from PEFT's config and state dict, by module name. Torch tensors are accepted.
 
     Raises:
         UsageError: no slot can hold it; states why.

@@ -26,8 +26,8 @@ def sparse_zeros(shape: Sequence[int], dtype: Any, device: str) -> Any:
     """`zeros` for a tensor of which little may ever be written: in host memory, only pages that are written cost
     memory.
 
-    numpy asks Linux for huge pages, so that a write of a few bytes commits 2 MiB: with 8 rows of 4096 tokens, the KV of
-    SmolLM2-135M then took 0.9 GB for 5 short requests, instead of 0.05 GB.
+    numpy requests huge pages from Linux, so that a write of a few bytes commits 2 MiB: with 8 rows of 4096 tokens, the
+    KV of SmolLM2-135M then took 0.9 GB for 5 short requests, instead of 0.05 GB.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if device != "cpu" or not size or not hasattr(mmap, "MADV_NOHUGEPAGE"):

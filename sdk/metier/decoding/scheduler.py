@@ -88,7 +88,7 @@ class Scheduler:
             while self._wait_for_work():
                 try:
                     self._iterate()
-                except Exception as error:  # of the graph or of a row: the requests in rows end, the engine goes on
+                except Exception as error:  # of the graph or of a row: the requests in rows end, the engine continues
                     self._fail_rows(error)
         except BaseException as error:  # nothing is expected here, but no caller may wait for a dead thread
             self._failure = f"its thread ended: {error!r}"

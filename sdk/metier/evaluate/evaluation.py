@@ -102,7 +102,7 @@ def evaluate(
 
     Decoding is greedy, and under the contract's grammar where it has one. Without a fine-tune only the base is
     measured. A base that cannot be prompted (an encoder, or under a head a decoder without a chat template) is replaced
-    by the most frequent label. Forgetting is not measured for a head: it leaves its base as it is, or brings its own
+    by the most frequent label. Forgetting is not measured for a head: it does not change its base, or brings its own
     copy, which generates no text.
 
     Args:

@@ -20,7 +20,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def preset_recipe(name: str, recipe: Recipe) -> Recipe:
-    """The recipe that a preset's name stands for.
+    """The recipe of a preset.
 
     Args:
         name: `produces/method` or `produces/method/layers`, such as `head/full/top:2`.

@@ -1,4 +1,4 @@
-"""One task, one split, several presets to solve it: each is trained, asked the same held-out inputs, measured alike."""
+"""Compares presets on one task and one split: each is trained, answers the same held-out inputs and is measured."""
 
 from __future__ import annotations
 

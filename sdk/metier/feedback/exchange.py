@@ -1,4 +1,4 @@
-"""Feedback as JSON lines: the store, one answer with its events a line, and the training data it teaches.
+"""Feedback as JSON lines: the store, one answer with its events a line, and the training data made of it.
 
 A file that is exported and imported again gives the same rows."""
 

@@ -1,4 +1,4 @@
-"""What feedback teaches: samples, preferences and judged samples, and every event that was left out with the rule.
+"""Training data of feedback: samples, preferences and judged samples, and every event that was left out with the rule.
 
 The rules, in order:
 

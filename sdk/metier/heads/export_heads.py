@@ -1,4 +1,4 @@
-"""HeadSet of fine-tunes → bundle: a trunk that several may share, a small graph each, both proved against torch."""
+"""Heads of fine-tunes → bundle: a trunk that several may share, a small graph each, both proved against torch."""
 
 from __future__ import annotations
 

@@ -175,7 +175,7 @@ def load_head(path: str | Path, *, base: LocalBase | None = None, device: str | 
 
     Args:
         path: folder that `adapt` wrote.
-        base: a base at hand; None resolves the card's.
+        base: a resolved base; None resolves the card's.
         device: as torch names it.
 
     Raises:

@@ -46,7 +46,7 @@ _START_EPOCHS = 5
 def train_head(run: TrainingRun) -> FineTune:
     """Train a head for one task, and write the fine-tune's folder, complete or not at all.
 
-    See `metier.adapt.adapt` for the arguments and errors. With `features` a run that was killed begins anew, since it
+    See `metier.adapt.adapt` for the arguments and errors. With `features` a killed run starts again, since it
     takes seconds. Held-out samples choose nothing: their loss is in the card.
 
     Raises:

@@ -81,7 +81,7 @@ class Curve(Data):
     def more_for(self, samples: int, gain: float) -> tuple[int | None, int | None, int | None]:
         """How many more samples reduce the loss by `gain`: (estimate, fewest, most) with a 95% interval.
 
-        None stands for more than `farthest`, or never.
+        None means more than `farthest`, or never.
         """
         totals = [
             law.samples_for(law.at(samples) - gain)

@@ -30,7 +30,7 @@ class ErasedSamples(NamedTuple):
     samples: int
     """Distinct samples that this call removed from the files."""
     iteration_discarded: bool
-    """Whether an interrupted or waiting iteration was discarded: the next one starts anew."""
+    """Whether an interrupted or waiting iteration was discarded: the next one starts from the beginning."""
 
 
 def erase_from_registry(registry: Registry, events: Iterable[int]) -> ErasedSamples:

@@ -227,7 +227,7 @@ class Registry(Versions):
         return self._lock
 
     def _change(self, action: Action, change: Callable[[State], Change | None]) -> State:
-        """Read the state, change it and write it, all under the lock; a change of None leaves it as it is."""
+        """Read the state, change it and write it, all under the lock; a change of None keeps it."""
         with self._lock:
             state = self.state()
             try:

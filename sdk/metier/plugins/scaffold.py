@@ -1,4 +1,4 @@
-"""A new plugin: a copy of the packaged template, a plugin that works as it is, in which `mytrade` becomes the trade's
+"""A new plugin: a copy of the packaged template, itself a working plugin, in which `mytrade` becomes the trade's
 name. It does not know any trade.
 """
 

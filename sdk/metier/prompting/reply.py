@@ -42,7 +42,7 @@ def encode_reply(contract: TaskContract, output: Value, input: Value | None = No
 
 
 def decode_reply(contract: TaskContract, text: str) -> Value:
-    """The output that `text` stands for.
+    """The output that the reply `text` encodes.
 
     Raises:
         ContractError: it does not parse, or does not satisfy the contract.

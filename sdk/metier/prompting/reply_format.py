@@ -16,7 +16,7 @@ class ReplyCodec(Protocol):
         ...
 
     def decode(self, contract: TaskContract, text: str) -> Any:
-        """The value that `text` stands for, not yet checked against the output schema.
+        """The value of the reply `text`, not yet checked against the output schema.
 
         Raises:
             ContractError: the text does not parse.
@@ -29,7 +29,7 @@ class ReplyCodec(Protocol):
 
 
 def only_field(contract: TaskContract) -> str:
-    """Name of the single field that a reply of one value stands for."""
+    """Name of the single output field, for replies that contain one value."""
     return str(next(iter(resolve(contract.reply_schema, contract.reply_schema)["properties"])))
 
 

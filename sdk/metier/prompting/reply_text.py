@@ -1,4 +1,4 @@
-"""Reply formats `text` and a trade's own: the text is the output's single string field, as it is."""
+"""Reply formats `text` and a trade's own: the text is the output's single string field, unchanged."""
 
 from __future__ import annotations
 

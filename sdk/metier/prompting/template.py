@@ -48,5 +48,5 @@ def _regex(text: str) -> str:
 
 
 def _tojson(value: Any, indent: int | None = None) -> str:
-    # Characters stay as they are: the model reads Chinese and apostrophes, not their escapes.
+    # Characters are not escaped: the model reads Chinese and apostrophes, not their escapes.
     return json.dumps(value, ensure_ascii=False, indent=indent)

@@ -108,7 +108,7 @@ class TaskCalls:
             inputs: read lazily, at most a few batches ahead of the answers.
             checks: the trade's own.
             on_error: `raise` raises the first row's error, after the answers before it. `yield` gives the
-                `MetierError` itself in place of that row's answer and goes on. Both name the row, from 1.
+                `MetierError` itself in place of that row's answer and continues. Both name the row, from 1.
             **options: of `answer`; `adapter` and `language` may also be one value per input. A full queue is waited
                 for.
         """

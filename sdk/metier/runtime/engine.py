@@ -140,7 +140,7 @@ class Engine(TaskCalls):
 
     def prepare_input(self, task: str, input: Value) -> Value:
         """An input as the model gets it: with the fields that bridges fill, and the passages that the bundle's
-        documents have for it. A complete input stays as it is.
+        documents have for it. A complete input is returned unchanged.
 
         Raises:
             as `answer`, of an input.

@@ -1,7 +1,7 @@
 """One head at work: inputs in, scores and outputs out, texts as vectors.
 
 A head's features are means of its trunk's hidden states over groups of tokens; its graph scores the classes. Which
-groups an input has, and which output the classes stand for, is in `head_inputs`, `head_tokens` and `head_labels`, which
+groups an input has, and which output the classes mean, is in `head_inputs`, `head_tokens` and `head_labels`, which
 training uses as well.
 """
 

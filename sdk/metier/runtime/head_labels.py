@@ -50,7 +50,7 @@ def targets_of(task: TaskContract, sample: Sample, given: HeadInput) -> list[int
 
 
 def output_of(task: TaskContract, classes: Sequence[int], given: HeadInput) -> Value:
-    """The output that predicted classes stand for."""
+    """The output that the predicted classes mean."""
     if shape_of(task) is not Shape.TOKEN:
         return decode_reply(task, task.labels[classes[0]])
     names, text, found = span_labels(task), given.texts[0], []

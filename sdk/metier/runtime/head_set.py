@@ -72,7 +72,7 @@ class HeadSet:
         self._loaded.pop(name, None)
 
     def clear_cache(self) -> None:
-        """Drop the hidden states of recent texts, so that the next text is computed anew."""
+        """Drop the hidden states of recent texts, so that the next text is computed again."""
         for trunk in self._trunks.values():
             trunk.clear_cache()
 

@@ -26,7 +26,7 @@ from metier.runtime.bridging import run_bridge
 def run_input_bridges(contract: TaskContract, input: Value, bridges: Iterable[Bridge]) -> Value:
     """`input` with the fields that bridges fill, such as the words on its photo.
 
-    A field that the input already has is left as it is, null and empty text included.
+    A field that the input already has is not changed, null and empty text included.
 
     Raises:
         ContractError: the input does not satisfy the contract, or its photo cannot be read.

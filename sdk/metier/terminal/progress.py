@@ -22,7 +22,7 @@ QUIET_SECONDS = 2.0
 LINE_SECONDS = 15.0
 """Where stderr is not a terminal: one line per stage, then one each this often."""
 _FIGURES = 2
-"""Of what is watched, the first stand beside the bar; the run's log has them all."""
+"""Only the first evaluated figures are shown beside the bar; the run's log has them all."""
 
 
 class Tick(Protocol):

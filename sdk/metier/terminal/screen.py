@@ -16,7 +16,7 @@ def emit_json(value: Any) -> None:
 
 
 def say(text: str = "") -> None:
-    """One line on stdout, as it is."""
+    """Print one line to stdout, without markup."""
     typer.echo(text)
 
 

@@ -45,7 +45,7 @@ def add_lora(model: Any, recipe: Recipe, base_id: str) -> Any:
 def load_lora(model: Any, recipe: Recipe, start: FineTune) -> Any:
     """A `peft.PeftModel` around `model` with a fine-tune's LoRA weights, in fp32.
 
-    Those in the recipe's layers are trained; the fine-tune's others stay as they are.
+    Those in the recipe's layers are trained; the fine-tune's other LoRAs stay unchanged.
 
     Raises:
         RecipeError: the recipe names another LoRA than the fine-tune has, or layers where it has none.

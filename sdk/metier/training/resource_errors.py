@@ -14,7 +14,7 @@ _FULL_DISK_WORDS = ("no space left on device", f"os error {errno.ENOSPC})", "dis
 
 @contextmanager
 def clear_errors(out: Path) -> Iterator[None]:
-    """Turn exhaustion inside the block into a `ResourceError` with what to do; let all else pass as it is."""
+    """Raise exhaustion inside the block as a `ResourceError` with a remedy; other errors pass unchanged."""
     try:
         yield
     except (MemoryError, RuntimeError, OSError) as error:

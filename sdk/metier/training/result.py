@@ -116,7 +116,7 @@ def _save_own(model: Any, path: Path) -> None:
 
 def _halve(weights: Path) -> None:
     """Store fp16 instead of the fp32 masters: half the megabytes per trade. Its rounding (2^-11) is finer than that of
-    the bf16 products they were trained through; weights that fp16 cannot hold stay as they are."""
+    the bf16 products they were trained through; weights that fp16 cannot hold are not converted."""
     from safetensors.torch import load_file, save_file
 
     full = load_file(weights)

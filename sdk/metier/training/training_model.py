@@ -18,7 +18,7 @@ _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 Attention that leaks across rows or ignores a window differs by tens of per cent."""
 _FULL_SPEED = 1024
 """Tokens at once without gradient; products of 560 rows are at full speed already. A fixed number, since hidden states
-of frozen layers must not depend on the memory that was free: a resumed run computes them anew."""
+of frozen layers must not depend on the memory that was free: a resumed run computes them again."""
 
 
 class TrainingModel:

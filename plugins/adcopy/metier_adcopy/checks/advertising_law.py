@@ -1,4 +1,4 @@
-"""Absolute terms that China's Advertising Law forbids, and the cases in which the 2023 guide lets them stand.
+"""Absolute terms that China's Advertising Law forbids, and the cases in which the 2023 guide allows them.
 
 中华人民共和国广告法 (2021 revision) article 9; 市场监管总局《广告绝对化用语执法指南》(2023, no. 6), whose
 articles 5 and 6 list the exemptions. A screen for copy editors, not legal advice: what depends on proof, such as
@@ -68,7 +68,7 @@ _ADVICE = re.compile(
     r"最佳(?:赏味|食用|饮用|使用|保存|品尝|冲泡|观赏|种植|播种|浏览|佩戴|洗涤)?(?:期|时间|温度|方法|方式|季节|时节|时期|效果期)|"
     r"最(?:好|佳)(?:在|于|用|先|别|不要|放|冷藏|当天|趁|搭配|提前|现|避)"
 )
-# Article 6(6): facts of time order or sales, with time and place named; they must then stand in the brief.
+# Article 6(6): facts of time order or sales, with time and place named; they must then be in the brief.
 _DATED = re.compile(r"(?:19|20)\d{2}\s?年|截至|连续\s?\d+\s?年")
 
 

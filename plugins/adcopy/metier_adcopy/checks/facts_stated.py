@@ -1,4 +1,4 @@
-"""Copy must state every fact it was given: numbers and names exactly, phrases in near wording, yes and no as they are.
+"""Copy must state every fact it was given: numbers and names exactly, phrases in near wording, yes and no exactly.
 
 What it cannot judge it lets pass: a value in another script than the copy (a translation would be needed).
 """

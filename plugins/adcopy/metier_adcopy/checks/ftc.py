@@ -26,7 +26,7 @@ class _Rule(NamedTuple):
     rule: str
     pattern: re.Pattern[str]
     backing: re.Pattern[str] | None
-    """What in the brief makes the claim stand; None where no fact of a brief can."""
+    """What in the brief supports the claim; None where no fact of a brief can."""
 
 
 def _rule(what: str, rule: str, pattern: str, backing: str | None = None) -> _Rule:

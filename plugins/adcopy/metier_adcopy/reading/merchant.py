@@ -42,7 +42,7 @@ def sample_of_product(attributes: Sequence[tuple[str, str]], provenance: Provena
         )
     pairs = [("name", next(title.value for title in titles if title.known))]
     pairs += [_fact(k, v) for k, v in attributes if k in FACTS and FACTS[k] != "name"]
-    # `new` is the default condition, which nobody writes into copy.
+    # `new` is the default condition, which copy never mentions.
     pairs = [pair for pair in pairs if pair != ("condition", "new")]
     return sample_of(facts_of(pairs), written, provenance, fields=("title", "description"))
 

@@ -90,7 +90,7 @@ class _Items(Collecting[tuple[int, list[tuple[str, str]]]]):
             if self._depth == self._item_depth + 1 and self._attribute:
                 google = name[0] == NAMESPACE
                 pair = (self._attribute, "".join(self._parts).strip())
-                # g:title overrides the title of RSS, wherever it stands.
+                # g:title overrides the title of RSS, wherever it occurs.
                 self._item.insert(0, pair) if google and pair[0] in ("title", "description") else self._item.append(
                     pair
                 )

@@ -57,7 +57,7 @@ def language_of(text: str) -> str:
 
 
 def plain_text(text: str) -> str:
-    """A field without its HTML, entities and runs of white space. Text that merely holds `<` stays as it is."""
+    """A field without its HTML, entities and runs of white space. Text that merely contains `<` is not changed."""
     if _TAG.search(text):
         text = _strip_tags(text)
     text = html.unescape(text)

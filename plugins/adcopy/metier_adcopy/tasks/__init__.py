@@ -1,4 +1,4 @@
-"""What the trade is asked for, one file a task. Prompts are short, since each token of them is paid for in every
+"""The tasks of the trade, one file a task. Prompts are short, since each token of them is paid for in every
 training step and every request."""
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ _HAN_DIGIT = {c: n for n, c in enumerate("零一二三四五六七八九")} | {"
 
 
 class Quantity(NamedTuple):
-    """A number as written in digits, its unit if one stands beside it, and the words it was read from."""
+    """A number as written in digits, its unit if there is one, and the words it was read from."""
 
     number: str
     unit: str | None

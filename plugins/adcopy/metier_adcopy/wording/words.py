@@ -36,7 +36,7 @@ NUMBER_WORDS = {w: str(n) for n, w in enumerate(_SPELT)} | {w: f"{n}0" for n, w 
 _TENS = {word: int(n) for word, n in NUMBER_WORDS.items() if n.endswith("0") and len(n) == 2 and n != "10"}
 _COMPOUND = re.compile(rf"\b({'|'.join(_TENS)})-({'|'.join(w for w, n in NUMBER_WORDS.items() if 0 < int(n) < 10)})\b")
 
-# Spellings and short forms that mean the same word; the right-hand side stands for all.
+# Spellings and short forms that mean the same word; the right-hand side represents them all.
 _SAME = {
     "center": "centre", "gray": "grey", "color": "colour", "colors": "colour", "til": "until", "till": "until",
     "inches": "inch", "ltr": "litre", "litres": "litre", "liter": "litre", "liters": "litre", "l": "litre",

@@ -15,7 +15,7 @@ _NO = {
 }  # fmt: skip
 _FIRST = re.compile(r"\s*([^\s,，;；(]+)\s*(?:[,，;；(]\s*(.*?)\)?)?\s*$", re.S)
 
-# Words of a key that say how the thing stands to the product, not what it is: copy leaves them out.
+# Words of a key that name a relation to the product, not what it is: copy leaves them out.
 _AROUND = {
     "is", "has", "available", "allowed", "included", "provided", "offered", "welcome", "required", "needed",
 }  # fmt: skip

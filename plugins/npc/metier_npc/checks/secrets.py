@@ -1,8 +1,7 @@
 """A secret stays untold until its condition holds.
 
-A secret counts as revealed when a name or number of it that nobody mentioned falls, or a third of its own words, two at
-least. Words, not
-meaning: a paraphrase that shares nothing with the secret passes.
+A secret counts as revealed when a text holds a name or number of it that no earlier line mentions, or a third of its
+own words, two at least. Words, not meaning: a paraphrase that shares nothing with the secret passes.
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ def _stem(word: str) -> str:
 
 
 def _marks(text: str) -> set[str]:
-    """What a text can be told by: stems of its content words, and pairs of Han characters."""
+    """What identifies a text: stems of its content words, and pairs of Han characters."""
     words = {_stem(w) for w in WORD.findall(text) if not HAN.search(w) and (len(w) > 2 or w.isdigit())} - _STOP
     han = re.findall(r"[\u3400-\u9fff]+", text)
     return words | {run[i : i + 2] for run in han for i in range(len(run) - 1)}

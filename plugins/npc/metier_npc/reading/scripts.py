@@ -25,7 +25,7 @@ class ScriptAdapter:
     items: Callable[[Iterable[tuple[int, str]]], Iterator[Item]]
     example: Path
     signature: re.Pattern[str] | None = None
-    """What must stand near the file's start, where the suffix alone says too little."""
+    """What must occur near the file's start, where the suffix alone says too little."""
     task: str = LINE
 
     def accepts(self, path: Path) -> bool:

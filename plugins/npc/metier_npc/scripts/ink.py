@@ -23,7 +23,7 @@ _INNER = re.compile(r"\{([^{}]*)\}")
 _ESCAPED = re.compile(r"\\(.)")
 _TAG = re.compile(r"(?<!\\)#((?:\\.|[^#\[\]\\])*)")
 _HIDDEN = 0xE000
-"""Escaped characters stand in the private use area while the rest is read."""
+"""Escaped characters are kept in the private use area while the rest is read."""
 
 
 class _Block(NamedTuple):
@@ -169,7 +169,7 @@ def _choice_text(text: str) -> str:
 
 def _display_text(text: str) -> str:
     text = _ESCAPED.sub(lambda m: chr(_HIDDEN + ord(m[1])) if m[1].isascii() else m[1], text)
-    for _ in range(20):  # nested deeper than anyone writes: left as it is
+    for _ in range(20):  # deeper nesting is left unchanged
         text, changed = _INNER.subn(_first, text)
         if not changed:
             break

@@ -21,7 +21,7 @@ SPEAKER = re.compile(rf"({_NAME})(?:: +|: ?(?=[\"“])|：\s*)(?=\S)")
 
 @dataclass(frozen=True)
 class Item:
-    """What stands on one line of a script (or several, where the format lets a string go on).
+    """The content of one line of a script (or several, where the format lets a string continue).
 
     `lead + text + tail` are its characters; only `text` is spoken, so that a writer may change it and keep the rest.
     """
@@ -37,12 +37,12 @@ class Item:
     conditions: tuple[str, ...] = ()
     """Conditions on the item itself."""
     within: tuple[str, ...] = ()
-    """Conditions of the blocks it stands in, outermost first; empty text for a block without one."""
+    """Conditions of the enclosing blocks, outermost first; empty text for a block without one."""
     alternative: int = 0
     """Line of the branch it belongs to, where only one of several branches is said at a time; 0 elsewhere."""
     tags: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
-    """Choices that stand within a line (Twine)."""
+    """Choices within a line (Twine)."""
     target: str | None = None
     depth: int = 0
     """How many choices lead here within the node."""

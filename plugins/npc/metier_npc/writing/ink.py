@@ -13,7 +13,7 @@ _FIRST = re.compile(r"^(?:[-*+=~&!(]|(?:VAR|CONST|LIST|EXTERNAL|INCLUDE|TODO)\b)
 
 
 def escape(text: str) -> str:
-    """Text that Ink prints as it is (*Writing with Ink*: a backslash before each special character)."""
+    """Text escaped so that Ink prints it literally (*Writing with Ink*: a backslash before each special character)."""
     text = _SPECIAL.sub(lambda m: "".join(f"\\{c}" for c in m[0]), " ".join(text.split()))
     return f"\\{text}" if _FIRST.match(text) else text
 

@@ -12,7 +12,7 @@ from metier_npc.tasks import NONE
 
 @dataclass(frozen=True)
 class Spoken:
-    """Lines that stand for each other, said by one character in one place."""
+    """Interchangeable lines of one character in one place."""
 
     speaker: str
     lines: tuple[str, ...]

@@ -11,7 +11,7 @@ _SPECIAL = re.compile(r"[\\{}<>#\[\]]|//")
 
 
 def escape(text: str) -> str:
-    """Text that Yarn Spinner shows as it is."""
+    """Text escaped so that Yarn Spinner shows it literally."""
     text = _SPECIAL.sub(lambda m: "".join(f"\\{c}" for c in m[0]), " ".join(text.split()))
     return f"\\{text}" if text.startswith(("->", "=>", "===", "---")) else text
 

@@ -43,7 +43,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
 
 
 def _matches(text: str) -> list[re.Match[str]]:
-    # `CU` is a shot, `cu` is not; the rest is told in any case.
+    # `CU` is a shot, `cu` is not; the rest is recognised in any case.
     return [
         m for m in re.finditer(_CAMERA.pattern, text, re.I) if m[0].isupper() or len(m[0].replace(".", "")) > 3
         or ord(m[0][0]) > 0x2E7F

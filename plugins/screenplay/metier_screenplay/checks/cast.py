@@ -42,7 +42,7 @@ def _words(text: str) -> list[str]:
 
 def _named(name: str, text: str) -> bool:
     known, lowered = _words(name), text.casefold().replace("’", "'")
-    # Chinese has no spaces: a name is looked for anywhere. A word of three letters at least may stand for the name.
+    # Chinese has no spaces: a name is looked for anywhere. A word of three letters at least may abbreviate the name.
     if any(ord(c) > 0x2E7F for c in name):
         return name.casefold() in lowered
     tokens = set(_words(text)) | {w.removesuffix("'s") for w in _words(text)}

@@ -36,7 +36,7 @@ def lines_of(path: Path, report: Callable[[BadRow], None]) -> Iterator[tuple[int
                 )
                 raw = ""
             text = raw.rstrip("\r\n").removeprefix("\ufeff" if source.number == 1 else "\0")
-            # A form feed is a page's end in plain text; the other controls are nobody's words.
+            # A form feed is a page's end in plain text; the other control characters are not text.
             yield source.number, _CONTROL.sub(" ", text.replace("\f", ""))
     except OSError as error:
         raise DataError(

@@ -48,7 +48,7 @@ class FountainFile:
 
 
 def in_order(bad: deque[BadRow], row: Sample | BadRow) -> Iterator[Sample | BadRow]:
-    """Bad lines that stand ahead of a row, and the row."""
+    """Bad lines before a row, and the row."""
     here = row.provenance.line if row.provenance and row.provenance.line else 1
     while bad and (bad[0].provenance.line or 1) <= here:
         yield bad.popleft()

@@ -91,7 +91,7 @@ def _block(block: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         yield number, f"> {text}"
         return
     margins = [len(line) - len(line.lstrip()) for _, line in block]
-    # A cue stands further in than the dialogue below it; in a file without indentation, both stand at 0.
+    # A cue is indented further than the dialogue below it; in a file without indentation, both are at 0.
     cue = len(block) > 1 and marks.is_cue(text) and (margins[0] > min(margins[1:]) or not any(margins))
     for at, (line_number, line) in enumerate(block):
         line = line.strip()

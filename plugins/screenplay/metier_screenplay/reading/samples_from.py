@@ -40,7 +40,7 @@ def split_heading(text: str) -> tuple[str, str, str | None]:
 
 
 def samples_of(elements: Iterable[Element], source: str) -> Iterator[Sample | BadRow]:
-    """One sample a scene, at its heading's line. What stands ahead of the first heading gives the logline at most."""
+    """One sample a scene, at its heading's line. Text before the first heading gives the logline at most."""
     logline: str | None = None
     scene: list[Element] = []
     for element in elements:

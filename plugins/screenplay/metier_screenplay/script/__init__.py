@@ -2,7 +2,7 @@
 
 `screenplain` 0.12 was looked at first. It reads Fountain only to typeset it: boneyard, notes and lone synopses are
 dropped, headings are put in capitals, lyrics come back as dialogue, and it has no writer of Fountain, so that no round
-trip is possible; and it asks for a PDF library.
+trip is possible; and it needs a PDF library.
 """
 
 from __future__ import annotations

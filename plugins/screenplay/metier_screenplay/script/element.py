@@ -11,7 +11,7 @@ Kind = Literal[
     "section", "synopsis", "note", "boneyard", "page_break",
 ]  # fmt: skip
 SPOKEN: frozenset[str] = frozenset({"parenthetical", "dialogue", "lyrics"})
-"""What stands below a cue."""
+"""Elements that may follow a cue."""
 UNSEEN: frozenset[str] = frozenset({"section", "synopsis", "note", "boneyard"})
 """What Fountain keeps for the writer and leaves out of the printed page."""
 
@@ -33,7 +33,7 @@ class Element:
     depth: int = 0
     """A section's level, from 1."""
     dual: bool = False
-    """A cue whose dialogue stands beside the one before."""
+    """A cue whose dialogue is printed beside the previous one."""
 
 
 _LONGEST = 4_000
@@ -43,7 +43,7 @@ _EXTENSION = re.compile(r"\s*\([^()]*\)?\s*$")
 
 
 def hidden(text: str) -> list[tuple[int, int]]:
-    """Where boneyard and notes stand in a text, in order; found in linear time."""
+    """Spans of boneyard and notes in a text, in order; found in linear time."""
     spans, at = [], 0
     ends = {"/*": "*/", "[[": "]]"}
     while ends:

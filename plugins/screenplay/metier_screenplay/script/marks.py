@@ -1,4 +1,4 @@
-"""What Fountain tells an element by. Reader and writer share it, so that what one writes the other reads.
+"""The marks by which Fountain recognises an element. Reader and writer share them, and so read what the other writes.
 
 Two liberties beside fountain.io/syntax, both common among editors: a heading need not be followed by a blank line, and
 a title page must hold one of the usual keys, so that `As she runs: a truck` at the start of a script stays action.

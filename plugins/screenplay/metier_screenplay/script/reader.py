@@ -102,7 +102,7 @@ class _Lines:
         while room > 0 and (more := self._raw()) is not None:
             taken.append(more)
             if mark == "[[" and not more[1]:
-                break  # A note may hold no blank line, unless two spaces stand on it.
+                break  # A note may hold no blank line, unless it holds two spaces.
             room -= len(more[1]) + 1
             if _ENDS[mark] in more[1]:
                 return taken

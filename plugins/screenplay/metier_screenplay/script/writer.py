@@ -10,11 +10,11 @@ from metier_screenplay.script import marks
 from metier_screenplay.script.element import SPOKEN, Element, hidden, shown
 
 _APART = frozenset({"heading", "character"})
-"""What a blank line must stand before."""
+"""Elements that need a blank line before them."""
 
 
 def write(elements: Iterable[Element]) -> str:
-    """The Fountain text of the elements, each with the blank lines it asks for or needs."""
+    """The Fountain text of the elements, each with the blank lines it requests or needs."""
     out: list[str] = []
     gap, above, titled = True, "", False
     source = iter(elements)
@@ -87,7 +87,7 @@ _MARKED = re.compile(r"\s*(?:[!=#~>@]|\.(?=[^\W_]|[\[(\"'“‘]))")
 
 
 def _each(text: str) -> Iterator[tuple[str, bool]]:
-    """Lines, and whether each begins within a boneyard or note: those are left as they are."""
+    """Lines, and whether each begins within a boneyard or note: those are not changed."""
     unseen = hidden(text)
     start = 0
     for line in text.split("\n"):

@@ -155,7 +155,7 @@ def _mentioned(part: str, request: str, words: set[str]) -> bool:
 
 
 def _inside(found: re.Match[str]) -> str:
-    """What stands between `hand over` and `to the team`, which is what the rule is about."""
+    """The words between `hand over` and `to the team`, which is what the rule is about."""
     return re.sub(r"\bto (?:a|an|the|our) .*$", "", found[0]) + " "
 
 

@@ -42,7 +42,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
 
 
 def _parts(value: str) -> list[str]:
-    """The value, and what it is told by: parts of an address, both halves of a name."""
+    """The value, and what identifies it: parts of an address, both halves of a name."""
     pieces = [value, *re.split(r"[,，;\n]", value)]
     pieces += _POSTCODE.findall(value)
     words = value.split()

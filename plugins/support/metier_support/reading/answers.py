@@ -24,7 +24,7 @@ INTENT = ("intent", "label", "category", "意图")
 
 
 class Answers:
-    """A question and an answer a row; the intent where a column tells it in a name that is known."""
+    """A question and an answer a row; the intent where a column holds a known name."""
 
     name, task = "answers", REPLY
     example = Path(__file__).parents[1] / "examples" / "answers.csv"

@@ -1,6 +1,6 @@
 """Objects of a JSON file one at a time, whatever it is: one object, an array, a page of an API, or one object a line.
 
-The file is gone through in pieces; only the object at hand is held, so that an export of a gigabyte is read in the
+The file is read in pieces; only the current object is held, so that an export of a gigabyte is read in the
 memory of its largest ticket.
 """
 
@@ -22,7 +22,7 @@ LARGEST = 8 << 20
 _PIECE = 1 << 16
 _NOWHERE = 1 << 40
 _MARKS = re.compile(r'\\[\s\S]|["{}\[\]\n]')
-"""What changes where the reader stands; an escape is one mark, so that its quote ends no string."""
+"""What changes the reader's state; an escape is one mark, so that its quote ends no string."""
 _PAGE = re.compile(
     r'\ufeff?\s*\{(?:\s*"[^"\\]{0,80}"\s*:\s*(?:null|true|false|-?[\d.]+|"[^"\\]{0,400}")\s*,)*'
     rf'\s*"(?:{"|".join(WRAPPERS)})"\s*:\s*\['
@@ -63,7 +63,7 @@ class _Scanner:
     def objects(self, file: io.TextIOWrapper) -> Iterator[Record | BadRow]:
         piece = _piece(file)
         page = _PAGE.match(piece)
-        # A ticket may hold a list of that name as well; what tells it from a page is that it has an id.
+        # A ticket may hold a list of that name as well; it differs from a page by its id.
         if page and '"id"' not in page[0]:
             self.top = 2
             self.depth = 2
