@@ -8,11 +8,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 """Root of the source tree, where this code runs from one; it then holds a pyproject.toml."""
@@ -39,6 +36,9 @@ def command_for(origin: Mapping[str, Any] | None, extras: tuple[str, ...] = ()) 
             installation from a package index.
         extras: of the distribution, such as `train`.
     """
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
     wanted = f"[{','.join(extras)}]" if extras else ""
     if origin is None:
         return f"pip install {_quoted(f'metier{wanted}')}"
@@ -61,6 +61,8 @@ def _quoted(requirement: str) -> str:
 
 def _origin() -> Mapping[str, Any] | None:
     """Where the running code came from; None is a package index."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
     if (CHECKOUT / "pyproject.toml").is_file():
         return {"url": CHECKOUT.as_uri(), "dir_info": {"editable": True}}
     try:

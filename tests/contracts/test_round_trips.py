@@ -313,7 +313,6 @@ DOCUMENTS = {
     Sample: samples,
     Preference: preferences,
     JudgedSample: judged,
-    FeedbackEvent: events,
     Base: bases,
     Bridge: bridges,
     Recipe: recipes,
@@ -324,6 +323,7 @@ DOCUMENTS = {
     Vertical: verticals(),
 }
 PARTS = {
+    FeedbackEvent: events,
     Provenance: provenances,
     BadRow: st.builds(BadRow, provenance=provenances, field=maybe(text), reason=text, remedy=maybe(text)),
     Finding: st.builds(Finding, message=text, rule=maybe(text), excerpt=maybe(text)),
