@@ -142,6 +142,10 @@ def test_the_tour_from_fit_to_embedding_runs_as_written(path: Path, workspace: P
     assert len(rows) == 3 and all(set(row) >= {"output", "findings", "attempts"} for row in rows)
     assert (workspace / "runs/adcopy/report.html").stat().st_size > 10_000
     assert len(printed[-1].splitlines()) >= 2
+    if path == ENGLISH:  # the page on the Engine uses the bundle of this tour
+        parts = [block for block in blocks(ROOT / "sdk/docs/pages/engine.md") if block.kind == "test"]
+        program = replace(parts[0], text="\n".join(block.text for block in parts))
+        assert "ContractError" in run(program, workspace).splitlines()
 
 
 def test_the_embedding_is_ten_lines() -> None:
