@@ -62,7 +62,7 @@ def test_prefer_learns_from_answers_that_were_accepted_or_rejected_each_on_its_o
     printed = run(*line, tmp_path / "out")
     assert "kto, 3 judged answers" in printed and "a good answer 1, of a bad one 2; total good to bad 1.00" in printed
     even = [f"--set={name}_weight=1" for name in ("desirable", "undesirable")]
-    assert "a bad one 1; all good to all bad 2.00, best 1 to 1.33" in run(*line, tmp_path / "even", *even)
+    assert "a bad one 1; total good to bad 2.00, best 1 to 1.33" in run(*line, tmp_path / "even", *even)
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_right_one(tiny_finetune, pairs: Path, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_without_a_task_named_all_are_measured(run: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("adapt support --data rows.csv --out r", "leave --data and --held-out out"),
+        ("adapt support --data rows.csv --out r", "leave out --data and --held-out"),
         ("adapt npc.line support.intent --out r", "the tasks are of two trades, npc and support"),
         ("adapt supprt --out r", "did you mean support"),
     ],

@@ -33,7 +33,10 @@ def compare(
     on_bad: Bad = "raise",
     json: Json = False,
 ) -> None:
-    """Compare presets on one task and one split: text or a head; frozen features, LoRA or full; over which layers."""
+    """Compare presets on one task and one split.
+
+    A preset names what is produced, text or a head; the method; and the layers.
+    """
     from metier.bases import resolve
     from metier.contracts.task import HEADED
     from metier.data.training import training_data

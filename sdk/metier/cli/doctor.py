@@ -7,7 +7,10 @@ from metier.terminal.screen import emit_json, table
 
 
 def doctor(json: Json = False) -> None:
-    """Show the state of torch, onnxruntime, CUDA, cuDNN and the driver. Exits with 0 whatever is found."""
+    """Show the state of torch, onnxruntime, CUDA and the driver.
+
+    Exits with 0 whatever is found.
+    """
     from metier.runtime.doctor import diagnose
 
     found = diagnose()

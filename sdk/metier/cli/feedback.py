@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from metier.feedback import Erased, FeedbackStore
     from metier.iterate import Registry
 
-app = typer.Typer(help="Feedback: count, export, import, collect training data, erase.", no_args_is_help=True)
+app = typer.Typer(help="Feedback: count, export, import, collect, erase.", no_args_is_help=True)
 
 StoreFile = Annotated[Path, typer.Argument(metavar="STORE", help="The feedback store, an SQLite file.")]
 OneTask = Annotated[str | None, typer.Option("--task", help="Only of this task.")]

@@ -37,9 +37,9 @@ def reinforce(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json: Json = False,
 ) -> None:
-    """Align a fine-tune with rewards of its own answers to its training inputs, or to those of --data.
+    """Align a fine-tune with rewards of its own answers.
 
-    The checks of a task reward its answers. Inputs that resemble held-out samples are left out.
+    It answers its training inputs, or those of --data. The checks of a task reward its answers. Inputs that resemble held-out samples are left out.
     """
     from metier.align import eval_callback_for, load_reward, model_reward, rule_reward, weighted
     from metier.align import reinforce as align

@@ -24,7 +24,7 @@ def reward(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json: Json = False,
 ) -> None:
-    """Train a reward model and print its accuracy and calibration on held-out preferences.
+    """Train a reward model on preferences, and measure it.
 
     Preferences that resemble the fine-tune's held-out samples are left out: its rewards would reveal them.
     """

@@ -12,7 +12,7 @@ from metier.contracts import BundleError, UsageError
 MAX_PATTERNS = 4096
 """Entries of rank_pattern or alpha_pattern: more than any model has projections."""
 
-MERGED = "export it merged instead: `metier export RUN --out BUNDLE`"
+MERGED = "merge it into a bundle of its own: `metier export FOLDER --base BASE --task TASK --out BUNDLE`"
 
 
 def check_config(config: Mapping[str, Any], where: str | None = None) -> None:
