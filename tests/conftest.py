@@ -5,6 +5,17 @@ from typing import Literal
 
 import pytest
 
+SLOW_ROOMS = {"adapt", "align", "cli", "evaluate", "export", "heads", "iterate", "training"}
+SLOW_FILES = {"test_docs.py", "test_examples.py", "test_readme.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that train, export or run commands: `make check` leaves them out, `make test` runs all."""
+    for item in items:
+        if item.path.parent.name in SLOW_ROOMS or item.path.name in SLOW_FILES:
+            item.add_marker(pytest.mark.slow)
+
+
 TINY_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"

@@ -267,7 +267,7 @@ def test_an_adapter_of_plain_peft_is_skipped_where_the_base_is_not_available(bun
 
 @pytest.mark.parametrize("name", ["base", "Über", "../x", "", "a/b"])
 def test_invalid_names_are_refused(bundle, tiny_loras, name):
-    with pytest.raises(UsageError, match="cannot be called"):
+    with pytest.raises(UsageError, match="is not a valid name"):
         add_adapter(bundle, tiny_loras["plain"], name, any_base=True)
 
 
