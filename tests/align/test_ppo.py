@@ -144,7 +144,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory):
 
 def test_a_policy_learns_to_say_nothing_but_the_rewarded_token(local_base, recipe, cache) -> None:
     settings = Ppo(
-        updates=30, rollouts=64, batch_size=32, epochs=3, learning_rate=4e-3, kl_weight=0.0, kl_target=None,
+        updates=40, rollouts=64, batch_size=32, epochs=3, learning_rate=4e-3, kl_weight=0.0, kl_target=None,
         entropy_weight=0.1, precision="fp32",
     )  # fmt: skip
     toy = Toy(local_base, recipe, cache, settings, tokens=4)

@@ -25,7 +25,7 @@ sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent.par
 
 from slot_bundles import machine  # noqa: E402
 
-SIZES = {"updates": 30, "rollouts": 64, "batch_size": 32, "epochs": 3}
+SIZES = {"updates": 40, "rollouts": 64, "batch_size": 32, "epochs": 3}
 TINY: dict[str, Any] = {
     **SIZES,
     "learning_rate": 4e-3,

@@ -61,7 +61,7 @@ def test_a_prompt_that_begins_another_one_is_answered_from_its_own_last_token(mo
 
 
 def test_batches_are_cut_by_the_tokens_they_hold(model, monkeypatch: pytest.MonkeyPatch) -> None:
-    from metier.evaluate import generate as module
+    from metier.adapt import generate as module
 
     seen: list[int] = []
     original = module._batch

@@ -101,7 +101,7 @@ def test_layers_that_lora_cannot_train_raise_and_the_interrupted_run_stays(
 ) -> None:
     add_edits(store, samples[16:64])
     interrupt(registry, store, engine, SETTINGS, monkeypatch)
-    for layers, message in (("mix", "say produces: head"), ("top:9", "the base has 3 layers")):
+    for layers, message in (("mix", "set produces: head"), ("top:9", "the base has 3 layers")):
         with pytest.raises(RecipeError, match=message):
             run_iteration(registry, store, engine, settings=SETTINGS.model_copy(update={"layers": layers}))
     monkeypatch.setattr("metier.adapt.fine_tuning.adapt", None)  # training again would fail
