@@ -158,13 +158,14 @@ def test_under_a_kl_weight_the_policy_stops_at_the_known_optimum(local_base, rec
     """For one token, reward 1 for the target, the best policy is π_ref e^(r/β) normalised (arXiv 1909.08593)."""
     settings = Ppo(
         updates=40, rollouts=64, batch_size=32, epochs=2, learning_rate=3e-3, kl_weight=0.5, kl_target=None,
-        precision="fp32",
+        entropy_weight=0.0, precision="fp32",
     )  # fmt: skip
     toy = Toy(local_base, recipe, cache, settings, tokens=1)
     before = float(toy.begun[toy.target])
     best = before * math.exp(2) / (before * math.exp(2) + 1 - before)
-    toy.train()
-    assert abs(toy.now() - best) < 0.1 and abs(toy.now() - best) < 0.4 * abs(before - best)
+    # One update's policy is off by up to 0.17 (five seeds); the mean over 15 updates, 960 draws, by up to 0.04.
+    reached = sum(update.score for update in toy.train()[-15:]) / 15
+    assert abs(reached - best) < 0.1 and reached > before + 0.15
 
 
 def test_looking_back_does_not_move_the_policy_and_finds_no_kl_at_the_start(local_base, recipe) -> None:

@@ -66,7 +66,7 @@ def test_a_fine_tune_gains_reward_and_its_card_records_the_kl(
     settings: Ppo | Grpo, start: FineTune, samples: list[Sample], local_base: LocalBase, tmp_path: Path
 ) -> None:
     updates_seen: list[tuple[int, int]] = []
-    # A reward that some answers of every update have and others lack: line breaks are so rare that an update may see none.
+    # Some answers of every update earn it and others do not; line breaks are so rare that an update may see none.
     tuned = reinforce(
         start, samples[:12], EVEN, tmp_path / "run", settings, base=local_base,
         progress=lambda update, total: updates_seen.append((update.update, total)),

@@ -39,7 +39,8 @@ def reinforce(
 ) -> None:
     """Align a fine-tune with rewards of its own answers.
 
-    It answers its training inputs, or those of --data. The checks of a task reward its answers. Inputs that resemble held-out samples are left out.
+    It answers its training inputs, or those of --data. The checks of a task reward its answers. Inputs that resemble
+    held-out samples are left out.
     """
     from metier.align import eval_callback_for, load_reward, model_reward, rule_reward, weighted
     from metier.align import reinforce as align
