@@ -167,7 +167,7 @@ def check(bound, active):
 def test_an_adapter_that_no_slot_can_hold_is_rejected_with_reason_and_remedy(config, reason):
     with pytest.raises(UsageError, match=reason) as caught:
         lay_out(read_tensors({"r": 2, **config}, tensors_of({"m.q_proj": 2})), SLOTS)
-    assert "metier export RUN --out BUNDLE" in str(caught.value)
+    assert "metier export FOLDER --base BASE --task TASK" in str(caught.value)
 
 
 @pytest.mark.parametrize(

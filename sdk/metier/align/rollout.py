@@ -192,7 +192,7 @@ class RolloutEngine:
 
 
 def live_lora(adapted: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A PEFT model's LoRA as `Engine.set_adapter` takes it: the tensors on their device, and their configuration."""
+    """A PEFT model's LoRA as `Engine.load_adapter` takes it: the tensors on their device, and their configuration."""
     from peft import get_peft_model_state_dict
 
     return get_peft_model_state_dict(adapted, adapter_name="default"), adapted.peft_config["default"].to_dict()
