@@ -119,10 +119,14 @@ class EvalCallback:
             queue=1 << 16,
         )
         self.evaluations: list[TaskEvaluation] = []
-        for task, cases in measured:
-            requests = [self._request(task, case) for case in cases]
-            rules = tuple(checks(task.name))
-            self.evaluations.append(TaskEvaluation(task, cases, requests, rules, choose_measures(task, checks=rules)))
+        try:
+            for task, cases in measured:
+                requests = [self._request(task, case) for case in cases]
+                rules, measures = tuple(checks(task.name)), choose_measures(task, checks=tuple(checks(task.name)))
+                self.evaluations.append(TaskEvaluation(task, cases, requests, rules, measures))
+        except BaseException:  # such as a prompt that does not fit
+            self._engine.close()
+            raise
 
     def __call__(self, adapted: Any) -> dict[str, float]:
         """Measure → value for the present model; with several tasks the keys are `task.measure`."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from metier.adapt.fine_tuning import adapt
 from metier.adapt.methods import method_of
-from metier.bases.hardware import choose_device
+from metier.bases.hardware import choose_device, free_memory
 from metier.bases.resolve import LocalBase
 from metier.contracts import FineTune, Recipe, Sample, TaskContract, UsageError
 from metier.contracts.schema import Data
@@ -103,6 +103,8 @@ def compare(
         model = method_of(one).load(tuned, task, base, device=choose_device(device))
         label = Label(name, name, base.card.id)
         answers = fine_tune_answers(model, held_out_set, label, max_tokens=task.max_reply_tokens)
+        del model  # before the next preset trains
+        free_memory()
         systems.append(answers)
         costs = tuned.card.training
         steps = costs["steps"] / max(1.0, one.epochs)

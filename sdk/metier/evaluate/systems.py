@@ -197,7 +197,8 @@ def _generated(
         engine.submit(
             engine.request(
                 task.name, skip_input_bridges(task, case.input), language=case.language, adapter=adapter, **limits
-            )
+            ),
+            wait=None,
         )
         for case in cases
     ]

@@ -218,11 +218,13 @@ class _Run:
             cache=registry.folder / "measured",
         )
         adapters = registry.adapter(start.parent), registry.adapter(CANDIDATE)
-        before = bench.measure(champion, adapters[0], self.report)
-        after = bench.measure(challenger, adapters[1], self.report)
-        self.report("comparing")
-        comparison = bench.compare(before, after, adapters, seed=start.settings.seed)
-        unload_version(self.engine, adapters[1])
+        try:
+            before = bench.measure(champion, adapters[0], self.report)
+            after = bench.measure(challenger, adapters[1], self.report)
+            self.report("comparing")
+            comparison = bench.compare(before, after, adapters, seed=start.settings.seed)
+        finally:
+            unload_version(self.engine, adapters[1])
         measured = _Measured(comparison=comparison, verdict=judge(comparison, start.settings.gate))
         write_atomic(self.work / VERDICT, measured.model_dump_json())
         return measured

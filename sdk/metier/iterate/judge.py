@@ -28,6 +28,7 @@ from metier.metrics.cases import Case, cases_of
 from metier.metrics.results import Interval, MetricReport, ReportedAnswer, SystemReport
 from metier.metrics.selection import choose_measures
 from metier.runtime.engine import Engine
+from metier.runtime.input_bridges import skip_input_bridges
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
@@ -127,7 +128,7 @@ class Judge:
         self._base_general: float | None = None
 
     def measure(self, finetune: FineTune, adapter: str, progress: Progress) -> Measured:
-        """ReportedAnswer every held-out input with a version. `adapter` is its name in the engine."""
+        """Answer every held-out input with a version. `adapter` is its name in the engine."""
         load_version(self.engine, adapter, finetune.path)
         if (file := self._cache_file(finetune, adapter)) is not None and (measured := _read(file)) is not None:
             self._base_general = measured.base_general
@@ -212,7 +213,8 @@ class Judge:
         return 1000 * (time.perf_counter() - started), len(generation.ids) + 1
 
     def _request(self, case: Case, adapter: str) -> Any:
-        return self.engine.request(self.task.name, case.input, language=case.language, adapter=adapter)
+        value = skip_input_bridges(self.task, case.input)
+        return self.engine.request(self.task.name, value, language=case.language, adapter=adapter)
 
     def _cache_file(self, finetune: FineTune, adapter: str) -> Path | None:
         """Cache file of a measurement of these weights, on this data and this graph; None without a cache."""

@@ -78,6 +78,8 @@ class LiveEngine:
         if (identity := (file.st_mtime_ns, file.st_ino)) == self._state_file:
             return self._state
         with self._lock:
+            if identity == self._state_file:  # another thread was first
+                return self._state
             state = self.registry.state()
             needed = _versions_in_use(state)
             for name in needed - self._loaded:

@@ -99,7 +99,7 @@ class Versions:
         """Store a fine-tune as a new version that is not in use yet.
 
         Args:
-            finetune: from `adapt` or `adapt_head`.
+            finetune: from `adapt`.
             pool: all samples that it and its ancestors were trained on.
             **fields: of `Version`: parent, until, skipped, new_samples, replayed, verdict. A version with a parent and
                 no `until` takes the parent's `until` and `skipped`.

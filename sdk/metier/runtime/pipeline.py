@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from queue import SimpleQueue
@@ -66,7 +66,9 @@ class Pipeline:
         input = task.check_input(self.prepare_input(task, query.input))
         return Attempts(query, task, input, predictor, predictor.encode(task, input, options))
 
-    def answers(self, queries: Iterable[Query], *, wait: float | None, stop: bool) -> Iterator[Answer | MetierError]:
+    def answers(
+        self, queries: Iterable[Query], *, wait: float | None, stop: bool
+    ) -> Generator[Answer | MetierError, None, None]:
         """An answer or an error for each query, in order, predicted together.
 
         Args:
@@ -98,14 +100,18 @@ class Pipeline:
             MetierError: there is no answer.
         """
         attempts = await asyncio.to_thread(self.open, query)
-        while not attempts.ended:
-            if attempts.predictor.writes:
-                attempts.start(0)
-            else:
-                await asyncio.to_thread(attempts.start, 0)
-            waiting = [prediction.aresult() for prediction in attempts.running]
-            await asyncio.gather(*waiting, return_exceptions=True)
-            attempts.take()
+        try:
+            while not attempts.ended:
+                if attempts.predictor.writes:
+                    attempts.start(0)
+                else:
+                    await asyncio.to_thread(attempts.start, 0)
+                waiting = [prediction.aresult() for prediction in attempts.running]
+                await asyncio.gather(*waiting, return_exceptions=True)
+                await asyncio.to_thread(attempts.take)
+        except BaseException:  # a task that is cancelled early never starts the waiting that would cancel its replies
+            attempts.cancel()
+            raise
         return await asyncio.to_thread(self._finish, attempts)
 
     def stream(self, query: Query) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
@@ -68,15 +69,16 @@ def with_row(error: MetierError, row: int) -> MetierError:
     return named
 
 
-def outcomes(answers: Iterator[Answer | MetierError], on_error: OnError) -> Iterator[Answer | MetierError]:
+def outcomes(answers: Generator[Answer | MetierError, None, None], on_error: OnError) -> Iterator[Answer | MetierError]:
     """Answers, with an error raised or in place of its answer; it names its row.
 
     Raises:
         MetierError: an answer failed, with `on_error="raise"`.
     """
-    for row, outcome in enumerate(answers, 1):
-        if isinstance(outcome, MetierError):
-            outcome = with_row(outcome, row)
-            if on_error == "raise":
-                raise outcome
-        yield outcome
+    with closing(answers):  # a raised error cancels the rows behind it at once
+        for row, outcome in enumerate(answers, 1):
+            if isinstance(outcome, MetierError):
+                outcome = with_row(outcome, row)
+                if on_error == "raise":
+                    raise outcome
+            yield outcome

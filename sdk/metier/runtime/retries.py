@@ -61,7 +61,7 @@ class Attempts:
         """Inputs of the next attempt; None where there is none."""
 
     def start(self, wait: float | None) -> None:
-        """Start the next attempt. One that cannot be started counts as failed."""
+        """Start the next attempt. One that cannot be started ends the query: its error would come again."""
         self.started(self._predict(wait))
 
     def next_draws(self) -> list[Encoded]:
@@ -72,7 +72,7 @@ class Attempts:
         """The next attempt is under way."""
         self.running = list(predictions)
         self._incomplete = len(self.running)
-        self.first = self.first or self.running[0]
+        self.first = self.first or (None if isinstance(self.running[0], Failed) else self.running[0])
         self._attempt += 1
 
     def complete(self) -> bool:
@@ -84,7 +84,7 @@ class Attempts:
         """Judge the attempt under way, whose predictions are complete."""
         broken = False
         for prediction in self.running:
-            self.predicted += 1
+            self.predicted += not isinstance(prediction, Failed)
             try:
                 reply = prediction.result()
                 output = validate(self._narrowed, reply)
@@ -100,9 +100,10 @@ class Attempts:
             if self._best is None or judged.rank < self._best.rank:
                 self._best = judged
         cancelled = any(prediction.cancelled for prediction in self.running)
+        unstarted = any(isinstance(prediction, Failed) for prediction in self.running)
         passed = self._best is not None and not self._best.finding_count
         late = self._due is not None and time.monotonic() >= self._due
-        self.ended = broken or cancelled or passed or late or self._attempt > self.query.retries
+        self.ended = broken or cancelled or unstarted or passed or late or self._attempt > self.query.retries
         if not self.ended:
             self._draws = self._drawn()
             self.ended = self._draws is None
