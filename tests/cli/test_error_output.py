@@ -121,3 +121,10 @@ def test_ctrl_c_ends_with_130_and_one_line() -> None:
     _, err = waiting.communicate(timeout=30)
     assert waiting.returncode == 130
     assert err == "error: interrupted; no output was left half-written\n"
+
+
+@pytest.mark.parametrize(("module", "extra"), [("torch", "train"), ("openpyxl", "data"), ("bm25s", "search")])
+def test_a_module_that_is_missing_is_named_with_its_extra(module: str, extra: str, capsys) -> None:
+    assert _code(ModuleNotFoundError(f"No module named {module!r}", name=module)) == 2
+    printed = " ".join(capsys.readouterr().err.split())
+    assert f"{module} is not installed" in printed and f"needs the extra {extra}" in printed

@@ -174,3 +174,18 @@ def test_short_sequences_in_long_rows_cost_only_the_pages_that_they_write():
         assert buffer[3, :, :20].all() and not buffer[4].any()
     assert sum(buffer.nbytes for buffer in memory._host) == 8 * 8192 * memory.bytes_per_token == 268_435_456
     assert committed() - before < 8 << 20
+
+
+def test_without_onnxruntime_the_error_names_both_install_commands():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys\nsys.modules['onnxruntime'] = None\n"
+        "from metier.contracts import DeviceError\n"
+        "try:\n    from metier.runtime.engine import Engine\n"
+        "except DeviceError as error:\n    print(error.what, '|', error.remedy)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("onnxruntime is not installed")
+    assert "[cpu]" in done.stdout and "[gpu]" in done.stdout

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import onnxruntime as ort
-
 from metier.contracts import BundleError, DeviceError, ResourceError, UsageError
+from metier.decoding.onnx_runtime import ort
 
 Device = Literal["auto", "cpu", "cuda"]
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from metier.contracts import ResourceError
 from metier.contracts.bundle import Graph
 from metier.decoding.adapter_rows import AdapterRows
 from metier.decoding.kv import KV
 from metier.decoding.logits import DeviceLogits, HostLogits
+from metier.decoding.onnx_runtime import ort
 
 Ids = npt.NDArray[np.int64]
 

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
+
+from metier.decoding.onnx_runtime import ort
 
 
 def zeros(shape: Sequence[int], dtype: Any, device: str) -> Any:

@@ -220,7 +220,7 @@ def _short(sha256: str | None) -> str:
 
 def write_onnx_adapter(arrays: LoraArrays, file: Path) -> None:
     """The adapter as ONNX Runtime's own LoraAdapter and onnxruntime-genai's Adapters read it; rows is 1."""
-    import onnxruntime as ort
+    from metier.decoding.onnx_runtime import ort
 
     shaped = {}
     for a in arrays.a:
@@ -234,7 +234,7 @@ def write_onnx_adapter(arrays: LoraArrays, file: Path) -> None:
 
 
 def _same(arrays: LoraArrays, file: Path) -> bool:
-    import onnxruntime as ort
+    from metier.decoding.onnx_runtime import ort
 
     try:
         found = {k: v.numpy().copy() for k, v in ort.AdapterFormat.read_adapter(str(file)).get_parameters().items()}

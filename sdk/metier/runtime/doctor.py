@@ -12,11 +12,10 @@ import subprocess
 import sys
 from typing import Literal
 
-import onnxruntime as ort
-
 from metier._install import install_command
 from metier.contracts.schema import Data
 from metier.decoding.device import CUDA, INSTALL_CUDA, cuda_missing, driver_version, remedy_for
+from metier.decoding.onnx_runtime import ort
 
 State = Literal["ok", "warn", "missing"]
 

@@ -18,10 +18,16 @@ from metier.terminal.screen import complain
 INTERRUPTED = 130
 """128 + SIGINT, as shells count it."""
 
-_TRAINING = frozenset(
-    {"torch", "transformers", "peft", "accelerate", "gguf", "sacrebleu", "rouge_score", "matplotlib", "psutil"}
-) | frozenset({"onnx", "onnx_ir", "onnxruntime_genai"})
-"""What the slim install leaves out."""
+_TRAINING = (
+    "torch transformers peft trl datasets accelerate gguf sacrebleu rouge_score matplotlib psutil onnx onnx_ir"
+    " onnxruntime_genai"
+)
+_EXTRAS = {
+    **dict.fromkeys(_TRAINING.split(), "train"),
+    **dict.fromkeys(("charset_normalizer", "datasketch", "openpyxl", "pyarrow"), "data"),
+    **dict.fromkeys(("bm25s", "markdown_it"), "search"),
+}
+"""Module that the slim installation leaves out → the extra that brings it."""
 
 _NAMES = {
     errors.MetierError: "any other error",
@@ -64,11 +70,10 @@ def failures(*, debug: bool) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from error
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in _TRAINING:
+        extra = _EXTRAS.get((error.name or "").split(".")[0])
+        if extra is None:
             raise _fail(f"unexpected {type(error).__name__}: {error}", 1, debug) from error
-        message = (
-            f"{error.name} is not installed\n  → this command needs the training extra: {install_command('train')}"
-        )
+        message = f"{error.name} is not installed\n  → this command needs the extra {extra}: {install_command(extra)}"
         raise _fail(message, errors.UsageError.exit_code, debug) from error
     except MemoryError as error:
         remedy = "close other programs, or lower batch_size or max_length"
