@@ -238,7 +238,7 @@ def test_a_live_engine_writes_into_its_own_store_only(opened, store, first: Fine
         assert store.answer("7") == answer and answer.adapter == "shop.describe.v0001" and answer.prompt
         with pytest.raises(UsageError, match="the store holds another answer 7"):
             live.answer({"facts": "lamp, red"}, user="bob", id="7")
-        with FeedbackStore(tmp_path / "other.db") as other, pytest.raises(UsageError, match="elsewhere"):
+        with FeedbackStore(tmp_path / "other.db") as other, pytest.raises(UsageError, match="into another store"):
             LiveEngine(opened, registry, other)
     finally:
         opened.recorder = None
