@@ -130,6 +130,7 @@ print(json.dumps([found.rows, found.duplicates, peak() - before]))
 """
 
 
+@pytest.mark.slow
 def test_a_million_rows_are_reported_in_constant_memory(tmp_path):
     path = tmp_path / "big.csv"
     with path.open("w", encoding="utf-8") as file:
