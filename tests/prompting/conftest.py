@@ -1,11 +1,9 @@
-"""One engine on the tiny bundle for all tests that only read from it."""
+"""The tiny bundle's engine."""
 
-import pytest
+import sys
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from engines import engine
 
-@pytest.fixture(scope="session")
-def engine(tiny_bundle):
-    from metier.runtime import Engine
-
-    with Engine(tiny_bundle, rows=4, max_len=300) as engine:
-        yield engine
+__all__ = ["engine"]

@@ -122,7 +122,8 @@ class EvalCallback:
         try:
             for task, cases in measured:
                 requests = [self._request(task, case) for case in cases]
-                rules, measures = tuple(checks(task.name)), choose_measures(task, checks=tuple(checks(task.name)))
+                rules = tuple(checks(task.name))
+                measures = choose_measures(task, checks=rules)
                 self.evaluations.append(TaskEvaluation(task, cases, requests, rules, measures))
         except BaseException:  # such as a prompt that does not fit
             self._engine.close()
