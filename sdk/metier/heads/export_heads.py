@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from metier.decoding.adapter_store import check_name
 from metier.disk import atomic_folder
 from metier.export.bundle_edit import edited, write_manifest
 from metier.export.bundle_steps import library_versions
+from metier.export.entry_names import names_of
 from metier.export.head_entries import FOLDER, TRUNKS, golden_of, write_head_files
 from metier.export.proof_samples import samples_of
 from metier.heads.head_graphs import write_head, write_trunk
@@ -81,7 +81,11 @@ def export_heads(
     stages = 2 * len(finetunes) + 1
     with atomic_folder(Path(out), "a bundle", MANIFEST) as part:
         head_model = [load_head(finetune.path, base=base) for finetune in finetunes]
-        entries = [_entry(*each) for each in zip(head_model, finetunes, names or names_of(finetunes), strict=True)]
+        if not names:
+            names = names_of(finetunes)
+            for name in names:
+                check_name(name)
+        entries = [_entry(*each) for each in zip(head_model, finetunes, names, strict=True)]
         trunks: dict[str, TrunkEntry] = {}
         for own, finetune, entry in zip(head_model, finetunes, entries, strict=True):
             if entry.trunk not in trunks:
@@ -172,20 +176,6 @@ def prove(
             remedy="export at fp32; if that fails too, report the architecture",
         )
     return entry.model_copy(update={"parity": parity, "golden": golden_of(heads, entry, samples)})
-
-
-def names_of(finetunes: Sequence[FineTune]) -> list[str]:
-    """A name for each fine-tune's head, from the fine-tune's name.
-
-    Raises:
-        UsageError: two are the same.
-    """
-    names = [re.sub(r"[^a-z0-9_.-]+", "-", finetune.card.name.lower()).strip("-._") for finetune in finetunes]
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise UsageError(f"several fine-tunes are called {twice[0]}", remedy="rename their folders, or give `names`")
-    for name in names:
-        check_name(name)
-    return names
 
 
 def proof_of_head(finetune: FineTune) -> list[Sample]:
