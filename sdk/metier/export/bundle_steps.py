@@ -24,6 +24,7 @@ from metier.export.gptq import quantise
 from metier.export.int4_weights import replace_weights
 from metier.export.parity import SAME_WEIGHTS, Texts, prove
 from metier.export.precision import PrecisionEntry
+from metier.export.token_embedding import quantise_embedding
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 VERSIONS = ("metier", "onnxruntime-genai-cuda", "onnxruntime-genai", "torch", "transformers", "peft", "tokenizers")
@@ -58,6 +59,8 @@ def write_graph(source: GraphSource, part: Path, scratch: Path, progress: Progre
         progress("choose 4-bit codes (GPTQ)", 2, stages)
         rounded = quantise_graph(source.model, part, graph.file, source.calibration(), progress)
         prove(rounded, part, graph, source.texts, SAME_WEIGHTS)
+    if source.precision.embedding_in_8_bits and source.target == "cpu":
+        quantise_embedding(part, graph.file)
     copy_tokenizer(source.base.path, part)
     return graph.model_copy(update={"eos_token_ids": source.tokenizer.eos_ids})
 

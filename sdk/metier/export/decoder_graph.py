@@ -32,8 +32,8 @@ PRUNED = "prune_lm_head=true"
 """Only the last position's logits leave the graph: a prompt's other rows would be 200 kB each, unused."""
 
 OWN_EMBEDDINGS = "shared_embeddings=false"
-"""Where input and output embeddings are tied, the builder would look tokens up in the 4-bit output head: smaller, but
-the error then enters at the first layer."""
+"""Where input and output embeddings are tied, the builder would look tokens up in the output head, in 4 bits only: the
+error would enter at the first layer. `token_embedding` stores them in 8 bits instead."""
 
 
 def build_graph(model: Path, out: Path, precision: Precision, target: Target) -> Graph:

@@ -28,6 +28,8 @@ class PrecisionEntry:
     """The model builder's options for quantised weights; empty where weights are floating point."""
     calibrated: bool = False
     """Whether GPTQ chooses the codes, from training samples, in place of the builder's rounding."""
+    embedding_in_8_bits: bool = False
+    """Whether the token embedding is stored in 8 bits in a graph for CPU; else it is floating point."""
     computes_fp16: bool = False
     """Whether the graph computes in fp16 on CPU as well."""
     targets: tuple[Target, ...] = ("cpu", "cuda")
@@ -60,6 +62,7 @@ _ENTRIES = (
         "int8",
         {"mean_kl": 0.05, "top1_agreement": 0.8},
         packing=("block_size=64", "is_symmetric=true", "algo_config=default"),
+        embedding_in_8_bits=True,
         default_targets=("cpu",),
         default_below=SMALL,
     ),
@@ -71,6 +74,7 @@ _ENTRIES = (
         {"mean_kl": 0.5},
         packing=("block_size=32", "is_symmetric=true", "algo_config=default"),
         calibrated=True,
+        embedding_in_8_bits=True,
         default_targets=("cpu", "cuda"),
     ),
 )
