@@ -26,11 +26,15 @@ def build(base: str, folder: Path, precision: str = "int4", target: str = "cpu")
     from metier.contracts import Manifest
     from metier.export.decoder_graph import build_graph
     from metier.export.lora_slots import add_slots, linear_shapes
+    from metier.export.precision import PRECISIONS
+    from metier.export.token_embedding import quantise_embedding
 
     local = resolve(base)
     plain, slotted = folder / "plain", folder / "slots"
     plain.mkdir(parents=True)
     graph = build_graph(local.path, plain, precision, target)  # type: ignore[arg-type]
+    if PRECISIONS[precision].embedding_in_8_bits and target == "cpu":  # type: ignore[index]
+        quantise_embedding(plain, graph.file)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
         if (local.path / name).is_file():
             shutil.copyfile(local.path / name, plain / name)
