@@ -251,7 +251,9 @@ def _glue(words: str, before: str) -> tuple[str, bool, str]:
     shown, glued = _display_text(inner), bool(before) or bare.startswith("<>")
     if shown and glued and (inner[:1].isspace() or before.endswith(" ")):
         shown = f" {shown}"
-    after = ("<> " if inner[-1:].isspace() or (not inner and before.endswith(" ")) else "<>") if bare.endswith("<>") else ""
+    after = (
+        ("<> " if inner[-1:].isspace() or (not inner and before.endswith(" ")) else "<>") if bare.endswith("<>") else ""
+    )
     return shown, glued, after
 
 
