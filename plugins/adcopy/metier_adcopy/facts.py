@@ -1,4 +1,4 @@
-"""Product facts: read from `key[value], key[value]`, from lines of `key: value` or from sentences; written as the first.
+"""Product facts: read from `key[value], key[value]`, lines of `key: value` or sentences; written as the first.
 
 It does not know copy.
 """
