@@ -50,5 +50,5 @@ $(STAMP): pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Metier needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[gpu,train,dev]' $(PLUGINS:%=-e ./%)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[gpu,train,serve,dev]' $(PLUGINS:%=-e ./%)
 	touch $@

@@ -25,8 +25,15 @@ SPLIT_DIGITS = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshe
 llama.cpp, src/llama-vocab.cpp). transformers leaves that rule out, and then tokenises "\\n\\n1." as no runtime does."""
 
 
-def convert_gguf(file: Path, folder: Path, *, progress: Progress = silent) -> None:
+def convert_gguf(file: Path, folder: Path, *, tied: bool = False, progress: Progress = silent) -> None:
     """Write config.json, model.safetensors (float32), tokenizer files, chat_template.jinja and generation_config.json.
+
+    Args:
+        file: the GGUF.
+        folder: to write into.
+        tied: the original's input and output embeddings are one matrix; of the two that the GGUF stores, the one in
+            the finer type becomes both.
+        progress: called with (stage, done, total).
 
     Raises:
         BaseError: the training stack is missing, or transformers cannot read this GGUF.
@@ -43,7 +50,8 @@ def convert_gguf(file: Path, folder: Path, *, progress: Progress = silent) -> No
         ) from error
     progress(f"dequantising {file.name}", 0, None)
     try:
-        pre = GGUFReader(file).get_field("tokenizer.ggml.pre")
+        reader = GGUFReader(file)
+        pre = reader.get_field("tokenizer.ggml.pre")
         source: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(file.parent, **source)
@@ -57,9 +65,13 @@ def convert_gguf(file: Path, folder: Path, *, progress: Progress = silent) -> No
     # transformers refuses to save a model it knows as quantised: its weights move to one that never was.
     values = quantised.config.to_dict()
     values.pop("quantization_config", None)
-    config = type(quantised.config).from_dict(values)
+    config = type(quantised.config).from_dict(values | ({"tie_word_embeddings": True} if tied else {}))
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
     model.load_state_dict(quantised.state_dict())
+    if tied:
+        finer = quantised.get_output_embeddings() if _head_is_finer(reader) else quantised.get_input_embeddings()
+        model.get_input_embeddings().weight.data.copy_(finer.weight.data)
+        model.tie_weights()
     progress("writing model.safetensors", 0, None)
     with quiet():
         model.save_pretrained(folder)
@@ -68,6 +80,12 @@ def convert_gguf(file: Path, folder: Path, *, progress: Progress = silent) -> No
     special = {key: values[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id") if key in values}
     _write(folder / "generation_config.json", special)
     _clean_tokenizer(folder, values["max_position_embeddings"], str(pre.contents()) if pre else "")
+
+
+def _head_is_finer(reader: Any) -> bool:
+    """Whether the output head is stored in more bits than the embedding."""
+    bytes_of = {tensor.name: tensor.n_bytes for tensor in reader.tensors}
+    return bytes_of.get("output.weight", 0) > bytes_of.get("token_embd.weight", 0)
 
 
 def _clean_config(path: Path) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from metier.cli import (
     reinforce,
     reward,
     run,
+    serve,
 )
 from metier.terminal.error_output import EXIT_CODES, failures
 
@@ -99,6 +100,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.add_typer(bundle.app, name="bundle")
 app.command("run")(run.run)
+app.command("serve")(serve.serve)
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(iterate.app, name="iterate")
 app.command("doctor")(doctor.doctor)

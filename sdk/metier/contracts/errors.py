@@ -90,3 +90,19 @@ class RequestError(MetierError):
     """The engine cannot serve this request: too long, cancelled, past its deadline, queue full."""
 
     exit_code = 12
+
+
+class QueueFullError(RequestError):
+    """Too many requests wait already. Send the request again in a moment."""
+
+
+class DeadlineError(RequestError):
+    """There was no complete answer within the request's deadline."""
+
+
+class ClosedError(RequestError):
+    """The engine is closed, or its thread has ended. Open another."""
+
+
+class IncompleteReplyError(RequestError):
+    """The reply reached its token limit before it was complete. Raise max_tokens."""

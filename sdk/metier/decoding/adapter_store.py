@@ -92,12 +92,16 @@ class AdapterStore:
         Raises:
             UsageError: the name is invalid, the bundle has no slots, or the weights do not fit them.
         """
-        check_name(name)
-        if not self._slots:
-            raise UsageError(
-                "this bundle has no LoRA slots", where=str(self._path), remedy="export one with `metier export --slots`"
-            )
-        arrays = lay_out(read_tensors(config, tensors, name), self._slots, name)
+        self._check_live(name)
+        self.set_arrays(name, lay_out(read_tensors(config, tensors, name), self._slots, name))
+
+    def set_arrays(self, name: str, arrays: LoraArrays) -> None:
+        """`set`, of weights that are laid out for the bundle's slots.
+
+        Raises:
+            UsageError: the name is invalid, or the bundle has no slots.
+        """
+        self._check_live(name)
         with self._lock:
             self._live[name] = arrays
 
@@ -106,6 +110,13 @@ class AdapterStore:
         weights."""
         with self._lock:
             self._live.pop(name, None)
+
+    def _check_live(self, name: str) -> None:
+        check_name(name)
+        if not self._slots:
+            raise UsageError(
+                "this bundle has no LoRA slots", where=str(self._path), remedy="export one with `metier export --slots`"
+            )
 
     def _stored(self, name: str) -> LoraArrays:
         with self._lock:

@@ -12,7 +12,7 @@ from metier.decoding.adapter_store import BASE, AdapterStore
 from metier.decoding.constraint import shortest_reply
 from metier.decoding.decoder import Decoder, open_decoder
 from metier.decoding.generation import Generation, Request
-from metier.decoding.scheduler import Scheduler
+from metier.decoding.scheduler import EngineLoad, Scheduler
 from metier.decoding.tokenizer import ChatTokenizer
 
 DEFAULT_ROW = 4096
@@ -92,6 +92,10 @@ class DecoderSession:
         generation = Generation(request, weights)
         self._scheduler.submit(generation, wait)
         return generation
+
+    def load(self) -> EngineLoad:
+        """What the thread is doing now; nothing where there is no decoder."""
+        return EngineLoad() if self._scheduler is None else self._scheduler.load()
 
     def close(self) -> None:
         """Stop the thread; requests in progress end as cancelled."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from metier.contracts import MetierError, RequestError
 from metier.contracts.answer import FinishReason
+from metier.contracts.errors import DeadlineError
 from metier.decoding.lora import LoraArrays
 from metier.decoding.sampling import Sampling
 
@@ -34,6 +35,8 @@ class Request:
     """Seconds from now after which the request fails."""
     logprobs: bool = False
     """Keep the log-probability of every token that is chosen."""
+    top_logprobs: int = 0
+    """With `logprobs`: also keep the likeliest tokens of every step, this many."""
 
     @property
     def tokens(self) -> int:
@@ -56,6 +59,8 @@ class Generation:
         """Tokens of the reply so far, the end token not included."""
         self.logprobs: list[float] = []
         """If requested: of each token, and of the end token last, in nats, before temperature and grammar."""
+        self.top_logprobs: list[list[tuple[int, float]]] = []
+        """If requested: (token, log-probability) of the likeliest tokens of each step, likeliest first."""
         self.end_token: int | None = None
         """The token that ended the reply, if one did."""
         self.text = ""
@@ -163,7 +168,7 @@ class Generation:
         """For the engine: end a cancelled or late reply with the text that there is."""
         if self.cancel_requested:
             return self.update(self.text, "cancelled")
-        error = RequestError(
+        error = DeadlineError(
             f"no complete answer within its deadline of {self.request.deadline} s",
             remedy="set a longer deadline, or send the engine fewer requests at once",
         )

@@ -12,10 +12,12 @@ import os
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 
 from metier.contracts import BundleError, MetierError, RequestError
+from metier.contracts.errors import ClosedError, QueueFullError
 from metier.decoding.decoder import Decoder
 from metier.decoding.generation import Generation, other_process
 from metier.decoding.lora import LoraArrays
@@ -30,6 +32,25 @@ PADDING = 0.25
 """Largest share of padding in a run over several prompts: what one run instead of several saves is about as much."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EngineLoad:
+    """What an engine is doing at one moment."""
+
+    running: int = 0
+    """Requests that hold a row."""
+    waiting: int = 0
+    """Requests in the queue."""
+    tokens: int = 0
+    """KV tokens that running requests can occupy."""
+    tokens_total: int = 0
+    """KV tokens that all rows together may occupy."""
+    running_adapters: tuple[str, ...] = ()
+    waiting_adapters: tuple[str, ...] = ()
+    still_for: float = 0.0
+    """Seconds since the thread last began an iteration, while there is work; 0 where there is none."""
+    closed: bool = False
 
 
 class Scheduler:
@@ -48,6 +69,7 @@ class Scheduler:
         self._closed = False
         self._failure: str | None = None
         self._process = os.getpid()
+        self._moved_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="metier-engine", daemon=True)
         self._thread.start()
 
@@ -67,11 +89,28 @@ class Scheduler:
             free = self._wake.wait_for(lambda: self._closed or len(self._waiting) < self._queue, wait)
             if self._closed:
                 reason = "the engine is closed" + (f": {self._failure}" if self._failure else "")
-                raise RequestError(reason, remedy="open another")
+                raise ClosedError(reason, remedy="open another")
             if not free:
-                raise RequestError(f"{self._queue} requests wait already", remedy="try again in a moment")
+                raise QueueFullError(f"{self._queue} requests wait already", remedy="try again in a moment")
             self._waiting.append(generation)
             self._wake.notify_all()
+
+    def load(self) -> EngineLoad:
+        """What the engine is doing now: a snapshot for operators, without a lock over the rows."""
+        with self._wake:
+            waiting = [generation.request for generation in self._waiting]
+        running = [sequence.generation.request for sequence in self._rows if sequence is not None]
+        busy = bool(running or waiting)
+        return EngineLoad(
+            running=len(running),
+            waiting=len(waiting),
+            tokens=sum(request.tokens for request in running),
+            tokens_total=self._tokens_total,
+            running_adapters=tuple(sorted({request.adapter for request in running if request.adapter})),
+            waiting_adapters=tuple(sorted({request.adapter for request in waiting if request.adapter})),
+            still_for=time.monotonic() - self._moved_at if busy else 0.0,
+            closed=self._closed,
+        )
 
     def close(self) -> None:
         """Stop the thread; requests in progress end as cancelled."""
@@ -100,6 +139,7 @@ class Scheduler:
         """Wait until there is something to decode; False when the engine is closed."""
         with self._wake:
             self._wake.wait_for(lambda: self._closed or self._waiting or self._busy())
+            self._moved_at = time.monotonic()
             return not self._closed
 
     def _end_all(self) -> None:
@@ -115,14 +155,14 @@ class Scheduler:
             if self._failure is None:
                 generation.update(generation.text, "cancelled")
             else:
-                generation.fail(RequestError(f"the engine is closed: {self._failure}", remedy="open another"))
+                generation.fail(ClosedError(f"the engine is closed: {self._failure}", remedy="open another"))
 
     def _busy(self) -> bool:
         return any(sequence is not None for sequence in self._rows)
 
     def _iterate(self) -> None:
         """End what was cancelled or is late, admit requests, prefill in one run, decode one step."""
-        now = time.monotonic()
+        now = self._moved_at = time.monotonic()
         with self._wake:
             ended = [generation for generation in self._waiting if generation.should_end(now)]
             for generation in ended:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from metier.contracts import RequestError
 from metier.contracts.answer import FinishReason
+from metier.contracts.errors import IncompleteReplyError
 from metier.decoding.constraint import Constraint
 from metier.decoding.generation import Generation
 from metier.decoding.lora import LoraArrays
@@ -54,6 +54,8 @@ class ActiveSequence:
             token = constraint.accept(self._sampler.choose(scores, constraint.allowed()))
         if generation.request.logprobs:
             generation.logprobs.append(scores.log_probability(token))
+            if count := generation.request.top_logprobs:
+                generation.top_logprobs.append(scores.likeliest(count))
         if token in self._eos:
             generation.end_token = token
             return self._end("stop")
@@ -76,7 +78,7 @@ class ActiveSequence:
         self._text = self._tokenizer.decode(generation.ids)
         error = None
         if reason == "length" and constraint is not None and not constraint.complete:
-            error = RequestError(
+            error = IncompleteReplyError(
                 f"the reply was cut at {len(generation.ids)} tokens and is incomplete", remedy="raise max_tokens"
             )
         generation.update(self._text, reason, error)

@@ -6,6 +6,7 @@ Renders messages as transformers' `apply_chat_template` does, and knows nothing 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,16 @@ FROZEN_DATE = datetime(2024, 7, 26)
 bundle. Llama 3's own template falls back to the same date."""
 
 
+def _byte_characters() -> dict[str, int]:
+    """The printable character that stands for each byte in a byte-level vocabulary (GPT-2's `bytes_to_unicode`)."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
+
+
+_BYTES = _byte_characters()
+
+
 class ChatTokenizer:
     """A folder's tokenizer with its chat template.
 
@@ -36,6 +47,7 @@ class ChatTokenizer:
         self._template = _compile(template) if template else None
         added = tokenizer.get_added_tokens_decoder().values()
         self._control = tuple(t.content for t in added if t.special and len(t.content) > 1)
+        self._byte_level = "ByteLevel" in repr(tokenizer.decoder)
         self.eos_ids: tuple[int, ...] = tuple(eos)
         """Ids that end a reply; the first is the one that training puts behind a reply."""
         pad = special.get("pad_token")
@@ -80,6 +92,17 @@ class ChatTokenizer:
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
         """Text of `ids`."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=skip_special))
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes that one id stands for; an id can be a part of a character."""
+        text = self._tokenizer.id_to_token(token)
+        if text is None:
+            return b""
+        if self._byte_level:
+            return bytes(_BYTES[char] for char in text) if all(char in _BYTES for char in text) else text.encode()
+        if re.fullmatch(r"<0x[0-9A-F]{2}>", text):  # byte fallback of SentencePiece
+            return bytes([int(text[3:5], 16)])
+        return text.replace("▁", " ").encode()
 
     def stream(self) -> Callable[[int], str]:
         """A function from the next id to the text that it completes: empty within a character of several ids."""

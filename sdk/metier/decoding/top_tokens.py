@@ -78,6 +78,12 @@ class TokenScores:
         top = logits.max()
         return float(logits[token] - top - np.log(np.exp(logits - top).sum()))
 
+    def likeliest(self, count: int) -> list[tuple[int, float]]:
+        """(token, log-probability in nats) of the likeliest tokens, before temperature and cuts."""
+        few = best_of(self.full(), count, 1.0)
+        values = few.values - few.values[0] - np.log(few.mass)
+        return [(int(token), float(value)) for token, value in zip(few.ids, values, strict=True)]
+
 
 def weights_of(values: Logits, top: float, temperature: float) -> Weights:
     """exp((logit - top) / temperature), in the sampler's own order of operations."""

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from metier.contracts import TaskContract, Value
+from metier.contracts import ContractError, TaskContract, Value
 from metier.contracts.schema import JsonSchema, resolve
 from metier.prompting.reply_format import unreadable
 
@@ -29,11 +29,23 @@ def decode(contract: TaskContract, text: str) -> Any:
 
 
 def grammar(contract: TaskContract) -> str:
+    return json_grammar(contract.reply_schema)
+
+
+def json_grammar(schema: JsonSchema) -> str:
+    """llguidance's grammar of a JSON schema, in one canonical spelling; objects accept the properties they name.
+
+    Raises:
+        ContractError: llguidance cannot read the schema.
+    """
     from llguidance import LLMatcher
 
     item, key = SEPARATORS
     options: Any = {"whitespace_flexible": False, "item_separator": item, "key_separator": key}
-    return str(LLMatcher.grammar_from_json_schema(closed(contract.reply_schema), overrides=options))
+    try:
+        return str(LLMatcher.grammar_from_json_schema(closed(schema), overrides=options))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ContractError(f"the JSON schema cannot be read: {str(error)[:200]}") from error
 
 
 def closed(node: Any) -> Any:

@@ -44,9 +44,7 @@ def chat_request(
         UsageError: a message or a sampling field is not valid, or the bundle contains heads only.
         BaseError: the bundle has no chat template, or the template refuses the roles.
     """
-    ids = chat_ids(bundle.tokenizer, [_message(number, given) for number, given in enumerate(messages, 1)])
-    if not messages or messages[-1]["role"] == "assistant":
-        raise UsageError("a conversation ends with a message of the user", remedy="append the user's message")
+    ids = chat_ids(bundle.tokenizer, checked_messages(messages))
     parsed = Sampling.parse(sampling)
     return Request(
         ids=tuple(ids),
@@ -55,6 +53,18 @@ def chat_request(
         adapter=adapter,
         deadline=deadline,
     )
+
+
+def checked_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """A conversation that a chat template can read.
+
+    Raises:
+        UsageError: it is empty or ends with the assistant, or a message has not exactly role and content.
+    """
+    checked = [_message(number, given) for number, given in enumerate(messages, 1)]
+    if not checked or checked[-1]["role"] == "assistant":
+        raise UsageError("a conversation ends with a message of the user", remedy="append the user's message")
+    return checked
 
 
 def chat_reply(generation: Generation, text: str) -> ChatReply:

@@ -13,6 +13,7 @@ from metier.contracts import Bridge, Sample, UsageError, Value
 from metier.decoding.adapter_store import BUDGET
 from metier.decoding.decoder_session import DecoderSession
 from metier.decoding.generation import Generation, Request
+from metier.decoding.scheduler import EngineLoad
 from metier.runtime.bundle import Bundle, open_bundle
 from metier.runtime.calls import TaskCalls
 from metier.runtime.chat import ChatReply, chat_reply, chat_request
@@ -218,6 +219,10 @@ class Engine(TaskCalls):
             UsageError: the bundle has no slots, or the weights do not fit them.
         """
         self.adapters.set(name, tensors, config)
+
+    def load(self) -> EngineLoad:
+        """What the engine is doing now: running and waiting requests, their adapters, KV tokens in use."""
+        return self._session.load()
 
     def close(self) -> None:
         """Stop the engine thread; requests under way end as cancelled."""

@@ -76,6 +76,10 @@ class HeadSet:
         for trunk in self._trunks.values():
             trunk.clear_cache()
 
+    def names(self) -> list[str]:
+        """Every head's name, those that were loaded included."""
+        return sorted({*self._exported, *self._loaded})
+
     def embed(self, texts: Sequence[str], name: str | None = None) -> HiddenStates:
         """Texts as vectors of the head of that name; None takes the only head, or the only one that ranks.
 

@@ -1,0 +1,247 @@
+"""Replies in progress: how many, with which sampling, watched piece by piece until they end or the client leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from metier.contracts.errors import IncompleteReplyError, MetierError
+from metier.decoding.generation import Generation, Request
+from metier.decoding.sampling import Sampling
+from metier.prompting.reply_json import json_grammar
+from metier.serve.api_errors import ApiError
+from metier.serve.metrics import ServerMetrics
+from metier.serve.models import ServedModel
+from metier.serve.settings import ServeSettings
+
+MOST_STOPS = 4
+DRAWN_TEMPERATURE = 0.8
+"""Temperature where several answers are drawn and the request names none: greedy ones would be equal."""
+
+LARGEST_SCHEMA = 64 << 10
+"""Characters of a JSON schema in a request."""
+
+Stops = Annotated[
+    list[Annotated[str, Field(min_length=1)]],
+    Field(max_length=MOST_STOPS),
+    BeforeValidator(lambda value: [] if value is None else [value] if isinstance(value, str) else value),
+]
+
+
+class JsonSchemaFormat(BaseModel):
+    """A schema that the reply follows."""
+
+    name: str = "schema"
+    schema_: dict[str, Any] | bool = Field(alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(BaseModel):
+    """What a reply looks like."""
+
+    type: Literal["text", "json_object", "json_schema"] = "text"
+    json_schema: JsonSchemaFormat | None = None
+
+    def grammar(self) -> str | None:
+        """The grammar that the reply must follow; None where it is free text.
+
+        Raises:
+            ApiError: the schema is missing or cannot be read.
+        """
+        if self.type == "text":
+            return None
+        schema: Any = {"type": "object"}
+        if self.type == "json_schema":
+            if self.json_schema is None:
+                raise ApiError(400, "json_schema is missing", code="invalid", param="response_format.json_schema")
+            schema = self.json_schema.schema_
+        if len(json.dumps(schema)) > LARGEST_SCHEMA:
+            raise ApiError(400, f"the schema has more than {LARGEST_SCHEMA} characters", code="invalid_schema")
+        try:
+            return json_grammar(schema)
+        except MetierError as error:
+            raise ApiError(400, error.what, code="invalid_schema", param="response_format") from error
+
+
+class SamplingFields(BaseModel):
+    """The fields of sampling that OpenAI's endpoints share. Unknown fields are ignored, as clients send new ones."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    model: str | None = None
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=-1)
+    repetition_penalty: float | None = Field(default=None, gt=0)
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+    seed: int | None = None
+    n: int | None = Field(default=None, ge=1)
+    stop: Stops = []
+    stream: bool | None = None
+
+    def sampling(self, settings: ServeSettings, max_tokens: int | None) -> list[Sampling]:
+        """The sampling of each of the `n` answers.
+
+        Raises:
+            ApiError: 400, a field that the engine does not have, or `n` is above the server's limit.
+        """
+        for name in ("frequency_penalty", "presence_penalty", "logit_bias"):
+            if getattr(self, name):
+                raise ApiError(400, f"{name} is not supported; leave it out", code="unsupported", param=name)
+        count = self.n or 1
+        if count > settings.max_n:
+            raise ApiError(400, f"n is {count}; at most {settings.max_n} are drawn", code="invalid", param="n")
+        temperature = self.temperature
+        if temperature is None:
+            temperature = DRAWN_TEMPERATURE if count > 1 else 0.0
+        fields: dict[str, Any] = {
+            "temperature": temperature, "top_p": self.top_p, "repetition_penalty": self.repetition_penalty,
+            "top_k": max(self.top_k, 0) if self.top_k is not None else None, "stop": tuple(self.stop) or None,
+            "max_tokens": max_tokens,
+        }  # fmt: skip
+        given = {name: value for name, value in fields.items() if value is not None}
+        seeds = [None if self.seed is None else self.seed + number for number in range(count)]
+        return [Sampling(**given, seed=seed) for seed in seeds]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a request wants of each of its answers."""
+
+    ids: Sequence[int]
+    samplings: Sequence[Sampling]
+    grammar: str | None = None
+    logprobs: bool = False
+    top_logprobs: int = 0
+
+
+def submit(model: ServedModel, wanted: Wanted, settings: ServeSettings) -> list[Generation]:
+    """Start a request's answers; all or none.
+
+    Raises:
+        MetierError: the queue is full, or prompt and reply do not fit.
+    """
+    room = model.engine.max_len - len(wanted.ids)
+    started: list[Generation] = []
+    try:
+        for sampling in wanted.samplings:
+            request = Request(
+                ids=tuple(wanted.ids),
+                sampling=sampling,
+                grammar=wanted.grammar,
+                max_tokens=sampling.max_tokens or max(1, min(settings.default_tokens, room)),
+                adapter=model.adapter,
+                logprobs=wanted.logprobs,
+                top_logprobs=wanted.top_logprobs,
+            )
+            started.append(model.engine.submit(request))
+    except BaseException:
+        for generation in started:
+            generation.cancel()
+        raise
+    return started
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A step of a reply that a client sees."""
+
+    text: str
+    first: int
+    """Token of the reply that is the first new one."""
+    last: int
+    """Token behind the last new one."""
+
+
+async def pieces(generation: Generation, model: ServedModel, metrics: ServerMetrics) -> AsyncIterator[Piece]:
+    """The pieces of a reply as they are decoded, timed; leaving the loop cancels the rest.
+
+    Raises:
+        MetierError: the reply failed. One that reached its token limit within a grammar is complete for the client.
+    """
+    begun, before, sent = time.monotonic(), None, 0
+    timed = metrics.of(model)
+    try:
+        async for text in generation:
+            now = time.monotonic()
+            if before is None:
+                timed.first_token(now - begun)
+            elif len(generation.ids) > sent:
+                timed.later_tokens(now - before, len(generation.ids) - sent)
+            before, first, sent = now, sent, len(generation.ids)
+            yield Piece(text, first, sent)
+    except IncompleteReplyError:
+        pass
+    finally:
+        generation.cancel()
+        timed.ended(time.monotonic() - begun, len(generation.request.ids), len(generation.ids), reason(generation))
+
+
+async def complete(
+    generations: Sequence[Generation], model: ServedModel, metrics: ServerMetrics
+) -> Sequence[Generation]:
+    """The same generations, once all have ended; cancelling the awaiting task cancels them.
+
+    Raises:
+        MetierError: one failed.
+    """
+
+    async def ended(generation: Generation) -> None:
+        async for _ in pieces(generation, model, metrics):
+            pass
+
+    tasks = [asyncio.ensure_future(ended(generation)) for generation in generations]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task, generation in zip(tasks, generations, strict=True):
+            task.cancel()
+            generation.cancel()
+    return generations
+
+
+def reason(generation: Generation) -> str:
+    """Why a reply ended, as OpenAI names it."""
+    if isinstance(generation.error, IncompleteReplyError):
+        return "length"
+    if generation.error is not None:
+        return "error"
+    return generation.finish_reason or "cancelled"
+
+
+def usage(prompt_tokens: int, generations: Sequence[Generation]) -> dict[str, Any]:
+    """Tokens of a request. The end token is not counted."""
+    completion = sum(len(generation.ids) for generation in generations)
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion,
+        "total_tokens": prompt_tokens + completion,
+    }
+
+
+def token_logprobs(model: ServedModel, generation: Generation, first: int, last: int) -> list[dict[str, Any]]:
+    """Log-probabilities of tokens `first` to `last` of a reply, as chat completions give them."""
+    found = []
+    for at in range(first, min(last, len(generation.logprobs))):
+        top = generation.top_logprobs[at] if at < len(generation.top_logprobs) else []
+        found.append(
+            {
+                **_token(model, generation.ids[at], generation.logprobs[at]),
+                "top_logprobs": [_token(model, token, value) for token, value in top],
+            }
+        )
+    return found
+
+
+def _token(model: ServedModel, token: int, logprob: float) -> dict[str, Any]:
+    raw = model.engine.bundle.tokenizer.token_bytes(token)
+    # JSON has no minus infinity; OpenAI sends -9999 for what is that unlikely.
+    return {"token": raw.decode("utf-8", "replace"), "logprob": max(logprob, -9999.0), "bytes": list(raw)}

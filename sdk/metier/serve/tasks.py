@@ -1,0 +1,234 @@
+"""The tasks' own endpoints: typed inputs in, outputs with findings out; and what users did with the answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from metier.contracts import Answer, Caller, ContractError, TaskContract
+from metier.contracts.errors import MetierError
+from metier.runtime.engine import Engine
+from metier.serve.api_errors import ApiError, api_error, invalid, json_body
+from metier.serve.event_stream import EventStream, until_left
+from metier.serve.state import State, state_of
+
+_SAMPLING = ("temperature", "top_k", "top_p", "repetition_penalty", "seed", "stop", "max_tokens")
+
+
+class TaskRequest(BaseModel):
+    """The body of a request: one `input`, or many `inputs`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    input: dict[str, Any] | None = None
+    inputs: list[dict[str, Any]] | None = None
+    adapter: str | None = None
+    language: str | None = None
+    check: bool = True
+    """Whether the installed trade's checks run."""
+    retries: int = Field(default=0, ge=0, le=8)
+    candidates: int = Field(default=1, ge=1)
+    deadline: float | None = Field(default=None, gt=0)
+    stream: bool = False
+    user: str | None = None
+    consent: bool = False
+    keep_until: AwareDatetime | None = None
+    record: bool = True
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    repetition_penalty: float | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    max_tokens: int | None = Field(default=None, ge=1)
+
+    def sampling(self) -> dict[str, Any]:
+        """The sampling fields that are given."""
+        given = {name: getattr(self, name) for name in _SAMPLING}
+        if isinstance(given["stop"], list):
+            given["stop"] = tuple(given["stop"])
+        return {name: value for name, value in given.items() if value is not None}
+
+    def options(self, task: str, state: State) -> dict[str, Any]:
+        """The options of `Engine.answer`."""
+        caller = Caller(user=self.user, consent=self.consent, keep_until=self.keep_until)
+        return {
+            "checks": state.checks.get(task, ()) if self.check else (), "adapter": self.adapter, "caller": caller,
+            "language": self.language, "retries": self.retries, "candidates": self.candidates,
+            "deadline": self.deadline, "record": self.record and state.store is not None, **self.sampling(),
+        }  # fmt: skip
+
+
+async def list_tasks(request: Request) -> Response:
+    """Every task of every bundle, with the JSON Schema of its input and output."""
+    state = state_of(request)
+    found = [
+        described(task, name)
+        for name, engine in state.models.engines.items()
+        for task in engine.bundle.manifest.every_task
+    ]
+    return JSONResponse({"object": "list", "data": found})
+
+
+def described(task: TaskContract, bundle: str) -> dict[str, Any]:
+    """A task as JSON."""
+    return {
+        "name": task.name,
+        "title": task.title,
+        "description": task.description,
+        "kind": task.kind.value,
+        "languages": list(task.prompts),
+        "bundle": bundle,
+        "input": task.input,
+        "output": task.output,
+    }
+
+
+async def run_task(request: Request) -> Response:
+    """Answer one input or many."""
+    state, name = state_of(request), request.path_params["task"]
+    _, engine = state.models.engine_for(name)
+    try:
+        body = TaskRequest.model_validate(await json_body(request))
+    except ValidationError as error:
+        raise invalid(error) from error
+    if (body.input is None) == (body.inputs is None):
+        raise ApiError(400, "give either input or inputs", code="invalid", param="input")
+    if body.candidates > state.settings.max_n:
+        raise ApiError(400, f"at most {state.settings.max_n} candidates", code="invalid", param="candidates")
+    state.log_prompt(request, body.input or body.inputs)
+    if body.inputs is not None:
+        return await _batch(request, state, engine, name, body)
+    if body.stream:
+        return EventStream(_stream(state, engine, name, body), heartbeat=state.settings.heartbeat)
+    answer = await until_left(request.receive, answered(state, engine, name, body.input or {}, body))
+    return JSONResponse(as_json(answer))
+
+
+async def answered(state: State, engine: Engine, task: str, input: dict[str, Any], body: TaskRequest) -> Answer:
+    """The answer to one input, by the registry's versions where the server follows one for this task.
+
+    Raises:
+        ApiError: 400 for an input that misses the contract, 502 where every reply does.
+    """
+    contract = engine.bundle.task(task)
+    try:
+        contract.check_language(body.language)
+        contract.check_input(input)
+    except ContractError as error:
+        raise ApiError(400, error.what, code="input", param="input") from error
+    options = body.options(task, state)
+    live = state.live
+    try:
+        if live is not None and live.registry.task.name == task and body.adapter is None:
+            for name in ("checks", "adapter", "caller", "record"):
+                options.pop(name)
+            answer = await live.aanswer(input, user=body.user, consent=body.consent, **options)
+        else:
+            answer = await engine.aanswer(task, input, options.pop("checks"), **options)
+    except ContractError as error:
+        raise ApiError(502, f"the reply misses the contract: {error.what}", code="reply") from error
+    state.metrics.answers.labels(task).inc()
+    if not answer.passed:
+        state.metrics.findings.labels(task).inc()
+    return answer
+
+
+async def _batch(request: Request, state: State, engine: Engine, task: str, body: TaskRequest) -> Response:
+    """Answers in order; a row that fails carries its own error."""
+    inputs = body.inputs or []
+    if len(inputs) > state.settings.max_batch:
+        raise ApiError(400, f"at most {state.settings.max_batch} inputs", code="invalid", param="inputs")
+    if body.stream:
+        raise ApiError(400, "a batch is not streamed", code="unsupported", param="stream")
+
+    async def one(number: int, input: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return {"index": number, **as_json(await answered(state, engine, task, input, body))}
+        except (MetierError, ApiError) as error:
+            return {"index": number, **api_error(error).body()}
+
+    work = asyncio.gather(*(one(number, input) for number, input in enumerate(inputs)))
+    return JSONResponse({"object": "list", "data": await until_left(request.receive, work)})
+
+
+async def _stream(state: State, engine: Engine, task: str, body: TaskRequest) -> AsyncIterator[dict[str, Any]]:
+    """Pieces of the reply's text; the last event has the output, read back from the whole text, and the findings."""
+    from metier.contracts.check import run_checks
+    from metier.prompting.reply import decode_reply
+
+    if body.candidates != 1 or body.retries:
+        raise ApiError(400, "a stream takes no candidates or retries", code="unsupported", param="stream")
+    input = body.input or {}
+    contract = engine.bundle.task(task)
+    caller = Caller(user=body.user, consent=body.consent, keep_until=body.keep_until)
+    id = caller.answer_id
+    if state.store is not None and body.record:
+        from metier.contracts.answer import new_id
+
+        id = new_id()
+        caller = caller.model_copy(update={"answer_id": id})
+    text = ""
+    async for piece in engine.astream(
+        task, input, language=body.language, adapter=body.adapter, deadline=body.deadline, caller=caller,
+        record=id is not None, **body.sampling(),
+    ):  # fmt: skip
+        text += piece
+        yield {"type": "delta", "delta": piece}
+    output = contract.check_output(decode_reply(contract, text))
+    found = run_checks(state.checks.get(task, ()) if body.check else (), input, output)
+    state.metrics.answers.labels(task).inc()
+    yield {"type": "answer", "id": id, "output": output, "findings": _findings(found)}
+
+
+def as_json(answer: Answer) -> dict[str, Any]:
+    """An answer as JSON."""
+    return {
+        "id": answer.id,
+        "object": "answer",
+        "task": answer.task,
+        "output": answer.output,
+        "findings": _findings(answer.findings),
+        "adapter": answer.adapter,
+        "bundle": answer.bundle,
+        "attempts": answer.attempts,
+        "finish_reason": answer.finish_reason,
+        "probabilities": answer.probabilities,
+    }
+
+
+def _findings(found: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    return {name: [finding.model_dump() for finding in each] for name, each in found.items() if each}
+
+
+class FeedbackRequest(BaseModel):
+    """What a user did with an answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    answer: str
+    kind: str
+    user: str | None = None
+    edited_to: dict[str, Any] | None = None
+    among: list[dict[str, Any]] = []
+    rating: float | None = None
+    comment: str | None = None
+
+
+async def add_feedback(request: Request) -> Response:
+    """Write one event into the feedback store."""
+    state = state_of(request)
+    if state.store is None:
+        raise ApiError(409, "the server has no feedback store; start it with --store FILE", code="no_store")
+    try:
+        body = FeedbackRequest.model_validate(await json_body(request))
+    except ValidationError as error:
+        raise invalid(error) from error
+    fields = body.model_dump(exclude={"answer", "kind"}, exclude_defaults=True)
+    event = await asyncio.to_thread(state.store.add_event, body.answer, body.kind, **fields)
+    return JSONResponse({"id": event.id, "object": "feedback", "answer": event.answer, "kind": event.kind.value}, 201)
