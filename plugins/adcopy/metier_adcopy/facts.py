@@ -1,4 +1,7 @@
-"""Product facts as a meaning representation, `key[value], key[value]`: read, and written. It does not know copy."""
+"""Product facts: read from `key[value], key[value]`, lines of `key: value` or sentences; written as the first.
+
+It does not know copy.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,10 @@ from typing import Any, NamedTuple
 from metier.contracts import ContractError
 
 _FACT = re.compile(r"\s*([^\[\],，、;；]+?)\s*\[([^\[\]]*)\]\s*(?:[,，、;；]|$)")
+
+_PART = re.compile(r"[\n;；]")
+_LINE = re.compile(r"\s*(?:[-*•·]\s)?\s*([^:：,，。\d][^:：,，。]{0,39}?)\s*[:：](?!//)\s*(.*)")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|[。！？；\n]")
 
 # What feeds put where they have nothing to say. "none" and "no" are not among them: those say something.
 _UNKNOWN = {"", "-", "--", "n/a", "na", "n.a.", "null", "nan", "unknown", "tbc", "tbd", "?", "未知", "不详", "暂无"}
@@ -28,9 +35,11 @@ class Fact(NamedTuple):
 
 
 def parse_facts(text: str) -> list[Fact]:
-    """Facts of `name[Alimentum], area[city centre]`, in order.
+    """Facts of `name[Alimentum], area[city centre]`, in order; of `name: Alimentum` lines; or of plain sentences.
 
-    Commas between facts may be full-width; a trailing one is allowed.
+    Commas between facts may be full-width; a trailing one is allowed. Without brackets, lines or semicolons part
+    the facts if each has a colon. Otherwise a text that ends as a sentence does is prose: each sentence is a fact
+    without a key.
 
     Raises:
         ContractError: the text is not such a list; the message quotes where reading stopped.
@@ -38,18 +47,30 @@ def parse_facts(text: str) -> list[Fact]:
     facts: list[Fact] = []
     position = 0
     stripped = text.rstrip()
+    if stripped and not re.search(r"[\[\]]", stripped) and (plain := _without_brackets(stripped)):
+        return plain
     while position < len(stripped):
         found = _FACT.match(stripped, position)
         if not found:
             raise ContractError(
                 f"facts cannot be read from {stripped[position : position + 40].strip()!r} on",
-                remedy="write them as key[value], key[value]; no brackets inside a key or value",
+                remedy="write key[value], key[value] without brackets inside, or lines of key: value, or sentences",
             )
         facts.append(Fact(found[1], found[2].strip()))
         position = found.end()
     if not facts:
         raise ContractError("there are no facts", remedy="write at least one, as name[Harrow mug]")
     return facts
+
+
+def _without_brackets(text: str) -> list[Fact]:
+    parts = [part for part in _PART.split(text) if part.strip()]
+    lines = [found for part in parts if (found := _LINE.fullmatch(part))]
+    if lines and len(lines) == len(parts):
+        return [Fact(found[1].strip(), found[2].strip()) for found in lines]
+    if text[-1] not in ".。!！":
+        return []
+    return [Fact("", part.strip(" .!！")) for part in _SENTENCE.split(text) if part.strip(" .!！")]
 
 
 def write_facts(facts: Iterable[tuple[str, str]]) -> str:

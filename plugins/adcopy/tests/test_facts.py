@@ -54,3 +54,19 @@ def test_whatever_is_written_can_be_read_back_fact_by_fact(pairs: list[tuple[str
     read = parse_facts(written)
     assert len(read) == len(pairs)
     assert write_facts(read) == written
+
+
+def test_lines_and_semicolons_of_key_and_value_are_facts_too() -> None:
+    named = [Fact("Name", "Fenwick pie dish"), Fact("Open", "9:30 to 5")]
+    assert parse_facts("Name: Fenwick pie dish\nOpen: 9:30 to 5\n") == named
+    assert parse_facts("- Name: Fenwick pie dish\n- Open: 9:30 to 5") == named
+    assert parse_facts("Name: Fenwick pie dish; Open: 9:30 to 5") == named
+    assert parse_facts("商品：折叠凳；承重：90公斤") == [Fact("商品", "折叠凳"), Fact("承重", "90公斤")]
+
+
+def test_sentences_are_facts_without_a_key() -> None:
+    assert parse_facts("The lamp is 4.5 cm tall. It costs £54.") == [
+        Fact("", "The lamp is 4.5 cm tall"),
+        Fact("", "It costs £54"),
+    ]
+    assert parse_facts("台历有12个月。底座为榉木。") == [Fact("", "台历有12个月"), Fact("", "底座为榉木")]

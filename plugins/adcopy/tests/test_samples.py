@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from metier.contracts import Sample
+from metier_adcopy.checks.facts_stated import NAME_KEYS
 from metier_adcopy.copy_of import pieces
+from metier_adcopy.facts import parse_facts
 from metier_adcopy.tasks import DESCRIBE, PRESENTER, SEARCH_ADS, SEARCH_MATCH
 from metier_adcopy.tasks.search_match import GRADES
 from metier_adcopy.vertical import vertical
 
-LEAST = {DESCRIBE: (160, 40), SEARCH_ADS: (96, 24), SEARCH_MATCH: (48, 16), PRESENTER: (48, 16)}
+LEAST = {DESCRIBE: (320, 60), SEARCH_ADS: (160, 40), SEARCH_MATCH: (160, 40), PRESENTER: (160, 40)}
 WRITTEN = (DESCRIBE, SEARCH_ADS, PRESENTER)
 
 
@@ -45,6 +47,7 @@ def test_the_counts_of_the_data_statement_are_right(name: str) -> None:
         count = Counter(row["input"]["language"] for row in part)
         assert f"| `{name.split('.')[1]}.{file}.jsonl` | {count['en']} | {count['zh']} |" in statement_text
         assert len(part) >= least
+        assert count["zh"] >= 0.4 * len(part)
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -77,7 +80,9 @@ def test_no_product_described_in_training_is_held_out() -> None:
 @pytest.mark.parametrize("name", WRITTEN)
 def test_no_opening_and_no_skeleton_is_overused(name: str) -> None:
     def skeleton(row: dict[str, Any], text: str) -> str:
-        values = sorted(re.findall(r"\[([^\]]+)\]", row["input"]["facts"]), key=len, reverse=True)
+        values = sorted(
+            (fact.value for fact in parse_facts(row["input"]["facts"]) if fact.value), key=len, reverse=True
+        )
         for value in values:
             text = text.replace(value, "#")
         return re.sub(r"[\d.,]+", "#", text)
@@ -108,7 +113,8 @@ def facts(row: dict[str, Any]) -> str:
 
 
 def product(row: dict[str, Any]) -> str:
-    return facts(row).split("]")[0].split("[")[-1]
+    named = [f.value for f in parse_facts(facts(row)) if f.key in NAME_KEYS]
+    return named[0] if named else facts(row)
 
 
 def texts(part: list[dict[str, Any]]) -> Iterator[frozenset[str]]:

@@ -111,7 +111,7 @@ def _claims(text: str, facts: Sequence[Fact], known: str) -> Iterator[Finding]:
             )
     words = Text(known)
     for found in FREE_OF.finditer(flat):
-        if found[1] not in NOT_FREE_OF and not words.has(found[1]):
+        if found[1] not in NOT_FREE_OF and not found[1][0].isdigit() and not words.has(found[1]):
             yield Finding(message=f"claims {found[0]}, which is not in the brief", rule=RULE, excerpt=found[0])
 
 

@@ -33,6 +33,10 @@ _ITEMS = re.compile(r"\s*(?:,(?!\d{3}\b)|[，、;；/]|\s&\s|\band\b)\s*")
 _ITEMS_HAN = re.compile(r"[,，、;；/和及与]")
 _MOST = 0.6
 """Share of a phrase's content words that must be found: 1 of 1, 2 of 2, 2 of 3, 3 of 4, 3 of 5."""
+_MOST_OF_A_SENTENCE = 0.5
+# Words by which a sentence of the brief hangs together, and copy need not.
+_OF_A_SENTENCE = frozenset(["has", "have", "cost", "costs", "comes", "there", "made", "can", "may", "otherwise"])
+_OF_A_SENTENCE_HAN = "价格|售价|这款|尺寸|纸张|材质|[是的为有了含]"
 
 
 def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
@@ -51,6 +55,8 @@ def states(text: Text, fact: Fact) -> bool:
         wanted, beside = answer
         return states_yes_no(text, fact.key, wanted) and (not beside or _phrase(text, beside))
     key = normalise(fact.key)
+    if not key:
+        return _sentence(text, fact.value)
     if key in NAME_KEYS or (key == "near" and fact.value[:1].isupper()):
         return _name(text, fact.value)
     return _value(text, key, fact.value)
@@ -77,6 +83,24 @@ def _value(text: Text, key: str, value: str) -> bool:
     chinese = bool(HAN.search(value)) and text.chinese
     items = [item for item in (_ITEMS_HAN if chinese else _ITEMS).split(value) if item.strip()]
     return all(_phrase(text, item) for item in items)
+
+
+def _sentence(text: Text, sentence: str) -> bool:
+    """Whether a sentence of the brief is in the copy: all its quantities, and most of its words."""
+    found = {q.number for q in quantities(text.raw)} | set(text.tokens)
+    if any(q.number not in found for q in quantities(sentence)):
+        return False
+    if HAN.search(sentence):
+        return not text.chinese or _share_of_pairs(text, normalise(sentence)) >= _MOST_OF_A_SENTENCE
+    words = [w for w in content(tokens(sentence)) if not w[0].isdigit() and w not in _OF_A_SENTENCE]
+    return not words or sum(text.has(w) for w in words) / len(words) >= _MOST_OF_A_SENTENCE
+
+
+def _share_of_pairs(text: Text, phrase: str) -> float:
+    """Share of the pairs of neighbouring Han characters that the text holds; a single character counts as itself."""
+    runs = re.findall(rf"{HAN.pattern}+", re.sub(_OF_A_SENTENCE_HAN, " ", phrase))
+    marks = {a + b for run in runs for a, b in pairwise(run)} | {run for run in runs if len(run) == 1}
+    return sum(mark in text.plain for mark in marks) / len(marks) if marks else 1.0
 
 
 def _phrase(text: Text, phrase: str) -> bool:
@@ -119,6 +143,11 @@ def _phrase_in_chinese(text: Text, phrase: str) -> bool:
     if any(word not in text.tokens for word in tokens(re.sub(HAN.pattern, " ", plain)) if not word[0].isdigit()):
         return False
     han = HAN.findall(plain)
+    if wanted := quantities(phrase):
+        found = {(q.number, q.unit) for q in quantities(text.raw)}
+        for quantity in wanted:
+            plain = plain.replace(re.sub(r"\s+", "", quantity.excerpt), " ")
+        return all((q.number, q.unit) in found for q in wanted) and _share_of_pairs(text, plain) >= _MOST
     pairs = {a + b for a, b in pairwise(han)}
     if not pairs:
         return all(c in text.plain for c in han)

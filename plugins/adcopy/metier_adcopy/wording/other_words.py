@@ -53,6 +53,13 @@ _OTHER_WORDS: dict[tuple[str, str], str] = {
     ("", "fast food"): r"\bfast[ -]?food\b",
     ("", "coffee shop"): r"\b(coffee|caf[eé])",
     ("", "restaurant"): r"\b(restaurant|eatery|diner|place to eat)",
+    # A kind of garment is stated by any garment of the kind.
+    (
+        "",
+        "上衣",
+    ): r"上衣|衬衫|衬衣|卫衣|外套|t恤|毛衣|针织衫|开衫|大衣|风衣|西装|夹克|马甲|背心|打底衫|棒球服|羽绒服|雨衣|吊带",
+    ("", "裤"): "裤",
+    ("", "裙"): "裙",
 }
 _COMPILED = {place: re.compile(pattern) for place, pattern in _OTHER_WORDS.items()}
 

@@ -26,6 +26,9 @@ _NEGATORS = {
 _CLAUSE = re.compile(r"[.;:!?,](?!\d)|\bbut\b|\balthough\b|\bthough\b|\bwhile\b|\s-\s")
 _CLAUSE_HAN = re.compile(r"[，。；：！？,.;!?\s]")
 _NEGATION_HAN = re.compile(r"[不无非没未免勿别零]")
+_NEGATED_AFTER_HAN = re.compile(
+    r"[也都则就暂需请]{0,2}(?:不(?:含|支持|提供|包|送|可|能|行|做|接|附|在内)|没有|另[购配付算]|自[备带理]|除外)"
+)
 
 
 def yes_no(value: str) -> tuple[bool, str] | None:
@@ -88,7 +91,9 @@ def _states_in_chinese(text: Text, key: str, wanted: bool) -> bool:
             if len(core) < 3 or sum(c in clause for c in core) / len(core) < 0.75:
                 continue
             at = min(clause.find(c) for c in core if c in clause)
-        # A negator governs from just before: 不可机洗, 不是独立包装, 无添加糖.
-        if bool(_NEGATION_HAN.search(clause[max(0, at - 4) : at])) is not wanted:
+        # A negator governs from just before, 不可机洗, 不是独立包装, 无添加糖, or is the predicate: 三脚架不含.
+        negated = _NEGATION_HAN.search(clause[max(0, at - 4) : at])
+        negated = negated or _NEGATED_AFTER_HAN.match(clause, at + len(core))
+        if bool(negated) is not wanted:
             return True
     return False
