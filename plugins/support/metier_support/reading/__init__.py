@@ -7,6 +7,7 @@ from metier_support.reading.answers import Answers
 from metier_support.reading.chat_turns import ChatTurns
 from metier_support.reading.conversations import Conversations
 from metier_support.reading.intent_table import IntentTable
+from metier_support.reading.intercom import Intercom
 from metier_support.reading.review_table import ReviewTable, review_inputs
 from metier_support.reading.tickets import Tickets
 from metier_support.reading.zendesk import Zendesk
@@ -16,6 +17,7 @@ ADAPTERS: tuple[DataAdapter, ...] = (
     Conversations(),
     Answers(),
     Zendesk(),
+    Intercom(),
     Tickets(),
     IntentTable(),
     ReviewTable(),
@@ -27,6 +29,7 @@ __all__ = [
     "ChatTurns",
     "Conversations",
     "IntentTable",
+    "Intercom",
     "ReviewTable",
     "Tickets",
     "Zendesk",

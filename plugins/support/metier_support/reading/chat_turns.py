@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metier.contracts import BadRow, Sample
 from metier_support.reading.cells import column, first_row, rows_with, text
-from metier_support.reading.dialogue import Conversation, Message, speaker
+from metier_support.reading.dialogue import Message, speaker
+from metier_support.reading.open_talks import OpenTalks
 from metier_support.reading.order_facts import order_of
+from metier_support.reading.row_order import in_order
 from metier_support.tasks import REPLY
+
+if TYPE_CHECKING:
+    from metier.readers.tables import Row
 
 ID = (
     "conversation_id", "chat_id", "dialogue_id", "dialog_id", "session_id", "thread_id", "ticket_id", "conv_id",
@@ -24,8 +28,6 @@ WHO = (
 TEXT = ("text", "message", "content", "body", "utterance", "msg", "turn", "内容", "消息", "消息内容")
 INTENT = ("intent", "label", "category", "topic", "意图")
 ESCALATE = ("escalate", "escalated", "handover", "转人工")
-OPEN = 512
-"""Conversations held at once: rows of several may be mixed, as a log sorted by time mixes them."""
 
 
 class ChatTurns:
@@ -41,27 +43,33 @@ class ChatTurns:
 
     def read(self, path: Path) -> Iterator[Sample | BadRow]:
         """A sample for each agent turn that follows a customer's; bad rows in place."""
-        talks: OrderedDict[str, Conversation] = OrderedDict()
-        for item in rows_with(path, {"conversation_id": ID, "speaker": WHO, "text": TEXT}):
-            if isinstance(item, BadRow):
-                yield item
-                continue
-            row, named = item
-            values = {wanted: row.values[name] for wanted, name in named.items()}
-            wrong = _wrong(values)
-            if wrong:
-                field, reason, remedy = wrong
-                yield BadRow(provenance=row.provenance, field=named.get(field, field), reason=reason, remedy=remedy)
-                continue
-            talk = talks.setdefault(text(values["conversation_id"]), Conversation())
-            talks.move_to_end(text(values["conversation_id"]))
-            if len(talks) > OPEN:
-                talks.popitem(last=False)
-            talk.order |= order_of(row.values)
-            message = Message(speaker(values["speaker"]) or "", text(values["text"]))
-            yield from talk.add(
-                message, row.provenance, intent=_cell(row, INTENT) or None, escalate=_yes_no(_cell(row, ESCALATE))
-            )
+        rows = in_order(rows_with(path, {"conversation_id": ID, "speaker": WHO, "text": TEXT}), _id_of)
+        with OpenTalks() as talks:
+            yield from _samples(rows, talks)
+
+
+def _id_of(row: Row, named: dict[str, str]) -> str:
+    name = named.get("conversation_id")
+    return text(row.values[name]) if name else ""
+
+
+def _samples(rows: Iterator[tuple[Row, dict[str, str]] | BadRow], talks: OpenTalks) -> Iterator[Sample | BadRow]:
+    for item in rows:
+        if isinstance(item, BadRow):
+            yield item
+            continue
+        row, named = item
+        values = {wanted: row.values[name] for wanted, name in named.items()}
+        if wrong := _wrong(values):
+            field, reason, remedy = wrong
+            yield BadRow(provenance=row.provenance, field=named.get(field, field), reason=reason, remedy=remedy)
+            continue
+        talk = talks.get(text(values["conversation_id"]))
+        talk.order |= order_of(row.values)
+        message = Message(speaker(values["speaker"]) or "", text(values["text"]))
+        yield from talk.add(
+            message, row.provenance, intent=_cell(row, INTENT) or None, escalate=_yes_no(_cell(row, ESCALATE))
+        )
 
 
 def _wrong(values: dict[str, Any]) -> tuple[str, str, str] | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from metier.contracts import BadRow, Sample
 from metier_support.reading.cells import column, first_row, rows_with, text
-from metier_support.reading.dialogue import Conversation, Message, speaker
+from metier_support.reading.dialogue import Conversation, Message, label, speaker
 from metier_support.reading.order_facts import order_of
 from metier_support.tasks import REPLY
 
@@ -81,7 +81,7 @@ def messages(value: Any) -> list[Message]:
         if not isinstance(item, dict):
             continue
         low = {str(k).casefold(): v for k, v in item.items()}
-        if low.get("public") is False or low.get("private") is True:  # An internal note is no answer.
+        if _internal(low):
             continue
         who = next((low[k] for k in WHO if k in low), None)
         if isinstance(who, dict):
@@ -93,8 +93,22 @@ def messages(value: Any) -> list[Message]:
     return found
 
 
+def _internal(low: dict[str, Any]) -> bool:
+    """Whether a message is the desk's own note, which no customer saw."""
+    if low.get("public") is False or any(
+        low.get(key) is True for key in ("private", "internal", "is_note", "is_internal")
+    ):
+        return True
+    kinds = (low.get(key) for key in ("part_type", "type", "message_type", "kind", "visibility"))
+    return any("note" in word or word in {"internal", "private", "activity"} for word in map(_word, kinds))
+
+
+def _word(value: Any) -> str:
+    return value.casefold() if isinstance(value, str) else ""
+
+
 def _from_lines(value: str) -> list[Message]:
-    marks = [m for m in _LINE.finditer(value) if speaker(m["who"]) is not None]
+    marks = [m for m in _LINE.finditer(value) if label(m["who"]) is not None]
     ends = [*(m.start() for m in marks[1:]), len(value)]
-    found = [(speaker(m["who"]) or "", text(value[m.end() : end])) for m, end in zip(marks, ends, strict=False)]
+    found = [(label(m["who"]) or "", text(value[m.end() : end])) for m, end in zip(marks, ends, strict=False)]
     return [Message(who, content) for who, content in found if who != "silent" and content]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, Self, get_args
 
 from metier.contracts import BadRow, Provenance, Sample
 from metier_support.reading.cells import language_of
@@ -31,6 +31,12 @@ AGENT = frozenset({
     "a", "service_agent", "customer_service", "merchant", "shop", "store", "客服", "卖家", "商家", "店家",
     "坐席", "人工客服",
 })  # fmt: skip
+_HAN_CUSTOMER = tuple(sorted((w for w in CUSTOMER if not w.isascii()), key=len, reverse=True))
+_HAN_AGENT = tuple(sorted((w for w in AGENT if not w.isascii()), key=len, reverse=True))
+_NO_NAME = re.compile(r"电话|热线|微信|时间|地址|邮箱|号码|评价|留言|须知|说明|服务|态度|[，。！？,!?]")
+"""What follows 客服 or 顾客 where that is a part of a sentence or of another word."""
+_NAMED = re.compile(r"[^\W\d_]+(?:[ _-]*(?:\([^()]*\)|（[^（）]*）|#?\d+|[A-Z][\w.'’-]*|[\u3400-\u9fff]{1,8}|[A-Z]))*")
+_SILENT_LABELS = frozenset({"system", "internal_note", "系统", "系统消息"})
 SILENT = frozenset(["system", "event", "note", "internal_note", "metadata", "status", "系统"])
 
 
@@ -50,7 +56,25 @@ def speaker(value: Any) -> str | None:
         for who, words in (("customer", CUSTOMER), ("agent", AGENT), ("silent", SILENT)):
             if form in words:
                 return who
+    # Desks name their people behind or ahead of the word: 客服小美, 客服-007, 小美客服, 买家张先生.
+    for who, words in (("customer", _HAN_CUSTOMER), ("agent", _HAN_AGENT)):
+        for known in words:
+            rest = word.removeprefix(known) if word.startswith(known) else word.removesuffix(known)
+            if rest != word and len(rest) <= 8 and not _NO_NAME.search(rest):
+                return who
     return None
+
+
+def label(value: str) -> str | None:
+    """`speaker` of a label within a text, where more must be asked: `Shop address:` and `Note:` are what somebody says.
+    A word behind the role must be a name (a capital, digits, brackets, Han)."""
+    who = speaker(value)
+    word = value.strip().rstrip(":：").strip()
+    if who == "silent":
+        return who if word.casefold().replace(" ", "_") in _SILENT_LABELS else None
+    if who is None or word.casefold().replace(" ", "_") in CUSTOMER | AGENT:
+        return who
+    return who if _NAMED.fullmatch(word) else None
 
 
 class Conversation:
@@ -63,6 +87,17 @@ class Conversation:
     def __init__(self, order: Mapping[str, Any] | None = None) -> None:
         self.order = dict(order or {})
         self._turns: list[dict[str, str]] = []
+
+    def state(self) -> list[Any]:
+        """The conversation as JSON data, for `of_state`."""
+        return [self.order, self._turns]
+
+    @classmethod
+    def of_state(cls, state: list[Any]) -> Self:
+        """The conversation that gave this state."""
+        talk = cls(state[0])
+        talk._turns = state[1]
+        return talk
 
     def add(
         self, message: Message, provenance: Provenance, *, intent: str | None = None, escalate: bool | None = None

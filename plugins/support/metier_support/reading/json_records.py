@@ -23,6 +23,7 @@ _PIECE = 1 << 16
 _NOWHERE = 1 << 40
 _MARKS = re.compile(r'\\[\s\S]|["{}\[\]\n]')
 """What changes the reader's state; an escape is one mark, so that its quote ends no string."""
+_TOKENS = re.compile(r'"(?:[^"\\]|\\[\s\S])*"|[{}\[\]]')
 _PAGE = re.compile(
     r'\ufeff?\s*\{(?:\s*"[^"\\]{0,80}"\s*:\s*(?:null|true|false|-?[\d.]+|"[^"\\]{0,400}")\s*,)*'
     rf'\s*"(?:{"|".join(WRAPPERS)})"\s*:\s*\['
@@ -51,6 +52,23 @@ def read_records(path: Path) -> Iterator[Record | BadRow]:
     except UnicodeDecodeError as error:
         raise DataError(f"it is not {error.encoding}", where=str(path), remedy="save it as UTF-8") from error
     except (OSError, EOFError) as error:
+        what = getattr(error, "strerror", None) or error
+        raise DataError(f"it cannot be read: {what}", where=str(path), remedy="check the path") from error
+
+
+def records_under(path: Path, key: str) -> Iterator[Record | BadRow]:
+    """Objects of the list under a key of the file's one object, wherever that stands; nothing where there is none.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    from metier.readers.encoding import detect_encoding, open_bytes
+
+    scanner = _Scanner(path)
+    try:
+        with open_bytes(path) as raw, io.TextIOWrapper(raw, detect_encoding(path), "surrogateescape") as file:
+            yield from scanner.under(file, key)
+    except (OSError, EOFError, UnicodeDecodeError) as error:
         what = getattr(error, "strerror", None) or error
         raise DataError(f"it cannot be read: {what}", where=str(path), remedy="check the path") from error
 
@@ -94,6 +112,44 @@ class _Scanner:
             raise self._broken("the file ends within an object", start)
         if not found:
             raise self._broken("there is no JSON object", 1)
+
+    def under(self, file: io.TextIOWrapper, key: str) -> Iterator[Record | BadRow]:
+        """Objects of the list under a key at depth 1, in one pass over the file."""
+        depth, inside, start, size = 0, False, 1, 0
+        word: str | None = None  # the last string at depth 1: a key, where a colon follows
+        listed = False  # whether the list that is open at depth 2 is the one
+        held: list[str] = []
+        rest = ""
+        while piece := _piece(file):
+            buffer, end = rest + piece, 0
+            for mark in _TOKENS.finditer(buffer):
+                token, end = mark[0], mark.end()
+                if token[0] == '"':
+                    word = token[1:-1] if depth == 1 else word
+                elif token in "{[":
+                    depth += 1
+                    if token == "[" and depth == 2:
+                        listed = word == key
+                    elif token == "{" and depth == 3 and listed:
+                        held, inside, begin = [], True, mark.start()
+                        start, size = self.line + buffer.count("\n", 0, begin), 0
+                elif token in "}]":
+                    if token == "}" and depth == 3 and inside:
+                        held.append(buffer[0 if held else begin : end])
+                        inside = False
+                        yield self._record("".join(held), start)
+                    depth -= 1
+            open_string = buffer.find('"', end)
+            stop = open_string if open_string >= 0 else len(buffer)
+            if inside:
+                held.append(buffer[0 if held else begin : stop])
+                size += len(buffer)
+                if size > LARGEST:
+                    raise self._broken(f"the object has more than {LARGEST >> 20} million characters", start)
+            self.line += buffer.count("\n", 0, stop)
+            rest = buffer[stop:]
+            if len(rest) > LARGEST:
+                raise self._broken(f"a string has more than {LARGEST >> 20} million characters", self.line)
 
     def _step(self, mark: str) -> str:
         """`open` where a record begins at this mark, `close` where it ends, else nothing."""

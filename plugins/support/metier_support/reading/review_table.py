@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from metier.contracts import BadRow, Sample, Value
 from metier_support.reading.cells import column, first_row, language_of, rows_with, text
+from metier_support.reading.ratings import rating_of
 from metier_support.tasks import REVIEW
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ TEXT = (
 )
 RATING = ("rating", "stars", "star_rating", "score", "overall", "评分", "星级")
 PRODUCT = ("product", "product_title", "product_name", "item", "title_of_product", "商品", "商品名称")
+PRODUCT_ID = ("parent_asin", "asin", "product_id", "item_id", "sku", "商品id", "商品编号")
+"""Tells reviews of two products apart where nothing names them; it is no part of the input."""
+NOTHING = frozenset({"n/a", "na", "none", "null", "nil", "nan", "-", "--", "—", "/", "无", "暂无", "没有", "不详"})
+"""Words by which a form says that there is nothing."""
 SUMMARY = ("summary", "digest", "摘要", "总结")
 PROS, CONS = ("pros", "positives", "likes", "优点"), ("cons", "negatives", "dislikes", "缺点")
 ASPECTS = ("aspects", "方面")
@@ -70,6 +75,7 @@ def review_inputs(path: Path) -> Iterator[Value | BadRow]:
         DataError: it is not a table, or has no column of reviews.
     """
     held: dict[str, Any] = {}
+    held_key: str | None = None
     for item in rows_with(path, {"review": TEXT}):
         if isinstance(item, BadRow):
             yield item
@@ -79,9 +85,11 @@ def review_inputs(path: Path) -> Iterator[Value | BadRow]:
         except _UnfitError as unfit:
             yield BadRow(provenance=item[0].provenance, field=unfit.field, reason=unfit.reason, remedy=unfit.remedy)
             continue
-        if held and (held.get("product") != input.get("product") or len(held["reviews"]) >= AT_ONCE):
+        key = input.get("product") or _cell(item[0], PRODUCT_ID) or None
+        if held and (key != held_key or len(held["reviews"]) >= AT_ONCE):
             yield held
             held = {}
+        held_key = key
         held = {**input, "reviews": [*held["reviews"], *input["reviews"]]} if held else input
     if held:
         yield held
@@ -95,7 +103,8 @@ class _UnfitError(Exception):
 
 def _cell(row: Row, names: tuple[str, ...]) -> str:
     found = column(row, names)
-    return text(row.values[found]) if found else ""
+    content = text(row.values[found]) if found else ""
+    return "" if content.casefold().strip(" .。") in NOTHING else content
 
 
 def _input(row: Row) -> dict[str, Any]:
@@ -104,10 +113,11 @@ def _input(row: Row) -> dict[str, Any]:
         raise _UnfitError(column(row, TEXT) or "review", "there is no review", "fill it, or leave the row out")
     review: dict[str, Any] = {"text": content}
     if stars := _cell(row, RATING):
-        number = re.match(r"\d(?:\.\d+)?", stars)
-        if not number or float(number[0]) > 5:
-            raise _UnfitError(column(row, RATING) or "rating", f"{stars[:20]!r} is no rating", "write 0 to 5")
-        review["rating"] = float(number[0])
+        if (rating := rating_of(stars)) is None:
+            raise _UnfitError(
+                column(row, RATING) or "rating", f"{stars[:20]!r} is no rating", "write 0 to 5, or the scale as in 8/10"
+            )
+        review["rating"] = rating
     product = _cell(row, PRODUCT)
     return {
         **({"product": product} if product else {}),
