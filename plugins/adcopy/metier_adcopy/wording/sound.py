@@ -1,0 +1,110 @@
+"""Whether a text is whole: in its language, without a clause twice, ended, and civil. It knows no facts and no rules."""
+
+from __future__ import annotations
+
+import re
+
+from metier_adcopy.wording.words import HAN, normalise, tokens
+
+_OTHER_SCRIPT = re.compile(r"[\u0370-\u1fff\u2c00-\u2dff\u3040-\u30ff\u3400-\u9fff\ua000-\ud7ff]")
+_LATIN = re.compile(r"[a-z\u00df-\u024f]+(?:'[a-z]+)?")
+_LATIN_RUN = 4
+"""Latin words in a row, none of them in the brief, from which a Chinese text has left its language."""
+
+
+def stray_words(text: str, language: str, known: str) -> str | None:
+    """Words of another language than the text's, or None; what the brief holds may stand in any."""
+    plain, given = normalise(text), normalise(known)
+    if language != "zh":
+        foreign = re.findall(rf"{_OTHER_SCRIPT.pattern}+", plain)
+        return next((run for run in foreign if run not in given), None)
+    words = set(_LATIN.findall(given))
+    run: list[str] = []
+    end = 0
+    for match in _LATIN.finditer(plain):
+        if match.start() > end and HAN.search(plain, end, match.start()):
+            run = []
+        end = match.end()
+        run = [*run[-_LATIN_RUN:], match[0]] if match[0] not in words else []
+        if len(run) >= _LATIN_RUN or (len(run) >= 2 and not HAN.search(plain)):
+            return " ".join(run)
+    return None
+
+
+_CLAUSES = re.compile(r"[.!?;:,](?!\d)|[。！？；：，、\n]|\s-\s")
+_GRAM_HAN, _GRAM = 7, 6
+
+
+def repeated_words(text: str, least: int = 2) -> str | None:
+    """A clause of at least `least` words that comes twice, or six words (seven Han characters) that do; or None.
+
+    Two Han characters count as a word, and a clause that holds a number counts however short it is.
+    """
+    clauses: set[tuple[str, ...]] = set()
+    for clause in _CLAUSES.split(normalise(text)):
+        words = tuple(tokens(clause))
+        size = sum(len(w) if HAN.match(w) else 2 for w in words)
+        if size < 2 * least and not (least <= 2 and any(w[0].isdigit() for w in words)):
+            continue
+        if words in clauses:
+            return clause.strip()
+        clauses.add(words)
+    stream = [part for token in tokens(text) for part in (token if HAN.match(token) else (token,))]
+    seen: set[tuple[str, ...]] = set()
+    for i in range(len(stream)):
+        size = _GRAM_HAN if HAN.match(stream[i]) else _GRAM
+        gram = tuple(stream[i : i + size])
+        if len(gram) < size:
+            break
+        if gram in seen:
+            return ("" if HAN.match(gram[0]) else " ").join(gram)
+        seen.add(gram)
+    return None
+
+
+_ENDED = re.compile(r"[.!?…。！？～~%）)\]】》」』\"'”’]\s*$")
+_DANGLING = re.compile(
+    r"(?:\b(?:a|an|the|of|and|or|with|to|for|from|at|your|our|its|than|per|plus|x)|&|[,，、；;：:×·\-–—(（£$€¥]|[和与及或被将从向]|"
+    r"\d[到至])\s*$|\b(?:a|an|the|of|and|or|your|our|its|per|plus)\s*[.。]\s*$"
+)
+
+
+def broken_end(text: str, sentence: bool) -> str | None:
+    """The end of a text that stops in the middle, or None. A headline (`sentence` false) needs no full stop."""
+    end = text.rstrip()[-40:]
+    if (sentence and not _ENDED.search(end)) or _DANGLING.search(normalise(end)):
+        return end[-12:]
+    if any(end.count(a) > end.count(b) for a, b in ("（）", "《》", "「」", "“”")):
+        return end[-12:]
+    return None
+
+
+_BAD = (
+    r"rubbish|garbage|trash|crap|terrible|awful|useless|worthless|horrible|disgusting|lousy|shoddy|pathetic|dreadful|rip ?off|scam|"
+    r"a joke|a mess|poor quality|overpriced|inferior|third rate|not worth"
+)
+_RUDE = re.compile(
+    rf"\b(?:we|our|us|this|these|it|they|product|products|service|staff|quality)\b[^.!?]{{0,40}}\b(?:{_BAD})\b|"
+    r"\b(?:you|you're|your|customers?|people)\b[^.!?]{0,30}\b(?:stupid|idiots?|fools?|dumb|ignorant|moron\w*|liars?|lazy|ridiculous|"
+    r"whin\w+|cheapskates?|ugly|fat|losers?)\b|"
+    r"\b(?:wast(?:e|ing)) (?:of )?(?:our|my|your|everyone's) (?:time|money)\b|\bwaste of (?:time|money)\b|"
+    r"\bshut up\b|\bgo away\b|\bget lost\b|\bget over it\b|\bstop (?:complaining|whining|moaning|asking|bothering|wasting)\b|"
+    r"\b(?:before|when) you complain\b|\bdo not (?:bother|complain|blame us|ask us)\b|\b(?:we|i) (?:do|could) not care\b|"
+    r"\bcould not care less\b|\bnot our (?:problem|fault)\b|\b(?:your own|your) fault\b|\blearn to read\b|\bread the (?:rules|manual|terms)\b|"
+    r"\bif you (?:do not|cannot|can not) (?:like it|afford|read)\b|\btake it or leave it\b|\bdamn\b|\bbloody\b|\bhell no\b|\bsucks?\b|"
+    r"\b(?:we|it|they) (?:often |always |usually )?(?:break|breaks|fail|fails|fall|falls) (?:apart|down|quickly|often)\b|"
+    r"\bregret (?:buying|it)\b|\bwe (?:cheat|lie|hate|despise)\b|\bhonestly,? (?:our|we|it|this)\b"
+)
+_RUDE_HAN = re.compile(
+    r"(?:太差|很差|真差|极差|质量差|垃圾|破烂|烂货|次品|劣质|难用|难吃死|骗人|坑人|坑你|坑钱|智商税|丢人现眼)|"
+    r"浪费(?:我们|我|大家|你|彼此)?的?(?:时间|钱)|看不懂就?别|别再?(?:烦|来烦|浪费|啰嗦|废话|投诉|问了|来了|买)|不买(?:就)?(?:滚|拉倒|算了|走开)|"
+    r"爱买不买|爱要不要|买不起|嫌贵|滚(?:开|蛋|远|出去|吧)|闭嘴|活该|白痴|笨蛋|蠢|傻[子瓜逼]|有病|神经病|穷鬼|没(?:素质|文化|教养|脑子)|"
+    r"(?:难以|无法|不要|别|少)投诉|懒得(?:理|管|回)|关我们?(?:什么|屁)事|不关我们?的?事|自己(?:看|查|想)(?:去|办法)|怪你自己|后悔|"
+    r"我们(?:的)?(?:东西|产品|质量|服务|货)[^。！？，]{0,4}(?:不好|不行|不怎么样|一般|差|烂)"
+)
+
+
+def rude_words(text: str) -> str | None:
+    """Words that insult the reader or run down the seller, or None."""
+    found = _RUDE.search(normalise(text)) or _RUDE_HAN.search(text)
+    return found[0] if found else None
