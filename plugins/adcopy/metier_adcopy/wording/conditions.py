@@ -28,10 +28,10 @@ _AHEAD: tuple[tuple[str, re.Pattern[str]], ...] = (
     (AT_MOST, re.compile(
         _either(r"up to|at most|max(?:imum)?(?: \w+)?|within|limit(?:ed to)?|as (?:many|much) as", "最多|至多|上限|最高|最大")
     )),
-    (UNDER, re.compile(_either("under|below|less than|fewer than|cheaper than", "不到|低于|小于|少于|不足|不满"))),
+    (UNDER, re.compile(_either("under|below|less than|fewer than|cheaper than|lower than", "不到|低于|小于|少于|不足|不满"))),
     (AT_LEAST, re.compile(
         _either(
-            r"over|above|more than|greater than|exceeding|at least|min(?:imum)?(?: \w+)?|upwards of|not under",
+            r"over|above|more than|greater than|higher than|exceeding|at least|min(?:imum)?(?: \w+)?|upwards of|not under",
             "满|超过|高于|大于|多于|至少|最少|最低|起价|起步价|起[订租收售送批]|下限",
         )
     )),

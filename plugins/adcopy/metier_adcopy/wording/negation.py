@@ -12,14 +12,19 @@ from metier_adcopy.facts import Fact
 from metier_adcopy.wording.words import HAN, STOPWORDS, Text, content, normalise, same, stem, tokens
 from metier_adcopy.wording.yes_no import yes_no
 
-_CLAUSE = re.compile(r"[.;:!?,()\n](?!\d)|[。；：！？，、]|\bbut\b|\balthough\b|\bthough\b|\bwhile\b|\s-\s")
+_CLAUSE = re.compile(
+    r"[.;:!?,()\n](?!\d)|[。；：！？，、]|\bbut\b|\balthough\b|\bthough\b|\bwhile\b|\s-\s|"
+    r"\band (?=(?:is|are|was|has|have|had|it|they|you|we|he|she|does|do|can|will|comes?|costs?|serves?|offers?|makes?|gets?)\b)"
+)
 _NOT = re.compile(r"\b(?:not|no|never|without|nor|neither|lacks?|none)\b")
 # `not only` affirms; `no more than` bounds; `no doubt` is no denial.
 _NO_DENIAL = re.compile(
     r"\b(?:not?|without) (?:only|just|merely|simply|(?:more|less|fewer|later|longer|over|under) than|doubt|matter|wonder|"
     r"forgetting|problem|to mention|going to \w+ (?:itself|themselves))\b"
 )
-_PREPOSITIONS = frozenset(["in", "with", "for", "at", "on", "from", "to", "by", "of", "into", "until", "after", "before"])
+_PREPOSITIONS = frozenset(
+    ["in", "with", "for", "at", "on", "from", "to", "by", "of", "into", "until", "after", "before"]
+)
 _SCOPE = 4
 """Content words that a negator governs."""
 _NEGATIVE = re.compile(
@@ -34,7 +39,7 @@ _HAN_NOT = re.compile(
 )
 # Words in which the character denies nothing.
 _HAN_WORDS = re.compile(
-    r"不锈钢|不仅|不但|不只|不止|不光|不过|不管|不论|不妨|不断|不愧|不如|不禁|不超过|不低于|不少于|不到|无线|无人机|无论|无缝|无痕|"
+    r"不锈钢|不仅|不但|不失|不逊|不只|不止|不光|不过|不管|不论|不妨|不断|不愧|不如|不禁|不超过|不低于|不少于|不到|无线|无人机|无论|无缝|无痕|"
     r"无刷|无骨|无边|无框|无袖|无火|无钢圈|无尘|非常|非遗|非凡|非洲|未来|没准|没想到|要不|差不多|忍不住|舍不得|了不起|看不见|用不完|"
     r"[^，。；！？]不[^，。；！？](?=[，。；！？吗呢]|$)"
 )
@@ -56,7 +61,8 @@ class Affirmed:
             else:
                 positive.append(value)
                 negative.append(key if _negated(key) else "")
-        denied = {stem(t) for text in negative for t in tokens(text)}
+        denied = {stem(t) for text in negative for t in content(tokens(text))} - {"not"}
+        self.denied = denied
         self.words = {
             stem(t) for text in positive for t in content(tokens(text)) if len(t) > 2 or t[0].isdigit()
         } - denied - {stem(w) for w in _LIGHT}  # fmt: skip
@@ -92,7 +98,7 @@ def denials(text: str, affirmed: Affirmed) -> Iterator[str]:
                 continue
             digits = re.match(r"\d+(?:\.\d+)?", after)
             if (digits and digits[0] in affirmed.words) or any(
-                after[i : i + 2] in affirmed.pairs for i in range(min(5, len(after) - 1))
+                after[i : i + 2] in affirmed.pairs for i in range(min(5 if len(negator) > 1 else 2, len(after) - 1))
             ):
                 yield match[0]
 
@@ -103,6 +109,8 @@ def _denied_words(clause: str, affirmed: Affirmed) -> Iterator[str]:
         if len(governed) == _SCOPE or (governed and token in _PREPOSITIONS):
             break  # `no sweetener in a 250 ml can` denies the sweetener.
         if token not in STOPWORDS and not HAN.search(token):
+            if stem(token) in affirmed.denied and not governed:
+                return  # The brief denies it too.
             governed.append(token)
     if any(stem(token) in affirmed.words for token in governed):
         yield " ".join(clause.split()[:7])
