@@ -13,6 +13,7 @@ from metier_adcopy.checks.ftc import ftc
 from metier_adcopy.checks.headlines_differ import headlines_differ
 from metier_adcopy.checks.length import length
 from metier_adcopy.checks.nothing_denied import nothing_denied
+from metier_adcopy.checks.numbers_belong import numbers_belong
 from metier_adcopy.checks.spoken_time import spoken_time
 from metier_adcopy.checks.ssml_valid import ssml_valid
 from metier_adcopy.checks.well_formed import well_formed
@@ -22,6 +23,7 @@ CHECKS: tuple[Check, ...] = (
     facts_invented,
     conditions_kept,
     nothing_denied,
+    numbers_belong,
     well_formed,
     length,
     ad_limits,

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from metier_adcopy.wording.words import normalise, number
+from metier_adcopy.wording.words import number, parted
 
 AT_LEAST, AT_MOST, UNDER, BEFORE, AFTER, FROM = "at least", "at most", "under", "before", "after", "from"
 _NUMBER = re.compile(r"(?<![a-z\d.])\d+(?:,\d{3})*(?:\.\d+)?")
@@ -89,7 +89,7 @@ def bounds(text: str) -> Iterator[Bound]:
 
     Looks at most 28 characters ahead of a number and 18 behind it, so that the work is linear in the text.
     """
-    plain = normalise(text)
+    plain = parted(text)
     for match in _NUMBER.finditer(plain):
         ahead = plain[max(0, match.start() - _AHEAD_SPAN) : match.start()]
         behind = plain[match.end() : match.end() + _BEHIND_SPAN]

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from metier_adcopy.facts import Fact
-from metier_adcopy.wording.words import HAN, STOPWORDS, Text, content, normalise, same, stem, tokens
+from metier_adcopy.wording.words import HAN, STOPWORDS, Text, content, normalise, parted, same, stem, tokens
 from metier_adcopy.wording.yes_no import yes_no
 
 _CLAUSE = re.compile(
@@ -31,6 +31,17 @@ _NEGATIVE = re.compile(
     r"\b(?:not?|never|without|none|nor|nothing|excluded|excluding|lacks?|un(?:sweetened|scented|lined|dyed|treated)|separately)\b|"
     r"\bbring your own\b|\bfree\b|\bzero\b"
 )
+_DENIES = re.compile(
+    r"\b(?:not?|never|without|none|nor|nothing|excluded|excluding|lacks?|separately)\b|\bbring your own\b"
+)
+# Keys that name a measure or a category, so that `no price` or `not a size` denies no fact.
+_MEASURES = frozenset(
+    "price size type item product name brand length weight height width depth colour color material fabric area location day days "
+    "time hours pack for service class course shop model title audience range set rating near food eattype open opens age ages "
+    "place town city where made volume capacity sizes from number event venue property attraction keyword order".split()
+)
+# Values that say only that something is there.
+_THERE = frozenset("included provided supplied accepted welcome allowed offered available free fitted".split())
 _LIGHT = {"suitable", "safe", "included", "include", "available", "allowed", "needed", "required", "supplied", "provided", "sold",
           "need", "more", "extra", "other", "any", "one", "own", "free", "day", "order", "price", "name", "product", "new", "good"}  # fmt: skip
 
@@ -50,7 +61,9 @@ class Affirmed:
     """What the facts of a brief affirm: words and numbers of English, pairs of characters of Chinese."""
 
     def __init__(self, facts: Sequence[Fact]) -> None:
-        positive, negative = [], []
+        positive: list[str] = []
+        negative: list[str] = []
+        self.there: set[tuple[str, str]] = set()
         for fact in facts:
             key, value = normalise(fact.key), normalise(fact.value)
             if answer := yes_no(fact.value):
@@ -60,7 +73,9 @@ class Affirmed:
                 negative.append(f"{key} {value}")
             else:
                 positive.append(value)
-                negative.append(key if _negated(key) else "")
+                (negative if _negated(key) else positive).append(" ".join(_telling(key)))
+            if value in _THERE or (words := content(tokens(value))) and words[-1] in _THERE and not _negated(value):
+                self.there |= {(stem(content(tokens(value))[-1]), stem(t)) for t in content(tokens(f"{key} {value}"))}
         denied = {stem(t) for text in negative for t in content(tokens(text))} - {"not"}
         self.denied = denied
         self.words = {
@@ -70,8 +85,15 @@ class Affirmed:
         self.brief = " ".join(normalise(f"{fact.key} {fact.value}") for fact in facts)
 
 
+def _telling(key: str) -> list[str]:
+    """Words of a key that name a feature, not a measure; of a Chinese key, only one of three characters or more."""
+    if HAN.search(key):
+        return [key] if len(key) > 2 else []
+    return [t for t in content(tokens(key)) if t not in _MEASURES]
+
+
 def _negated(text: str) -> bool:
-    return bool(_NEGATIVE.search(text) or _HAN_NEGATED.search(_HAN_WORDS.sub(" ", text)))
+    return bool(_DENIES.search(text) or _HAN_NEGATED.search(_HAN_WORDS.sub(" ", text)))
 
 
 def _pairs(text: str) -> set[str]:
@@ -83,10 +105,10 @@ def _pairs(text: str) -> set[str]:
 
 def denials(text: str, affirmed: Affirmed) -> Iterator[str]:
     """Words of a text that deny something the facts affirm."""
-    plain = _NO_DENIAL.sub(" ", normalise(text))
+    plain = _NO_DENIAL.sub(" ", parted(text))
     for clause in _CLAUSE.split(plain):
         for match in _NOT.finditer(clause):
-            yield from _denied_words(clause[match.start() : match.end() + 80], affirmed)
+            yield from _denied_words(clause[match.start() : match.end() + 80], clause[-200:], affirmed)
     if HAN.search(plain):
         hidden = _HAN_WORDS.sub(lambda m: "·" * len(m[0]), plain)
         for match in _HAN_NOT.finditer(hidden):
@@ -103,16 +125,20 @@ def denials(text: str, affirmed: Affirmed) -> Iterator[str]:
                 yield match[0]
 
 
-def _denied_words(clause: str, affirmed: Affirmed) -> Iterator[str]:
+def _denied_words(clause: str, whole: str, affirmed: Affirmed) -> Iterator[str]:
     governed: list[str] = []
     for token in tokens(clause)[1:]:
         if len(governed) == _SCOPE or (governed and token in _PREPOSITIONS):
             break  # `no sweetener in a 250 ml can` denies the sweetener.
         if token not in STOPWORDS and not HAN.search(token):
-            if stem(token) in affirmed.denied and not governed:
+            if stem(token) in affirmed.denied and not any(stem(g) in affirmed.words for g in governed):
                 return  # The brief denies it too.
             governed.append(token)
-    if any(stem(token) in affirmed.words for token in governed):
+    denied = any(stem(token) in affirmed.words for token in governed)
+    if not denied and governed and governed[0] in _THERE:  # `the lid is not included`
+        what = {stem(token) for token in tokens(whole)} - {stem(governed[0])}
+        denied = any((stem(governed[0]), word) in affirmed.there for word in what)
+    if denied:
         yield " ".join(clause.split()[:7])
 
 
@@ -124,7 +150,7 @@ def lost(text: str, fact: Fact) -> bool:
     value = normalise(fact.value)
     if yes_no(fact.value):
         return False
-    plain = normalise(text)
+    plain = parted(text)
     if HAN.search(value):
         return bool(HAN.search(plain)) and _lost_in_chinese(plain, _HAN_WORDS.sub(" ", value))
     if not _NOT.search(value) or HAN.search(plain):
@@ -140,8 +166,7 @@ def lost(text: str, fact: Fact) -> bool:
 
 def _lost_in_chinese(plain: str, value: str) -> bool:
     for match in _HAN_NEGATED.finditer(value):
-        after = match["after"]
-        last = after[-2:] if len(after) > 1 else after
-        if not re.search(rf"(?:[不无没未非勿别零免]|禁止|严禁)[^。；！？，,]{{0,3}}?(?:{last}|{after[0]})", plain):
+        after = match["after"].lstrip("能可会是用需要以得")[:2]
+        if not re.search(rf"(?:[不无没未非勿别零免]|禁止|严禁)[^。；！？，,]{{0,2}}?{after}", plain):
             return True
     return False

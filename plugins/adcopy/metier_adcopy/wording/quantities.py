@@ -14,8 +14,8 @@ for _canonical, _spellings in {
     "g": "g gram gramme 克", "kg": "kg kilo kilogram kilogramme 千克 公斤", "mg": "mg 毫克",
     "mm": "mm millimetre millimeter 毫米", "cm": "cm centimetre centimeter 厘米 公分", "m": "m metre meter 米",
     "km": "km kilometre kilometer 公里 千米", "mile": "mile mi", "inch": 'inch inches in " 英寸 寸',
-    "foot": "ft foot feet",
-    "ounce": "oz ounce", "pound": "lb lbs pound", "hour": "h hr hour 小时", "minute": "min minute 分钟",
+    "foot": "ft foot feet", "yard": "yard yd 码",
+    "ounce": "oz ounce", "pint": "pint pt 品脱", "gallon": "gallon gal 加仑", "acre": "acre 英亩", "tonne": "tonne ton 吨", "pound": "lb lbs pound", "hour": "h hr hour 小时", "minute": "min minute 分钟",
     "second": "sec second 秒", "day": "day 天 日", "week": "week wk 周", "month": "month 个月 月",
     "year": "year yr 年 岁",
     "w": "w watt 瓦", "kw": "kw kilowatt", "v": "v volt", "mah": "mah", "hz": "hz 赫兹", "db": "db decibel 分贝",
@@ -80,7 +80,7 @@ def units_in(text: str) -> set[str]:
     plain = normalise(text)
     beside = {q.unit for q in quantities(text) if q.unit}
     words = {_UNITS[w] for w in re.findall(r"[a-z]+", plain) if w in _UNITS and w != "in"}
-    plurals = {_UNITS[w[:-1]] for w in re.findall(r"[a-z]{3,}s\b", plain) if w[:-1] in _UNITS}
+    plurals = {_UNITS[w[:-1]] for w in re.findall(r"(?<![a-z])[a-z]{3,}s\b", plain) if w[:-1] in _UNITS}
     # What is rated is rated in stars.
     signs = ({"star"} if "rating" in plain else set()) | {_UNITS[c] for c in re.findall(r"[£$€¥%]", plain)}
     return beside | words | plurals | signs | {_UNITS[u] for u in _HAN if u in plain}

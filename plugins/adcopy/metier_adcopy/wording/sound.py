@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from metier_adcopy.wording.words import HAN, normalise, tokens
+from metier_adcopy.wording.words import HAN, normalise, parted, tokens
 
 _OTHER_SCRIPT = re.compile(r"[\u0370-\u1fff\u2c00-\u2dff\u3040-\u30ff\u3400-\u9fff\ua000-\ud7ff]")
 _LATIN = re.compile(r"[a-z\u00df-\u024f]+(?:'[a-z]+)?")
@@ -33,31 +33,41 @@ def stray_words(text: str, language: str, known: str) -> str | None:
 
 _CLAUSES = re.compile(r"[.!?;:,](?!\d)|[。！？；：，、\n]|\s-\s")
 _GRAM_HAN, _GRAM = 7, 6
+_NEVER_TWICE = frozenset("the a an of is are and to in for with at from your our".split())
 
 
 def repeated_words(text: str, least: int = 2) -> str | None:
     """A clause of at least `least` words that comes twice, or six words (seven Han characters) that do; or None.
 
-    Two Han characters count as a word, and a clause that holds a number counts however short it is.
+    Two Han characters count as a word, and a clause that holds a number counts however short it is. Next to one
+    another, two Han characters and single numbers count as well: `靠它。靠它。`, `£14 £14`.
     """
     clauses: set[tuple[str, ...]] = set()
-    for clause in _CLAUSES.split(normalise(text)):
+    before: tuple[str, ...] = ()
+    for clause in _CLAUSES.split(parted(text)):
         words = tuple(tokens(clause))
-        size = sum(len(w) if HAN.match(w) else 2 for w in words)
-        if size < 2 * least and not (least <= 2 and any(w[0].isdigit() for w in words)):
+        if not words:
             continue
-        if words in clauses:
+        size = sum(len(w) if HAN.match(w) else 2 for w in words)
+        adjacent, before = words == before and size >= (2 if HAN.match(words[0]) else 4), words
+        counts = size >= 2 * least - 1 and size > 2 or (least <= 2 and any(w[0].isdigit() for w in words))
+        if adjacent or (counts and words in clauses):
             return clause.strip()
         clauses.add(words)
+    return _repeated_run(text)
+
+
+def _repeated_run(text: str) -> str | None:
     stream = [part for token in tokens(text) for part in (token if HAN.match(token) else (token,))]
     seen: set[tuple[str, ...]] = set()
-    for i in range(len(stream)):
-        size = _GRAM_HAN if HAN.match(stream[i]) else _GRAM
+    for i, word in enumerate(stream):
+        following = stream[i + 1] if i + 1 < len(stream) else None
+        if word == following and (word in _NEVER_TWICE or len(word) > 2 and word[0].isdigit()):
+            return f"{word} {word}"
+        size = _GRAM_HAN if HAN.match(word) else _GRAM
         gram = tuple(stream[i : i + size])
-        if len(gram) < size:
-            break
-        if gram in seen:
-            return ("" if HAN.match(gram[0]) else " ").join(gram)
+        if len(gram) == size and gram in seen:
+            return ("" if HAN.match(word) else " ").join(gram)
         seen.add(gram)
     return None
 
