@@ -84,6 +84,7 @@ def _findings(text: str, facts: Sequence[Fact]) -> Iterator[Finding]:
     for start, clause in _clauses(text):
         # A clause is judged once, not once a term, so that the work stays linear.
         excused: bool | None = None
+        dated: bool | None = None
         for ban in _BANS:
             for found in ban.pattern.finditer(clause):
                 if ban.rule == _ABSOLUTE_RULE:
@@ -91,8 +92,10 @@ def _findings(text: str, facts: Sequence[Fact]) -> Iterator[Finding]:
                         excused = bool(_ATTITUDE.search(clause) or _OWN.search(clause) or _ADVICE.search(clause))
                     if excused or _named(text, start + found.start(), found[0], names):
                         continue
-                    if found[0] in held and _DATED.search(clause):
-                        continue
+                    if found[0] in held:
+                        dated = bool(_DATED.search(clause)) if dated is None else dated
+                        if dated:
+                            continue
                 yield Finding(message=f"禁用语：{found[0]}", rule=ban.rule, excerpt=found[0])
 
 

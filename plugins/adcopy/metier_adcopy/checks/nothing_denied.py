@@ -21,11 +21,11 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
 
 def _findings(input: Mapping[str, Any], output: Mapping[str, Any]) -> Iterator[Finding]:
     affirmed = Affirmed(sayable(input))
-    said = pieces(output)
-    for piece in said:
+    texts = pieces(output)
+    for piece in texts:
         for words in denials(piece, affirmed):
             yield Finding(message=f"denies what the brief affirms: {words}", rule=RULE, excerpt=words)
-    text = "\n".join(said)
+    text = "\n".join(texts)
     for fact in known_facts(input):
         if lost(text, fact):
             yield Finding(message=f"loses the negation of {fact.key}[{fact.value}]", rule=RULE)

@@ -23,19 +23,28 @@ def _either(english: str, chinese: str, gap: str = _GAP) -> str:
 
 
 _AHEAD: tuple[tuple[str, re.Pattern[str]], ...] = (
-    (AT_MOST, re.compile(_either("(?:no|not) (?:more|longer|over|later) than", "(?:不|别|勿|莫)(?:超过|超|高于|多于|大于|满)"))),
+    (AT_MOST, re.compile(
+        _either("(?:no|not) (?:more|longer|over|later) than", "(?:不|别|勿|莫)(?:超过|超|高于|多于|大于|满)")
+    )),
     (AT_LEAST, re.compile(_either("(?:no|not) (?:less|fewer|under|below) than", "不(?:低于|少于|小于)"))),
     (AT_MOST, re.compile(
-        _either(r"up to|at most|max(?:imum)?(?: \w+)?|within|limit(?:ed to)?|as (?:many|much) as", "最多|至多|上限|最高|最大")
+        _either(
+            r"up to|at most|max(?:imum)?(?: \w+)?|within|limit(?:ed to)?|as (?:many|much) as",
+            "最多|至多|上限|最高|最大",
+        )
     )),
-    (UNDER, re.compile(_either("under|below|less than|fewer than|cheaper than|lower than", "不到|低于|小于|少于|不足|不满"))),
+    (UNDER, re.compile(
+        _either("under|below|(?:less|fewer|cheaper|lower) than", "不到|低于|小于|少于|不足|不满")
+    )),
     (AT_LEAST, re.compile(
         _either(
-            r"over|above|more than|greater than|higher than|exceeding|at least|min(?:imum)?(?: \w+)?|upwards of|not under",
+            r"over|above|(?:more|greater|higher) than|exceeding|at least|min(?:imum)?(?: \w+)?|upwards of|not under",
             "满|超过|高于|大于|多于|至少|最少|最低|起价|起步价|起[订租收售送批]|下限",
         )
     )),
-    (AT_LEAST, re.compile(r"\b(?:from|spend|orders? (?:of|from)|starting (?:at|from)|starts? at)[\s:]*(?:a |an )?[£$€¥]\s?$")),
+    (AT_LEAST, re.compile(
+        r"\b(?:from|spend|orders? (?:of|from)|starting (?:at|from)|starts? at)[\s:]*(?:a |an )?[£$€¥]\s?$"
+    )),
     (BEFORE, re.compile(_either("before|by|until|prior to", "提前(?:至少)?"))),
     (AFTER, re.compile(rf"\b(?:after|past|since){_GAP}")),
 )  # fmt: skip
@@ -52,8 +61,12 @@ _BEHIND: tuple[tuple[str, re.Pattern[str]], ...] = (
     (AT_MOST, re.compile(
         rf"{_UNIT}(?:\s(?:maximum|max|tops)\b|(?:及|或)?(?:以内|之内)|内(?![胆衬容置袋存饰]|外(?![送卖]))|封顶)"
     )),
-    (UNDER, re.compile(rf"{_UNIT}(?:,? (?:or|and) (?:less|under|below|fewer|younger)\b(?!\s?[£$€¥]?\d)|(?:及|或|含)?以下)")),
-    (BEFORE, re.compile(rf"{_UNIT}(?:\s(?:ahead|before|in advance|beforehand|prior)\b(?! \d)|之前|以前|前(?![后脚台]))")),
+    (UNDER, re.compile(
+        rf"{_UNIT}(?:,? (?:or|and) (?:less|under|below|fewer|younger)\b(?!\s?[£$€¥]?\d)|(?:及|或|含)?以下)"
+    )),
+    (BEFORE, re.compile(
+        rf"{_UNIT}(?:\s(?:ahead|before|in advance|beforehand|prior)\b(?! \d)|之前|以前|前(?![后脚台]))"
+    )),
     (AFTER, re.compile(rf"{_UNIT}(?:\s(?:later|after)\b(?! that| \d)|之后|以后|后(?![背脚台]))")),
 )  # fmt: skip
 _RANGE_AHEAD = re.compile(r"\d[^\d,.;，。；]{0,8}?(?:-|~|到|至| to | and )[£$€¥]?\s?$")

@@ -14,45 +14,48 @@ from metier_adcopy.wording.yes_no import yes_no
 
 _CLAUSE = re.compile(
     r"[.;:!?,()\n](?!\d)|[。；：！？，、]|\bbut\b|\balthough\b|\bthough\b|\bwhile\b|\s-\s|"
-    r"\band (?=(?:is|are|was|has|have|had|it|they|you|we|he|she|does|do|can|will|comes?|costs?|serves?|offers?|makes?|gets?)\b)"
+    r"\band (?=(?:is|are|was|has|have|had|it|they|you|we|he|she|does|do|can|will|"
+    r"comes?|costs?|serves?|offers?|makes?|gets?)\b)"
 )
 _NOT = re.compile(r"\b(?:not|no|never|without|nor|neither|lacks?|none)\b")
 # `not only` affirms; `no more than` bounds; `no doubt` is no denial.
 _NO_DENIAL = re.compile(
-    r"\b(?:not?|without) (?:only|just|merely|simply|(?:more|less|fewer|later|longer|over|under) than|doubt|matter|wonder|"
-    r"forgetting|problem|to mention|going to \w+ (?:itself|themselves))\b"
+    r"\b(?:not?|without) (?:only|just|merely|simply|(?:more|less|fewer|later|longer|over|under) than|doubt|matter|"
+    r"wonder|forgetting|problem|to mention|going to \w+ (?:itself|themselves))\b"
 )
 _PREPOSITIONS = frozenset(
     ["in", "with", "for", "at", "on", "from", "to", "by", "of", "into", "until", "after", "before"]
 )
 _SCOPE = 4
 """Content words that a negator governs."""
-_NEGATIVE = re.compile(
-    r"\b(?:not?|never|without|none|nor|nothing|excluded|excluding|lacks?|un(?:sweetened|scented|lined|dyed|treated)|separately)\b|"
-    r"\bbring your own\b|\bfree\b|\bzero\b"
-)
-_DENIES = re.compile(
-    r"\b(?:not?|never|without|none|nor|nothing|excluded|excluding|lacks?|separately)\b|\bbring your own\b"
-)
+_DENYING = r"not?|never|without|none|nor|nothing|excluded|excluding|lacks?|separately"
+_DENIES = re.compile(rf"\b(?:{_DENYING})\b|\bbring your own\b")
+_NEGATIVE = re.compile(rf"\b(?:{_DENYING}|un(?:sweetened|scented|lined|dyed|treated)|free|zero)\b|\bbring your own\b")
 # Keys that name a measure or a category, so that `no price` or `not a size` denies no fact.
 _MEASURES = frozenset(
-    "price size type item product name brand length weight height width depth colour color material fabric area location day days "
-    "time hours pack for service class course shop model title audience range set rating near food eattype open opens age ages "
-    "place town city where made volume capacity sizes from number event venue property attraction keyword order".split()
+    """price size type item product name brand length weight height width depth colour color material fabric area
+    location day days time hours pack for service class course shop model title audience range set rating near food
+    eattype open opens age ages place town city where made volume capacity sizes from number event venue property
+    attraction keyword order""".split()  # noqa: SIM905
 )
 # Values that say only that something is there.
-_THERE = frozenset("included provided supplied accepted welcome allowed offered available free fitted".split())
-_LIGHT = {"suitable", "safe", "included", "include", "available", "allowed", "needed", "required", "supplied", "provided", "sold",
-          "need", "more", "extra", "other", "any", "one", "own", "free", "day", "order", "price", "name", "product", "new", "good"}  # fmt: skip
+_THERE = frozenset(
+    ["included", "provided", "supplied", "accepted", "welcome", "allowed", "offered", "available", "free", "fitted"]
+)
+_LIGHT = _THERE | {
+    "suitable", "safe", "include", "needed", "required", "sold", "need", "more", "extra", "other", "any", "one", "own",
+    "day", "order", "price", "name", "product", "new", "good",
+}  # fmt: skip
 
 _HAN_NOT = re.compile(
-    r"(?:不是|不支持|不可以|不需要?|不能|不会|不带|不含|不做|不用|不必|没有|并非|绝非|不|没|未|无|非)(?P<after>[^。；：！？，,.;!?\s\n]{1,9})"
+    r"(?:不是|不支持|不可以|不需要?|不能|不会|不带|不含|不做|不用|不必|没有|并非|绝非|不|没|未|无|非)"
+    r"(?P<after>[^。；：！？，,.;!?\s]{1,9})"
 )
 # Words in which the character denies nothing.
 _HAN_WORDS = re.compile(
-    r"不锈钢|不仅|不但|不失|不逊|不只|不止|不光|不过|不管|不论|不妨|不断|不愧|不如|不禁|不超过|不低于|不少于|不到|无线|无人机|无论|无缝|无痕|"
-    r"无刷|无骨|无边|无框|无袖|无火|无钢圈|无尘|非常|非遗|非凡|非洲|未来|没准|没想到|要不|差不多|忍不住|舍不得|了不起|看不见|用不完|"
-    r"[^，。；！？]不[^，。；！？](?=[，。；！？吗呢]|$)"
+    r"不锈钢|不仅|不但|不失|不逊|不只|不止|不光|不过|不管|不论|不妨|不断|不愧|不如|不禁|不超过|不低于|不少于|不到|"
+    r"无线|无人机|无论|无缝|无痕|无刷|无骨|无边|无框|无袖|无火|无钢圈|无尘|非常|非遗|非凡|非洲|未来|没准|没想到|要不|"
+    r"差不多|忍不住|舍不得|了不起|看不见|用不完|[^，。；！？]不[^，。；！？](?=[，。；！？吗呢]|$)"
 )
 _HAN_NEGATED = re.compile(r"(?:不是|不|无|没有|没|未|非|勿|别|禁止|严禁|零|免(?!费))(?P<after>[㐀-鿿]{1,4})")
 
@@ -73,9 +76,10 @@ class Affirmed:
                 negative.append(f"{key} {value}")
             else:
                 positive.append(value)
-                (negative if _negated(key) else positive).append(" ".join(_telling(key)))
-            if value in _THERE or (words := content(tokens(value))) and words[-1] in _THERE and not _negated(value):
-                self.there |= {(stem(content(tokens(value))[-1]), stem(t)) for t in content(tokens(f"{key} {value}"))}
+                (negative if _negated(key) else positive).append(" ".join(_features(key)))
+            there = content(tokens(value))[-1:]
+            if there and there[0] in _THERE and not _negated(value):
+                self.there |= {(stem(there[0]), stem(t)) for t in content(tokens(f"{key} {value}"))}
         denied = {stem(t) for text in negative for t in content(tokens(text))} - {"not"}
         self.denied = denied
         self.words = {
@@ -85,7 +89,7 @@ class Affirmed:
         self.brief = " ".join(normalise(f"{fact.key} {fact.value}") for fact in facts)
 
 
-def _telling(key: str) -> list[str]:
+def _features(key: str) -> list[str]:
     """Words of a key that name a feature, not a measure; of a Chinese key, only one of three characters or more."""
     if HAN.search(key):
         return [key] if len(key) > 2 else []

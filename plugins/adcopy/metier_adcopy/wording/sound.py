@@ -1,4 +1,4 @@
-"""Whether a text is whole: in its language, without a clause twice, ended, and civil. It knows no facts and no rules."""
+"""Whether a text is whole: in its language, without a clause twice, ended, and civil. It knows no rules."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def stray_words(text: str, language: str, known: str) -> str | None:
 
 _CLAUSES = re.compile(r"[.!?;:,](?!\d)|[。！？；：，、\n]|\s-\s")
 _GRAM_HAN, _GRAM = 7, 6
-_NEVER_TWICE = frozenset("the a an of is are and to in for with at from your our".split())
+_NEVER_TWICE = frozenset(
+    ["the", "a", "an", "of", "is", "are", "and", "to", "in", "for", "with", "at", "from", "your", "our"]
+)
 
 
 def repeated_words(text: str, least: int = 2) -> str | None:
@@ -50,7 +52,7 @@ def repeated_words(text: str, least: int = 2) -> str | None:
             continue
         size = sum(len(w) if HAN.match(w) else 2 for w in words)
         adjacent, before = words == before and size >= (2 if HAN.match(words[0]) else 4), words
-        counts = size >= 2 * least - 1 and size > 2 or (least <= 2 and any(w[0].isdigit() for w in words))
+        counts = (size >= 2 * least - 1 and size > 2) or (least <= 2 and any(w[0].isdigit() for w in words))
         if adjacent or (counts and words in clauses):
             return clause.strip()
         clauses.add(words)
@@ -62,7 +64,7 @@ def _repeated_run(text: str) -> str | None:
     seen: set[tuple[str, ...]] = set()
     for i, word in enumerate(stream):
         following = stream[i + 1] if i + 1 < len(stream) else None
-        if word == following and (word in _NEVER_TWICE or len(word) > 2 and word[0].isdigit()):
+        if word == following and (word in _NEVER_TWICE or (len(word) > 2 and word[0].isdigit())):
             return f"{word} {word}"
         size = _GRAM_HAN if HAN.match(word) else _GRAM
         gram = tuple(stream[i : i + size])
@@ -90,27 +92,34 @@ def broken_end(text: str, sentence: bool) -> str | None:
 
 
 _BAD = (
-    r"rubbish|garbage|trash|crap|terrible|awful|useless|worthless|horrible|disgusting|lousy|shoddy|pathetic|dreadful|rip ?off|scam|"
-    r"a joke|a mess|poor quality|overpriced|inferior|third rate|not worth"
+    "rubbish|garbage|trash|junk|crap|terrible|awful|useless|worthless|horrible|disgusting|lousy|shoddy|pathetic|dreadful|"
+    "rip ?off|scam|a joke|a mess|poor quality|overpriced|inferior|third rate|not worth|no good"
+)
+_INSULT = (
+    r"stupid|idiots?|fools?|dumb|ignorant|moron\w*|liars?|lazy|ridiculous|whin\w+|cheapskates?|ugly|losers?|clueless|"
+    r"too (?:poor|cheap|slow|fat|old)|not read"
 )
 _RUDE = re.compile(
-    rf"\b(?:we|our|us|this|these|it|they|product|products|service|staff|quality)\b[^.!?]{{0,40}}\b(?:{_BAD})\b|"
-    r"\b(?:you|you're|your|customers?|people)\b[^.!?]{0,30}\b(?:stupid|idiots?|fools?|dumb|ignorant|moron\w*|liars?|lazy|ridiculous|"
-    r"whin\w+|cheapskates?|ugly|fat|losers?)\b|"
-    r"\b(?:wast(?:e|ing)) (?:of )?(?:our|my|your|everyone's) (?:time|money)\b|\bwaste of (?:time|money)\b|"
-    r"\bshut up\b|\bgo away\b|\bget lost\b|\bget over it\b|\bstop (?:complaining|whining|moaning|asking|bothering|wasting)\b|"
-    r"\b(?:before|when) you complain\b|\bdo not (?:bother|complain|blame us|ask us)\b|\b(?:we|i) (?:do|could) not care\b|"
-    r"\bcould not care less\b|\bnot our (?:problem|fault)\b|\b(?:your own|your) fault\b|\blearn to read\b|\bread the (?:rules|manual|terms)\b|"
-    r"\bif you (?:do not|cannot|can not) (?:like it|afford|read)\b|\btake it or leave it\b|\bdamn\b|\bbloody\b|\bhell no\b|\bsucks?\b|"
-    r"\b(?:we|it|they) (?:often |always |usually )?(?:break|breaks|fail|fails|fall|falls) (?:apart|down|quickly|often)\b|"
-    r"\bregret (?:buying|it)\b|\bwe (?:cheat|lie|hate|despise)\b|\bhonestly,? (?:our|we|it|this)\b"
+    rf"\b(?:we|our|us|this|these|it|they|products?|service|staff|quality)\b[^.!?]{{0,40}}\b(?:{_BAD})\b|"
+    rf"\b(?:you|you're|your|customers?|people)\b[^.!?]{{0,30}}\b(?:{_INSULT})\b|"
+    r"\bwast(?:e|ing) (?:of )?(?:our|my|your|everyone's) (?:time|money)\b|\bwaste of (?:time|money)\b|"
+    r"\bshut up\b|\bgo away\b|\bget lost\b|\bget over it\b|\bwho cares\b|\btake it or leave it\b|\blearn to read\b|"
+    r"\bstop (?:complaining|whining|moaning|asking|bothering|wasting)\b|\b(?:before|when) you complain\b|"
+    r"\bdo not (?:bother us|complain|blame us|ask us|expect (?:much|help|quality))\b|"
+    r"\b(?:we|i) (?:do|could) not care\b|\bcould not care less\b|\bnot our (?:problem|fault)\b|\byour (?:own )?fault\b|"
+    r"\bread the (?:rules|manual|terms)\b|\bif you (?:do not|cannot|can not) (?:like it|afford|read)\b|"
+    r"\bdamn\b|\bbloody\b|\bhell no\b|\bit sucks?\b|\b(?:barely|hardly) works?\b|\bregret (?:buying|it)\b|"
+    r"\b(?:we|it|they) (?:often |always |usually )?(?:breaks?|fails?|falls?) (?:apart|down|quickly|often)\b|"
+    r"\bwe (?:cheat|lie|hate|despise)\b|\bhonestly,? (?:our|we|it|this)\b"
 )
 _RUDE_HAN = re.compile(
-    r"(?:太差|很差|真差|极差|质量差|垃圾|破烂|烂货|次品|劣质|难用|难吃死|骗人|坑人|坑你|坑钱|智商税|丢人现眼)|"
-    r"浪费(?:我们|我|大家|你|彼此)?的?(?:时间|钱)|看不懂就?别|别再?(?:烦|来烦|浪费|啰嗦|废话|投诉|问了|来了|买)|不买(?:就)?(?:滚|拉倒|算了|走开)|"
-    r"爱买不买|爱要不要|买不起|嫌贵|滚(?:开|蛋|远|出去|吧)|闭嘴|活该|白痴|笨蛋|蠢|傻[子瓜逼]|有病|神经病|穷鬼|没(?:素质|文化|教养|脑子)|"
-    r"(?:难以|无法|不要|别|少)投诉|懒得(?:理|管|回)|关我们?(?:什么|屁)事|不关我们?的?事|自己(?:看|查|想)(?:去|办法)|怪你自己|(?<!不会)(?<!不)(?<!不要)(?<!别)后悔|"
-    r"我们(?:的)?(?:东西|产品|质量|服务|货)[^。！？，]{0,4}(?:不好|不行|不怎么样|一般|差|烂)"
+    r"(?:太|很|真|特别|非常|极其?|质量)(?:差劲?|烂|糟糕?|垃圾|难用|难吃|难看|坑)(?!别|异)|"
+    r"垃圾(?!桶|袋|箱|分类|车|处理)|破烂|烂货|次品|劣质|难吃死|骗人|坑人|坑你|坑钱|智商税|丢人现眼|"
+    r"浪费(?:我们|我|大家|你|彼此)?的?(?:时间|钱)|看不懂就?别|不懂就别|没钱就?别|穷就别|别再?(?:烦|来烦|浪费|啰嗦|废话|投诉|问了|来了)|"
+    r"不买(?:就)?(?:滚|拉倒|算了|走开)|爱买不买|爱要不要|买不起|滚(?:开|蛋|远|出去|吧)|闭嘴|活该|白痴|笨蛋|蠢|傻[子瓜逼]|"
+    r"神经病|穷鬼|你有病|没(?:素质|文化|教养|脑子)|(?:难以|无法|不要|少)投诉|懒得(?:理|管|回)|关我们?(?:什么|屁)事|不关我们?的?事|"
+    r"你(?:是不是|真|怎么这么|这么)(?:傻|笨|蠢|瞎|穷|烦)|自己(?:看|查|想)去|怪你自己|不配|(?<!不)(?<!不会)(?<!不要)(?<!别)后悔|"
+    r"我们(?:的)?(?:东西|产品|质量|服务|货|店)[^。！？，]{0,4}(?:不好|不行|不怎么样|一般|差|烂)"
 )
 
 

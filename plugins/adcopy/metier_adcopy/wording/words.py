@@ -140,7 +140,7 @@ _LONGEST = 32
 
 @lru_cache(maxsize=50_000)
 def _marks(word: str) -> frozenset[str]:
-    """What a word shares with those that `same` may find equal: its stem, its beginning, itself without a letter or two.
+    """What a word shares with those that `same` may find equal: stem, beginning, itself without a letter or two.
 
     Two words within distance d have a common form after at most d deletions each (the symmetric delete of SymSpell).
     """
