@@ -8,7 +8,7 @@ from typing import Any
 from metier.contracts import Check, Finding
 from metier_adcopy.copy_of import brief, pieces
 from metier_adcopy.tasks import DESCRIBE, PRESENTER, SEARCH_ADS
-from metier_adcopy.wording.sound import broken_end, repeated_words, rude_words, stray_words
+from metier_adcopy.wording.sound import broken_end, ended, repeated_words, rude_words, stray_words
 
 RULE = "House rule: nothing goes out that is broken off, said twice, in another language or rude"
 
@@ -23,10 +23,13 @@ def _findings(input: Mapping[str, Any], output: Mapping[str, Any]) -> Iterator[F
     language = str(input.get("language") or "en")
     texts = pieces(output)
     headlines = {str(text) for text in output["headlines"]} if isinstance(output.get("headlines"), list) else set()
+    # Ads and spoken lines may do without full stops, but then all of them do.
+    running = [text for text in texts if text not in headlines]
+    stops = len(running) < 2 or any(ended(text) for text in running)
     for text in texts:
         if words := stray_words(text, language, known):
             yield Finding(message="leaves the language of the brief", rule=RULE, excerpt=words[:40])
-        if end := broken_end(text, sentence=text not in headlines):
+        if end := broken_end(text, sentence=stops and text not in headlines):
             yield Finding(message="breaks off at the end", rule=RULE, excerpt=end)
         if words := rude_words(text):
             yield Finding(message="is rude to the reader or runs the seller down", rule=RULE, excerpt=words[:40])

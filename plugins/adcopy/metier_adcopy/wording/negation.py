@@ -162,8 +162,7 @@ def lost(text: str, fact: Fact) -> bool:
     around = Text(f"{fact.key} {value}")
     core = {t for t in content(around.tokens) if t != "not" and t not in ("only", "just")}
     for clause in _CLAUSE.split(plain):
-        words = tokens(clause)
-        if _NEGATIVE.search(clause) and any(same(w, c) for w in words[:60] for c in core):
+        if _NEGATIVE.search(clause) and any(same(w, c) for w in tokens(clause)[:60] for c in core):
             return False
     return True
 

@@ -47,7 +47,7 @@ def repeated_words(text: str, least: int = 2) -> str | None:
     clauses: set[tuple[str, ...]] = set()
     before: tuple[str, ...] = ()
     for clause in _CLAUSES.split(parted(text)):
-        words = tuple(tokens(clause))
+        words = tuple(tokens(clause)) if clause.strip() else ()
         if not words:
             continue
         size = sum(len(w) if HAN.match(w) else 2 for w in words)
@@ -79,6 +79,11 @@ _DANGLING = re.compile(
     r"(?:\b(?:a|an|the|of|and|or|with|to|for|from|at|your|our|its|than|per|plus|x)|&|[,，、；;：:×·\-–—(（£$€¥]|[和与及或被将从向]|"
     r"\d[到至])\s*$|\b(?:a|an|the|of|and|or|your|our|its|per|plus)\s*[.。]\s*$"
 )
+
+
+def ended(text: str) -> bool:
+    """Whether a text ends as a sentence does."""
+    return bool(_ENDED.search(text[-40:]))
 
 
 def broken_end(text: str, sentence: bool) -> str | None:
