@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from metier.bases import cache, list_bases, pull, resolve, show_base, verify_base
+from metier.bases.catalogue import CATALOGUE
 from metier.bases.checksum import fingerprint, sha256_of
 from metier.contracts import Base, BaseError, ResourceError, UsageError
 
@@ -169,7 +170,7 @@ def test_list_shows_what_is_cached_first_and_show_knows_both(base_writer):
     resolve("studio-9b", sources=[store])
     first, *rest = list_bases(sources=[store])
     assert first.card.id == "studio-9b" and first.cached and first.size > 0 and first.source == "store"
-    assert {row.card.id for row in rest} == {"smollm2-135m", "all-minilm-l6-v2"}
+    assert {row.card.id for row in rest} == set(CATALOGUE)
     assert show_base("studio-9b", sources=()).path == first.path
     with pytest.raises(BaseError, match="did you mean studio-9b"):
         show_base("studio-8b", sources=())

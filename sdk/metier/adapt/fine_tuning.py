@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from metier.adapt.methods import method_of
@@ -76,4 +78,19 @@ def adapt(
         watch=watch,
         limit=limit,
     )
+    _warn_of_languages(contracts, train, base)
     return method_of(recipe).train(run)
+
+
+def _warn_of_languages(tasks: Mapping[str, TaskContract], train: Sequence[Sample], base: LocalBase | None) -> None:
+    """Warn where samples are in a language that the base's card does not name."""
+    if base is None or not base.card.languages:
+        return
+    counts = Counter(tasks[sample.task].language_of(sample.input) for sample in train if sample.task in tasks)
+    for language, count in sorted(counts.items()):
+        if not base.card.names_language(language):
+            warnings.warn(
+                f"{count} of {len(train)} samples are in {language}; the card of {base.card.id} names only "
+                f"{', '.join(base.card.languages)}",
+                stacklevel=3,
+            )

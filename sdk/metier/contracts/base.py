@@ -10,6 +10,7 @@ from pydantic import Field, field_serializer
 
 from metier.contracts.modality import Modality
 from metier.contracts.schema import SCHEMA_VERSION, Data
+from metier.contracts.script import primary
 
 
 class Architecture(StrEnum):
@@ -47,6 +48,10 @@ class Base(Data):
     chat_template: bool = True
     sha256: str | None = None
     """Fingerprint of the weights: sha256 over the sorted (file name, sha256) of its safetensors."""
+
+    def names_language(self, tag: str) -> bool:
+        """Whether its card names a language, by the primary subtag: zh-Hans is named where zh is."""
+        return primary(tag) in {primary(known) for known in self.languages}
 
     @property
     def writes(self) -> bool:

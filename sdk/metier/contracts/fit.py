@@ -26,7 +26,7 @@ from metier.contracts.fit_report import Aspect, FitFinding, FitReport, Lengths, 
 from metier.contracts.licence import Use
 from metier.contracts.modality import Modality
 from metier.contracts.reading import Reading, readings, renderings
-from metier.contracts.task import TaskContract
+from metier.contracts.task import TaskContract, TaskKind
 
 __all__ = ["Aspect", "FitFinding", "FitReport", "Lengths", "Verdict", "fit"]
 
@@ -55,7 +55,7 @@ def fit(
         search: whether the product looks facts up and puts them into the input.
     """
     available = tuple(bridges)
-    spoken = tuple(languages or task.languages)
+    spoken = tuple(languages or task.spoken_languages)
     findings: list[FitFinding] = []
     into: dict[Modality, tuple[str, ...]] = {}
     out_of: dict[Modality, tuple[str, ...]] = {}
@@ -78,7 +78,7 @@ def fit(
         if chain:
             out_of[modality] = tuple(bridge.name for bridge in chain)
             used.update({bridge.name: bridge for bridge in chain})
-    findings += judge_languages(base, spoken)
+    findings += judge_languages(base, spoken, every=task.kind is TaskKind.TRANSLATE)
     findings += [f for bridge in used.values() for f in judge_bridge_languages(bridge, spoken)]
     lengths = lengths_of(token_lengths)
     findings.append(judge_context(task, base, lengths))

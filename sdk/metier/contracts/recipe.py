@@ -58,7 +58,7 @@ class Recipe(Data):
     """What an adaptation produces, its method, layers, LoRA, schedule and seed."""
 
     schema_version: Literal["2"] = SCHEMA_VERSION
-    base: str = Field(default="smollm2-135m", pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]+$")
+    base: str = Field(default="qwen2.5-coder-0.5b", pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]+$")
     """Metier's short name, a hub id, or a folder. No control characters: YAML would not give them back."""
     produces: Produces = "text"
     """What gives the output. `text`: the base generates it, whatever the task. `head`: a small network over the base's

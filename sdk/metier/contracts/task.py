@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
@@ -24,6 +26,18 @@ from metier.contracts.schema import (
     problems,
     resolve,
 )
+from metier.contracts.script import language_by_script
+
+_TAG = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+
+
+def _tags_in(root: JsonSchema, node: Mapping[str, Any]) -> list[str]:
+    """Language tags that a field enumerates."""
+    node = resolve(root, node)
+    found = [node.get("const"), *node.get("enum", ())]
+    for inner in node.get("anyOf", ()):
+        found += _tags_in(root, inner)
+    return [tag for tag in found if isinstance(tag, str) and _TAG.fullmatch(tag)]
 
 
 class TaskKind(StrEnum):
@@ -194,9 +208,23 @@ class TaskContract(Data):
         return modalities_of(self.output)
 
     def language_of(self, input: Value, language: str | None = None) -> str:
-        """The prompt's language for an input: the requested one, else its `language` field, else the default."""
+        """The prompt's language for an input: the requested one, else its `language` field, else that of its script,
+        else the default."""
         wanted = language or input.get("language")
-        return wanted if isinstance(wanted, str) and wanted in self.prompts else self.languages[0]
+        if isinstance(wanted, str) and wanted in self.prompts:
+            return wanted
+        return (len(self.prompts) > 1 and language_by_script(input, self.languages)) or self.languages[0]
+
+    @property
+    def spoken_languages(self) -> tuple[str, ...]:
+        """The languages that a base must know: those of the prompts, and those that a TRANSLATE task translates from
+        and to, which its input's fields `…language`, `source` and `target` enumerate."""
+        found = dict.fromkeys(self.languages)
+        if self.kind is TaskKind.TRANSLATE:
+            for name, node in resolve(self.input, self.input).get("properties", {}).items():
+                if name.endswith(("language", "source", "target")):
+                    found.update(dict.fromkeys(_tags_in(self.input, node)))
+        return tuple(found)
 
     def check_language(self, language: str | None, where: str | None = None) -> None:
         """Check that the contract has a prompt in a language; None is always valid.

@@ -32,6 +32,7 @@ from metier.evaluate.systems import (
     Label,
     Progress,
     SystemAnswers,
+    adapter_answers,
     bundle_answers,
     fine_tune_answers,
     most_frequent,
@@ -81,6 +82,9 @@ class EvaluationOptions:
     """Longest reply; None takes the contract's."""
     general: bool = True
     """Measure forgetting on the packaged general text."""
+    runtime: Literal["torch", "onnx"] = "torch"
+    """What computes base and fine-tune. `onnx` takes both from a bundle with LoRA slots that has the fine-tune as an
+    adapter: much faster on a CPU, the weights as they ship, and no forgetting."""
 
 
 DEFAULTS = EvaluationOptions()
@@ -147,16 +151,21 @@ def evaluate(
     torch = TorchSettings.of(base, options)
     systems: list[SystemAnswers] = []
     before = after = None
-    if prompts is not None:
-        systems, before = _base_answers(held_out, prompts, base, torch, limit, options.general and generates)
-    elif (constant := most_frequent(held_out, train)) is not None:
-        systems.append(constant)
-    if finetune is not None and method is not None:
-        answers, after = _fine_tune_answers(held_out, finetune, method, base, torch, limit, prompts if before else None)
-        systems.append(answers)
-    if opened is not None:
-        adapter = _name_in(opened, finetune) if finetune is not None else None
-        systems.append(bundle_answers(opened, held_out, adapter=adapter, max_tokens=options.max_tokens))
+    if options.runtime == "onnx":
+        systems = _adapter_systems(held_out, prompts, opened, finetune, options, limit)
+    else:
+        if prompts is not None:
+            systems, before = _base_answers(held_out, prompts, base, torch, limit, options.general and generates)
+        elif (constant := most_frequent(held_out, train)) is not None:
+            systems.append(constant)
+        if finetune is not None and method is not None:
+            answers, after = _fine_tune_answers(
+                held_out, finetune, method, base, torch, limit, prompts if before else None
+            )
+            systems.append(answers)
+        if opened is not None:
+            adapter = _name_in(opened, finetune) if finetune is not None else None
+            systems.append(bundle_answers(opened, held_out, adapter=adapter, max_tokens=options.max_tokens))
     progress("Measuring", 0, len(measures))
     return Evaluation(
         task=task.name,
@@ -189,6 +198,43 @@ def _metrics(
     references = reference_answers(held_out.task, held_out.cases, held_out.checks)
     weights = resample_weights(len(held_out.cases), options.resamples, options.seed)
     return tuple(measured(m, held_out.cases, systems, references, weights, options.confidence) for m in measures)
+
+
+def _adapter_systems(
+    held_out: HeldOut,
+    prompts: Prompts | None,
+    bundle: Bundle | None,
+    finetune: FineTune | None,
+    options: EvaluationOptions,
+    limit: int,
+) -> list[SystemAnswers]:
+    """Answers of base and fine-tune, both from one bundle with LoRA slots.
+
+    Raises:
+        UsageError: there is no such bundle, or it does not have the fine-tune.
+    """
+    from metier.decoding.adapter_store import BASE
+    from metier.runtime.engine import Engine
+
+    adapter = _name_in(bundle, finetune) if bundle is not None and finetune is not None else None
+    if bundle is None or finetune is None or adapter is None or prompts is None:
+        raise UsageError(
+            "runtime onnx needs a bundle with LoRA slots that has the fine-tune as an adapter",
+            remedy="export it with `metier export --slots`, or evaluate with torch",
+        )
+    id, precision = finetune.card.base.id, bundle.manifest.precision
+    bare = Label(BASE_ZERO_SHOT, "Base, zero-shot", f"{id} ({precision}), the task's prompt alone")
+    tuned = Label(FINE_TUNE, "Fine-tune", f"the adapter {adapter} on {id} ({precision}), ONNX Runtime")
+    with Engine(bundle) as engine:
+        found = [adapter_answers(engine, held_out, bare, adapter=BASE, max_tokens=limit)]
+        if shown := prompts.shown:
+            label = Label(
+                BASE_FEW_SHOT, f"Base, {shown}-shot", f"{id} ({precision}), {shown} worked samples in the prompt"
+            )
+            few = prompts.few
+            found.append(adapter_answers(engine, held_out, label, adapter=BASE, prompts=few, max_tokens=limit))
+        found.append(adapter_answers(engine, held_out, tuned, adapter=adapter, max_tokens=limit))
+    return found
 
 
 class TorchSettings(NamedTuple):

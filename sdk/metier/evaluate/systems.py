@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metier.adapt.method import LoadedModel, Prediction
@@ -174,7 +174,7 @@ def bundle_answers(
         if head is not None:
             answers = answers_of(task, cases, head_outputs(engine, head, task, cases), held_out.checks)
         else:
-            answers = _generated(engine, held_out, title, adapter, max_tokens)
+            answers = _generated(engine, held_out, title, adapter, max_tokens)[0]
         seconds = time.perf_counter() - started
         named = f", the head {head}" if head else ""
         detail = f"{bundle.manifest.name}{named}, ONNX Runtime on {engine.device}"
@@ -188,27 +188,55 @@ def head_outputs(engine: Engine, head: str, task: TaskContract, cases: Sequence[
     return list(engine.run_many(task.name, inputs, adapter=head, language=languages, record=False))
 
 
+def adapter_answers(
+    engine: Engine,
+    held_out: HeldOut,
+    label: Label,
+    *,
+    adapter: str,
+    prompts: Sequence[Sequence[int]] | None = None,
+    max_tokens: int | None = None,
+) -> SystemAnswers:
+    """Greedy answers of a bundle with LoRA slots, as its base or as one of its adapters, through the runtime.
+
+    Args:
+        engine: of the bundle, which has the task.
+        held_out: the cases.
+        label: of the system.
+        adapter: its name; `base` is none.
+        prompts: token ids, case by case, in place of the task's own prompt.
+        max_tokens: longest reply; None takes the contract's.
+    """
+    answers, seconds = _generated(engine, held_out, label.title, adapter, max_tokens, prompts)
+    return system_answers(label, answers, seconds)
+
+
 def _generated(
-    engine: Engine, held_out: HeldOut, title: str, adapter: str | None, max_tokens: int | None
-) -> list[ReportedAnswer]:
+    engine: Engine,
+    held_out: HeldOut,
+    title: str,
+    adapter: str | None,
+    max_tokens: int | None,
+    prompts: Sequence[Sequence[int]] | None = None,
+) -> tuple[list[ReportedAnswer], float]:
+    """The answers, and the seconds that they took."""
     task, cases = held_out.task, held_out.cases
     limits: dict[str, Any] = {} if max_tokens is None else {"max_tokens": max_tokens}
-    generations = [
-        engine.submit(
-            engine.request(
-                task.name, skip_input_bridges(task, case.input), language=case.language, adapter=adapter, **limits
-            ),
-            wait=None,
-        )
-        for case in cases
-    ]
+    started = time.perf_counter()
+    generations = []
+    for number, case in enumerate(cases):
+        input = skip_input_bridges(task, case.input)
+        request = engine.request(task.name, input, language=case.language, adapter=adapter, **limits)
+        if prompts is not None:
+            request = replace(request, ids=tuple(prompts[number]))
+        generations.append(engine.submit(request, wait=None))
     answers = []
     for done, (case, generation) in enumerate(zip(cases, generations, strict=True), 1):
         text = generation.result()
         finished = generation.finish_reason != "length"
         answers.append(report_answer(task, held_out.checks, case.input, text, len(generation.ids), finished))
         held_out.progress(title, done, len(cases))
-    return answers
+    return answers, time.perf_counter() - started
 
 
 def system_answers(label: Label, answers: Sequence[ReportedAnswer], seconds: float = 0.0) -> SystemAnswers:

@@ -64,6 +64,8 @@ class Pipeline:
         predictor = self.router.predictor(task, options.adapter)
         check_output_bridges(task, self.bridges)
         input = task.check_input(self.prepare_input(task, query.input))
+        if predictor.writes:
+            self.router.warn_of_language(task.language_of(input, options.language))
         return Attempts(query, task, input, predictor, predictor.encode(task, input, options))
 
     def answers(

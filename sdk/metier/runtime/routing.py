@@ -19,6 +19,10 @@ class AdapterMismatchWarning(UserWarning):
     """A request names an adapter for a task that the adapter was not trained for."""
 
 
+class LanguageWarning(UserWarning):
+    """An input is in a language that the base's card does not name."""
+
+
 class Router:
     """The predictors of one bundle."""
 
@@ -51,6 +55,21 @@ class Router:
         if adapter is not None:
             self._warn(adapter, task.name)
         return GenerationPredictor(self._bundle, self._session, self._rows, name)
+
+    def warn_of_language(self, language: str) -> None:
+        """Warn once where the base's card does not name a language that an input is in."""
+        base = self._bundle.manifest.base
+        if not base.languages or base.names_language(language):
+            return
+        with self._lock:
+            if ("", language) in self._warned:
+                return
+            self._warned.add(("", language))
+        warnings.warn(
+            f"an input is in {language}; the card of {base.id} names only {', '.join(base.languages)}",
+            LanguageWarning,
+            stacklevel=4,
+        )
 
     def _trained_for(self, task: str) -> str | None:
         """The one adapter or head that was trained for a task; None where there is none."""

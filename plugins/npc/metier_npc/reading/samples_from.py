@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from metier.contracts import BadRow, Provenance, Sample
-from metier_npc.scripts.item import LONGEST, Item
+from metier_npc.scripts.item import Item
 from metier_npc.tasks import LINE, LONGEST_LINE, NONE
 
 NARRATOR = "Narrator"
@@ -45,13 +46,14 @@ def samples_of(items: Iterable[Item], source: str) -> Iterator[Sample | BadRow]:
     """
     seen: list[str] = []  # actions that the script has used so far
     for group in _nodes(items):
+        group = _joined(group)
         choices = _choices(group)
         path: list[Item] = []  # what was said on the way to here
         for place, item in enumerate(group):
             if item.kind == "bad":
                 yield BadRow(
                     provenance=Provenance(source=source, line=item.line),
-                    reason=f"it holds a NUL byte, more than {LONGEST} characters, or a string that is never closed",
+                    reason=item.problem or "it cannot be read",
                     remedy="correct the line, or leave it out",
                 )
             if item.kind not in {"line", "choice"} or not item.display_text:
@@ -60,6 +62,23 @@ def samples_of(items: Iterable[Item], source: str) -> Iterator[Sample | BadRow]:
             if item.kind == "line":
                 yield _sample(item, path, choices.get(place, []), seen, source)
             path.append(item)
+
+
+def _joined(group: list[Item]) -> list[Item]:
+    """The items with glued lines joined to the line before them, where both are said one after the other."""
+    out: list[Item] = []
+    last: int | None = None  # place of the line that a glued one joins
+    for item in group:
+        if item.glued and item.kind == "line" and last is not None:
+            before = out[last]
+            if (before.within, before.depth) == (item.within, item.depth) and not item.speaker:
+                tags = tuple(dict.fromkeys((*before.tags, *item.tags)))
+                out[last] = replace(before, display_text=before.display_text + item.display_text, tags=tags)
+                continue
+        if item.kind in {"line", "choice"}:
+            last = len(out) if item.kind == "line" else None
+        out.append(replace(item, display_text=item.display_text.strip()) if item.glued else item)
+    return out
 
 
 def _leads(before: Item, item: Item) -> bool:

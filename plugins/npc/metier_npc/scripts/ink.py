@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from metier_npc.scripts.item import Item, cut, speaker_in, split_end, unparsable
 
@@ -17,6 +17,7 @@ _CODE = re.compile(r"~|(?:VAR|CONST|LIST|EXTERNAL|INCLUDE)\s|TODO\s*:")
 _CHOICE = re.compile(r"\s*((?:[*+]\s*)+)(?:\(\s*\w+\s*\)\s*)?((?:\{(?:[^{}|:]|\|\|)*\}\s*)*)")
 _GATHER = re.compile(r"\s*((?:-(?!>)\s*)+)(?:\(\s*\w+\s*\)\s*)?")
 _BRANCH = re.compile(r"\s*-(?!>)\s*(?:([^:{}\"]*):)?\s*")
+_OPEN_END = re.compile(r"\{[^{}|]*:?\s*$")
 _OPEN = re.compile(r"\{\s*(?:([^:{}|]*):)?")
 _SEQUENCE = re.compile(r"(?:stopping|cycle|once|shuffle)(?:\s+(?:once|stopping))?$")
 _INNER = re.compile(r"\{([^{}]*)\}")
@@ -45,7 +46,7 @@ class _Block(NamedTuple):
 
 def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
     """Items of an Ink script, one a physical line, in order; `item.write` gives its characters again."""
-    in_comment, depth, knot, node = False, 0, "", ""
+    in_comment, glue, depth, knot, node = False, "", 0, "", ""
     blocks: list[_Block] = []
     for number, raw in lines:
         if bad := unparsable(raw, number):
@@ -66,10 +67,15 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
             continue
         plain = _ESCAPED.sub("__", code)  # escaped characters mean nothing
         balance = plain.count("{") - plain.count("}")
-        if bare.startswith("{") and balance > 0:
-            opened = _OPEN.match(bare)
-            head = (opened[1] or "").strip() if opened else ""
-            blocks += [_Block("", "", True) if _SEQUENCE.match(head) else _Block(head, head)] * balance
+        gather = None if blocks else _GATHER.match(code)
+        if gather:  # what a gather's line begins with may be a block, or code
+            depth = gather[1].count("-") - 1
+        begun = code[gather.end() :].strip() if gather else bare
+        if begun.startswith("{") and balance > 0:
+            blocks += _opened(begun) * balance
+            yield other
+            continue
+        if gather and (not begun or _CODE.match(begun)):
             yield other
             continue
         kind, at, own = "line", 0, ""
@@ -80,14 +86,26 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
             else:
                 blocks[-1] = blocks[-1].at(branch[1] or "")
                 at = branch.end()
-        elif gather := _GATHER.match(code):
-            depth, at = gather[1].count("-") - 1, gather.end()
+            rest = code[at:].strip()
+            if rest.startswith("{") and balance > 0:  # a block as the branch's first content
+                blocks += _opened(rest) * balance
+                yield other
+                continue
+            if not rest or _CODE.match(rest):
+                yield other
+                continue
+        elif gather:
+            at = gather.end()
         if choice := _CHOICE.match(code, at):
             kind, at, own = "choice", choice.end(), choice[2]
             depth = choice[1].count("*") + choice[1].count("+") - 1
         stop, tags, target = _ending(code, at, kind == "choice")
         within = tuple(block.condition for block in blocks)
         alternative = next((b.branch for b in reversed(blocks) if b.branch), 0)
+        opens = ""
+        if balance > 0 and kind == "line":  # words, then a block that goes on in the next lines
+            opens = _open_block(plain, at, balance)
+            stop = min(stop, len(plain) - len(opens)) if opens else stop
         if balance < 0:
             blocks = blocks[: max(0, len(blocks) + balance)]
             stop = min(stop, plain.rfind("}", at) if "}" in plain[at:] else stop)
@@ -99,15 +117,33 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
         speaker = speaker or next((t.partition(":")[2].strip() for t in tags if t.startswith("speaker:")), None)
         conditions = tuple(c.strip() for c in _INNER.findall(own))
         start, finish = len(lead), len(lead) + len(words)
-        yield Item(
-            kind="choice" if kind == "choice" else "line" if words or tags else "other",
-            line=number, lead=body[:start], text=body[start:finish], tail=body[finish:] + end,
-            display_text=_choice_text(words) if kind == "choice" else _display_text(words),
-            alternative=alternative, speaker=speaker, conditions=conditions, within=within,
-            tags=tags, target=target, depth=depth, node=node,
-        )  # fmt: skip
+        shared: dict[str, Any] = {"line": number, "within": within, "alternative": alternative, "node": node}
         if kind == "choice":
+            parts = _choice_parts(words)
+            behind = finish - len(parts.after) if parts.printed else finish
+            yield Item(
+                kind="choice", lead=body[:start], text=body[start:behind],
+                tail="" if parts.printed else body[finish:] + end, display_text=_display_text(parts.shown),
+                conditions=conditions, tags=tags, target=target, depth=depth, **shared,
+            )  # fmt: skip
             depth += 1
+            if parts.printed:  # words behind `]` are a line that is printed once the choice is taken
+                who, named = speaker_in(parts.printed.lstrip())
+                text = parts.printed.lstrip()[named:]
+                yield Item(
+                    kind="line", text=body[behind:finish], tail=body[finish:] + end, speaker=who,
+                    display_text=_display_text(text), depth=depth, **shared,
+                )  # fmt: skip
+            glue = ""
+            continue
+        shown, glued, glue = _glue(words, glue)
+        yield Item(
+            kind="line" if words or tags else "other", lead=body[:start], text=body[start:finish],
+            tail=body[finish:] + end, display_text=shown, glued=glued, speaker=speaker, tags=tags, target=target,
+            depth=depth, **shared,
+        )  # fmt: skip
+        if opens:
+            blocks += _opened(opens) * balance
 
 
 def _blanked(body: str, in_comment: bool) -> tuple[str, bool]:
@@ -160,11 +196,65 @@ def _tags(text: str) -> tuple[str, ...]:
     return tuple(" ".join(_ESCAPED.sub(r"\1", tag).split()) for tag in _TAG.findall(text) if tag.strip())
 
 
-def _choice_text(text: str) -> str:
+class _Choice(NamedTuple):
+    """The words of a choice, `before[only in the menu]after`, still in Ink."""
+
+    shown: str
     """What the player sees: the words before the brackets and those in them."""
-    text = _TAG.sub("", text)
-    before, bracket, rest = text.partition("[")
-    return _display_text(before + rest.partition("]")[0] if bracket else before)
+    printed: str
+    """What is printed once it is taken: the words before the brackets and those after; empty where that is no more
+    than what was shown, or nothing."""
+    after: str
+
+
+def _choice_parts(text: str) -> _Choice:
+    plain = _ESCAPED.sub("__", text)
+    start = plain.find("[")
+    stop = plain.find("]", start) if start >= 0 else -1
+    if stop < 0:
+        return _Choice(_TAG.sub("", text), "", "")
+    before, inner, after = text[:start], text[start + 1 : stop], text[stop + 1 :]
+    printed = _TAG.sub("", before + after) if _TAG.sub("", after).strip() else ""
+    return _Choice(_TAG.sub("", before + inner), printed, after)
+
+
+def _opened(begun: str) -> list[_Block]:
+    """The block that `{ condition:` opens."""
+    opened = _OPEN.match(begun)
+    head = (opened[1] or "").strip() if opened else ""
+    return [_Block("", "", True) if _SEQUENCE.match(head) else _Block(head, head)]
+
+
+def _open_block(plain: str, at: int, balance: int) -> str:
+    """The end of a line from the brace on that stays open; empty where no block begins there."""
+    level, place = 0, len(plain)
+    for place in range(len(plain) - 1, at - 1, -1):
+        level += (plain[place] == "{") - (plain[place] == "}")
+        if level == balance:
+            break
+    return plain[place:] if level == balance and _OPEN_END.match(plain[place:]) else ""
+
+
+def _glue(words: str, before: str) -> tuple[str, bool, str]:
+    """Words and what `<>` joins them to.
+
+    Args:
+        words: still in Ink.
+        before: the glue at the end of the line before, with a space where words precede it after one.
+
+    Returns:
+        the words as read, with a space ahead where one stands between the joined parts; whether they go on in the line
+        before; the glue at their own end.
+    """
+    bare = words.strip()
+    inner = bare.removeprefix("<>").removesuffix("<>") if bare != "<>" else ""
+    shown, glued = _display_text(inner), bool(before) or bare.startswith("<>")
+    if shown and glued and (inner[:1].isspace() or before.endswith(" ")):
+        shown = f" {shown}"
+    after = (
+        ("<> " if inner[-1:].isspace() or (not inner and before.endswith(" ")) else "<>") if bare.endswith("<>") else ""
+    )
+    return shown, glued, after
 
 
 def _display_text(text: str) -> str:

@@ -44,6 +44,11 @@ class Item:
     links: tuple[str, ...] = ()
     """Choices within a line (Twine)."""
     target: str | None = None
+    glued: bool = False
+    """Whether it goes on in the line of the item before, as Ink's `<>` says; `display_text` then may begin with a
+    space."""
+    problem: str = ""
+    """Why a `bad` item cannot be read."""
     depth: int = 0
     """How many choices lead here within the node."""
     node: str = ""
@@ -99,4 +104,6 @@ def speaker_in(text: str) -> tuple[str | None, int]:
 
 def unparsable(raw: str, line: int) -> Item | None:
     """A bad item for a line that no parser should be given; None where it is fit."""
-    return Item("bad", line, text=raw) if len(raw) > LONGEST or "\0" in raw else None
+    if len(raw) > LONGEST:
+        return Item("bad", line, text=raw, problem=f"it has more than {LONGEST} characters")
+    return Item("bad", line, text=raw, problem="it holds a NUL byte") if "\0" in raw else None

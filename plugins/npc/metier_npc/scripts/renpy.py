@@ -6,7 +6,8 @@ Python, screens, styles and translations of strings are passed over.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from metier_npc.scripts.item import Item, split_end, unparsable
 
@@ -27,14 +28,40 @@ _KEYWORDS = frozenset(
         "transform", "translate", "use", "voice", "while", "window", "with",
     ]
 )  # fmt: skip
+_TRANSLATE = re.compile(r"translate\s+\w+\s+(\w+?)(?:_[0-9a-f]{8}(?:_\d+)?)?\s*:")
+_CHOICE_END = re.compile(r"(?:\((?:[^()]|\([^()]*\))*\)\s*)?(?:if\s+(.*?)\s*)?:\s*(?:#.*)?$")
+"""What follows a menu choice's words: arguments, a condition, a colon."""
+_EXTEND = "extend"
+_NOBODY: Mapping[str, str | None] = {
+    "narrator": None,
+    "centered": None,
+    "vcentered": None,
+    "adv": None,
+    "name_only": None,
+}
+"""Characters that Ren'Py defines itself and shows without a name."""
+_UNSEEN = re.compile(r"(?<!\{)\{(?:alt|rt)\}[^{}]*\{/(?:alt|rt)\}")
+"""What is read out or stands above the words, but is none of them."""
 _IF = re.compile(r"(if|elif|else|while)\b\s*(.*?)\s*:\s*(?:#.*)?$")
 _MAX_LINES = 40
 """Physical lines of one string; a quotation mark that is never closed must not swallow the file."""
 
 
-def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
-    """Items of a Ren'Py script; a string over several lines is one item, at its first line."""
-    names: dict[str, str | None] = {}
+def characters(text: str) -> dict[str, str | None]:
+    """Variable → name of every Character that a script defines; None for one without a name."""
+    return {found[1]: found[3] or found[4] for found in _CHARACTER.finditer(text)}
+
+
+def read(lines: Iterable[tuple[int, str]], cast: Mapping[str, str | None] | None = None) -> Iterator[Item]:
+    """Items of a Ren'Py script; a string over several lines is one item, at its first line, and each paragraph of a
+    string in three quotation marks is one.
+
+    Args:
+        lines: with their numbers.
+        cast: variable → name, of characters that other files of the game define.
+    """
+    names: dict[str, str | None] = dict(_NOBODY) | dict(cast or {})
+    last: str | None = None
     faces: dict[str, tuple[str, ...]] = {}
     node, passed = "", -1
     blocks: list[tuple[int, str]] = []
@@ -60,8 +87,13 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
             yield other
             continue
         if label := re.match(r"label\s+([\w.]+)", bare):
-            node, blocks, choices = label[1], [], []
+            node, blocks, choices, last = label[1], [], [], None
             yield Item("node", number, text=raw, node=node)
+            continue
+        if translated := _TRANSLATE.match(bare):  # a block's id is its label, and a hash of what it translates
+            same, node = translated[1] == node, translated[1]
+            blocks, choices = [], []
+            yield Item("other" if same else "node", number, text=raw, node=node)
             continue
         while choices and choices[-1] >= indent:
             choices.pop()
@@ -84,20 +116,25 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
         if item is None:
             yield other if not problem else Item("bad", number, text=problem)
             continue
-        rest = item.tail.lstrip("\"'`").strip().lstrip("()").strip()
-        menu = re.match(r"(?:\([^)]*\)\s*)?(?:if\s+(.*?)\s*)?:\s*(?:#.*)?$", rest) if not item.speaker else None
+        rest = item.tail.lstrip("\"'`").strip().removeprefix(")").strip()
+        menu = _CHOICE_END.match(rest) if not item.speaker else None
         own = (menu[1],) if menu and menu[1] else ()
-        yield Item(
-            kind="choice" if menu else "line", line=number, lead=item.lead, text=item.text, tail=item.tail,
-            display_text=display_text(item.text), speaker=item.speaker, tags=item.tags, conditions=own,
-            within=tuple(c for _, c in blocks), depth=len(choices), node=node,
-        )  # fmt: skip
+        speaker = last if item.speaker == _EXTEND else item.speaker
+        last = last if menu else speaker
+        for part in _paragraphs(item):
+            yield Item(
+                kind="choice" if menu else "line", line=number, lead=part.lead, text=part.text, tail=part.tail,
+                display_text=display_text(part.text), speaker=speaker, tags=item.tags, conditions=own,
+                within=tuple(c for _, c in blocks), depth=len(choices), node=node,
+            )  # fmt: skip
         if menu:
             choices.append(indent)
 
 
 def display_text(text: str) -> str:
     """The words without text tags; `[name]` stays, as a place for the game's own word."""
+    text = _UNSEEN.sub("", text)
+    text = re.sub(r"(?<!\{)\{(?:p|w|space|vspace)(?:=[^{}]*)?\}", " ", text)
     text = re.sub(r"(?<!\{)\{[^{}]*\}", "", text).replace("{{", "{").replace("%%", "%").replace("[[", "[")
     text = re.sub(r"\\n", " ", text)
     return " ".join(re.sub(r"\\(.)", r"\1", text).split())
@@ -131,10 +168,25 @@ def _say(
         if not word and not who[3] and re.match(r"\s*[\"'`]", after):
             continue  # this was the name
         speaker = names.get(word, word) if word else who[3][1:-1] if who[3] else None
-        attributes = tuple(a.lstrip("@-") for a in (who[2] or "").split())
+        words = (who[2] or "").replace("@", " ").split()
+        attributes = tuple(word for word in words if not word.startswith("-"))
         face = attributes or faces.get((word or "").casefold()) or faces.get((speaker or "").casefold()) or ()
         return Item("line", number, text[:start], text[start:stop], text[stop:], speaker=speaker, tags=face), ""
     return None, ""
+
+
+def _paragraphs(item: Item) -> list[Item]:
+    """The paragraphs of a string in three quotation marks, each shown on its own; the item itself for any other."""
+    if not item.lead.endswith(('"""', "'''", "```")):
+        return [item]
+    pieces = re.split(r"(\n[ \t]*\r?\n\s*)", item.text)
+    texts, gaps = pieces[::2], [*pieces[1::2], ""]
+    parts = [
+        Item("line", 0, "" if n else item.lead, text, gap)
+        for n, (text, gap) in enumerate(zip(texts, gaps, strict=True))
+    ]
+    parts[-1] = replace(parts[-1], tail=item.tail)
+    return parts
 
 
 def _closing(text: str, start: int, quote: str) -> int:

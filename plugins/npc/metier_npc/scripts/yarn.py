@@ -10,13 +10,18 @@ from collections.abc import Iterable, Iterator
 
 from metier_npc.scripts.item import Item, cut, split_end, unparsable
 
-_SPEAKER = re.compile(r"([^\s:\\{}<\[#][^:\\{}<\[#]{0,60}?)(?:\s*:\s+|：\s*)(?=\S)")
+# Yarn Spinner takes what precedes the first colon, with or without a space behind it; a time such as 12:30 is none.
+_SPEAKER = re.compile(r"(?![^:]*\d:\d)([^\s:：\\{}<\[#][^:：\\{}<\[#]{0,60}?)\s*[:：]\s*(?=\S)")
+_CHARACTER = re.compile(r"\[character\s+name\s*=\s*\"?([^\"\]/]+?)\"?\s*/?\]")
 _COMMAND = re.compile(r"<<\s*(\w+)\b\s*(.*?)\s*>>\s*$")
 _OPTION = re.compile(r"\s*(?:->|=>)\s*")
-_LINK = re.compile(r"(\s*\[\[)(?:([^\[\]|]+)\|)?([^\[\]|]+)(\]\]\s*)$")  # an option of Yarn 1, or a jump
+_LINK = re.compile(
+    r"(\s*\[\[)(?:([^\[\]|]+)\|)?([^\[\]|]+)(\]\]\s*(?:<<\s*if\s.*?>>\s*)?(?:#[^\s#]+\s*)*)$"
+)  # an option of Yarn 1, or a jump
 _TITLE = re.compile(r"\s*title\s*:\s*(.*)")
 _CONDITION = re.compile(r"<<\s*(?:if\s+(.*?)|once(?:\s+if\s+(.*?))?)\s*>>")
 _TAG = re.compile(r"(?<!\\)#([^\s#]+)")
+_TAGS_ALONE = re.compile(r"(?:\s*(?:#[^\s#<>]+|<<.*?>>))*\s*$")
 
 
 def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
@@ -55,7 +60,8 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
             yield Item(
                 kind="choice" if text else "other", line=number, lead=link[1], text=text,
                 tail=body[link.end(1) + len(text) :] + end, display_text=display_text(text), target=link[3].strip(),
-                within=tuple(blocks), depth=len(options), node=node,
+                conditions=_conditions(link[4]), tags=tuple(_TAG.findall(link[4])), within=tuple(blocks),
+                depth=len(options), node=node,
             )  # fmt: skip
             continue
         indent = len(code.expandtabs(4)) - len(code.expandtabs(4).lstrip())
@@ -65,9 +71,14 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
         choice = mark is not None and mark[0].lstrip().startswith("->")
         at = mark.end() if mark else len(code) - len(code.lstrip())
         condition = _CONDITION.search(code, at)
-        own = tuple(c.strip() for c in condition.groups() if c) if condition else ()
+        own = _conditions(code[at:])
         stop = min([len(code), *(m.start() for m in (condition, _TAG.search(code, at)) if m)])
+        if not _TAGS_ALONE.match(code[stop:]):
+            problem = f"behind the hashtag {code[stop:].split()[0]} come words; Yarn refuses such a line"
+            yield Item("bad", number, text=raw, node=node, problem=problem)
+            continue
         speaker = _SPEAKER.match(code[at:stop])
+        named = _CHARACTER.search(code[at:stop]) if speaker is None else None
         if speaker:
             at += speaker.end()
         lead, text, _ = cut(code, at, stop)
@@ -75,7 +86,7 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
             kind="choice" if choice else "line" if text else "other",
             line=number, lead=lead, text=text, tail=body[len(lead) + len(text) :] + end,
             display_text=display_text(text),
-            speaker=speaker[1].strip() if speaker else None,
+            speaker=speaker[1].strip() if speaker else named[1].strip() if named else None,
             conditions=own, within=tuple(blocks),
             alternative=number if mark and not choice else 0, tags=tuple(_TAG.findall(code[stop:])),
             depth=len(options), node=node,
@@ -88,6 +99,12 @@ def display_text(text: str) -> str:
     """The words without markup, escapes undone; `{$name}` stays, as a place for the game's own word."""
     text = re.sub(r"(?<!\\)\[/?[^\[\]]*(?<!\\)\]", "", text)
     return " ".join(re.sub(r"\\(.)", r"\1", text).split())
+
+
+def _conditions(text: str) -> tuple[str, ...]:
+    """What `<<if …>>` or `<<once if …>>` on an item asks for."""
+    condition = _CONDITION.search(text)
+    return tuple(c.strip() for c in condition.groups() if c) if condition else ()
 
 
 def _before_comment(body: str) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from xml.sax import SAXException
 
 from metier.contracts import BadRow, DataError, Sample
@@ -25,6 +25,8 @@ KINDS: dict[str, Kind] = {
     "singing": "lyrics", "cast list": "action", "new act": "centered", "end of act": "centered",
 }  # fmt: skip
 """Final Draft's own paragraph types; any other is a template's, and is action."""
+_PLANNING = frozenset({"SceneProperties", "SceneArcBeats", "CharacterArcBeat", "StructureCard", "Beat"})
+"""Elements within which paragraphs are the writer's planning."""
 _STYLES = (("Underline", "_"), ("Italic", "*"), ("Bold", "**"))
 
 
@@ -63,16 +65,26 @@ def elements(path: Path) -> Iterator[Element]:
         )
 
 
+@dataclass
+class _Paragraph:
+    """A paragraph that is open."""
+
+    kind: Kind
+    number: str | None
+    line: int
+    role: Literal["said", "synopsis", "unseen"]
+    parts: list[str] = field(default_factory=list)
+
+
 class _Script(Collecting[Element]):
     """Collects paragraphs."""
 
     def __init__(self) -> None:
         super().__init__()
         self._path: list[str] = []
-        self._kind: Kind = "action"
-        self._number: str | None = None
-        self._at, self._size = 1, 0
-        self._parts: list[str] = []
+        self._open: list[_Paragraph] = []  # paragraphs lie within others: a heading's summary, two dialogues
+        self._size = 0
+        self._synopses: list[Element] = []
         self._run: list[str] | None = None
         self._style = ""
         self._cues = 0
@@ -90,10 +102,10 @@ class _Script(Collecting[Element]):
         if name == "DualDialogue":
             self._cues = 1
         elif name == "Paragraph":
-            self._kind = KINDS.get((attrs.get("Type") or "").strip().casefold(), "action")
-            self._number = attrs.get("Number")
-            self._at, self._parts, self._size = self.line, [], 0
-        elif name == "Text":
+            kind = KINDS.get((attrs.get("Type") or "").strip().casefold(), "action")
+            self._open.append(_Paragraph(kind, attrs.get("Number"), self.line, self._role()))
+            self._size = 0
+        elif name == "Text" and self._open:
             self._run, self._style = [], attrs.get("Style") or ""
 
     def characters(self, content: str) -> None:
@@ -104,19 +116,32 @@ class _Script(Collecting[Element]):
     def endElement(self, name: str) -> None:  # noqa: N802
         self._path.pop()
         if name == "Text" and self._run is not None:
-            self._parts.append(_styled("".join(self._run), self._style))
+            self._open[-1].parts.append(_styled("".join(self._run), self._style))
             self._run = None
         elif name == "Paragraph" and self._path[:2] == ["FinalDraft", "Content"] and "ScriptNote" not in self._path:
             self._finish()
         elif name == "DualDialogue":
             self._cues = 0
 
+    def _role(self) -> Literal["said", "synopsis", "unseen"]:
+        """What a paragraph that begins here is: a part of the script, a scene's summary, or the writer's planning."""
+        if "Summary" in self._path:
+            return "synopsis"
+        return "unseen" if _PLANNING & set(self._path) else "said"
+
     def _finish(self) -> None:
-        text = "".join(self._parts).strip("\n")
-        self._parts = []
-        if not text.strip():
-            return
-        kind, dual = self._kind, False
+        paragraph = self._open.pop()
+        text = "".join(paragraph.parts).strip("\n")
+        if paragraph.role == "synopsis" and text.strip():
+            self._synopses.append(Element("synopsis", " ".join(text.split()), paragraph.line, 1))
+        if paragraph.role == "said" and text.strip():
+            self._said(paragraph, text)
+        if not self._open:  # a summary is written within its heading, and stands behind it
+            self.done += self._synopses
+            self._synopses = []
+
+    def _said(self, paragraph: _Paragraph, text: str) -> None:
+        kind, dual = paragraph.kind, False
         if kind == "character":
             dual = self._cues == 2
             self._cues += bool(self._cues)
@@ -128,7 +153,7 @@ class _Script(Collecting[Element]):
             text = f"({text})"
         joined = self._talking and kind in SPOKEN
         self._talking = kind == "character" or joined
-        self.done.append(Element(kind, text, self._at, 0 if joined else 1, number=self._number, dual=dual))
+        self.done.append(Element(kind, text, paragraph.line, 0 if joined else 1, number=paragraph.number, dual=dual))
 
 
 def _styled(text: str, style: str) -> str:

@@ -19,14 +19,15 @@ from metier_screenplay.script import Element, marks, read
 from metier_screenplay.tasks import SCENE
 
 _FURNITURE = re.compile(
-    r"(?:\d{1,4}[A-Z]?\.?|\(?CONTINUED:?\)?(?:\s*\(\d+\))?|\(MORE\)|(?:PAGE|Page) \d+|-\s*\d+\s*-)$"
+    r"(?:\d{1,4}[A-Z]?\.?|(?:\d{1,4}[A-Z]?\s+)?\(?CONTINUED:?\)?:?(?:\s*\(\d+\))?(?:\s+\d{1,4}[A-Z]?)?\*?"
+    r"|\(MORE\)|(?:PAGE|Page) \d+|-\s*\d+\s*-)$"
 )
 """What a page carries that no scene says: its number, CONTINUED, (MORE)."""
 _NUMBERED = re.compile(
-    r"(?P<left>\d{1,4}[A-Z]{0,2})?[.)]?\s*(?P<heading>(?:INT|EXT|EST|I/E)[./ ].*?)"
+    r"(?P<left>\d{1,4}[A-Z]{0,2})?[.)]?\s*(?P<heading>(?:INT|EXT|EST|I\.?/E)[./ ].*?)"
     r"(?:\s{2,}(?P<right>\d{1,4}[A-Z]{0,2}))?$"
 )
-_INDENTED = re.compile(r"(?m)^[ \t]*(?:\d{1,4}[A-Z]?[ \t.]+)?(?:INT|EXT|EST|I/E)[./ ]\s*\S")
+_INDENTED = re.compile(r"(?m)^[ \t]*(?:\d{1,4}[A-Z]?[ \t.]+)?(?:INT|EXT|EST|I\.?/E)[./ ]\s*\S")
 _GAP = re.compile(r" {9,}")
 _OUT = re.compile(r"(?:FADE (?:IN|OUT|TO BLACK)|CUT TO BLACK|THE END)[.:]?$")
 _BLOCK = 400

@@ -40,22 +40,38 @@ def split_heading(text: str) -> tuple[str, str, str | None]:
 
 
 def samples_of(elements: Iterable[Element], source: str) -> Iterator[Sample | BadRow]:
-    """One sample a scene, at its heading's line. Text before the first heading gives the logline at most."""
+    """One sample a scene, at its heading's line. Action before the first heading gives the logline at most; dialogue
+    there is a bad row, as no brief can be made for it."""
     logline: str | None = None
     scene: list[Element] = []
+    stray: Element | None = None
     for element in elements:
         if element.kind == "heading":
             if scene:
                 yield _sample(scene, logline, source)
-            scene = [element]
+            elif stray:
+                yield _without_heading(stray, source)
+            scene, stray = [element], None
         elif scene:
             # One more than the limit marks the scene as too long, and no more of it is kept.
             if len(scene) <= MOST_ELEMENTS:
                 scene.append(element)
         elif element.kind == "title" and element.key.casefold() == "logline":
             logline = " ".join(plain(element.text).split()) or None
+        elif element.kind == "character":
+            stray = stray or element
     if scene:
         yield _sample(scene, logline, source)
+    elif stray:
+        yield _without_heading(stray, source)
+
+
+def _without_heading(element: Element, source: str) -> BadRow:
+    return BadRow(
+        provenance=Provenance(source=source, line=max(1, element.line)),
+        reason=f"{speaker(element.text)} speaks ahead of the first scene heading: the lines belong to no scene",
+        remedy="put a heading such as INT. KITCHEN - DAY ahead of them",
+    )
 
 
 def _sample(scene: list[Element], logline: str | None, source: str) -> Sample | BadRow:

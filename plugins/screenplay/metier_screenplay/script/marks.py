@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-HEADING = re.compile(r"(?:INT\.?/EXT|EXT\.?/INT|I/E|INT|EXT|EST)[. ]", re.I)
+HEADING = re.compile(r"(?:INT\.?/EXT|EXT\.?/INT|I\.?/E|INT|EXT|EST)[. ]", re.I)
 FORCED_HEADING = re.compile(r"\.(?=[^\W_]|[\[(\"'“‘])")
 NUMBER = re.compile(r"#([\w.-]+)#$")
 SECTION = re.compile(r"(#{1,6})\s*(.*)$", re.S)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from metier_screenplay.script import marks
-from metier_screenplay.script.element import Element, shown
+from metier_screenplay.script.element import Element, hidden, shown
 
 Line = tuple[int, str]
 LONGEST = 200_000
@@ -205,10 +205,21 @@ def _element(raw: str, visible: str, number: int, gap: bool, lines: _Lines) -> E
 
 
 def _heading(text: str, number: int) -> Element:
-    found = marks.NUMBER.search(text)
+    bare, notes = _without_end_notes(text)
+    found = marks.NUMBER.search(bare)
     if found and found.start():
-        return Element("heading", text[: found.start()].rstrip(), number, number=found[1])
+        return Element("heading", bare[: found.start()].rstrip() + notes, number, number=found[1])
     return Element("heading", text, number)
+
+
+def _without_end_notes(text: str) -> tuple[str, str]:
+    """A heading without the notes and boneyard at its end, and those."""
+    bare = text
+    for start, stop in reversed(hidden(text)):
+        if bare[stop:].strip():
+            break
+        bare = bare[:start].rstrip()
+    return bare, text[len(bare) :] if len(bare) < len(text) else ""
 
 
 def _cue(text: str, number: int) -> Element:
