@@ -39,6 +39,8 @@ def test_good_chinese_passes(text: str) -> None:
         (EN, "The the Kelso is £165.", "twice"),
         (EN, "Kelso 蜡布夹克，£165。", "language"),
         (EN, "Ирландская куртка Kelso.", "language"),
+        (EN, "Rain? La veste Kelso est pour vous, avec une poche.", "language"),
+        (ZH, "半亩茶68元，ゆっくり喝。", "language"),
         (EN, "Kelso is £165. You clearly cannot read, so do not complain.", "rude"),
         (EN, "Kelso is £165. Frankly, our jackets are junk.", "rude"),
         (ZH, "半亩茶68元，慢慢", "breaks off"),
@@ -58,3 +60,11 @@ def test_a_headline_needs_no_full_stop_but_no_loose_end_either() -> None:
     assert (
         messages(EN, headlines=["A jacket for the"], descriptions=["Order it today"]) == ["breaks off at the end"] * 2
     )
+
+
+def test_texts_of_an_ad_end_alike() -> None:
+    headlines = ["Kelso waxed jacket"]
+    assert messages(EN, headlines=headlines, descriptions=["Rain is coming", "Order it today"]) == []
+    assert messages(EN, headlines=headlines, descriptions=["Rain is coming.", "Order it tod"]) == [
+        "breaks off at the end"
+    ]

@@ -7,6 +7,12 @@ import re
 from metier_adcopy.wording.words import HAN, normalise, parted, tokens
 
 _OTHER_SCRIPT = re.compile(r"[\u0370-\u1fff\u2c00-\u2dff\u3040-\u30ff\u3400-\u9fff\ua000-\ud7ff]")
+_NOT_CHINESE = re.compile(r"[\u0370-\u1fff\u3040-\u309f\u30a1-\u30fa\uac00-\ud7ff]+")
+# Of French, Spanish and German; three of them make a text another than English.
+_SMALL_WORDS = frozenset(
+    """le les des est une pour avec dans qui vous nous votre el los las una por para con del es su und der das mit für
+    ist nicht ein eine auf von sich zu""".split()  # noqa: SIM905
+)
 _LATIN = re.compile(r"[a-z\u00df-\u024f]+(?:'[a-z]+)?")
 _LATIN_RUN = 4
 """Latin words in a row, none of them in the brief, from which a Chinese text has left its language."""
@@ -15,10 +21,13 @@ _LATIN_RUN = 4
 def stray_words(text: str, language: str, known: str) -> str | None:
     """Words of another language than the text's, or None; what the brief holds may stand in any."""
     plain, given = normalise(text), normalise(known)
+    words = set(_LATIN.findall(given))
     if language != "zh":
         foreign = re.findall(rf"{_OTHER_SCRIPT.pattern}+", plain)
-        return next((run for run in foreign if run not in given), None)
-    words = set(_LATIN.findall(given))
+        small = {word for word in _LATIN.findall(plain) if word in _SMALL_WORDS and word not in words}
+        return next((run for run in foreign if run not in given), " ".join(sorted(small)) if len(small) > 2 else None)
+    if found := next((run for run in _NOT_CHINESE.findall(plain) if run not in given), None):
+        return found
     run: list[str] = []
     end = 0
     for match in _LATIN.finditer(plain):
