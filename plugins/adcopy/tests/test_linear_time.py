@@ -30,8 +30,8 @@ PIECES = [
     "not ",
     "白橡木",
 ]
-HEADROOM = 3.2
-"""How much longer twice the text may take: 2 where time is linear, 4 where it is quadratic."""
+HEADROOM = 8
+"""How much longer four times the text may take: 4 where time is linear, 16 where it is quadratic."""
 
 
 def seconds(check: Check, input: dict[str, Any], text: str) -> float:
@@ -50,7 +50,7 @@ def seconds(check: Check, input: dict[str, Any], text: str) -> float:
 @pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 @pytest.mark.parametrize("piece", PIECES)
-def test_twice_the_text_takes_about_twice_as_long(check: Check, piece: str) -> None:
+def test_four_times_the_text_takes_about_four_times_as_long(check: Check, piece: str) -> None:
     for known in (False, True):
         times = []
         for length in (6_000, 12_000, 24_000):
@@ -58,5 +58,5 @@ def test_twice_the_text_takes_about_twice_as_long(check: Check, piece: str) -> N
             facts = f"{FACTS}, note[{text}]" if known else FACTS
             times.append(seconds(check, {"facts": facts, "max_chars": 50, "seconds": 20, "language": "zh"}, text))
         # Below a tenth of a second the machine's noise is larger than what is measured.
-        assert times[2] < max(0.1, HEADROOM * times[1]), (known, times)
+        assert times[2] < max(0.1, HEADROOM * times[0]), (known, times)
         assert times[2] < 4

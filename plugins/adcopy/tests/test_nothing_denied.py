@@ -43,5 +43,10 @@ def test_a_fact_turned_round_is_found(was: str, becomes: str) -> None:
 def test_denials_in_chinese() -> None:
     right = "半糖饼干黄油口味，不含坚果，独立包装带着走，不可冷冻，不甜不腻。"
     assert not nothing_denied.run(SNACK, {"text": right})
-    for was, becomes in (("独立包装", "没有独立包装"), ("黄油口味", "不是黄油口味"), ("不可冷冻", "可冷冻")):
+    for was, becomes in (
+        ("独立包装", "没有独立包装"),
+        ("黄油口味", "不是黄油口味"),
+        ("不可冷冻", "可冷冻"),
+        ("独立包装", "无包装"),
+    ):
         assert nothing_denied.run(SNACK, {"text": right.replace(was, becomes)}), becomes

@@ -28,3 +28,10 @@ def test_numbers_in_chinese() -> None:
     assert not numbers_belong.run(brief, {"text": right})
     assert numbers_belong.run(brief, {"text": right.replace("立式300", "立式800")})
     assert numbers_belong.run(brief, {"text": right.replace("平日320", "平日480")})
+
+
+def test_a_range_turned_round_is_found() -> None:
+    brief = {"facts": "sow[April to September], age[7 to 11]"}
+    assert not numbers_belong.run(brief, {"text": "Sow it April to September, at age 7 to 11."})
+    assert numbers_belong.run(brief, {"text": "Sow it September to April."})
+    assert numbers_belong.run(brief, {"text": "For age 11 to 7."})

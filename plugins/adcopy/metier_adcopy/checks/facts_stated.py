@@ -34,6 +34,7 @@ _ITEMS = re.compile(r"\s*(?:,(?!\d{3}\b)|[，、;；/]|\s&\s|\band\b)\s*")
 _ITEMS_HAN = re.compile(r"[,，、;；/和及与]")
 _MOST = 0.6
 """Share of a phrase's content words that must be found: 1 of 1, 2 of 2, 2 of 3, 3 of 4, 3 of 5."""
+_ORDINALS = frozenset(["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"])
 _MOST_OF_A_SENTENCE = 0.5
 # Words by which a sentence of the brief hangs together, and copy need not.
 _OF_A_SENTENCE = frozenset(["has", "have", "cost", "costs", "comes", "there", "made", "can", "may", "otherwise"])
@@ -115,6 +116,8 @@ def _phrase(text: Text, phrase: str) -> bool:
     words = tokens(phrase)
     numbers = [w for w in words if w[0].isdigit()]
     if any(n not in text.token_set for n in numbers):
+        return False
+    if any(word in _ORDINALS and word not in text.token_set for word in words):
         return False
     if HAN.search(phrase) and text.chinese:
         return _phrase_in_chinese(text, phrase)

@@ -8,16 +8,22 @@ from typing import Any
 from metier.contracts import Check, Finding
 from metier_adcopy.copy_of import pieces, sayable
 from metier_adcopy.tasks import DESCRIBE, PRESENTER, SEARCH_ADS
-from metier_adcopy.wording.labels import Labels, labelled
+from metier_adcopy.wording.labels import Labels, labelled, ranges
 
 RULE = "House rule: a number stays with its fact"
 
 
 def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
     """One finding per number beside the name of a fact that has other numbers."""
-    labels = Labels(sayable(input))
+    facts = sayable(input)
+    labels = Labels(facts)
+    spans = {span for fact in facts for span in ranges(fact.value)}
     found = []
     for piece in pieces(output):
+        for start, end in ranges(piece):
+            if (end, start) in spans and (start, end) not in spans:
+                message = f"{start} to {end}, where the brief has {end} to {start}"
+                found.append(Finding(message=message, rule=RULE, excerpt=f"{start} to {end}"))
         for one in labelled(piece):
             given = labels.given(one)
             if given and one.number not in given:

@@ -48,6 +48,17 @@ def labelled(text: str) -> Iterator[Labelled]:
         yield Labelled(number(match[0]), label, stem(behind[1]) if behind else "", money, (ahead + match[0]).strip())
 
 
+_RANGE = re.compile(
+    r"(?P<start>[a-z]{3,20}|\d+(?:\.\d+)?)[a-z%°℃]{0,4}\s?(?:-|~|to\b|至|到)\s?(?P<end>[a-z]{3,20}|\d+(?:\.\d+)?)"
+)
+
+
+def ranges(text: str) -> Iterator[tuple[str, str]]:
+    """Both ends of `7 to 11`, `March-May`, 105到125, as they are written."""
+    for match in _RANGE.finditer(parted(text)):
+        yield match["start"], match["end"]
+
+
 class Labels:
     """Which numbers the facts of a brief put beside which word; amounts of money apart from other numbers."""
 

@@ -38,6 +38,11 @@ _MEASURES = frozenset(
     eattype open opens age ages place town city where made volume capacity sizes from number event venue property
     attraction keyword order""".split()  # noqa: SIM905
 )
+_MEASURES_HAN = frozenset(
+    """价格 尺寸 材质 颜色 重量 容量 规格 产地 类型 风格 图案 款式 名称 品名 品牌 型号 数量 长度 宽度 高度
+    城市 地点 位置 时长 时间 营业 人数 年龄 适合 口味 面料 版型 服务 商品 店名 招牌 人均 净含量 衣样式 裤型 裙型 裙长 衣长
+    裤长 成分 用途 功能 产品""".split()  # noqa: SIM905
+)
 # Values that say only that something is there.
 _THERE = frozenset(
     ["included", "provided", "supplied", "accepted", "welcome", "allowed", "offered", "available", "free", "fitted"]
@@ -90,9 +95,9 @@ class Affirmed:
 
 
 def _features(key: str) -> list[str]:
-    """Words of a key that name a feature, not a measure; of a Chinese key, only one of three characters or more."""
+    """Words of a key that name a feature, not a measure."""
     if HAN.search(key):
-        return [key] if len(key) > 2 else []
+        return [key] if len(key) > 1 and key not in _MEASURES_HAN else []
     return [t for t in content(tokens(key)) if t not in _MEASURES]
 
 

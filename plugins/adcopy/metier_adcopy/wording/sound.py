@@ -124,6 +124,7 @@ _RUDE = re.compile(
     r"\bread the (?:rules|manual|terms)\b|\bif you (?:do not|cannot|can not) (?:like it|afford|read)\b|"
     r"\bdamn\b|\bbloody\b|\bhell no\b|\bit sucks?\b|\b(?:barely|hardly) works?\b|\bregret (?:buying|it)\b|"
     r"\b(?:we|it|they) (?:often |always |usually )?(?:breaks?|fails?|falls?) (?:apart|down|quickly|often)\b|"
+    r"(?<!not )\b(?:so|too|really|pretty) bad\b|\bsorry (?:it|they|this) (?:is|are)\b|"
     r"\bwe (?:cheat|lie|hate|despise)\b|\bhonestly,? (?:our|we|it|this)\b"
 )
 _RUDE_HAN = re.compile(
