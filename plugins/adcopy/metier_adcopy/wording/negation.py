@@ -40,8 +40,8 @@ _MEASURES = frozenset(
 )
 _MEASURES_HAN = frozenset(
     """价格 尺寸 材质 颜色 重量 容量 规格 产地 类型 风格 图案 款式 名称 品名 品牌 型号 数量 长度 宽度 高度
-    城市 地点 位置 时长 时间 营业 人数 年龄 适合 口味 面料 版型 服务 商品 店名 招牌 人均 净含量 衣样式 裤型 裙型 裙长 衣长
-    裤长 成分 用途 功能 产品""".split()  # noqa: SIM905
+    城市 地点 位置 时长 时间 营业 人数 年龄 适合 口味 面料 版型 服务 商品 店名 招牌 人均 净含量 衣样式 裤型 裙型
+    裙长 衣长 裤长 成分 用途 功能 产品""".split()  # noqa: SIM905
 )
 # Values that say only that something is there.
 _THERE = frozenset(

@@ -25,8 +25,9 @@ def stray_words(text: str, language: str, known: str) -> str | None:
     if language != "zh":
         foreign = re.findall(rf"{_OTHER_SCRIPT.pattern}+", plain)
         small = {word for word in _LATIN.findall(plain) if word in _SMALL_WORDS and word not in words}
-        return next((run for run in foreign if run not in given), " ".join(sorted(small)) if len(small) > 2 else None)
-    if found := next((run for run in _NOT_CHINESE.findall(plain) if run not in given), None):
+        other_script = next((str(run) for run in foreign if run not in given), None)
+        return other_script or (" ".join(sorted(small)) if len(small) > 2 else None)
+    if found := next((str(run) for run in _NOT_CHINESE.findall(plain) if run not in given), None):
         return found
     run: list[str] = []
     end = 0
