@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape, quoteattr
 from metier_adcopy.ssml_grammar import NAMESPACE
 
 _LANGUAGES = {"en": "en-GB", "zh": "zh-CN"}
+_MOST_STRESSES = 8
 # XML 1.0, section 2.2: characters that no document may hold.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -42,8 +43,10 @@ def _line(number: int, line: Mapping[str, Any]) -> str:
 def stressed_at(text: str, stress: Sequence[str]) -> list[tuple[int, int]]:
     """Where each stressed phrase occurs, whole words only and none within another; one that does not is left out."""
     found: list[tuple[int, int]] = []
-    for phrase in filter(str.strip, stress):
-        pattern = rf"(?<![^\W_]){re.escape(phrase)}(?![^\W_])" if phrase.isascii() else re.escape(phrase)
+    for phrase in list(filter(str.strip, stress))[:_MOST_STRESSES]:
+        opening = "(?<![A-Za-z0-9])" if phrase[0].isascii() and phrase[0].isalnum() else ""
+        closing = r"(?![A-Za-z0-9]|\.\d)" if phrase[-1].isascii() and phrase[-1].isalnum() else ""
+        pattern = f"{opening}{re.escape(phrase)}{closing}"
         for match in re.finditer(pattern, text):
             if all(match.end() <= start or end <= match.start() for start, end in found):
                 found.append(match.span())

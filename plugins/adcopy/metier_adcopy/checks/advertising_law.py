@@ -57,7 +57,7 @@ _BANS = (
     ),
 )
 
-_CLAUSE = re.compile(r"[，。；！？、,.;!?\n]")
+_CLAUSE = re.compile(r"[，。；！？、,;!?\n]|(?<!no)\.")
 # Article 5: the seller's attitude, or an aim, not the goods.
 _ATTITUDE = re.compile(
     r"追求|力求|争做|争创|努力|目标|立志|希望|愿|想|顾客第一|客户第一|安全第一|质量第一(?=的)|用户至上|尽最大|用心"
@@ -79,12 +79,31 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
 
 
 def _findings(text: str, facts: Sequence[Fact]) -> Iterator[Finding]:
-    names = [normalise(f.value) for f in facts if _is_name(f.key)]
-    for ban in _BANS:
-        for found in ban.pattern.finditer(text):
-            if ban.rule == _ABSOLUTE_RULE and _exempt(text, found, names, facts):
-                continue
-            yield Finding(message=f"禁用语：{found[0]}", rule=ban.rule, excerpt=found[0])
+    names = [name for f in facts if _is_name(f.key) and (name := normalise(f.value))]
+    held = " ".join(normalise(fact.value) for fact in facts)
+    for start, clause in _clauses(text):
+        # A clause is judged once, not once a term, so that the work stays linear.
+        excused: bool | None = None
+        dated: bool | None = None
+        for ban in _BANS:
+            for found in ban.pattern.finditer(clause):
+                if ban.rule == _ABSOLUTE_RULE:
+                    if excused is None:
+                        excused = bool(_ATTITUDE.search(clause) or _OWN.search(clause) or _ADVICE.search(clause))
+                    if excused or _named(text, start + found.start(), found[0], names):
+                        continue
+                    if found[0] in held:
+                        dated = bool(_DATED.search(clause)) if dated is None else dated
+                        if dated:
+                            continue
+                yield Finding(message=f"禁用语：{found[0]}", rule=ban.rule, excerpt=found[0])
+
+
+def _clauses(text: str) -> Iterator[tuple[int, str]]:
+    start = 0
+    for stop in [*(m.end() for m in _CLAUSE.finditer(text)), len(text)]:
+        yield start, text[start:stop]
+        start = stop
 
 
 def _is_name(key: str) -> bool:
@@ -93,21 +112,17 @@ def _is_name(key: str) -> bool:
     )
 
 
-def _exempt(text: str, found: re.Match[str], names: Sequence[str], facts: Sequence[Fact]) -> bool:
-    """Whether articles 5 or 6 of the 2023 guide cover this use."""
-    # 6(3), 6(4), 6(5): part of a name, trade mark, model, statutory grade or award that the brief holds.
+def _named(text: str, at: int, term: str, names: Sequence[str]) -> bool:
+    """6(3) to 6(5): part of a name, trade mark, model, statutory grade or award that the brief holds."""
     for name in names:
-        at = text.find(name)
-        while name and at >= 0:
-            if at <= found.start() and found.end() <= at + len(name):
+        if term in name:
+            window = text[max(0, at - len(name)) : at + len(name)]
+            if len(name) <= _LONGEST_NAME and name in window:
                 return True
-            at = text.find(name, at + 1)
-    start = max((m.end() for m in _CLAUSE.finditer(text, 0, found.start())), default=0)
-    stop = next((m.start() for m in _CLAUSE.finditer(text, found.end())), len(text))
-    clause = text[start:stop]
-    if _ATTITUDE.search(clause) or _OWN.search(clause) or _ADVICE.search(clause):
-        return True
-    return bool(_DATED.search(clause)) and any(found[0] in normalise(fact.value) for fact in facts)
+    return False
+
+
+_LONGEST_NAME = 80
 
 
 advertising_law = Check(

@@ -20,7 +20,10 @@ from metier_adcopy.wording.words import HAN, NUMBER_WORDS, STOPWORDS, Text, norm
 RULE = "House rule: add nothing to the brief"
 
 _WORD = re.compile(r"[^\W\d_]+")
-_OPENS = re.compile(r"(?:^|[.!?:;…。！？：；\"“”'‘(\[•*/–—\n]|\s-)\s*$")
+_OPENS = re.compile(r"(?:[.!?:;…。！？：；\"“”'‘(\[•*/–—\n]|\s-)\s*$")
+# What stands right before a price is what it buys: four characters or more name it.
+_PRICED = re.compile(rf"(?<!{HAN.pattern})({HAN.pattern}{{4,}})[¥￥]?\d[\d.,]*元")
+_COUNTED = re.compile("[一二两三每各只仅就要价卖]")
 _TITLE_HAN = re.compile(r"《([^》]+)》")
 # Capitalised by the language, whatever the brief says.
 _ALWAYS = STOPWORDS | {
@@ -69,21 +72,30 @@ def _unit_given(quantity: Quantity, units: set[str | None], around: set[str]) ->
 
 def _names(text: str, known: str) -> Iterator[Finding]:
     given = Text(known)
-    if HAN.search(text):
+    chinese = bool(HAN.search(text))
+    looked_up: dict[str, bool] = {}
+    if chinese:
         for title in _TITLE_HAN.findall(text):
             if re.sub(r"\s+", "", normalise(title)) not in given.squeezed:
                 yield Finding(message=f"names 《{title}》, which is not in the brief", rule=RULE, excerpt=title)
-    for match in _WORD.finditer(re.sub(HAN.pattern, lambda m: " ", text)):
-        word = match[0]
+        for match in _PRICED.finditer(text):
+            words = match[1][-8:]
+            if not _COUNTED.search(words) and not any(words[i : i + 2] in given.plain for i in range(len(words) - 1)):
+                yield Finding(message=f"prices {words}, which is not in the brief", rule=RULE, excerpt=match[0])
+    end = 0
+    for match in _WORD.finditer(re.sub(HAN.pattern, " ", text)):
+        word, between, end = match[0], text[end : match.start()], match.end()
         plain = normalise(word)
-        capital = word[0].isupper() and (len(word) > 1 or HAN.search(text))
+        capital = word[0].isupper() and (len(word) > 1 or chinese)
         if not capital or plain in _ALWAYS or plain in NUMBER_WORDS:
             continue
         if match.start() and text[match.start() - 1].isdigit():  # A unit, as in 4.5L, or the tail of a code.
             continue
-        if _OPENS.search(text[: match.start()]) or (match.start() and text[match.start() - 1] == "'"):
+        if (match.start() == len(between) and not between.strip()) or _OPENS.search(between) or between.endswith("'"):
             continue
-        if not all(_known(part, given) for part in tokens(plain)):
+        if plain not in looked_up:
+            looked_up[plain] = all(_known(part, given) for part in tokens(plain))
+        if not looked_up[plain]:
             yield Finding(message=f"names {word}, which is not in the brief", rule=RULE, excerpt=word)
 
 

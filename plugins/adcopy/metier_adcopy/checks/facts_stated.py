@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -33,6 +34,7 @@ _ITEMS = re.compile(r"\s*(?:,(?!\d{3}\b)|[，、;；/]|\s&\s|\band\b)\s*")
 _ITEMS_HAN = re.compile(r"[,，、;；/和及与]")
 _MOST = 0.6
 """Share of a phrase's content words that must be found: 1 of 1, 2 of 2, 2 of 3, 3 of 4, 3 of 5."""
+_ORDINALS = frozenset(["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"])
 _MOST_OF_A_SENTENCE = 0.5
 # Words by which a sentence of the brief hangs together, and copy need not.
 _OF_A_SENTENCE = frozenset(["has", "have", "cost", "costs", "comes", "there", "made", "can", "may", "otherwise"])
@@ -85,9 +87,14 @@ def _value(text: Text, key: str, value: str) -> bool:
     return all(_phrase(text, item) for item in items)
 
 
+@lru_cache(maxsize=8)
+def _stated(text: str) -> frozenset[tuple[str, str | None]]:
+    return frozenset((quantity.number, quantity.unit) for quantity in quantities(text))
+
+
 def _sentence(text: Text, sentence: str) -> bool:
     """Whether a sentence of the brief is in the copy: all its quantities, and most of its words."""
-    found = {q.number for q in quantities(text.raw)} | set(text.tokens)
+    found = {number for number, _ in _stated(text.raw)} | text.token_set
     if any(q.number not in found for q in quantities(sentence)):
         return False
     if HAN.search(sentence):
@@ -108,7 +115,9 @@ def _phrase(text: Text, phrase: str) -> bool:
         return True
     words = tokens(phrase)
     numbers = [w for w in words if w[0].isdigit()]
-    if any(n not in text.tokens for n in numbers):
+    if any(n not in text.token_set for n in numbers):
+        return False
+    if any(word in _ORDINALS and word not in text.token_set for word in words):
         return False
     if HAN.search(phrase) and text.chinese:
         return _phrase_in_chinese(text, phrase)
@@ -132,7 +141,7 @@ def _quantity(text: Text, phrase: str) -> bool:
         rest = rest.replace(quantity.excerpt, " ")
     if not wanted or any(c.isalpha() for c in rest):
         return False
-    found = {(q.number, q.unit) for q in quantities(text.raw)}
+    found = _stated(text.raw)
     return all((q.number, q.unit) in found for q in wanted)
 
 
@@ -140,11 +149,11 @@ def _phrase_in_chinese(text: Text, phrase: str) -> bool:
     plain = re.sub(r"\s+", "", normalise(phrase))
     if plain in text.squeezed:
         return True
-    if any(word not in text.tokens for word in tokens(re.sub(HAN.pattern, " ", plain)) if not word[0].isdigit()):
+    if any(word not in text.token_set for word in tokens(re.sub(HAN.pattern, " ", plain)) if not word[0].isdigit()):
         return False
     han = HAN.findall(plain)
     if wanted := quantities(phrase):
-        found = {(q.number, q.unit) for q in quantities(text.raw)}
+        found = _stated(text.raw)
         for quantity in wanted:
             plain = plain.replace(re.sub(r"\s+", "", quantity.excerpt), " ")
         return all((q.number, q.unit) in found for q in wanted) and _share_of_pairs(text, plain) >= _MOST

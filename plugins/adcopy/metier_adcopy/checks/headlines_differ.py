@@ -15,6 +15,8 @@ from metier_adcopy.tasks import SEARCH_ADS
 from metier_adcopy.wording.words import HAN, content, normalise, stem, tokens
 
 RULE = "Google Ads Help 7684791: headlines and descriptions appear in any combination and must not repeat one another"
+_MOST = 20
+"""Texts compared of each field, more than any platform takes: each is compared with each."""
 NEAR = 0.75
 """Jaccard likeness of two texts' marks from which they count as one: three words shared of four."""
 
@@ -24,7 +26,7 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
     found = []
     for field in ("headlines", "descriptions"):
         texts = output.get(field)
-        listed = list(enumerate(texts if isinstance(texts, list) else (), 1))
+        listed = list(enumerate(texts if isinstance(texts, list) else (), 1))[:_MOST]
         repeated: set[int] = set()
         for (first, one), (second, other) in combinations(listed, 2):
             if second not in repeated and alike(str(one), str(other)):

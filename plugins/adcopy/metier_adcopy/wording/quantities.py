@@ -14,8 +14,10 @@ for _canonical, _spellings in {
     "g": "g gram gramme 克", "kg": "kg kilo kilogram kilogramme 千克 公斤", "mg": "mg 毫克",
     "mm": "mm millimetre millimeter 毫米", "cm": "cm centimetre centimeter 厘米 公分", "m": "m metre meter 米",
     "km": "km kilometre kilometer 公里 千米", "mile": "mile mi", "inch": 'inch inches in " 英寸 寸',
-    "foot": "ft foot feet",
-    "ounce": "oz ounce", "pound": "lb lbs pound", "hour": "h hr hour 小时", "minute": "min minute 分钟",
+    "foot": "ft foot feet", "yard": "yard yd 码",
+    "ounce": "oz ounce", "pint": "pint pt 品脱", "gallon": "gallon gal 加仑", "acre": "acre 英亩",
+    "sqm": "sqm 平方米 平米", "sqft": "sqft 平方英尺", "sqkm": "sqkm 平方公里",
+    "tonne": "tonne ton 吨", "pound": "lb lbs pound", "hour": "h hr hour 小时", "minute": "min minute 分钟",
     "second": "sec second 秒", "day": "day 天 日", "week": "week wk 周", "month": "month 个月 月",
     "year": "year yr 年 岁",
     "w": "w watt 瓦", "kw": "kw kilowatt", "v": "v volt", "mah": "mah", "hz": "hz 赫兹", "db": "db decibel 分贝",
@@ -43,6 +45,7 @@ _SPELT = re.compile(
     rf"\b(?P<number>{'|'.join(w for w, n in NUMBER_WORDS.items() if int(n) >= 2)})[\s-]"
     rf"(?P<after>percent|(?:{'|'.join(u for u in _LATIN if len(u) > 2)})(?:e?s)?)\b"
 )
+_SQUARE = re.compile(r"\b(?:sq\.?|square)[\s-]?(?:(?P<m>m(?:et(?:re|er)s?)?)|(?P<ft>ft|feet|foot)|(?P<km>km))\b")
 _HAN_NUMERAL = re.compile(
     rf"(?P<number>[二两三四五六七八九十百千万]+)(?P<after>{'|'.join(u for u in _HAN if u not in '天日月')})"
 )
@@ -59,7 +62,7 @@ class Quantity(NamedTuple):
 
 def quantities(text: str) -> list[Quantity]:
     """Quantities in digits, and those spelt out before a unit (`two years`, `三年`), in no special order."""
-    plain = normalise(text)
+    plain = _SQUARE.sub(lambda found: f"sq{found.lastgroup}", normalise(text))
     found = []
     last_end, last_unit = 0, None
     for match in _QUANTITY.finditer(plain):
@@ -80,7 +83,7 @@ def units_in(text: str) -> set[str]:
     plain = normalise(text)
     beside = {q.unit for q in quantities(text) if q.unit}
     words = {_UNITS[w] for w in re.findall(r"[a-z]+", plain) if w in _UNITS and w != "in"}
-    plurals = {_UNITS[w[:-1]] for w in re.findall(r"[a-z]{3,}s\b", plain) if w[:-1] in _UNITS}
+    plurals = {_UNITS[w[:-1]] for w in re.findall(r"(?<![a-z])[a-z]{3,}s\b", plain) if w[:-1] in _UNITS}
     # What is rated is rated in stars.
     signs = ({"star"} if "rating" in plain else set()) | {_UNITS[c] for c in re.findall(r"[£$€¥%]", plain)}
     return beside | words | plurals | signs | {_UNITS[u] for u in _HAN if u in plain}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
@@ -54,6 +54,14 @@ def normalise(text: str) -> str:
     plain = unicodedata.normalize("NFKC", text).translate(_QUOTES).casefold()
     plain = re.sub(r"\b(\w+?)n't\b", r"\1 not", plain).replace("cannot", "can not")
     return _COMPOUND.sub(lambda m: str(_TENS[m[1]] + int(NUMBER_WORDS[m[2]])), plain)
+
+
+_STOPS = str.maketrans("，；：！？", "。。。。。")
+
+
+def parted(text: str) -> str:
+    """Normalised, with each full-width comma or stop as `。`: NFKC would make `，6元` a thousands separator."""
+    return normalise(text.translate(_STOPS))
 
 
 def tokens(text: str) -> list[str]:
@@ -125,6 +133,28 @@ def _distance_at_most(one: str, other: str, most: int) -> bool:
     return row[-1] <= most
 
 
+_MOST_ALIKE = 64
+_LONGEST = 32
+"""Letters of a word from which on only its stem and beginning are compared: no word that people misspell is longer."""
+
+
+@lru_cache(maxsize=50_000)
+def _marks(word: str) -> frozenset[str]:
+    """What a word shares with those that `same` may find equal: stem, beginning, itself without a letter or two.
+
+    Two words within distance d have a common form after at most d deletions each (the symmetric delete of SymSpell).
+    """
+    if word[0].isdigit() or HAN.search(word):
+        return frozenset()
+    marks = {f"={stem(word)}", f"^{word[:5]}"}
+    if 5 <= len(word) <= _LONGEST:
+        shorter = {word} | {word[:i] + word[i + 1 :] for i in range(len(word))}
+        if len(word) >= 8:
+            shorter |= {part[:i] + part[i + 1 :] for part in tuple(shorter) for i in range(len(part))}
+        marks |= shorter
+    return frozenset(marks)
+
+
 class Text:
     """A text's tokens, also joined two by two, so that `leak proof` meets `leakproof`."""
 
@@ -135,12 +165,34 @@ class Text:
         self.tokens = tokens(text)
         self.vocabulary = set(self.tokens) | {a + b for a, b in pairwise(self.tokens) if a.isalpha() and b.isalpha()}
         self.chinese = bool(HAN.search(text))
+        self._found: dict[str, bool] = {}
 
     def has(self, word: str) -> bool:
         """Whether the word, or one close to it, is in the text."""
-        return word in self.vocabulary or any(same(word, other) for other in self.vocabulary)
+        if word not in self._found:
+            self._found[word] = word in self.vocabulary or any(same(word, other) for other in self._like(word))
+        return self._found[word]
+
+    def _like(self, word: str) -> set[str]:
+        """Words of the text that `same` may find equal to this one, by what both must share; at most a few hundred."""
+        found: set[str] = set()
+        for mark in _marks(word):
+            found |= set(self._marked.get(mark, ())[:_MOST_ALIKE])
+        return found
+
+    @cached_property
+    def _marked(self) -> dict[str, list[str]]:
+        marked: dict[str, list[str]] = {}
+        for word in sorted(self.vocabulary):
+            for mark in _marks(word):
+                marked.setdefault(mark, []).append(word)
+        return marked
+
+    @cached_property
+    def token_set(self) -> frozenset[str]:
+        """The tokens, for looking one up."""
+        return frozenset(self.tokens)
 
     def has_sequence(self, words: list[str]) -> bool:
         """Whether the words follow one another in the text, exactly."""
-        n = len(words)
-        return any(self.tokens[i : i + n] == words for i in range(len(self.tokens) - n + 1))
+        return f" {' '.join(words)} " in f" {' '.join(self.tokens)} "
