@@ -15,23 +15,26 @@ Runner = Callable[..., subprocess.CompletedProcess[str]]
 def test_the_quickstart_gives_copy_metrics_and_a_report_and_resumes_where_it_stopped(
     metier: Runner, tmp_path: Path
 ) -> None:
-    from metier.bases import DEFAULT_BASE, resolve
+    from metier.bases import SMALLEST_BASE, resolve
     from metier.contracts import BaseError
 
     try:
-        base = resolve(DEFAULT_BASE)
+        base = resolve(SMALLEST_BASE)
     except BaseError as error:
-        pytest.skip(f"the default base cannot be had: {error.what}")
+        pytest.skip(f"the smallest base cannot be had: {error.what}")
     small = ("--base", base.path, "--set", "epochs=0.1", "--set", "evaluations=1", "--limit", "4", "--json")
     small = (*small, "--precision", "fp32")
     done = metier("quickstart", *small)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert [set(pair["output"]) for pair in report["copy"]] == [{"text"}] * 3
+    assert [set(pair["output"]) for pair in report["copy"]] == [{"text"}] * 4
+    assert [pair["input"]["language"] for pair in report["copy"]] == ["en", "en", "zh", "zh"]
     assert report["metrics"]["inputs"] == 4
     manifest = json.loads((tmp_path / "quickstart/bundle/bundle.json").read_text())
     assert manifest["precision"] == "fp32"
-    assert manifest["card"]["metrics"]["adcopy.describe"]["inputs"] == 4
+    assert [entry["name"] for entry in manifest["adapters"]]
+    card = json.loads((tmp_path / "quickstart/run/card.json").read_text())
+    assert card["metrics"]["adcopy.describe"]["inputs"] == 4
     assert (tmp_path / "quickstart/report.html").is_file()
     again = json.loads(metier("quickstart", *small).stdout)
     assert again["copy"] == report["copy"]

@@ -32,12 +32,12 @@ def test_a_fine_tune_that_a_plugin_ships_is_proved_on_its_trades_own_samples() -
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the README's bundle of all four trades."""
-    from metier.bases import DEFAULT_BASE, resolve
+    from metier.bases import SMALLEST_BASE, resolve
 
     try:
-        resolve(DEFAULT_BASE)
+        resolve(SMALLEST_BASE)
     except BaseError as error:
-        pytest.skip(f"the default base is not available: {error.what}")
+        pytest.skip(f"the packaged fine-tunes' base is not available: {error.what}")
     folder = tmp_path_factory.mktemp("trades")
     (folder / "plugins").symlink_to(ROOT / "plugins")
     (block,) = [block for block in blocks(ROOT / "README.md") if block.name == "trades"]

@@ -88,18 +88,18 @@ def test_a_lone_surrogate_in_an_input_is_named_and_in_a_reply_is_replaced(engine
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("default_base")
-def test_the_default_base_untrained_answers_with_json_that_fits() -> None:
+def test_the_smallest_base_untrained_answers_with_json_that_fits() -> None:
     """Each task's first packaged input, and one that means nothing, cut as short as their grammar allows."""
     from metier.adapt.generate import generate
-    from metier.bases import DEFAULT_BASE, resolve
+    from metier.bases import SMALLEST_BASE, resolve
     from metier.bases.torch_model import load_torch
     from metier.contracts import BaseError
     from metier.decoding.constraint import Constraint
 
     try:
-        base = resolve(DEFAULT_BASE)
+        base = resolve(SMALLEST_BASE)
     except BaseError as error:
-        pytest.skip(f"the default base is not available: {error.what}")
+        pytest.skip(f"the smallest base is not available: {error.what}")
     model, tokenizer = load_torch(base), ChatTokenizer.load(base.path)
     vocab_size = model.get_output_embeddings().weight.shape[0]
     for task in TASKS:

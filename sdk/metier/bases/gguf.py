@@ -69,7 +69,8 @@ def convert_gguf(file: Path, folder: Path, *, tied: bool = False, progress: Prog
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
     model.load_state_dict(quantised.state_dict())
     if tied:
-        finer = quantised.get_output_embeddings() if _head_is_finer(reader) else quantised.get_input_embeddings()
+        loaded: Any = quantised
+        finer = loaded.get_output_embeddings() if _head_is_finer(reader) else loaded.get_input_embeddings()
         model.get_input_embeddings().weight.data.copy_(finer.weight.data)
         model.tie_weights()
     progress("writing model.safetensors", 0, None)
@@ -85,7 +86,7 @@ def convert_gguf(file: Path, folder: Path, *, tied: bool = False, progress: Prog
 def _head_is_finer(reader: Any) -> bool:
     """Whether the output head is stored in more bits than the embedding."""
     bytes_of = {tensor.name: tensor.n_bytes for tensor in reader.tensors}
-    return bytes_of.get("output.weight", 0) > bytes_of.get("token_embd.weight", 0)
+    return bool(bytes_of.get("output.weight", 0) > bytes_of.get("token_embd.weight", 0))
 
 
 def _clean_config(path: Path) -> dict[str, Any]:

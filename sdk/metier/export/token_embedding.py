@@ -41,7 +41,8 @@ def quantise_embedding(folder: Path, file: str) -> bool:
     node = next((n for n in model.graph if n.op_type == "Gather" and _is_embedding(n)), None)
     if node is None:
         return False
-    table = node.inputs[0].const_value.numpy()  # [vocabulary, width]
+    stored: Any = node.inputs[0]
+    table = stored.const_value.numpy()  # [vocabulary, width]
     block = next((size for size in BLOCKS if table.shape[1] % size == 0), None)
     if table.dtype != np.float32 or block is None:
         return False

@@ -80,9 +80,9 @@ def create_app(
             Route("/metrics", metrics),
         ],
         exception_handlers={
-            ApiError: on_error,  # type: ignore[dict-item]
-            MetierError: on_error,  # type: ignore[dict-item]
-            HTTPException: on_error,  # type: ignore[dict-item]
+            ApiError: on_error,
+            MetierError: on_error,
+            HTTPException: on_error,
             Exception: on_error,
         },
         middleware=[

@@ -57,8 +57,8 @@ def speaker(value: Any) -> str | None:
             if form in words:
                 return who
     # Desks name their people behind or ahead of the word: 客服小美, 客服-007, 小美客服, 买家张先生.
-    for who, words in (("customer", _HAN_CUSTOMER), ("agent", _HAN_AGENT)):
-        for known in words:
+    for who, names in (("customer", _HAN_CUSTOMER), ("agent", _HAN_AGENT)):
+        for known in names:
             rest = word.removeprefix(known) if word.startswith(known) else word.removesuffix(known)
             if rest != word and len(rest) <= 8 and not _NO_NAME.search(rest):
                 return who
