@@ -1,7 +1,7 @@
 """Product exports of shop systems, whose products go over several rows: Shopify's and WooCommerce's CSV.
 
-What becomes a fact is an allow-list by system: names, brand, type, options, attributes, price, sizes. Identifiers, links,
-stock, cost, tax, flags and search-engine texts stay out.
+What becomes a fact is an allow-list by system: names, brand, type, options, attributes, price, sizes. Identifiers,
+links, stock, cost, tax, flags and search-engine texts stay out.
 https://help.shopify.com/manual/products/import-export/using-csv
 https://woocommerce.com/document/product-csv-importer-exporter/
 """
