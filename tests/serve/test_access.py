@@ -56,12 +56,12 @@ def test_a_body_that_is_no_object_is_a_bad_request(server, body):
 
 
 def test_browsers_of_an_allowed_origin_may_send_what_the_javascript_client_sends(server):
-    asked = "authorization,content-type,x-stainless-arch,x-stainless-retry-count,x-stainless-timeout"
-    headers = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": asked}
+    wanted = "authorization,content-type,x-stainless-arch,x-stainless-retry-count,x-stainless-timeout"
+    headers = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": wanted}
     allowed = httpx.options(f"{server.url}/v1/chat/completions", headers={**headers, "Origin": "https://shop.example"})
     assert allowed.status_code == 200
     assert allowed.headers["access-control-allow-origin"] == "https://shop.example"
-    assert set(asked.split(",")) <= {
+    assert set(wanted.split(",")) <= {
         h.strip() for h in allowed.headers["access-control-allow-headers"].lower().split(",")
     }
     other = httpx.options(f"{server.url}/v1/chat/completions", headers={**headers, "Origin": "https://evil.example"})

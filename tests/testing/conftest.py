@@ -205,7 +205,7 @@ def trade(tmp_path: Path) -> Trade:
         },
         adapter=FlowerCsv(example),
         card={
-            "base": Base(id="smollm2-135m", model_class="LlamaForCausalLM", context_length=2048),
+            "base": Base(id="qwen2.5-coder-0.5b", model_class="LlamaForCausalLM", context_length=2048),
             "data": DataSummary(sha256="0" * 64, samples=4, held_out=2, held_out_sha256="0" * 64),
         },
         config={
@@ -213,7 +213,7 @@ def trade(tmp_path: Path) -> Trade:
             "r": 4,
             "lora_alpha": 8,
             "use_rslora": False,
-            "base_model_name_or_path": "smollm2-135m",
+            "base_model_name_or_path": "qwen2.5-coder-0.5b",
         },
         tensors=tensors,
     )

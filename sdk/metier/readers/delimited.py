@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from metier.readers.row import Row, bad, checked_header, no_table
 DELIMITERS = ",;\t|"
 CELL_LIMIT = 131_072
 """Characters in one cell; the csv module's own default. Beyond it a quote was not closed, or no model reads it."""
+_EXCEL_MARK = re.compile('\ufeff?"?sep=([^\\w\\s"]|\t)"?\\s*', re.IGNORECASE)
+"""The line by which Excel is told a delimiter."""
 _QUOTES = "double the quotes inside the cell, and close the last one"
 
 
@@ -86,8 +89,11 @@ def _records(lines: TextLines, delimiter: str | None) -> Iterator[tuple[int, lis
                 first = next(source, None)
                 if first is None:
                     return
-                waiting.append(first)
-                delimiter = _delimiter(first)
+                if mark := _EXCEL_MARK.fullmatch(first):  # not a row: it names the delimiter of those below
+                    delimiter, line = mark[1], line + 1
+                else:
+                    waiting.append(first)
+                    delimiter = _delimiter(first)
             reader = csv.reader(feed(), delimiter=delimiter, strict=True)
         try:
             cells: list[str] | str | None = next(reader, None)

@@ -10,6 +10,7 @@ from metier_adcopy.reading.merchant_table import MerchantTable
 from metier_adcopy.reading.merchant_xml import MerchantXml
 from metier_adcopy.reading.relevance import RelevanceTable
 from metier_adcopy.reading.script_table import ScriptTable
+from metier_adcopy.reading.shop_exports import Shopify, WooCommerce
 
 # A catalogue accepts almost any table, so that it comes last.
 ADAPTERS: tuple[DataAdapter, ...] = (
@@ -19,6 +20,8 @@ ADAPTERS: tuple[DataAdapter, ...] = (
     AdsEditor(),
     RelevanceTable(),
     ScriptTable(),
+    Shopify(),
+    WooCommerce(),
     Catalogue(),
 )
 
@@ -31,4 +34,6 @@ __all__ = [
     "MerchantXml",
     "RelevanceTable",
     "ScriptTable",
+    "Shopify",
+    "WooCommerce",
 ]

@@ -9,7 +9,7 @@ _SYNONYMS: dict[str, str] = {
     "name": "name title product_name product_title item item_name productname "
     "商品名 商品名称 产品名 产品名称 名称 品名 标题 商品标题 宝贝标题 商品",
     "brand": "brand brand_name manufacturer maker vendor label 品牌 品牌名 品牌名称 厂商 生产商",
-    "price": "price unit_price retail_price list_price rrp msrp cost 价格 售价 单价 定价 零售价 价钱",
+    "price": "price unit_price retail_price list_price rrp msrp regular_price 价格 售价 单价 定价 零售价 价钱",
     "sale price": "sale_price special_price offer_price 促销价 活动价 折后价",
     "colour": "color colour colors colours colourway 颜色 色彩 颜色分类",
     "material": "material materials fabric composition 材质 材料 面料 成分 质地",
@@ -42,9 +42,20 @@ _SILENT = frozenset(
         "image_link", "image_url", "images", "picture", "photo", "availability", "stock", "quantity",
         "inventory", "shipping", "tax", "identifier_exists", "handle", "published", "status", "created",
         "updated", "created_at", "updated_at", "row", "index", "编号", "序号", "货号", "条码", "链接", "图片",
-        "库存", "数量", "主图", "上架时间", "状态",
+        "库存", "数量", "主图", "上架时间", "状态", "cost", "cost_per_item", "purchase_price", "wholesale_price", "vat",
+        "tax_class", "tax_status", "in_stock?", "in_stock", "published?", "is_featured?", "visibility_in_catalog",
+        "tags",
+        "position", "parent", "meta", "商家编码", "商品编码", "条形码", "进价", "成本", "成本价", "采购价", "运费模板",
+        "税率",
+        "上架状态", "是否上架", "销量", "仓库", "供应商", "sku编码", "spu", "宝贝id", "商品id", "类目id",
     ]
 )  # fmt: skip
+
+
+_SILENT_ENDS = (
+    "_id", "_url", "_link", "_sku", "_qty", "_src", "编码", "编号", "链接", "图片", "库存", "成本", "进价",
+)  # fmt: skip
+_SILENT_STARTS = ("meta:", "meta_", "seo_", "inventory_", "stock_", "tax_", "image_", "cost_", "库存", "成本", "进价")
 
 
 def role_of(header: str) -> str | None:
@@ -54,7 +65,7 @@ def role_of(header: str) -> str | None:
     for spelling in (plain, bare):
         if spelling in _ROLE:
             return _ROLE[spelling]
-        if spelling in _SILENT or spelling.endswith(("_id", "_url", "_link")):
+        if spelling in _SILENT or spelling.endswith(_SILENT_ENDS) or spelling.startswith(_SILENT_STARTS):
             return None
     return " ".join(header.replace("_", " ").split()) or None
 

@@ -25,12 +25,15 @@ FACTS = {
 }  # fmt: skip
 """Attribute → key of the fact."""
 
+_SOURCE = re.compile(r"(?:default|trained_algorithmic_media)\s*:\s*(.*)", re.IGNORECASE | re.DOTALL)
+"""`digital_source_type`, which stands ahead of the content."""
 DESCRIPTION = ("description", "structured_description", "summary", "content")
 SPOKEN_FOR = frozenset({*FACTS, *DESCRIPTION})
 
 
 def sample_of_product(attributes: Sequence[tuple[str, str]], provenance: Provenance) -> Sample | BadRow:
     """A sample from a product's (attribute, value) pairs, repeated attributes repeated."""
+    attributes = [(k, _content(v) if k.startswith("structured_") else v) for k, v in attributes]
     written = next((v for name in DESCRIPTION for k, v in attributes if k == name and v.strip()), "")
     titles = [Fact("name", v) for k, v in attributes if FACTS.get(k) == "name"]
     if not any(title.known for title in titles):
@@ -45,6 +48,14 @@ def sample_of_product(attributes: Sequence[tuple[str, str]], provenance: Provena
     # `new` is the default condition, which copy never mentions.
     pairs = [pair for pair in pairs if pair != ("condition", "new")]
     return sample_of(facts_of(pairs), written, provenance, fields=("title", "description"))
+
+
+def _content(value: str) -> str:
+    """The text of structured_title or structured_description, without what made it: `trained_algorithmic_media:"…"`."""
+    found = _SOURCE.match(value.strip())
+    content = found[1].strip() if found else value
+    quoted = len(content) > 1 and content[0] == content[-1] == '"'
+    return content[1:-1].replace('""', '"') if quoted else content
 
 
 def _fact(attribute: str, value: str) -> tuple[str, str]:

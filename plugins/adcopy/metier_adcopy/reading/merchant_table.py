@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from metier_adcopy.reading.merchant import DESCRIPTION, sample_of_product
 from metier_adcopy.reading.tables import header, rows_with, text
 from metier_adcopy.tasks import DESCRIBE
 
+REPEATED = frozenset({"product_highlight", "product_detail"})
 # What a feed has and an ordinary catalogue has not, beside title and description.
 _DISTINCTIVE = {"image_link", "availability", "gtin", "mpn", "google_product_category", "link", "identifier_exists"}
 
@@ -33,7 +35,8 @@ class MerchantTable:
     def accepts(self, path: Path) -> bool:
         """Whether the header is a feed's: title, description and an attribute that only feeds have."""
         have = {attribute_of(column) for column in header(path)}
-        return {"title", "description"} <= have and bool(have & _DISTINCTIVE)
+        named = have & {"title", "structured_title"} and have & {"description", "structured_description"}
+        return bool(named) and bool(have & _DISTINCTIVE)
 
     def read(self, path: Path) -> Iterator[Sample | BadRow]:
         """One sample a line.
@@ -42,11 +45,22 @@ class MerchantTable:
             DataError: no table, or neither title nor description among its columns.
         """
         needed = {
-            "title": ("title", "g:title", "structured_title"),
+            "title": ("title", "g:title", "structured_title", "g:structured_title"),
             "description": tuple(f"{prefix}{name}" for name in DESCRIPTION for prefix in ("", "g:")),
         }
         for row in rows_with(path, needed):
             if isinstance(row, BadRow):
                 yield row
                 continue
-            yield sample_of_product([(attribute_of(k), text(v)) for k, v in row.values.items()], row.provenance)
+            pairs = [(attribute_of(k), text(v)) for k, v in row.values.items()]
+            yield sample_of_product([(k, v) for k, cell in pairs for v in _values(k, cell)], row.provenance)
+
+
+def _values(attribute: str, cell: str) -> list[str]:
+    """Values of a cell: a repeated attribute has several, each with a comma within it in quotes."""
+    if attribute not in REPEATED or '"' not in cell:
+        return [cell]
+    try:
+        return [value.strip() for value in next(csv.reader([cell], skipinitialspace=True), [cell])]
+    except csv.Error:
+        return [cell]

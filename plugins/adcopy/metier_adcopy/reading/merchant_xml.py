@@ -62,6 +62,7 @@ class _Items(Collecting[tuple[int, list[tuple[str, str]]]]):
         self._item_depth, self._item_line, self._item_size = 0, 1, 0
         self._attribute = ""
         self._parts: list[str] = []
+        self._inner: dict[str, str] = {}
 
     def startElementNS(self, name: tuple[str | None, str], qname: Any, attrs: Any) -> None:  # noqa: N802 (SAX's name)
         self._depth += 1
@@ -76,9 +77,17 @@ class _Items(Collecting[tuple[int, list[tuple[str, str]]]]):
             # Google's own namespace first; RSS's and Atom's title and description count as well.
             self._attribute = local if name[0] == NAMESPACE or local in SPOKEN_FOR else ""
             self._parts = []
-        elif self._attribute and "".join(self._parts[-8:]).strip(": \n\t"):
-            # g:attribute_name and g:attribute_value within g:product_detail: joined by `:`, as in the text form.
-            self._parts.append(":")
+        elif self._attribute and self._depth == self._item_depth + 2:
+            self._parts = []  # of the part that begins
+
+    def _value(self) -> str:
+        """The attribute's own text, or that of its parts in the text form: section:name:value, or the content alone."""
+        inner = self._inner
+        if "attribute_name" in inner or "attribute_value" in inner:
+            return ":".join(inner.get(key, "") for key in ("section_name", "attribute_name", "attribute_value"))
+        if "content" in inner:
+            return inner["content"]
+        return ":".join(value for value in inner.values() if value) if inner else "".join(self._parts).strip()
 
     def characters(self, content: str) -> None:
         if self._item is not None and self._attribute and self._item_size < _LONGEST:
@@ -87,9 +96,12 @@ class _Items(Collecting[tuple[int, list[tuple[str, str]]]]):
 
     def endElementNS(self, name: tuple[str | None, str], qname: Any) -> None:  # noqa: N802
         if self._item is not None:
-            if self._depth == self._item_depth + 1 and self._attribute:
+            if self._attribute and self._depth == self._item_depth + 2:
+                self._inner[name[1]] = "".join(self._parts).strip()
+            elif self._depth == self._item_depth + 1 and self._attribute:
                 google = name[0] == NAMESPACE
-                pair = (self._attribute, "".join(self._parts).strip())
+                pair = (self._attribute, self._value())
+                self._inner = {}
                 # g:title overrides the title of RSS, wherever it occurs.
                 self._item.insert(0, pair) if google and pair[0] in ("title", "description") else self._item.append(
                     pair

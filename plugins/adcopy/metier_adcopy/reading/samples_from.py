@@ -12,7 +12,17 @@ from metier_adcopy.facts import Fact, parse_facts, write_facts
 from metier_adcopy.tasks import DESCRIBE
 from metier_adcopy.wording.words import HAN
 
-_TAG = re.compile(r"<[a-zA-Z/!][^>]*>")
+_ELEMENTS = (
+    "a abbr address article aside audio b bdi bdo big blockquote body br button caption center cite code col "
+    "colgroup dd del details dfn div dl dt em figcaption figure font footer form h1 h2 h3 h4 h5 h6 head header hr "
+    "html i iframe img input ins kbd label legend li link main map mark menu meta nav noscript object ol option p "
+    "param picture pre q s samp script section select small source span strike strong style sub summary sup svg "
+    "table tbody td template textarea tfoot th thead time title tr track tt u ul var video wbr"
+)
+_TAG = re.compile(rf"</?(?:{_ELEMENTS.replace(' ', '|')})(?:[\s/][^<>]{{0,4000}})?>", re.IGNORECASE)
+"""Tags of elements that HTML knows: `<B12>` and `<M57 and newer>` are words."""
+_ESCAPES = re.compile(r"(?:^|(?<=[\s>.!?;,]))\\[nrt]|\\[nrt](?=[\s<\\]|$)")
+"""Line breaks and tabs that an export wrote as two characters."""
 
 
 def sample_of(facts: str, text: str, provenance: Provenance, *, fields: tuple[str, str]) -> Sample | BadRow:
@@ -58,6 +68,10 @@ def language_of(text: str) -> str:
 
 def plain_text(text: str) -> str:
     """A field without its HTML, entities and runs of white space. Text that merely contains `<` is not changed."""
+    if "\\" in text:
+        text = _ESCAPES.sub(" ", text)
+    if "<" in text:
+        text = _without_comments(text)
     if _TAG.search(text):
         text = _strip_tags(text)
     text = html.unescape(text)
@@ -77,9 +91,11 @@ class _TextOnly(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=False)
         self.parts: list[str] = []
+        self._unseen = False
 
     def handle_data(self, data: str) -> None:
-        self.parts.append(data)
+        if not self._unseen:
+            self.parts.append(data)
 
     def handle_entityref(self, name: str) -> None:
         self.parts.append(f"&{name};")
@@ -88,13 +104,33 @@ class _TextOnly(HTMLParser):
         self.parts.append(f"&#{name};")
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
+        self._unseen = tag in ("script", "style")
         self.parts.append(" " if tag in _BLOCKS else "")
 
     def handle_endtag(self, tag: str) -> None:
+        self._unseen = False
         self.parts.append(" " if tag in _BLOCKS else "")
 
 
+def _without_comments(text: str) -> str:
+    """Text without `<!-- … -->`, in one pass; one that never ends is text."""
+    parts, at = [], 0
+    while (start := text.find("<!--", at)) >= 0:
+        stop = text.find("-->", start + 4)
+        if stop < 0:
+            break
+        parts.append(text[at:start])
+        at = stop + 3
+    return "".join([*parts, text[at:]])
+
+
 def _strip_tags(text: str) -> str:
+    # The parser sees whole tags of known elements only; it would take any other `<` for the start of one.
+    parts, at = [], 0
+    for tag in _TAG.finditer(text):
+        parts += [text[at : tag.start()].replace("<", "&lt;"), tag[0]]
+        at = tag.end()
+    text = "".join([*parts, text[at:].replace("<", "&lt;")])
     parser = _TextOnly()
     try:
         parser.feed(text)

@@ -72,7 +72,7 @@ class _Paragraph:
     kind: Kind
     number: str | None
     line: int
-    role: Literal["said", "synopsis", "unseen"]
+    role: Literal["script", "synopsis", "unseen"]
     parts: list[str] = field(default_factory=list)
 
 
@@ -123,24 +123,24 @@ class _Script(Collecting[Element]):
         elif name == "DualDialogue":
             self._cues = 0
 
-    def _role(self) -> Literal["said", "synopsis", "unseen"]:
+    def _role(self) -> Literal["script", "synopsis", "unseen"]:
         """What a paragraph that begins here is: a part of the script, a scene's summary, or the writer's planning."""
         if "Summary" in self._path:
             return "synopsis"
-        return "unseen" if _PLANNING & set(self._path) else "said"
+        return "unseen" if _PLANNING & set(self._path) else "script"
 
     def _finish(self) -> None:
         paragraph = self._open.pop()
         text = "".join(paragraph.parts).strip("\n")
         if paragraph.role == "synopsis" and text.strip():
             self._synopses.append(Element("synopsis", " ".join(text.split()), paragraph.line, 1))
-        if paragraph.role == "said" and text.strip():
-            self._said(paragraph, text)
+        if paragraph.role == "script" and text.strip():
+            self._add(paragraph, text)
         if not self._open:  # a summary is written within its heading, and stands behind it
             self.done += self._synopses
             self._synopses = []
 
-    def _said(self, paragraph: _Paragraph, text: str) -> None:
+    def _add(self, paragraph: _Paragraph, text: str) -> None:
         kind, dual = paragraph.kind, False
         if kind == "character":
             dual = self._cues == 2

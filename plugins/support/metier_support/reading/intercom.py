@@ -20,7 +20,7 @@ from metier_support.tasks import REPLY
 
 CUSTOMERS = frozenset({"user", "lead", "contact", "visitor"})
 AGENTS = frozenset({"admin", "bot", "team", "operator", "fin"})
-SAID = frozenset({"comment", "open", "close", "message", "quick_reply", "conversation"})
+VISIBLE = frozenset({"comment", "open", "close", "message", "quick_reply", "conversation"})
 """Types of parts whose body the customer sees; `note`, `assignment`, `snoozed` and others are the team's."""
 
 
@@ -78,7 +78,7 @@ def _messages(conversation: dict[str, Any]) -> Iterator[Message]:
         listed = sorted(listed, key=lambda part: part["created_at"])
     for part in listed:
         body = text(part.get("body"))
-        shown = str(part.get("part_type") or "comment") in SAID and not part.get("redacted")
+        shown = str(part.get("part_type") or "comment") in VISIBLE and not part.get("redacted")
         if body and shown and (who := _who(part)):
             yield Message(who, body)
 

@@ -52,12 +52,16 @@ class Zendesk:
     def accepts(self, path: Path) -> bool:
         """Whether its first object has a requester and comments with authors."""
         ticket = first_record(path)
+        if ticket is not None and _is_page(ticket):
+            ticket = next((each for each in ticket["tickets"] if isinstance(each, dict)), None)
         return ticket is not None and "requester_id" in ticket and isinstance(ticket.get("comments"), list)
 
     def read(self, path: Path) -> Iterator[Sample | BadRow]:
         """A sample for each public answer, all of a ticket at the line it starts on."""
         roles = _roles(path)
-        for record in read_records(path):
+        first = first_record(path)
+        paged = first is not None and _is_page(first)  # users or others stand ahead of its tickets
+        for record in records_under(path, "tickets") if paged else read_records(path):
             if isinstance(record, BadRow):
                 yield record
                 continue
@@ -76,6 +80,10 @@ class Zendesk:
                     reason="no public comment answers the requester",
                     remedy="export tickets with their comments, or leave this one out",
                 )
+
+
+def _is_page(found: dict[str, Any]) -> bool:
+    return isinstance(found.get("tickets"), list) and "requester_id" not in found
 
 
 def _roles(path: Path) -> dict[Any, str]:
