@@ -21,6 +21,7 @@ _OPEN_END = re.compile(r"\{[^{}|]*:?\s*$")
 _OPEN = re.compile(r"\{\s*(?:([^:{}|]*):)?")
 _SEQUENCE = re.compile(r"(?:stopping|cycle|once|shuffle)(?:\s+(?:once|stopping))?$")
 _INNER = re.compile(r"\{([^{}]*)\}")
+_ALTERNATIVES = re.compile(r"\{(?:[&!~$]|((?:[^{}|:\"#]|\|\|)+):)?(?!\s*->)")
 _ESCAPED = re.compile(r"\\(.)")
 _TAG = re.compile(r"(?<!\\)#((?:\\.|[^#\[\]\\])*)")
 _HIDDEN = 0xE000
@@ -109,6 +110,7 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
         if balance < 0:
             blocks = blocks[: max(0, len(blocks) + balance)]
             stop = min(stop, plain.rfind("}", at) if "}" in plain[at:] else stop)
+        own, at, stop = _whole(code, at, stop) if kind == "line" else (own, at, stop)
         speaker, named = speaker_in(code[at:stop].lstrip()) if kind == "line" else (None, 0)
         if named:
             at += len(code[at:stop]) - len(code[at:stop].lstrip()) + named
@@ -129,18 +131,19 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
             depth += 1
             if parts.printed:  # words behind `]` are a line that is printed once the choice is taken
                 who, named = speaker_in(parts.printed.lstrip())
-                text = parts.printed.lstrip()[named:]
+                shown, _, glue = _glue(parts.printed.lstrip()[named:], "")
                 yield Item(
                     kind="line", text=body[behind:finish], tail=body[finish:] + end, speaker=who,
-                    display_text=_display_text(text), depth=depth, **shared,
+                    display_text=shown, depth=depth, **shared,
                 )  # fmt: skip
-            glue = ""
+            else:
+                glue = ""
             continue
         shown, glued, glue = _glue(words, glue)
         yield Item(
             kind="line" if words or tags else "other", lead=body[:start], text=body[start:finish],
-            tail=body[finish:] + end, display_text=shown, glued=glued, speaker=speaker, tags=tags, target=target,
-            depth=depth, **shared,
+            tail=body[finish:] + end, display_text=shown, glued=glued, speaker=speaker, conditions=conditions,
+            tags=tags, target=target, depth=depth, **shared,
         )  # fmt: skip
         if opens:
             blocks += _opened(opens) * balance
@@ -233,6 +236,30 @@ def _open_block(plain: str, at: int, balance: int) -> str:
         if level == balance:
             break
     return plain[place:] if level == balance and _OPEN_END.match(plain[place:]) else ""
+
+
+def _whole(code: str, at: int, stop: int) -> tuple[str, int, int]:
+    """Where one `{condition: words|others}` or `{words|others}` is all that a line says: its condition in braces, and
+    the place of its first words, so that their speaker is found; else nothing, and the places given."""
+    plain = _ESCAPED.sub("__", code)
+    start = at + len(plain[at:stop]) - len(plain[at:stop].lstrip())
+    opened = _ALTERNATIVES.match(plain, start, stop)
+    if not opened:
+        return "", at, stop
+    level, first = 0, 0
+    for place in range(start, stop):
+        level += (plain[place] == "{") - (plain[place] == "}")
+        if level == 1 and plain[place] == "|" and not first and place >= opened.end():
+            first = place
+        if level == 0:
+            last = place
+            break
+    else:
+        return "", at, stop
+    if plain[last + 1 : stop].strip() or not (opened[1] or first):
+        return "", at, stop
+    condition = f"{{{code[start + 1 : opened.end() - 1].strip()}}}" if opened[1] else ""
+    return condition, opened.end(), first or last
 
 
 def _glue(words: str, before: str) -> tuple[str, bool, str]:
