@@ -60,7 +60,8 @@ class Story:
         one, two, three = self._words(), self._words(), self._words()
         return self._random.choice(
             [
-                [f"Ada: {one} <>", two], [f"{one}<>", f"{two} <>", three], [one, f"<> {two}"], [f"Ada: {one} <>", "<>,"],
+                [f"Ada: {one} <>", two], [f"{one}<>", f"{two} <>", three], [one, f"<> {two}"],
+                [f"Ada: {one} <>", "<>,"],
                 [f"{one} <>", "~ coins = 7", two], [f"{one} <>", "", two],
             ]
         )  # fmt: skip
@@ -81,7 +82,8 @@ class Story:
                         [f"{mark}{{", f"- {flag}:", *inner, f"- not {flag}:", two, "}"],
                         [f"{mark}{{", f"- {flag} && coins == 7: {one}", "- else:", two, three, "}"],
                         [f"{mark}{{ coins:", f"- 7: {one}", f"- 8: {NEVER}", "- else:", f"{NEVER}", "}"],
-                        [f"{mark}{{ {flag}: Ada: {self._words()} }}"], [f"{mark}{{{flag}:{self._words()}}}"],
+                        [f"{mark}{{ {flag}: Ada: {self._words()} }}"],
+                        [f"{mark}{{{flag}:{self._words()}}}"],
                         [f"{mark}{{{flag}: Ada: {self._words()}|Ben: {NEVER}}} # t"],
                         [f"{mark}{{{flag}:", "~ coins = 7", f"  {one}", "}"],
                     ]
@@ -113,7 +115,18 @@ class Story:
         marks = self._random.choice(["* ", "*", "+ "]) * depth
         flag = CHOICES[depth - 1]
         label = self._random.choice(["", "", f" (c{next(self._number)}) "])
-        condition = self._random.choice(["", "", "", f"{{{flag}}} ", f"{{{flag}}} {{coins > 3}} ", "{coins > 3} ", f"{{not {flag}}}", f"{{{flag} || coins}}"])
+        condition = self._random.choice(
+            [
+                "",
+                "",
+                "",
+                f"{{{flag}}} ",
+                f"{{{flag}}} {{coins > 3}} ",
+                "{coins > 3} ",
+                f"{{not {flag}}}",
+                f"{{{flag} || coins}}",
+            ]
+        )
         one, two, three = self._words(), self._words(), self._words()
         words = self._random.choice(
             [
