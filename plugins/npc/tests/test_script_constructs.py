@@ -45,10 +45,28 @@ def lines(tmp_path: Path, suffix: str, text: str) -> list[tuple[str, str]]:
         ("{ x:\n- 1: Ada: One.\n- else: Ada: More.\n}\n", [("Ada", "One."), ("Ada", "More.")]),
         ("{ x:\n  { y:\n    Ada: Both.\n  }\n}\nAda: After.\n", [("Ada", "Both."), ("Ada", "After.")]),
         ("Ada: \\[stage\\] left\n", [("Ada", "[stage] left")]),
+        ("{lamp: Ada: Light.|Ben: Dark.}\n", [("Ada", "Light.")]),
+        ("{&Ada: Hi.|Ada: Ho.}\n", [("Ada", "Hi.")]),
+        ("{lamp: -> out}\n{lamp: -> out | {rope: -> in}}\n", []),
+        ("{lamp: I run -> out}\n", [("Narrator", "I run")]),
+        ("{lamp:\n  Ada: Light.\n} At last.\n", [("Ada", "Light."), ("Narrator", "At last.")]),
+        ("Look. {lamp:\n  Ada: Light.\n}\n", [("Narrator", "Look."), ("Ada", "Light.")]),
+        ("* [Go] Ada: On <>\nwe go.\n", [("Ada", "On we go.")]),
     ],
 )
 def test_ink(tmp_path: Path, text: str, expected: list[tuple[str, str]]) -> None:
     assert lines(tmp_path, "ink", f"=== dock ===\n{text}") == expected
+
+
+def test_ink_tags_belong_to_the_line_below_them_and_to_what_follows_a_choice(tmp_path: Path) -> None:
+    text = "=== a ===\n# dim\nAda: Hm. # low\n* Go #both [now #menu] Ada: On. #line2\n"
+    found = [(row.output["line"], row.input.get("tags")) for row in rows(tmp_path, "ink", text)]
+    assert found == [("Hm.", ["dim", "low"]), ("Go Ada: On.", ["both", "line2"])]
+
+
+def test_ink_a_line_in_one_pair_of_braces_is_shown_when_its_condition_holds(tmp_path: Path) -> None:
+    (row,) = rows(tmp_path, "ink", "=== a ===\n{lamp and not rope: Ada: Light.|Dark.} # low\n")
+    assert (row.input["speaker"], row.input["when"], row.input["tags"]) == ("Ada", ["lamp and not rope"], ["low"])
 
 
 def test_ink_branches_have_their_conditions_and_not_each_other_s_lines(tmp_path: Path) -> None:

@@ -21,7 +21,9 @@ _OPEN_END = re.compile(r"\{[^{}|]*:?\s*$")
 _OPEN = re.compile(r"\{\s*(?:([^:{}|]*):)?")
 _SEQUENCE = re.compile(r"(?:stopping|cycle|once|shuffle)(?:\s+(?:once|stopping))?$")
 _INNER = re.compile(r"\{([^{}]*)\}")
-_ALTERNATIVES = re.compile(r"\{(?:[&!~$]|((?:[^{}|:\"#]|\|\|)+):)?(?!\s*->)")
+_CLOSED = re.compile(r"\s*((?:\}\s*)+)")
+_DIVERT = re.compile(r"->|<-")
+_ALTERNATIVES = re.compile(r"\{(?:[&!~$]|((?:[^{}|:\"#]|\|\|)+):)?")
 _ESCAPED = re.compile(r"\\(.)")
 _TAG = re.compile(r"(?<!\\)#((?:\\.|[^#\[\]\\])*)")
 _HIDDEN = 0xE000
@@ -49,12 +51,16 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
     """Items of an Ink script, one a physical line, in order; `item.write` gives its characters again."""
     in_comment, glue, depth, knot, node = False, "", 0, "", ""
     blocks: list[_Block] = []
+    above: tuple[str, ...] = ()
     for number, raw in lines:
         if bad := unparsable(raw, number):
             yield bad
             continue
         body, end = split_end(raw)
         code, in_comment = _blanked(body, in_comment)
+        if blocks and (closed := _CLOSED.match(code)) and _closes(code, closed[1].count("}")):
+            blocks = blocks[: -closed[1].count("}")]  # words may follow a block's end in its line
+            code = " " * closed.end() + code[closed.end() :]
         bare = code.strip()
         other = Item("other", number, text=raw, node=node)
         if not bare or _CODE.match(bare):
@@ -63,7 +69,7 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
         if header := _KNOT.match(bare) or (_STITCH.match(bare) if not blocks else None):
             knot = header[1] if bare.startswith("==") else knot
             node = header[1] if bare.startswith("==") or not knot else f"{knot}.{header[1]}"
-            depth, blocks = 0, []
+            depth, blocks, above = 0, [], ()
             yield Item("node", number, text=raw, node=node)
             continue
         plain = _ESCAPED.sub("__", code)  # escaped characters mean nothing
@@ -122,11 +128,13 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
         shared: dict[str, Any] = {"line": number, "within": within, "alternative": alternative, "node": node}
         if kind == "choice":
             parts = _choice_parts(words)
+            above = ()
             behind = finish - len(parts.after) if parts.printed else finish
             yield Item(
                 kind="choice", lead=body[:start], text=body[start:behind],
                 tail="" if parts.printed else body[finish:] + end, display_text=_display_text(parts.shown),
-                conditions=conditions, tags=tags, target=target, depth=depth, **shared,
+                conditions=conditions, tags=parts.tags if parts.printed else (*parts.tags, *tags), target=target,
+                depth=depth, **shared,
             )  # fmt: skip
             depth += 1
             if parts.printed:  # words behind `]` are a line that is printed once the choice is taken
@@ -134,14 +142,19 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
                 shown, _, glue = _glue(parts.printed.lstrip()[named:], "")
                 yield Item(
                     kind="line", text=body[behind:finish], tail=body[finish:] + end, speaker=who,
-                    display_text=shown, depth=depth, **shared,
+                    display_text=shown, tags=(*parts.printed_tags, *tags), depth=depth, **shared,
                 )  # fmt: skip
             else:
                 glue = ""
             continue
         shown, glued, glue = _glue(words, glue)
+        if tags and not words:  # tags alone in a line belong to the next one
+            above += tags
+            yield other
+            continue
+        tags, above = (*above, *tags), ()
         yield Item(
-            kind="line" if words or tags else "other", lead=body[:start], text=body[start:finish],
+            kind="line" if shown or words == "<>" else "other", lead=body[:start], text=body[start:finish],
             tail=body[finish:] + end, display_text=shown, glued=glued, speaker=speaker, conditions=conditions,
             tags=tags, target=target, depth=depth, **shared,
         )  # fmt: skip
@@ -173,6 +186,12 @@ def _blanked(body: str, in_comment: bool) -> tuple[str, bool]:
     return "".join(out), in_comment
 
 
+def _closes(code: str, count: int) -> bool:
+    """Whether that many braces at its start close blocks, as no brace before them is open."""
+    plain = _ESCAPED.sub("__", code)
+    return plain.count("}") - plain.count("{") <= count
+
+
 def _ending(code: str, at: int, choice: bool) -> tuple[int, tuple[str, ...], str | None]:
     """Where the words end, the tags behind them, and where the line diverts to."""
     level, start = 0, at
@@ -192,7 +211,7 @@ def _ending(code: str, at: int, choice: bool) -> tuple[int, tuple[str, ...], str
     rest = code[stop:]
     target = re.search(r"->\s*([\w.]+)", rest)
     tags = _tags(re.sub(r"->\s*[\w.]*", " ", rest))
-    return stop, (*_tags(code[at:stop]), *tags) if choice else tags, target[1] if target else None
+    return stop, tags, target[1] if target else None
 
 
 def _tags(text: str) -> tuple[str, ...]:
@@ -208,6 +227,9 @@ class _Choice(NamedTuple):
     """What is printed once it is taken: the words before the brackets and those after; empty where that is no more
     than what was shown, or nothing."""
     after: str
+    tags: tuple[str, ...]
+    """Of the choice: `before #both [in the menu #choice] after #line`."""
+    printed_tags: tuple[str, ...]
 
 
 def _choice_parts(text: str) -> _Choice:
@@ -215,10 +237,11 @@ def _choice_parts(text: str) -> _Choice:
     start = plain.find("[")
     stop = plain.find("]", start) if start >= 0 else -1
     if stop < 0:
-        return _Choice(_TAG.sub("", text), "", "")
+        return _Choice(_TAG.sub("", text), "", "", _tags(text), ())
     before, inner, after = text[:start], text[start + 1 : stop], text[stop + 1 :]
-    printed = _TAG.sub("", before + after) if _TAG.sub("", after).strip() else ""
-    return _Choice(_TAG.sub("", before + inner), printed, after)
+    printed = _TAG.sub("", before) + _TAG.sub("", after) if _TAG.sub("", after).strip() else ""
+    shown = _TAG.sub("", before) + _TAG.sub("", inner)
+    return _Choice(shown, printed, after, _tags(before) + _tags(inner), _tags(before) + _tags(after))
 
 
 def _opened(begun: str) -> list[_Block]:
@@ -244,7 +267,7 @@ def _whole(code: str, at: int, stop: int) -> tuple[str, int, int]:
     plain = _ESCAPED.sub("__", code)
     start = at + len(plain[at:stop]) - len(plain[at:stop].lstrip())
     opened = _ALTERNATIVES.match(plain, start, stop)
-    if not opened:
+    if not opened or _DIVERT.match(plain[opened.end() : stop].lstrip()):
         return "", at, stop
     level, first = 0, 0
     for place in range(start, stop):
@@ -259,7 +282,8 @@ def _whole(code: str, at: int, stop: int) -> tuple[str, int, int]:
     if plain[last + 1 : stop].strip() or not (opened[1] or first):
         return "", at, stop
     condition = f"{{{code[start + 1 : opened.end() - 1].strip()}}}" if opened[1] else ""
-    return condition, opened.end(), first or last
+    divert = _DIVERT.search(plain, opened.end(), first or last)
+    return condition, opened.end(), divert.start() if divert else first or last
 
 
 def _glue(words: str, before: str) -> tuple[str, bool, str]:
@@ -300,7 +324,7 @@ def _first(match: re.Match[str]) -> str:
     inner = match[1]
     head, colon, content = inner.partition(":")
     if colon and '"' not in head:
-        return content.split("|")[0]
+        return _DIVERT.split(content.split("|")[0])[0]
     if "|" in inner and "||" not in inner:
-        return inner.lstrip("&!~$ ").split("|")[0]
+        return _DIVERT.split(inner.lstrip("&!~$ ").split("|")[0])[0]
     return f"\x01{inner.strip()}\x02"
