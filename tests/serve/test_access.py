@@ -166,7 +166,7 @@ def test_a_stalled_engine_is_not_ready(server, slotted_engine, monkeypatch):
     from dataclasses import replace
 
     load = slotted_engine.load()
-    monkeypatch.setattr(slotted_engine, "load", lambda: replace(load, running=1, still_for=999.0))
+    monkeypatch.setattr(slotted_engine, "load", lambda: replace(load, running=1, stalled_for=999.0))
     answer = httpx.get(f"{server.url}/ready")
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "stalled"

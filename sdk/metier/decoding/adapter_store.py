@@ -14,7 +14,7 @@ from typing import Any
 from metier.contracts import UsageError
 from metier.contracts.bundle import ADAPTER_NAME, Manifest
 from metier.contracts.nearest import did_you_mean
-from metier.decoding.lora import LoraArrays, lay_out, read_folder, read_tensors
+from metier.decoding.lora import LoraArrays, LoraModule, lay_out, read_folder, read_tensors
 
 BASE = "base"
 """Names the base without any adapter; no adapter can have this name."""
@@ -92,16 +92,25 @@ class AdapterStore:
         Raises:
             UsageError: the name is invalid, the bundle has no slots, or the weights do not fit them.
         """
-        self._check_live(name)
-        self.set_arrays(name, lay_out(read_tensors(config, tensors, name), self._slots, name))
+        self.set_modules(name, read_tensors(config, tensors, name), name)
 
-    def set_arrays(self, name: str, arrays: LoraArrays) -> None:
-        """`set`, of weights that are laid out for the bundle's slots.
+    def set_modules(self, name: str, modules: Mapping[str, LoraModule], where: str) -> None:
+        """`set`, of a LoRA that was read, such as by `read_folder`.
+
+        Args:
+            name: as in a bundle.
+            modules: by module name.
+            where: the user's own place of it, for errors.
 
         Raises:
-            UsageError: the name is invalid, or the bundle has no slots.
+            UsageError: as `set`.
         """
-        self._check_live(name)
+        check_name(name)
+        if not self._slots:
+            raise UsageError(
+                "this bundle has no LoRA slots", where=str(self._path), remedy="export one with `metier export --slots`"
+            )
+        arrays = lay_out(modules, self._slots, where)
         with self._lock:
             self._live[name] = arrays
 
@@ -110,13 +119,6 @@ class AdapterStore:
         weights."""
         with self._lock:
             self._live.pop(name, None)
-
-    def _check_live(self, name: str) -> None:
-        check_name(name)
-        if not self._slots:
-            raise UsageError(
-                "this bundle has no LoRA slots", where=str(self._path), remedy="export one with `metier export --slots`"
-            )
 
     def _stored(self, name: str) -> LoraArrays:
         with self._lock:

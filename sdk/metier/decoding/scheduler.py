@@ -48,7 +48,7 @@ class EngineLoad:
     """KV tokens that all rows together may occupy."""
     running_adapters: tuple[str, ...] = ()
     waiting_adapters: tuple[str, ...] = ()
-    still_for: float = 0.0
+    stalled_for: float = 0.0
     """Seconds since the thread last began an iteration, while there is work; 0 where there is none."""
     closed: bool = False
 
@@ -69,7 +69,7 @@ class Scheduler:
         self._closed = False
         self._failure: str | None = None
         self._process = os.getpid()
-        self._moved_at = time.monotonic()
+        self._iterated_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="metier-engine", daemon=True)
         self._thread.start()
 
@@ -108,7 +108,7 @@ class Scheduler:
             tokens_total=self._tokens_total,
             running_adapters=tuple(sorted({request.adapter for request in running if request.adapter})),
             waiting_adapters=tuple(sorted({request.adapter for request in waiting if request.adapter})),
-            still_for=time.monotonic() - self._moved_at if busy else 0.0,
+            stalled_for=time.monotonic() - self._iterated_at if busy else 0.0,
             closed=self._closed,
         )
 
@@ -139,7 +139,7 @@ class Scheduler:
         """Wait until there is something to decode; False when the engine is closed."""
         with self._wake:
             self._wake.wait_for(lambda: self._closed or self._waiting or self._busy())
-            self._moved_at = time.monotonic()
+            self._iterated_at = time.monotonic()
             return not self._closed
 
     def _end_all(self) -> None:
@@ -162,7 +162,7 @@ class Scheduler:
 
     def _iterate(self) -> None:
         """End what was cancelled or is late, admit requests, prefill in one run, decode one step."""
-        now = self._moved_at = time.monotonic()
+        now = self._iterated_at = time.monotonic()
         with self._wake:
             ended = [generation for generation in self._waiting if generation.should_end(now)]
             for generation in ended:

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from metier.serve.api_errors import ApiError
-from metier.serve.event_stream import ClientLeftError
+from metier.serve.event_stream import ClientDisconnectedError
 from metier.serve.state import State, log_line
 
 OPEN_PATHS = frozenset({"/health", "/ready"})
@@ -51,7 +51,7 @@ class Access:
                 await error.response()(scope, receive, sending)
                 return
             await self._app(scope, _bounded(receive, state.settings.max_body), sending)
-        except (ClientLeftError, ClientDisconnect):
+        except (ClientDisconnectedError, ClientDisconnect):
             status = 499
         finally:
             state.active -= counted

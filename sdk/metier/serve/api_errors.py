@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -87,19 +87,25 @@ async def on_error(_request: Request, error: Exception) -> Response:
     return api_error(error).response()
 
 
-def invalid(error: ValidationError) -> ApiError:
-    """The first fault of a request body."""
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return ApiError(400, f"{place}: {first['msg']}" if place else first["msg"], code="invalid", param=place or None)
+Body = TypeVar("Body", bound=BaseModel)
 
 
-async def json_body(request: Request) -> dict[str, Any]:
-    """A request's body as a JSON object.
+async def parsed(request: Request, model: type[Body]) -> Body:
+    """A request's body as a model.
 
     Raises:
-        ApiError: it is no JSON object.
+        ApiError: it is no JSON object, or does not satisfy the model; names the first field at fault.
     """
+    try:
+        return model.model_validate(await _json_object(request))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        message = f"{place}: {first['msg']}" if place else first["msg"]
+        raise ApiError(400, message, code="invalid", param=place or None) from error
+
+
+async def _json_object(request: Request) -> dict[str, Any]:
     raw = await request.body()
     try:
         value = json.loads(raw)

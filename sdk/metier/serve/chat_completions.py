@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any, Literal
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -16,12 +16,14 @@ from metier.decoding.constraint import shortest_reply
 from metier.decoding.generation import Generation
 from metier.prompting.prompt import chat_ids
 from metier.runtime.chat import checked_messages
-from metier.serve.api_errors import ApiError, invalid, json_body
-from metier.serve.event_stream import EventStream, merged, until_left
+from metier.serve.api_errors import ApiError, parsed
+from metier.serve.event_stream import EventStream, until_disconnected
 from metier.serve.generating import (
+    ReplyOptions,
     ResponseFormat,
     SamplingFields,
-    Wanted,
+    StreamOptions,
+    chunk_events,
     complete,
     pieces,
     reason,
@@ -75,12 +77,6 @@ class Message(BaseModel):
         return {"role": role, "content": self.content or ""}
 
 
-class StreamOptions(BaseModel):
-    """What a stream carries besides the text."""
-
-    include_usage: bool = False
-
-
 class ChatRequest(SamplingFields):
     """The body of a request."""
 
@@ -117,10 +113,7 @@ class ChatRequest(SamplingFields):
 async def chat_completions(request: Request) -> Response:
     """Answer a conversation."""
     state = state_of(request)
-    try:
-        body = ChatRequest.model_validate(await json_body(request))
-    except ValidationError as error:
-        raise invalid(error) from error
+    body = await parsed(request, ChatRequest)
     body.check_supported()
     model = state.models.get(body.model)
     messages = [message.as_turn(number) for number, message in enumerate(body.messages)]
@@ -128,13 +121,13 @@ async def chat_completions(request: Request) -> Response:
     samplings = body.sampling(state.settings, body.max_completion_tokens or body.max_tokens)
     grammar = body.response_format.grammar()
     ids = await asyncio.to_thread(encoded, model, messages, grammar)
-    wanted = Wanted(ids, samplings, grammar, bool(body.logprobs), body.top_logprobs or 0)
-    generations = submit(model, wanted, state.settings)
+    options = ReplyOptions(samplings, grammar, bool(body.logprobs), body.top_logprobs or 0)
+    generations = submit(model, [ids], options, state.settings)
     head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": body.model or model.id}
     if body.stream:
         events = _events(state, model, generations, head, body, len(ids))
         return EventStream(events, heartbeat=state.settings.heartbeat)
-    await until_left(request.receive, complete(generations, model, state.metrics))
+    await until_disconnected(request.receive, complete(generations, model, state.metrics))
     return JSONResponse(
         {
             **head,
@@ -166,7 +159,7 @@ def encoded(model: ServedModel, messages: Sequence[dict[str, str]], grammar: str
     return ids
 
 
-async def _events(
+def _events(
     state: State,
     model: ServedModel,
     generations: Sequence[Generation],
@@ -178,7 +171,7 @@ async def _events(
     include_usage = body.stream_options is not None and body.stream_options.include_usage
     base = {**head, "object": "chat.completion.chunk", **({"usage": None} if include_usage else {})}
 
-    async def chunks(number: int, generation: Generation) -> AsyncIterator[dict[str, Any]]:
+    async def chunks(number: int, generation: Generation) -> AsyncGenerator[dict[str, Any], None]:
         def choice(delta: dict[str, Any], finish: str | None = None, logprobs: Any = None) -> dict[str, Any]:
             found = {"index": number, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
             return {**base, "choices": [found]}
@@ -194,16 +187,10 @@ async def _events(
             yield choice({"content": ""}, logprobs=logprobs)
         yield choice({}, reason(generation))
 
-    stream = merged(*(chunks(number, generation) for number, generation in enumerate(generations)))
-    try:
-        async for chunk in stream:
-            yield chunk
-    finally:
-        await stream.aclose()  # type: ignore[attr-defined]
-        for generation in generations:
-            generation.cancel()
-    if include_usage:
-        yield {**base, "choices": [], "usage": usage(prompt_tokens, generations)}
+    def last() -> dict[str, Any] | None:
+        return {**base, "choices": [], "usage": usage(prompt_tokens, generations)} if include_usage else None
+
+    return chunk_events(generations, chunks, last)
 
 
 def _logprobs(

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from metier.decoding.generation import Generation
 from metier.prompting.prompt import chat_ids
 from metier.runtime.chat import checked_messages
-from metier.serve.api_errors import ApiError, invalid, json_body
-from metier.serve.chat_completions import Message, StreamOptions
-from metier.serve.event_stream import EventStream, merged, until_left
-from metier.serve.generating import SamplingFields, Wanted, complete, pieces, reason, submit, token_logprobs, usage
+from metier.serve.api_errors import ApiError, parsed
+from metier.serve.chat_completions import Message
+from metier.serve.event_stream import EventStream, until_disconnected
+from metier.serve.generating import (
+    ReplyOptions,
+    SamplingFields,
+    StreamOptions,
+    chunk_events,
+    complete,
+    pieces,
+    reason,
+    submit,
+    token_logprobs,
+    usage,
+)
 from metier.serve.models import ServedModel
 from metier.serve.state import State, state_of
 
@@ -57,31 +68,22 @@ class CompletionRequest(SamplingFields):
 async def completions(request: Request) -> Response:
     """Continue one or several texts."""
     state = state_of(request)
-    try:
-        body = CompletionRequest.model_validate(await json_body(request))
-    except ValidationError as error:
-        raise invalid(error) from error
+    body = await parsed(request, CompletionRequest)
     body.check_supported()
     model = state.models.get(body.model)
     prompts = body.prompts(model, state.settings.max_batch)
     state.log_prompt(request, body.prompt)
     samplings = body.sampling(state.settings, body.max_tokens)
     wanted = body.logprobs is not None
-    generations: list[Generation] = []
-    try:
-        for ids in prompts:
-            generations += submit(model, Wanted(ids, samplings, None, wanted, body.logprobs or 0), state.settings)
-    except BaseException:
-        for generation in generations:
-            generation.cancel()
-        raise
+    options = ReplyOptions(samplings, None, wanted, body.logprobs or 0)
+    generations = submit(model, prompts, options, state.settings)
     prompt_tokens = sum(map(len, prompts))
     head = {"id": f"cmpl-{uuid4().hex}", "created": int(time.time()), "model": body.model or model.id}
     head["object"] = "text_completion"
     if body.stream:
         events = _events(state, model, generations, head, body, prompt_tokens)
         return EventStream(events, heartbeat=state.settings.heartbeat)
-    await until_left(request.receive, complete(generations, model, state.metrics))
+    await until_disconnected(request.receive, complete(generations, model, state.metrics))
     choices = [
         {
             "index": number,
@@ -94,7 +96,7 @@ async def completions(request: Request) -> Response:
     return JSONResponse({**head, "choices": choices, "usage": usage(prompt_tokens, generations)})
 
 
-async def _events(
+def _events(
     state: State,
     model: ServedModel,
     generations: Sequence[Generation],
@@ -102,10 +104,11 @@ async def _events(
     body: CompletionRequest,
     prompt_tokens: int,
 ) -> AsyncIterator[dict[str, Any]]:
+    """The chunks of a stream: the text, the reason of the end, and the usage last."""
     include_usage = body.stream_options is not None and body.stream_options.include_usage
     base = {**head, **({"usage": None} if include_usage else {})}
 
-    async def chunks(number: int, generation: Generation) -> AsyncIterator[dict[str, Any]]:
+    async def chunks(number: int, generation: Generation) -> AsyncGenerator[dict[str, Any], None]:
         def choice(text: str, finish: str | None = None, logprobs: Any = None) -> dict[str, Any]:
             found = {"index": number, "text": text, "logprobs": logprobs, "finish_reason": finish}
             return {**base, "choices": [found]}
@@ -117,16 +120,10 @@ async def _events(
             yield choice(piece.text, logprobs=logprobs)
         yield choice("", reason(generation))
 
-    stream = merged(*(chunks(number, generation) for number, generation in enumerate(generations)))
-    try:
-        async for chunk in stream:
-            yield chunk
-    finally:
-        await stream.aclose()  # type: ignore[attr-defined]
-        for generation in generations:
-            generation.cancel()
-    if include_usage:
-        yield {**base, "choices": [], "usage": usage(prompt_tokens, generations)}
+    def last() -> dict[str, Any] | None:
+        return {**base, "choices": [], "usage": usage(prompt_tokens, generations)} if include_usage else None
+
+    return chunk_events(generations, chunks, last)
 
 
 def _logprobs(model: ServedModel, generation: Generation, first: int, last: int) -> dict[str, Any]:
@@ -157,10 +154,7 @@ class TokenizeRequest(BaseModel):
 async def tokenize(request: Request) -> Response:
     """Token ids of a text, or of a conversation through the chat template."""
     state = state_of(request)
-    try:
-        body = TokenizeRequest.model_validate(await json_body(request))
-    except ValidationError as error:
-        raise invalid(error) from error
+    body = await parsed(request, TokenizeRequest)
     model = state.models.get(body.model)
     if (body.prompt is None) == (body.messages is None):
         raise ApiError(400, "give either prompt or messages", code="invalid", param="prompt")
@@ -185,10 +179,7 @@ class DetokenizeRequest(BaseModel):
 async def detokenize(request: Request) -> Response:
     """The text of token ids."""
     state = state_of(request)
-    try:
-        body = DetokenizeRequest.model_validate(await json_body(request))
-    except ValidationError as error:
-        raise invalid(error) from error
+    body = await parsed(request, DetokenizeRequest)
     tokenizer = state.models.get(body.model).engine.bundle.tokenizer
     if any(not 0 <= token < tokenizer.vocab_size for token in body.tokens):
         raise ApiError(400, f"token ids are 0 to {tokenizer.vocab_size - 1}", code="invalid", param="tokens")

@@ -7,12 +7,12 @@ import base64
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from metier.runtime.engine import Engine
-from metier.serve.api_errors import ApiError, invalid, json_body
+from metier.serve.api_errors import ApiError, parsed
 from metier.serve.state import State, state_of
 
 
@@ -30,10 +30,7 @@ class EmbeddingRequest(BaseModel):
 async def embeddings(request: Request) -> Response:
     """Vectors of one or many texts."""
     state = state_of(request)
-    try:
-        body = EmbeddingRequest.model_validate(await json_body(request))
-    except ValidationError as error:
-        raise invalid(error) from error
+    body = await parsed(request, EmbeddingRequest)
     texts = [body.input] if isinstance(body.input, str) else body.input
     if len(texts) > state.settings.max_batch:
         raise ApiError(400, f"at most {state.settings.max_batch} texts", code="invalid", param="input")

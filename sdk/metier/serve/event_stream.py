@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from starlette.responses import Response
@@ -101,11 +101,11 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def until_left(receive: Receive, work: Any) -> Any:
+async def until_disconnected(receive: Receive, work: Any) -> Any:
     """The result of a coroutine, cancelled when the client leaves.
 
     Raises:
-        ClientLeftError: nobody waits for the result.
+        ClientDisconnectedError: nobody waits for the result.
     """
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_disconnected(receive))
@@ -113,7 +113,7 @@ async def until_left(receive: Receive, work: Any) -> Any:
         await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return working.result()
-        raise ClientLeftError
+        raise ClientDisconnectedError
     finally:
         leaving.cancel()
         if not working.done():
@@ -122,20 +122,15 @@ async def until_left(receive: Receive, work: Any) -> Any:
                 await working
 
 
-class ClientLeftError(Exception):
+class ClientDisconnectedError(Exception):
     """The client closed its connection before the answer was complete."""
 
 
-def merged(*iterators: AsyncIterator[Any]) -> AsyncIterator[Any]:
+async def merged(*iterators: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
     """What several iterators yield, in the order in which it comes; closing it closes all of them."""
-    return _merged(iterators)
-
-
-async def _merged(iterators: tuple[AsyncIterator[Any], ...]) -> AsyncIterator[Any]:
-    waiting: Mapping[asyncio.Future[Any], AsyncIterator[Any]] = {
+    pending: dict[asyncio.Future[Any], AsyncGenerator[Any, None]] = {
         asyncio.ensure_future(anext(iterator)): iterator for iterator in iterators
     }
-    pending = dict(waiting)
     try:
         while pending:
             done, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
@@ -152,4 +147,4 @@ async def _merged(iterators: tuple[AsyncIterator[Any], ...]) -> AsyncIterator[An
             future.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
         for iterator in iterators:
-            await iterator.aclose()  # type: ignore[attr-defined]
+            await iterator.aclose()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -15,15 +15,14 @@ from metier.contracts.errors import IncompleteReplyError, MetierError
 from metier.decoding.generation import Generation, Request
 from metier.decoding.sampling import Sampling
 from metier.prompting.reply_json import json_grammar
+from metier.runtime.generation_predictor import CANDIDATE_TEMPERATURE
 from metier.serve.api_errors import ApiError
+from metier.serve.event_stream import merged
 from metier.serve.metrics import ServerMetrics
 from metier.serve.models import ServedModel
 from metier.serve.settings import ServeSettings
 
 MOST_STOPS = 4
-DRAWN_TEMPERATURE = 0.8
-"""Temperature where several answers are drawn and the request names none: greedy ones would be equal."""
-
 LARGEST_SCHEMA = 64 << 10
 """Characters of a JSON schema in a request."""
 
@@ -101,7 +100,7 @@ class SamplingFields(BaseModel):
             raise ApiError(400, f"n is {count}; at most {settings.max_n} are drawn", code="invalid", param="n")
         temperature = self.temperature
         if temperature is None:
-            temperature = DRAWN_TEMPERATURE if count > 1 else 0.0
+            temperature = CANDIDATE_TEMPERATURE if count > 1 else 0.0  # greedy replies would be equal
         fields: dict[str, Any] = {
             "temperature": temperature, "top_p": self.top_p, "repetition_penalty": self.repetition_penalty,
             "top_k": max(self.top_k, 0) if self.top_k is not None else None, "stop": tuple(self.stop) or None,
@@ -112,37 +111,46 @@ class SamplingFields(BaseModel):
         return [Sampling(**given, seed=seed) for seed in seeds]
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What a request wants of each of its answers."""
+class StreamOptions(BaseModel):
+    """What a stream carries besides the text."""
 
-    ids: Sequence[int]
+    include_usage: bool = False
+
+
+@dataclass(frozen=True)
+class ReplyOptions:
+    """What all replies of one HTTP request have in common."""
+
     samplings: Sequence[Sampling]
+    """One a reply to each prompt."""
     grammar: str | None = None
     logprobs: bool = False
     top_logprobs: int = 0
 
 
-def submit(model: ServedModel, wanted: Wanted, settings: ServeSettings) -> list[Generation]:
-    """Start a request's answers; all or none.
+def submit(
+    model: ServedModel, prompts: Sequence[Sequence[int]], options: ReplyOptions, settings: ServeSettings
+) -> list[Generation]:
+    """Start the replies to each prompt (token ids), prompt by prompt; all or none.
 
     Raises:
         MetierError: the queue is full, or prompt and reply do not fit.
     """
-    room = model.engine.max_len - len(wanted.ids)
     started: list[Generation] = []
     try:
-        for sampling in wanted.samplings:
-            request = Request(
-                ids=tuple(wanted.ids),
-                sampling=sampling,
-                grammar=wanted.grammar,
-                max_tokens=sampling.max_tokens or max(1, min(settings.default_tokens, room)),
-                adapter=model.adapter,
-                logprobs=wanted.logprobs,
-                top_logprobs=wanted.top_logprobs,
-            )
-            started.append(model.engine.submit(request))
+        for ids in prompts:
+            room = model.engine.max_len - len(ids)
+            for sampling in options.samplings:
+                request = Request(
+                    ids=tuple(ids),
+                    sampling=sampling,
+                    grammar=options.grammar,
+                    max_tokens=sampling.max_tokens or max(1, min(settings.default_tokens, room)),
+                    adapter=model.adapter,
+                    logprobs=options.logprobs,
+                    top_logprobs=options.top_logprobs,
+                )
+                started.append(model.engine.submit(request))
     except BaseException:
         for generation in started:
             generation.cancel()
@@ -185,10 +193,8 @@ async def pieces(generation: Generation, model: ServedModel, metrics: ServerMetr
         timed.ended(time.monotonic() - begun, len(generation.request.ids), len(generation.ids), reason(generation))
 
 
-async def complete(
-    generations: Sequence[Generation], model: ServedModel, metrics: ServerMetrics
-) -> Sequence[Generation]:
-    """The same generations, once all have ended; cancelling the awaiting task cancels them.
+async def complete(generations: Sequence[Generation], model: ServedModel, metrics: ServerMetrics) -> None:
+    """Wait until all replies have ended; cancelling the awaiting task cancels them.
 
     Raises:
         MetierError: one failed.
@@ -205,7 +211,30 @@ async def complete(
         for task, generation in zip(tasks, generations, strict=True):
             task.cancel()
             generation.cancel()
-    return generations
+
+
+async def chunk_events(
+    generations: Sequence[Generation],
+    chunks: Callable[[int, Generation], AsyncGenerator[dict[str, Any], None]],
+    last: Callable[[], dict[str, Any] | None],
+) -> AsyncGenerator[dict[str, Any], None]:
+    """The chunks of several replies as they come, then the last one; closing it cancels the replies.
+
+    Args:
+        generations: of one request.
+        chunks: number and reply → its chunks.
+        last: the chunk behind all others, such as the usage; None where there is none.
+    """
+    stream = merged(*(chunks(number, generation) for number, generation in enumerate(generations)))
+    try:
+        async for chunk in stream:
+            yield chunk
+    finally:
+        await stream.aclose()
+        for generation in generations:
+            generation.cancel()
+    if (chunk := last()) is not None:
+        yield chunk
 
 
 def reason(generation: Generation) -> str:

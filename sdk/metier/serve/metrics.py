@@ -89,13 +89,13 @@ class _Engines(Collector):
             "Adapters of running and waiting requests; the value is the time of the scrape.",
             labels=["max_lora", "running_lora_adapters", "waiting_lora_adapters"],
         )
-        reused = GaugeMetricFamily("metier:adapter_bytes", "Bytes of loaded adapters.", labels=label)
+        loaded = GaugeMetricFamily("metier:adapter_bytes", "Bytes of loaded adapters.", labels=label)
         for name, engine in self._models.engines.items():
             load = engine.load()
             running.add_metric([name], load.running)
             waiting.add_metric([name], load.waiting)
             cache.add_metric([name], load.tokens / load.tokens_total if load.tokens_total else 0.0)
-            reused.add_metric([name], engine.adapters.nbytes)
+            loaded.add_metric([name], engine.adapters.nbytes)
             adapters = [",".join(load.running_adapters), ",".join(load.waiting_adapters)]
             lora.add_metric([str(engine.rows), *adapters], time.time())
-        return [running, waiting, cache, lora, reused]
+        return [running, waiting, cache, lora, loaded]

@@ -9,15 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from metier.contracts.bundle import ADAPTER_NAME
 from metier.contracts.nearest import did_you_mean
 from metier.decoding.adapter_store import check_name
-from metier.decoding.lora import lay_out, read_folder
+from metier.decoding.lora import read_folder
 from metier.runtime.engine import Engine
 from metier.serve.api_errors import ApiError
 from metier.serve.settings import ServeSettings
-
-__all__ = ["ADAPTER_NAME", "ServedModel", "ServedModels"]
 
 
 @dataclass(frozen=True)
@@ -88,15 +85,15 @@ class ServedModels:
             param="model",
         )
 
-    def engine_for(self, task: str) -> tuple[str, Engine]:
+    def engine_for(self, task: str) -> Engine:
         """The first bundle that has a task.
 
         Raises:
             ApiError: 404, none has.
         """
-        for name, engine in self.engines.items():
+        for engine in self.engines.values():
             if any(contract.name == task for contract in engine.bundle.manifest.every_task):
-                return name, engine
+                return engine
         known = [contract.name for engine in self.engines.values() for contract in engine.bundle.manifest.every_task]
         raise ApiError(
             404, f"no bundle has the task {task!r}{did_you_mean(task, known)}. GET /v1/tasks lists them", code="no_task"
@@ -191,11 +188,10 @@ def _allowed(settings: ServeSettings, path: str) -> Path:
 
 def _load(engine: Engine, name: str, folder: Path) -> None:
     modules = read_folder(folder)
-    arrays = lay_out(modules, engine.bundle.manifest.slots, str(folder))
     if not any(module.b.any() and module.a.any() for module in modules.values()):
         raise ApiError(
             400,
             f"every update of {folder.name} is zero: it would answer as the base does",
             code="adapter_without_effect",
         )
-    engine.adapters.set_arrays(name, arrays)
+    engine.adapters.set_modules(name, modules, str(folder))

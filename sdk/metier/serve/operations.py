@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from metier.serve.api_errors import ApiError, invalid, json_body
+from metier.serve.api_errors import ApiError, parsed
 from metier.serve.state import state_of
 
 
@@ -38,10 +38,7 @@ class LoadRequest(BaseModel):
 async def load_adapter(request: Request) -> Response:
     """Load an adapter from one of the folders that the operator allows."""
     state = state_of(request)
-    try:
-        body = LoadRequest.model_validate(await json_body(request))
-    except ValidationError as error:
-        raise invalid(error) from error
+    body = await parsed(request, LoadRequest)
     bundle = await state.models.load_adapter(
         state.settings, body.lora_name, body.lora_path, body.bundle, body.load_inplace
     )
@@ -59,10 +56,7 @@ class UnloadRequest(BaseModel):
 async def unload_adapter(request: Request) -> Response:
     """Remove an adapter that was loaded at run time."""
     state = state_of(request)
-    try:
-        body = UnloadRequest.model_validate(await json_body(request))
-    except ValidationError as error:
-        raise invalid(error) from error
+    body = await parsed(request, UnloadRequest)
     await state.models.unload_adapter(body.lora_name)
     return JSONResponse({"object": "adapter", "id": body.lora_name, "loaded": False})
 
@@ -81,8 +75,8 @@ async def ready(request: Request) -> Response:
         load = engine.load()
         if load.closed:
             raise ApiError(503, f"the engine of {name} is closed", code="closed")
-        if load.still_for > state.settings.stall_after:
-            raise ApiError(503, f"the engine of {name} has made no step for {load.still_for:.0f} s", code="stalled")
+        if load.stalled_for > state.settings.stall_after:
+            raise ApiError(503, f"the engine of {name} has made no step for {load.stalled_for:.0f} s", code="stalled")
     return JSONResponse({"status": "ready"})
 
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from itertools import count
 from typing import Any, Literal
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from metier.decoding.generation import Generation
-from metier.serve.api_errors import ApiError, api_error, invalid, json_body
+from metier.serve.api_errors import ApiError, api_error, parsed
 from metier.serve.chat_completions import Message, encoded
-from metier.serve.event_stream import EventStream, until_left
+from metier.serve.event_stream import EventStream, until_disconnected
 from metier.serve.generating import (
     JsonSchemaFormat,
+    ReplyOptions,
     ResponseFormat,
     SamplingFields,
-    Wanted,
     complete,
     pieces,
     reason,
@@ -89,21 +90,18 @@ class ResponsesRequest(SamplingFields):
 async def responses(request: Request) -> Response:
     """Answer an input."""
     state = state_of(request)
-    try:
-        body = ResponsesRequest.model_validate(await json_body(request))
-    except ValidationError as error:
-        raise invalid(error) from error
+    body = await parsed(request, ResponsesRequest)
     messages = body.messages()
     model = state.models.get(body.model)
     state.log_prompt(request, messages)
     (sampling,) = body.model_copy(update={"n": 1}).sampling(state.settings, body.max_output_tokens)
     grammar = body.text.format.response_format().grammar()
     ids = await asyncio.to_thread(encoded, model, messages, grammar)
-    (generation,) = submit(model, Wanted(ids, [sampling], grammar), state.settings)
+    (generation,) = submit(model, [ids], ReplyOptions([sampling], grammar), state.settings)
     view = _View(body, model, generation, int(time.time()))
     if body.stream:
         return EventStream(_events(state, view), heartbeat=state.settings.heartbeat, done=False)
-    await until_left(request.receive, complete([generation], model, state.metrics))
+    await until_disconnected(request.receive, complete([generation], model, state.metrics))
     return JSONResponse(view.response(ended=True))
 
 
@@ -163,7 +161,7 @@ class _View:
 
 async def _events(state: State, view: _View) -> AsyncIterator[tuple[str, dict[str, Any]]]:
     """Every event of a streamed response, in the order of the API reference, numbered from 0."""
-    numbers = iter(range(1 << 62))
+    numbers = count()
 
     def event(kind: str, **fields: Any) -> tuple[str, dict[str, Any]]:
         return kind, {"type": kind, "sequence_number": next(numbers), **fields}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from types import FrameType
 from typing import Any
 
@@ -24,21 +25,16 @@ class DrainingServer(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, state: State) -> None:
         super().__init__(config)
-        self._state, self._drain = state, None
+        self._state = state
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain, or stop at once where that has begun already."""
-        if self._state.draining or sig == signal.SIGINT:
+        if self._state.draining or sig == signal.SIGINT or self._loop is None:
             super().handle_exit(sig, frame)
             return
         self._state.draining = True
-        loop = self._loop
-        if loop is None:
-            super().handle_exit(sig, frame)
-            return
-        asyncio.run_coroutine_threadsafe(self._wait_and_stop(sig), loop)
-
-    _loop: asyncio.AbstractEventLoop | None = None
+        asyncio.run_coroutine_threadsafe(self._wait_and_stop(sig), self._loop)
 
     async def startup(self, sockets: Any = None) -> None:
         """Listen."""
@@ -46,8 +42,8 @@ class DrainingServer(uvicorn.Server):
         await super().startup(sockets)
 
     async def _wait_and_stop(self, sig: int) -> None:
-        end = asyncio.get_running_loop().time() + self._state.settings.drain
-        while self._state.active and asyncio.get_running_loop().time() < end:
+        end = time.monotonic() + self._state.settings.drain
+        while self._state.active and time.monotonic() < end:
             await asyncio.sleep(POLL)
         super().handle_exit(sig, None)
 

@@ -6,18 +6,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from metier.contracts import Answer, Caller, ContractError, TaskContract
+from metier.contracts import Answer, Caller, Check, ContractError, TaskContract
+from metier.contracts.answer import new_id
+from metier.contracts.check import run_checks
 from metier.contracts.errors import MetierError
+from metier.decoding.sampling import Sampling
+from metier.prompting.reply import decode_reply
 from metier.runtime.engine import Engine
-from metier.serve.api_errors import ApiError, api_error, invalid, json_body
-from metier.serve.event_stream import EventStream, until_left
+from metier.serve.api_errors import ApiError, api_error, parsed
+from metier.serve.event_stream import EventStream, until_disconnected
 from metier.serve.state import State, state_of
-
-_SAMPLING = ("temperature", "top_k", "top_p", "repetition_penalty", "seed", "stop", "max_tokens")
 
 
 class TaskRequest(BaseModel):
@@ -49,16 +51,21 @@ class TaskRequest(BaseModel):
 
     def sampling(self) -> dict[str, Any]:
         """The sampling fields that are given."""
-        given = {name: getattr(self, name) for name in _SAMPLING}
-        if isinstance(given["stop"], list):
-            given["stop"] = tuple(given["stop"])
+        given = {name: getattr(self, name, None) for name in Sampling.model_fields}
         return {name: value for name, value in given.items() if value is not None}
+
+    def caller(self, answer_id: str | None = None) -> Caller:
+        """Who the answer is for."""
+        return Caller(user=self.user, consent=self.consent, keep_until=self.keep_until, answer_id=answer_id)
+
+    def checks(self, task: str, state: State) -> tuple[Check, ...]:
+        """The checks that run on its answers."""
+        return state.checks.get(task, ()) if self.check else ()
 
     def options(self, task: str, state: State) -> dict[str, Any]:
         """The options of `Engine.answer`."""
-        caller = Caller(user=self.user, consent=self.consent, keep_until=self.keep_until)
         return {
-            "checks": state.checks.get(task, ()) if self.check else (), "adapter": self.adapter, "caller": caller,
+            "checks": self.checks(task, state), "adapter": self.adapter, "caller": self.caller(),
             "language": self.language, "retries": self.retries, "candidates": self.candidates,
             "deadline": self.deadline, "record": self.record and state.store is not None, **self.sampling(),
         }  # fmt: skip
@@ -92,11 +99,8 @@ def described(task: TaskContract, bundle: str) -> dict[str, Any]:
 async def run_task(request: Request) -> Response:
     """Answer one input or many."""
     state, name = state_of(request), request.path_params["task"]
-    _, engine = state.models.engine_for(name)
-    try:
-        body = TaskRequest.model_validate(await json_body(request))
-    except ValidationError as error:
-        raise invalid(error) from error
+    engine = state.models.engine_for(name)
+    body = await parsed(request, TaskRequest)
     if (body.input is None) == (body.inputs is None):
         raise ApiError(400, "give either input or inputs", code="invalid", param="input")
     if body.candidates > state.settings.max_n:
@@ -106,7 +110,7 @@ async def run_task(request: Request) -> Response:
         return await _batch(request, state, engine, name, body)
     if body.stream:
         return EventStream(_stream(state, engine, name, body), heartbeat=state.settings.heartbeat)
-    answer = await until_left(request.receive, answered(state, engine, name, body.input or {}, body))
+    answer = await until_disconnected(request.receive, answered(state, engine, name, body.input or {}, body))
     return JSONResponse(as_json(answer))
 
 
@@ -154,34 +158,26 @@ async def _batch(request: Request, state: State, engine: Engine, task: str, body
             return {"index": number, **api_error(error).body()}
 
     work = asyncio.gather(*(one(number, input) for number, input in enumerate(inputs)))
-    return JSONResponse({"object": "list", "data": await until_left(request.receive, work)})
+    return JSONResponse({"object": "list", "data": await until_disconnected(request.receive, work)})
 
 
 async def _stream(state: State, engine: Engine, task: str, body: TaskRequest) -> AsyncIterator[dict[str, Any]]:
     """Pieces of the reply's text; the last event has the output, read back from the whole text, and the findings."""
-    from metier.contracts.check import run_checks
-    from metier.prompting.reply import decode_reply
-
     if body.candidates != 1 or body.retries:
         raise ApiError(400, "a stream takes no candidates or retries", code="unsupported", param="stream")
     input = body.input or {}
     contract = engine.bundle.task(task)
-    caller = Caller(user=body.user, consent=body.consent, keep_until=body.keep_until)
-    id = caller.answer_id
-    if state.store is not None and body.record:
-        from metier.contracts.answer import new_id
-
-        id = new_id()
-        caller = caller.model_copy(update={"answer_id": id})
+    recorded = body.record and state.store is not None
+    id = new_id() if recorded else None
     text = ""
     async for piece in engine.astream(
-        task, input, language=body.language, adapter=body.adapter, deadline=body.deadline, caller=caller,
-        record=id is not None, **body.sampling(),
+        task, input, language=body.language, adapter=body.adapter, deadline=body.deadline, caller=body.caller(id),
+        record=recorded, **body.sampling(),
     ):  # fmt: skip
         text += piece
         yield {"type": "delta", "delta": piece}
     output = contract.check_output(decode_reply(contract, text))
-    found = run_checks(state.checks.get(task, ()) if body.check else (), input, output)
+    found = run_checks(body.checks(task, state), input, output)
     state.metrics.answers.labels(task).inc()
     yield {"type": "answer", "id": id, "output": output, "findings": _findings(found)}
 
@@ -225,10 +221,7 @@ async def add_feedback(request: Request) -> Response:
     state = state_of(request)
     if state.store is None:
         raise ApiError(409, "the server has no feedback store; start it with --store FILE", code="no_store")
-    try:
-        body = FeedbackRequest.model_validate(await json_body(request))
-    except ValidationError as error:
-        raise invalid(error) from error
+    body = await parsed(request, FeedbackRequest)
     fields = body.model_dump(exclude={"answer", "kind"}, exclude_defaults=True)
     event = await asyncio.to_thread(state.store.add_event, body.answer, body.kind, **fields)
     return JSONResponse({"id": event.id, "object": "feedback", "answer": event.answer, "kind": event.kind.value}, 201)
