@@ -33,7 +33,7 @@ def build(base: str, folder: Path, precision: str = "int4", target: str = "cpu")
     plain, slotted = folder / "plain", folder / "slots"
     plain.mkdir(parents=True)
     graph = build_graph(local.path, plain, precision, target)  # type: ignore[arg-type]
-    if PRECISIONS[precision].embedding_in_8_bits and target == "cpu":  # type: ignore[index]
+    if PRECISIONS[precision].quantises_embedding(target):  # type: ignore[index,arg-type]
         quantise_embedding(plain, graph.file)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
         if (local.path / name).is_file():

@@ -12,7 +12,7 @@ from metier.contracts import BadRow, Sample
 from metier_support.reading import ChatTurns, Conversations, Intercom, Zendesk, review_inputs
 from metier_support.reading.dialogue import label, speaker
 from metier_support.reading.json_records import records_under
-from metier_support.reading.open_talks import OpenTalks
+from metier_support.reading.open_conversations import OpenConversations
 from metier_support.reading.ratings import rating_of
 
 
@@ -160,7 +160,7 @@ def test_thousands_of_open_conversations_are_all_answered(tmp_path: Path) -> Non
 
 
 def test_conversations_come_back_from_the_disk_as_they_were() -> None:
-    with OpenTalks(in_memory=2) as talks:
+    with OpenConversations(in_memory=2) as talks:
         for n in range(20):
             talks.get(str(n)).order["number"] = str(n)
         assert [talks.get(str(n)).order["number"] for n in range(20)] == [str(n) for n in range(20)]

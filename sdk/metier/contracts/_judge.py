@@ -14,7 +14,7 @@ from metier.contracts.bridge import Bridge
 from metier.contracts.fit_report import FitFinding, Lengths, Verdict
 from metier.contracts.licence import Terms, Use, terms_of
 from metier.contracts.modality import Modality
-from metier.contracts.script import primary
+from metier.contracts.script import names_language
 from metier.contracts.task import HEADED, PASSAGES, TaskContract
 
 
@@ -90,10 +90,10 @@ def judge_languages(base: Base, spoken: Sequence[str], *, every: bool = False) -
         ]
     findings = []
     for rank, language in enumerate(spoken):
-        if _speaks(base.languages, language):
+        if names_language(base.languages, language):
             findings.append(FitFinding(aspect="language", verdict=Verdict.OK, reason=f"{base.id} supports {language}"))
             continue
-        others = [other for other in spoken if _speaks(base.languages, other)]
+        others = [other for other in spoken if names_language(base.languages, other)]
         findings.append(
             FitFinding(
                 aspect="language",
@@ -108,7 +108,7 @@ def judge_languages(base: Base, spoken: Sequence[str], *, every: bool = False) -
 
 
 def judge_bridge_languages(bridge: Bridge, spoken: Sequence[str]) -> list[FitFinding]:
-    lost = [language for language in spoken if bridge.languages and not _speaks(bridge.languages, language)]
+    lost = [language for language in spoken if bridge.languages and not names_language(bridge.languages, language)]
     if not lost:
         return []
     return [
@@ -119,11 +119,6 @@ def judge_bridge_languages(bridge: Bridge, spoken: Sequence[str]) -> list[FitFin
             remedy=f"use a bridge {bridge.source}→{bridge.target} that supports {', '.join(lost)}",
         )
     ]
-
-
-def _speaks(known: Sequence[str], wanted: str) -> bool:
-    """Whether a BCP 47 tag is among those known, by its primary subtag: zh-Hans is supported where zh is."""
-    return primary(wanted) in {primary(tag) for tag in known}
 
 
 def lengths_of(token_lengths: Sequence[int] | None) -> Lengths | None:

@@ -10,7 +10,7 @@ from pydantic import Field, field_serializer
 
 from metier.contracts.modality import Modality
 from metier.contracts.schema import SCHEMA_VERSION, Data
-from metier.contracts.script import primary
+from metier.contracts.script import names_language
 
 
 class Architecture(StrEnum):
@@ -51,7 +51,7 @@ class Base(Data):
 
     def names_language(self, tag: str) -> bool:
         """Whether its card names a language, by the primary subtag: zh-Hans is named where zh is."""
-        return primary(tag) in {primary(known) for known in self.languages}
+        return names_language(self.languages, tag)
 
     @property
     def writes(self) -> bool:

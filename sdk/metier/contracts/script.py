@@ -6,7 +6,7 @@ Script ranges are Unicode's blocks (https://www.unicode.org/Public/UCD/latest/uc
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 _SCRIPTS = {
@@ -64,6 +64,11 @@ def language_by_script(value: Any, languages: Sequence[str]) -> str | None:
 def primary(tag: str) -> str:
     """The language of a BCP 47 tag, without script and region."""
     return tag.split("-")[0].lower()
+
+
+def names_language(tags: Iterable[str], wanted: str) -> bool:
+    """Whether a language is among BCP 47 tags, by its primary subtag: zh-Hans is where zh is."""
+    return primary(wanted) in {primary(tag) for tag in tags}
 
 
 def _texts(value: Any) -> Iterator[str]:

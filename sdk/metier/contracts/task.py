@@ -28,17 +28,6 @@ from metier.contracts.schema import (
 )
 from metier.contracts.script import language_by_script
 
-_TAG = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
-
-
-def _tags_in(root: JsonSchema, node: Mapping[str, Any]) -> list[str]:
-    """Language tags that a field enumerates."""
-    node = resolve(root, node)
-    found = [node.get("const"), *node.get("enum", ())]
-    for inner in node.get("anyOf", ()):
-        found += _tags_in(root, inner)
-    return [tag for tag in found if isinstance(tag, str) and _TAG.fullmatch(tag)]
-
 
 class TaskKind(StrEnum):
     """The seven kinds of work."""
@@ -315,3 +304,15 @@ def _slips(schema: JsonSchema, value: Any) -> dict[str, str]:
 
 def _fields(schema: JsonSchema) -> dict[str, Any]:
     return dict(resolve(schema, schema).get("properties", {}))
+
+
+_TAG = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+
+
+def _tags_in(root: JsonSchema, node: Mapping[str, Any]) -> list[str]:
+    """Language tags that a field enumerates."""
+    node = resolve(root, node)
+    found = [node.get("const"), *node.get("enum", ())]
+    for inner in node.get("anyOf", ()):
+        found += _tags_in(root, inner)
+    return [tag for tag in found if isinstance(tag, str) and _TAG.fullmatch(tag)]

@@ -59,7 +59,7 @@ def write_graph(source: GraphSource, part: Path, scratch: Path, progress: Progre
         progress("choose 4-bit codes (GPTQ)", 2, stages)
         rounded = quantise_graph(source.model, part, graph.file, source.calibration(), progress)
         prove(rounded, part, graph, source.texts, SAME_WEIGHTS)
-    if source.precision.embedding_in_8_bits and source.target == "cpu":
+    if source.precision.quantises_embedding(source.target):
         quantise_embedding(part, graph.file)
     copy_tokenizer(source.base.path, part)
     return graph.model_copy(update={"eos_token_ids": source.tokenizer.eos_ids})

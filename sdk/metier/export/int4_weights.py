@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 
 from metier.export.decoder_graph import FUSED
 from metier.export.gptq import BLOCK, Codes
+from metier.export.graph_file import replace_graph
 
 SAME = 0.9
 """Least cosine between the builder's weights of a node and ours: two roundings of one matrix have 0.99, those of two
@@ -34,10 +33,7 @@ def replace_weights(folder: Path, file: str, found: Mapping[str, Codes]) -> list
         parts = _modules(str(node.name), found)
         if not parts or not _replace(node, parts):
             kept.append(str(node.name))
-    with tempfile.TemporaryDirectory(dir=folder) as beside:  # the old data file is mapped while it is read
-        ir.save(model, Path(beside) / file, external_data=f"{file}.data")
-        for path in Path(beside).iterdir():
-            shutil.move(path, folder / path.name)
+    replace_graph(model, folder, file)
     return kept
 
 

@@ -40,6 +40,10 @@ class PrecisionEntry:
     trunk: Literal["fp32", "fp16"] = "fp16"
     """What the trunks of heads are stored in beside such a graph."""
 
+    def quantises_embedding(self, target: Target) -> bool:
+        """Whether a graph for a target stores its token embedding in 8 bits."""
+        return self.embedding_in_8_bits and target == "cpu"
+
     def builder_options(self, target: Target) -> list[str]:
         """The model builder's extra options for these weights."""
         return [*self.packing, *([INT8_ACTIVATIONS] if self.packing and target == "cpu" else [])]

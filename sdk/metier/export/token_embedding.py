@@ -5,12 +5,12 @@ It takes and writes the graph that the model builder wrote, and knows nothing ab
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from metier.export.graph_file import replace_graph
 
 BITS = 8
 BLOCKS = (64, 32, 16)
@@ -48,10 +48,7 @@ def quantise_embedding(folder: Path, file: str) -> bool:
         return False
     codes, scales, block = _head_codes(model.graph, table, ir) or (*_own_codes(model.graph, table, block, ir), block)
     _look_up(model.graph, node, codes, scales, table.shape[1], block, ir)
-    with tempfile.TemporaryDirectory(dir=folder) as beside:  # the old data file is mapped while it is read
-        ir.save(model, Path(beside) / file, external_data=f"{file}.data")
-        for path in Path(beside).iterdir():
-            shutil.move(path, folder / path.name)
+    replace_graph(model, folder, file)
     return True
 
 

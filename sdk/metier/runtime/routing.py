@@ -28,7 +28,7 @@ class Router:
 
     def __init__(self, bundle: Bundle, session: DecoderSession, heads: HeadSet, rows: int) -> None:
         self._bundle, self._session, self._heads, self._rows = bundle, session, heads, rows
-        self._warned: set[tuple[str, str]] = set()
+        self._warned: set[str] = set()
         self._lock = threading.Lock()
 
     def predictor(self, task: TaskContract, adapter: str | None) -> Predictor:
@@ -61,14 +61,8 @@ class Router:
         base = self._bundle.manifest.base
         if not base.languages or base.names_language(language):
             return
-        with self._lock:
-            if ("", language) in self._warned:
-                return
-            self._warned.add(("", language))
-        warnings.warn(
-            f"an input is in {language}; the card of {base.id} names only {', '.join(base.languages)}",
-            LanguageWarning,
-            stacklevel=4,
+        self._warn_once(
+            f"an input is in {language}; the card of {base.id} names only {', '.join(base.languages)}", LanguageWarning
         )
 
     def _trained_for(self, task: str) -> str | None:
@@ -91,12 +85,15 @@ class Router:
         if adapter == BASE or entry is None or entry.card is None:
             return
         trained = [known.name for known in entry.card.tasks]
+        if task not in trained:
+            self._warn_once(
+                f"the adapter {adapter} was trained for {', '.join(trained)}, not for {task}", AdapterMismatchWarning
+            )
+
+    def _warn_once(self, message: str, category: type[UserWarning]) -> None:
+        """Warn, unless the same was warned of before."""
         with self._lock:
-            if task in trained or (adapter, task) in self._warned:
+            if message in self._warned:
                 return
-            self._warned.add((adapter, task))
-        warnings.warn(
-            f"the adapter {adapter} was trained for {', '.join(trained)}, not for {task}",
-            AdapterMismatchWarning,
-            stacklevel=4,
-        )
+            self._warned.add(message)
+        warnings.warn(message, category, stacklevel=5)

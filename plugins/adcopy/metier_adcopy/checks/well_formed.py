@@ -8,7 +8,7 @@ from typing import Any
 from metier.contracts import Check, Finding
 from metier_adcopy.copy_of import brief, pieces
 from metier_adcopy.tasks import DESCRIBE, PRESENTER, SEARCH_ADS
-from metier_adcopy.wording.sound import broken_end, ended, repeated_words, rude_words, stray_words
+from metier_adcopy.wording.fluency import broken_end, ended, repeated_words, rude_words, stray_words
 
 RULE = "House rule: nothing goes out that is broken off, said twice, in another language or rude"
 

@@ -9,10 +9,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from metier_adcopy.wording.words import number, parted
+from metier_adcopy.wording.words import NUMBER, number, parted
 
 AT_LEAST, AT_MOST, UNDER, BEFORE, AFTER, FROM = "at least", "at most", "under", "before", "after", "from"
-_NUMBER = re.compile(r"(?<![a-z\d.])\d+(?:,\d{3})*(?:\.\d+)?")
 _AHEAD_SPAN, _BEHIND_SPAN = 28, 18
 _GAP = r"[\s:]*(?:a |an |the |of |is |are |£|\$|€|¥|us\$|\()*\s*$"
 _HAN_GAP = r"[\s:为是]*$"
@@ -103,7 +102,7 @@ def bounds(text: str) -> Iterator[Bound]:
     Looks at most 28 characters ahead of a number and 18 behind it, so that the work is linear in the text.
     """
     plain = parted(text)
-    for match in _NUMBER.finditer(plain):
+    for match in NUMBER.finditer(plain):
         ahead = plain[max(0, match.start() - _AHEAD_SPAN) : match.start()]
         behind = plain[match.end() : match.end() + _BEHIND_SPAN]
         clause = ahead[max((m.end() for m in _BREAK.finditer(ahead)), default=0) :]

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from metier_adcopy.facts import Fact
-from metier_adcopy.wording.words import HAN, STOPWORDS, number, parted, stem
+from metier_adcopy.wording.words import HAN, NUMBER, STOPWORDS, number, parted, stem
 
-_NUMBER = re.compile(r"(?<![a-z\d.])\d+(?:,\d{3})*(?:\.\d+)?")
 _HAN_AHEAD = re.compile(rf"({HAN.pattern}{{2,6}})[¥￥]?$")
 _LINK = re.compile(
     r"\b(?:is|are|at|for|costs?|from|of|only|just|takes?|up to|over|under|a|an|the|about|to)\b|[£$€¥:\-]"
@@ -36,7 +35,7 @@ class Labelled(NamedTuple):
 def labelled(text: str) -> Iterator[Labelled]:
     """Numbers of a text with what stands right before and right behind them; linear in the text."""
     plain = parted(text)
-    for match in _NUMBER.finditer(plain):
+    for match in NUMBER.finditer(plain):
         ahead = plain[max(0, match.start() - 32) : match.start()]
         ahead = ahead[max((m.end() for m in _BREAK.finditer(ahead)), default=0) :]
         behind = _NEXT.match(plain, match.end(), match.end() + 24)

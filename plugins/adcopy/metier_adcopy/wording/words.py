@@ -11,6 +11,8 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
+NUMBER = re.compile(r"(?<![a-z\d.])\d+(?:,\d{3})*(?:\.\d+)?")
+"""A number in digits within normalised text."""
 
 # Letters with the digits stuck to them (IPX7, B2B), or letters alone, or a number, or one run of Han characters.
 _TOKEN = re.compile(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from metier.contracts import BadRow, Sample
 from metier_support.reading.cells import column, first_row, rows_with, text
 from metier_support.reading.dialogue import Message, speaker
-from metier_support.reading.open_talks import OpenTalks
+from metier_support.reading.open_conversations import OpenConversations
 from metier_support.reading.order_facts import order_of
 from metier_support.reading.row_order import in_order
 from metier_support.tasks import REPLY
@@ -44,7 +44,7 @@ class ChatTurns:
     def read(self, path: Path) -> Iterator[Sample | BadRow]:
         """A sample for each agent turn that follows a customer's; bad rows in place."""
         rows = in_order(rows_with(path, {"conversation_id": ID, "speaker": WHO, "text": TEXT}), _id_of)
-        with OpenTalks() as talks:
+        with OpenConversations() as talks:
             yield from _samples(rows, talks)
 
 
@@ -53,7 +53,9 @@ def _id_of(row: Row, named: dict[str, str]) -> str:
     return text(row.values[name]) if name else ""
 
 
-def _samples(rows: Iterator[tuple[Row, dict[str, str]] | BadRow], talks: OpenTalks) -> Iterator[Sample | BadRow]:
+def _samples(
+    rows: Iterator[tuple[Row, dict[str, str]] | BadRow], talks: OpenConversations
+) -> Iterator[Sample | BadRow]:
     for item in rows:
         if isinstance(item, BadRow):
             yield item

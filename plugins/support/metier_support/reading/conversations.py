@@ -10,7 +10,7 @@ from typing import Any
 
 from metier.contracts import BadRow, Sample
 from metier_support.reading.cells import column, first_row, rows_with, text
-from metier_support.reading.dialogue import Conversation, Message, label, speaker
+from metier_support.reading.dialogue import Message, label, replies_of, speaker
 from metier_support.reading.order_facts import order_of
 from metier_support.tasks import REPLY
 
@@ -44,20 +44,17 @@ class Conversations:
             row, named = item
             name = named.get("messages", "messages")
             turns = messages(row.values.get(name))
-            label = column(row, INTENT)
-            talk = Conversation(order_of(row.values))
-            given = False
-            for one in turns:
-                for sample in talk.add(one, row.provenance, intent=text(row.values[label]) if label else None):
-                    given = True
-                    yield sample
-            if not given:
-                yield BadRow(
+            label_column = column(row, INTENT)
+            intent = text(row.values[label_column]) if label_column else None
+            yield from replies_of(
+                turns, order_of(row.values), row.provenance, intent=intent,
+                none=BadRow(
                     provenance=row.provenance,
                     field=name,
                     reason="no agent answers a customer in it" if turns else "this is not a conversation",
                     remedy='write [{"role": "customer", "content": …}, …] or lines such as Customer: …',
-                )
+                ),
+            )  # fmt: skip
 
 
 def messages(value: Any) -> list[Message]:

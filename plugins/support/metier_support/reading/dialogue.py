@@ -7,7 +7,7 @@ left out where the file does not give it, and `used` stays empty.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self, get_args
 
 from metier.contracts import BadRow, Provenance, Sample
@@ -126,3 +126,30 @@ class Conversation:
         output: dict[str, Any] = {"intent": intent} if intent in INTENTS else {}
         output |= {"escalate": hands_over(text) if escalate is None else escalate, "used": [], "reply": text}
         return Sample(task=REPLY, input=input, output=output, provenance=provenance)
+
+
+def replies_of(
+    messages: Iterable[Message],
+    order: Mapping[str, Any],
+    provenance: Provenance,
+    *,
+    intent: str | None,
+    none: BadRow,
+) -> Iterator[Sample | BadRow]:
+    """The samples of one whole conversation, all at one place.
+
+    Args:
+        messages: in order.
+        order: facts known of it.
+        provenance: where it stands.
+        intent: of its replies, where the file gives one.
+        none: given instead where nobody answers a customer.
+    """
+    talk = Conversation(order)
+    answered = False
+    for message in messages:
+        for sample in talk.add(message, provenance, intent=intent):
+            answered = True
+            yield sample
+    if not answered:
+        yield none

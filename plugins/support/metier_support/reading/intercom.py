@@ -12,10 +12,9 @@ from typing import Any
 
 from metier.contracts import BadRow, Sample
 from metier_support.reading.cells import text
-from metier_support.reading.dialogue import INTENTS, Conversation, Message
-from metier_support.reading.json_records import read_records, records_under
+from metier_support.reading.dialogue import INTENTS, Message, replies_of
+from metier_support.reading.json_records import first_record, read_listed
 from metier_support.reading.order_facts import order_of
-from metier_support.reading.zendesk import first_record
 from metier_support.tasks import REPLY
 
 CUSTOMERS = frozenset({"user", "lead", "contact", "visitor"})
@@ -37,26 +36,20 @@ class Intercom:
 
     def read(self, path: Path) -> Iterator[Sample | BadRow]:
         """A sample for each reply that the customer sees, all of a conversation at the line it starts on."""
-        first = first_record(path)
-        paged = first is not None and not _is_conversation(first)
-        for record in records_under(path, "conversations") if paged else read_records(path):
+        for record in read_listed(path, "conversations"):
             if isinstance(record, BadRow):
                 yield record
                 continue
             conversation, place = record
-            talk = Conversation(order_of(conversation))
-            given = False
-            for message in _messages(conversation):
-                for sample in talk.add(message, place, intent=_intent(conversation)):
-                    given = True
-                    yield sample
-            if not given:
-                yield BadRow(
+            yield from replies_of(
+                _messages(conversation), order_of(conversation), place, intent=_intent(conversation),
+                none=BadRow(
                     provenance=place,
                     field="conversation_parts",
                     reason="no reply that the customer sees answers them",
                     remedy="export conversations with their parts, or leave this one out",
-                )
+                ),
+            )  # fmt: skip
 
 
 def _is_conversation(found: dict[str, Any]) -> bool:

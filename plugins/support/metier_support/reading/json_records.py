@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from metier.contracts import BadRow, DataError, Provenance
+from metier.contracts import BadRow, DataError, MetierError, Provenance
 
 WRAPPERS = ("tickets", "results", "conversations", "data", "items", "records", "threads")
 """Keys under which APIs put the list of a page."""
@@ -54,6 +54,34 @@ def read_records(path: Path) -> Iterator[Record | BadRow]:
     except (OSError, EOFError) as error:
         what = getattr(error, "strerror", None) or error
         raise DataError(f"it cannot be read: {what}", where=str(path), remedy="check the path") from error
+
+
+SUFFIXES = frozenset({".json", ".jsonl", ".ndjson", ".gz"})
+
+
+def first_record(path: Path) -> dict[str, Any] | None:
+    """The first object of a JSON file; None where there is none. Never raises."""
+    if path.suffix.lower() not in SUFFIXES:
+        return None
+    try:
+        records = read_records(path)
+        try:
+            return next((r.values for r in records if isinstance(r, Record)), None)
+        finally:
+            records.close()  # type: ignore[attr-defined]
+    except (MetierError, OSError, ValueError):
+        return None
+
+
+def read_listed(path: Path, key: str) -> Iterator[Record | BadRow]:
+    """`read_records`, also where the file is one page whose list under `key` stands behind other lists or objects.
+
+    Raises:
+        DataError: as `read_records`.
+    """
+    first = first_record(path)
+    paged = first is not None and isinstance(first.get(key), list)
+    return records_under(path, key) if paged else read_records(path)
 
 
 def records_under(path: Path, key: str) -> Iterator[Record | BadRow]:

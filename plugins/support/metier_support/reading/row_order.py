@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from metier.contracts import BadRow, Provenance
 from metier_support.reading.cells import column, text
+from metier_support.reading.scratch import scratch_database
 
 if TYPE_CHECKING:
     from metier.readers.tables import Row
@@ -25,6 +24,8 @@ TIME = (
     "message_time",
     "发送时间", "时间", "消息时间", "创建时间", "日期",
 )  # fmt: skip
+MOST_REMEMBERED = 100_000
+"""Conversations whose last time is known; then they are forgotten, so that memory stays bounded."""
 LOOKED_AT = 5_000
 """Rows that decide whether a file keeps its order."""
 
@@ -75,18 +76,17 @@ def in_order(
         yield from _sorted(first, source, id_of)
         return
     last.clear()
-    for items in (first, source):
-        for item in items:
-            if _is_older(item, id_of, last):
-                row = item[0]  # type: ignore[index]
-                yield BadRow(
-                    provenance=row.provenance,
-                    field=column(row, TIME) or "time",
-                    reason="it is older than the message of the same conversation above it",
-                    remedy="sort the file by time within each conversation",
-                )
-                continue
-            yield item
+    for item in chain(first, source):
+        if _is_older(item, id_of, last):
+            row = item[0]  # type: ignore[index]
+            yield BadRow(
+                provenance=row.provenance,
+                field=column(row, TIME) or "time",
+                reason="it is older than the message of the same conversation above it",
+                remedy="sort the file by time within each conversation",
+            )
+            continue
+        yield item
 
 
 def _is_older(item: Any, id_of: Callable[[Row, dict[str, str]], str], last: dict[str, float]) -> bool:
@@ -94,15 +94,14 @@ def _is_older(item: Any, id_of: Callable[[Row, dict[str, str]], str], last: dict
     if isinstance(item, BadRow):
         return False
     row, named = item
-    name = column(row, TIME)
-    time = time_of(row.values[name]) if name else None
+    time = _time(row)
     if time is None:
         return False
     id = id_of(row, named)
     before = last.get(id)
     if before is not None and time < before:
         return True
-    if len(last) > 100_000:
+    if len(last) > MOST_REMEMBERED:
         last.clear()
     last[id] = time
     return False
@@ -114,33 +113,33 @@ def _sorted(
     """All rows by conversation and time; of equal times, the lower one first where the file is newest first."""
     from metier.readers.tables import Row
 
-    with tempfile.TemporaryDirectory(prefix="metier-log-") as folder:
-        disk = sqlite3.connect(f"{folder}/rows.db", isolation_level=None)
-        disk.execute("pragma journal_mode = off")
-        disk.execute("pragma synchronous = off")
-        disk.execute("create table log (talk integer, time real, place integer, body text)")
+    with scratch_database("create table log (talk integer, time real, place integer, body text)") as disk:
         disk.execute("begin")
         talks: dict[str, int] = {}
         falling, rising, before, place = 0, 0, None, 0
-        for items in (first, source):
-            for item in items:
-                if isinstance(item, BadRow):
-                    yield item
-                    continue
-                row, named = item
-                name = column(row, TIME)
-                time = time_of(row.values[name]) if name else None
-                place += 1
-                if time is not None and before is not None:
+        for item in chain(first, source):
+            if isinstance(item, BadRow):
+                yield item
+                continue
+            row, named = item
+            time = _time(row)
+            place += 1
+            if time is not None:
+                if before is not None:
                     falling, rising = falling + (time < before), rising + (time > before)
-                before = time if time is not None else before
-                body = json.dumps([row.values, row.provenance.model_dump(mode="json"), named], default=str)
-                talk = talks.setdefault(id_of(row, named), len(talks))
-                disk.execute("insert into log values (?, ?, ?, ?)", (talk, time, place, body))
+                before = time
+            body = json.dumps([row.values, row.provenance.model_dump(mode="json"), named], default=str)
+            talk = talks.setdefault(id_of(row, named), len(talks))
+            disk.execute("insert into log values (?, ?, ?, ?)", (talk, time, place, body))
         disk.execute("commit")
-        way = -1 if falling > rising else 1
+        direction = -1 if falling > rising else 1
         query = "select body from log order by talk, time is null, time, place * ?"
-        for (body,) in disk.execute(query, (way,)):
+        for (body,) in disk.execute(query, (direction,)):
             values, provenance, named = json.loads(body)
             yield Row(values, Provenance.model_validate(provenance)), named
-        disk.close()
+
+
+def _time(row: Row) -> float | None:
+    """The row's time, where it has one that can be read for certain."""
+    name = column(row, TIME)
+    return time_of(row.values[name]) if name else None

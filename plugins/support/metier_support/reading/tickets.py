@@ -9,10 +9,9 @@ from typing import Any
 from metier.contracts import BadRow, Sample
 from metier_support.reading.cells import text
 from metier_support.reading.conversations import messages
-from metier_support.reading.dialogue import Conversation, Message
-from metier_support.reading.json_records import read_records
+from metier_support.reading.dialogue import Message, replies_of
+from metier_support.reading.json_records import first_record, read_records
 from metier_support.reading.order_facts import order_of
-from metier_support.reading.zendesk import first_record
 from metier_support.tasks import REPLY
 
 SUBJECT = ("subject", "title", "主题", "标题")
@@ -64,21 +63,17 @@ class Tickets:
                 yield record
                 continue
             ticket = {str(k).casefold(): v for k, v in record.values.items()}
-            talk = Conversation(order_of(ticket))
             intent = next((text(ticket[k]) for k in ("intent", "category", "type", "意图") if k in ticket), None)
-            given = False
-            for message in _messages_of(ticket):
-                for sample in talk.add(message, record.provenance, intent=intent):
-                    given = True
-                    yield sample
-            if not given:
-                has_question = any(k in ticket for k in QUESTION)
-                yield BadRow(
+            has_question = any(k in ticket for k in QUESTION)
+            yield from replies_of(
+                _messages_of(ticket), order_of(ticket), record.provenance, intent=intent,
+                none=BadRow(
                     provenance=record.provenance,
                     field="answer" if has_question else "description",
                     reason="there is no answer in it" if has_question else "there is no message of a customer in it",
                     remedy="give description and answer, or messages with a role and a text",
-                )
+                ),
+            )  # fmt: skip
 
 
 def _messages_of(ticket: dict[str, Any]) -> list[Message]:

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from metier.contracts import BadRow, MetierError, Sample
+from metier.contracts import BadRow, Sample
 from metier_support.reading.cells import text
-from metier_support.reading.dialogue import INTENTS, Conversation, Message
-from metier_support.reading.json_records import Record, read_records, records_under
+from metier_support.reading.dialogue import INTENTS, Message, replies_of
+from metier_support.reading.json_records import Record, first_record, read_listed, records_under
 from metier_support.reading.order_facts import order_of
 from metier_support.tasks import REPLY
 
@@ -26,21 +26,6 @@ _MERGED = re.compile(
     r"|(?:ticket|request)\s*#?\d+\b.{0,120}\bwas closed and merged into this",
     re.IGNORECASE | re.DOTALL,
 )
-SUFFIXES = frozenset({".json", ".jsonl", ".ndjson", ".gz"})
-
-
-def first_record(path: Path) -> dict[str, Any] | None:
-    """The first object of a JSON file; None where there is none. Never raises."""
-    if path.suffix.lower() not in SUFFIXES:
-        return None
-    try:
-        records = read_records(path)
-        try:
-            return next((r.values for r in records if isinstance(r, Record)), None)
-        finally:
-            records.close()  # type: ignore[attr-defined]
-    except (MetierError, OSError, ValueError):
-        return None
 
 
 class Zendesk:
@@ -52,38 +37,27 @@ class Zendesk:
     def accepts(self, path: Path) -> bool:
         """Whether its first object has a requester and comments with authors."""
         ticket = first_record(path)
-        if ticket is not None and _is_page(ticket):
+        if ticket is not None and isinstance(ticket.get("tickets"), list):
             ticket = next((each for each in ticket["tickets"] if isinstance(each, dict)), None)
         return ticket is not None and "requester_id" in ticket and isinstance(ticket.get("comments"), list)
 
     def read(self, path: Path) -> Iterator[Sample | BadRow]:
         """A sample for each public answer, all of a ticket at the line it starts on."""
         roles = _roles(path)
-        first = first_record(path)
-        paged = first is not None and _is_page(first)  # users or others stand ahead of its tickets
-        for record in records_under(path, "tickets") if paged else read_records(path):
+        for record in read_listed(path, "tickets"):
             if isinstance(record, BadRow):
                 yield record
                 continue
             ticket, place = record
-            thread = list(_public(ticket, roles | _roles_in(ticket)))
-            talk = Conversation(order_of(ticket))
-            given = False
-            for one in thread:
-                for sample in talk.add(one, place, intent=_intent(ticket)):
-                    given = True
-                    yield sample
-            if not given:
-                yield BadRow(
+            yield from replies_of(
+                _public(ticket, roles | _roles_in(ticket)), order_of(ticket), place, intent=_intent(ticket),
+                none=BadRow(
                     provenance=place,
                     field="comments",
                     reason="no public comment answers the requester",
                     remedy="export tickets with their comments, or leave this one out",
-                )
-
-
-def _is_page(found: dict[str, Any]) -> bool:
-    return isinstance(found.get("tickets"), list) and "requester_id" not in found
+                ),
+            )  # fmt: skip
 
 
 def _roles(path: Path) -> dict[Any, str]:

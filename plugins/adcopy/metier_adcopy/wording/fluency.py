@@ -1,4 +1,4 @@
-"""Whether a text is whole: in its language, without a clause twice, ended, and civil. It knows no rules."""
+"""Whether a text is fluent: in its language, no clause twice, properly ended, and polite. It knows no rules."""
 
 from __future__ import annotations
 

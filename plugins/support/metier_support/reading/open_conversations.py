@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import tempfile
 from collections import OrderedDict
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
 from metier_support.reading.dialogue import Conversation
+from metier_support.reading.scratch import scratch_database
 
 IN_MEMORY = 4096
 """Conversations held in memory: some 20 MB."""
 
 
-class OpenTalks:
+class OpenConversations:
     """Conversations by id. Use as a context manager: it deletes its file."""
 
     def __init__(self, in_memory: int = IN_MEMORY) -> None:
         self._limit = in_memory
         self._held: OrderedDict[str, Conversation] = OrderedDict()
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._stack = ExitStack()
         self._disk: sqlite3.Connection | None = None
 
     def get(self, id: str) -> Conversation:
@@ -45,19 +46,13 @@ class OpenTalks:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._disk is not None:
-            self._disk.close()
-        if self._folder is not None:
-            self._folder.cleanup()
+        self._stack.close()
 
     def _to_disk(self) -> None:
         """Move the quarter that was used longest ago."""
         if self._disk is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="metier-chats-")
-            self._disk = sqlite3.connect(f"{self._folder.name}/open.db", isolation_level=None)
-            self._disk.execute("pragma journal_mode = off")
-            self._disk.execute("pragma synchronous = off")
-            self._disk.execute("create table talks (id text primary key, state text not null) without rowid")
+            table = "create table talks (id text primary key, state text not null) without rowid"
+            self._disk = self._stack.enter_context(scratch_database(table))
         moved = [self._held.popitem(last=False) for _ in range(max(1, self._limit // 4))]
         self._disk.execute("begin")
         self._disk.executemany(
