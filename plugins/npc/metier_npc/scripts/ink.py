@@ -48,118 +48,191 @@ class _Block(NamedTuple):
 
 
 def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
-    """Items of an Ink script, one a physical line, in order; `item.write` gives its characters again."""
-    in_comment, glue, depth, knot, node = False, "", 0, "", ""
-    blocks: list[_Block] = []
-    above: tuple[str, ...] = ()
+    """Items of an Ink script, one a physical line, in order; `item.write` gives its characters again.
+
+    A choice whose line also holds words that are printed once it is taken gives two items.
+    """
+    story = _Story()
     for number, raw in lines:
         if bad := unparsable(raw, number):
             yield bad
-            continue
+        else:
+            yield from story.items(number, raw)
+
+
+class _Line(NamedTuple):
+    """A physical line: as it stands, and as Ink reads it."""
+
+    number: int
+    raw: str
+    body: str
+    """Without its end."""
+    end: str
+    code: str
+    """The body with comments, and braces that close a block ahead of words, blanked out: places stay the same."""
+
+    @property
+    def plain(self) -> str:
+        """The code with escaped characters, which mean nothing, replaced."""
+        return _ESCAPED.sub("__", self.code)
+
+    @property
+    def balance(self) -> int:
+        """Braces that it opens, less those that it closes."""
+        return self.plain.count("{") - self.plain.count("}")
+
+
+class _Story:
+    """Where in a story a line stands: its knot, the open blocks, the depth of choices, what goes on from above."""
+
+    def __init__(self) -> None:
+        self._in_comment = False
+        self._knot, self._node = "", ""
+        self._depth = 0
+        self._blocks: list[_Block] = []
+        self._glue = ""
+        """The glue at the end of the line before."""
+        self._tags: tuple[str, ...] = ()
+        """Tags alone in the lines before, which belong to the next one."""
+
+    def items(self, number: int, raw: str) -> Iterator[Item]:
+        """The items of the next line."""
         body, end = split_end(raw)
-        code, in_comment = _blanked(body, in_comment)
-        if blocks and (closed := _CLOSED.match(code)) and _closes(code, closed[1].count("}")):
-            blocks = blocks[: -closed[1].count("}")]  # words may follow a block's end in its line
-            code = " " * closed.end() + code[closed.end() :]
-        bare = code.strip()
-        other = Item("other", number, text=raw, node=node)
+        code, self._in_comment = _blanked(body, self._in_comment)
+        line = _Line(number, raw, body, end, self._without_closed_blocks(code))
+        bare = line.code.strip()
         if not bare or _CODE.match(bare):
-            yield other
-            continue
-        if header := _KNOT.match(bare) or (_STITCH.match(bare) if not blocks else None):
-            knot = header[1] if bare.startswith("==") else knot
-            node = header[1] if bare.startswith("==") or not knot else f"{knot}.{header[1]}"
-            depth, blocks, above = 0, [], ()
-            yield Item("node", number, text=raw, node=node)
-            continue
-        plain = _ESCAPED.sub("__", code)  # escaped characters mean nothing
-        balance = plain.count("{") - plain.count("}")
-        gather = None if blocks else _GATHER.match(code)
-        if gather:  # what a gather's line begins with may be a block, or code
-            depth = gather[1].count("-") - 1
-        begun = code[gather.end() :].strip() if gather else bare
-        if begun.startswith("{") and balance > 0:
-            blocks += _opened(begun) * balance
-            yield other
-            continue
-        if gather and (not begun or _CODE.match(begun)):
-            yield other
-            continue
-        kind, at, own = "line", 0, ""
-        if blocks and (branch := _BRANCH.match(code)) and not bare.startswith("->"):
-            if blocks[-1].sequence:
-                blocks[-1] = blocks[-1]._replace(branch=number)
+            yield self._other(line)
+        elif header := _KNOT.match(bare) or (_STITCH.match(bare) if not self._blocks else None):
+            yield self._header(line, bare, header[1])
+        elif (at := self._start(line, bare)) is None:
+            yield self._other(line)
+        elif choice := _CHOICE.match(line.code, at):
+            self._depth = choice[1].count("*") + choice[1].count("+") - 1
+            yield from self._choice(line, choice.end(), choice[2])
+        else:
+            yield self._line(line, at)
+
+    def _other(self, line: _Line) -> Item:
+        return Item("other", line.number, text=line.raw, node=self._node)
+
+    def _without_closed_blocks(self, code: str) -> str:
+        """The line without the braces at its start that close blocks: words may follow them."""
+        closed = _CLOSED.match(code) if self._blocks else None
+        if not closed or not _closes(code, closed[1].count("}")):
+            return code
+        self._blocks = self._blocks[: -closed[1].count("}")]
+        return " " * closed.end() + code[closed.end() :]
+
+    def _header(self, line: _Line, bare: str, name: str) -> Item:
+        """A knot or stitch begins."""
+        is_knot = bare.startswith("==")
+        self._knot = name if is_knot else self._knot
+        self._node = name if is_knot or not self._knot else f"{self._knot}.{name}"
+        self._depth, self._blocks, self._tags = 0, [], ()
+        return Item("node", line.number, text=line.raw, node=self._node)
+
+    def _start(self, line: _Line, bare: str) -> int | None:
+        """Where the content begins, behind a gather or the mark of a branch; None where the line has none."""
+        code = line.code
+        if self._blocks and (branch := _BRANCH.match(code)) and not bare.startswith("->"):
+            if self._opens(bare, line):
+                return None
+            if self._blocks[-1].sequence:
+                self._blocks[-1] = self._blocks[-1]._replace(branch=line.number)
                 at = code.index("-") + 1
             else:
-                blocks[-1] = blocks[-1].at(branch[1] or "")
+                self._blocks[-1] = self._blocks[-1].at(branch[1] or "")
                 at = branch.end()
-            rest = code[at:].strip()
-            if rest.startswith("{") and balance > 0:  # a block as the branch's first content
-                blocks += _opened(rest) * balance
-                yield other
-                continue
-            if not rest or _CODE.match(rest):
-                yield other
-                continue
-        elif gather:
-            at = gather.end()
-        if choice := _CHOICE.match(code, at):
-            kind, at, own = "choice", choice.end(), choice[2]
-            depth = choice[1].count("*") + choice[1].count("+") - 1
-        stop, tags, target = _ending(code, at, kind == "choice")
-        within = tuple(block.condition for block in blocks)
-        alternative = next((b.branch for b in reversed(blocks) if b.branch), 0)
-        opens = ""
-        if balance > 0 and kind == "line":  # words, then a block that goes on in the next lines
-            opens = _open_block(plain, at, balance)
-            stop = min(stop, len(plain) - len(opens)) if opens else stop
-        if balance < 0:
-            blocks = blocks[: max(0, len(blocks) + balance)]
-            stop = min(stop, plain.rfind("}", at) if "}" in plain[at:] else stop)
-        own, at, stop = _whole(code, at, stop) if kind == "line" else (own, at, stop)
-        speaker, named = speaker_in(code[at:stop].lstrip()) if kind == "line" else (None, 0)
+            marked = True
+        else:
+            gather = None if self._blocks else _GATHER.match(code)
+            if gather:
+                self._depth = gather[1].count("-") - 1
+            at, marked = gather.end() if gather else 0, gather is not None
+        rest = code[at:].strip()
+        if self._opens(rest, line) or (marked and (not rest or _CODE.match(rest))):
+            return None
+        return at
+
+    def _opens(self, rest: str, line: _Line) -> bool:
+        """Whether a block that goes on in the next lines is all that follows; it is open then."""
+        if not rest.startswith("{") or line.balance <= 0:
+            return False
+        self._blocks += _opened(rest) * line.balance
+        return True
+
+    def _place(self, line: _Line) -> dict[str, Any]:
+        """What items of a line have in common."""
+        return {
+            "line": line.number,
+            "within": tuple(block.condition for block in self._blocks),
+            "alternative": next((block.branch for block in reversed(self._blocks) if block.branch), 0),
+            "node": self._node,
+        }
+
+    def _closed_at(self, line: _Line, at: int, stop: int) -> int:
+        """Where the words end, ahead of the braces by which the line closes blocks; those are closed then."""
+        if line.balance >= 0:
+            return stop
+        self._blocks = self._blocks[: max(0, len(self._blocks) + line.balance)]
+        return min(stop, line.plain.rfind("}", at) if "}" in line.plain[at:] else stop)
+
+    def _choice(self, line: _Line, at: int, own: str) -> Iterator[Item]:
+        """A choice, and the line that is printed once it is taken, where words stand behind its brackets."""
+        place = self._place(line)
+        stop, tags, target = _ending(line.code, at, choice=True)
+        lead, words, _ = cut(line.code, at, self._closed_at(line, at, stop))
+        start, finish = len(lead), len(lead) + len(words)
+        parts = _choice_parts(words)
+        behind = finish - len(parts.after) if parts.printed else finish
+        self._tags, self._glue = (), ""
+        yield Item(
+            kind="choice", lead=line.body[:start], text=line.body[start:behind],
+            tail="" if parts.printed else line.body[finish:] + line.end, display_text=_display_text(parts.shown),
+            conditions=_conditions(own), tags=parts.tags if parts.printed else (*parts.tags, *tags), target=target,
+            depth=self._depth, **place,
+        )  # fmt: skip
+        self._depth += 1
+        if parts.printed:
+            speaker, named = speaker_in(parts.printed.lstrip())
+            shown, _, self._glue = _glue(parts.printed.lstrip()[named:], "")
+            yield Item(
+                kind="line", text=line.body[behind:finish], tail=line.body[finish:] + line.end, speaker=speaker,
+                display_text=shown, tags=(*parts.printed_tags, *tags), depth=self._depth, **place,
+            )  # fmt: skip
+
+    def _line(self, line: _Line, at: int) -> Item:
+        """A line of content; it may open a block behind its words."""
+        place, code = self._place(line), line.code
+        stop, tags, target = _ending(code, at, choice=False)
+        opens = _open_block(line.plain, at, line.balance) if line.balance > 0 else ""
+        if opens:
+            stop = min(stop, len(line.plain) - len(opens))
+        own, at, stop = _whole(code, at, self._closed_at(line, at, stop))
+        speaker, named = speaker_in(code[at:stop].lstrip())
         if named:
             at += len(code[at:stop]) - len(code[at:stop].lstrip()) + named
-        lead, _, tail = cut(code, at, stop)
-        words = code[len(lead) : len(code) - len(tail)] if tail else code[len(lead) :]
-        speaker = speaker or next((t.partition(":")[2].strip() for t in tags if t.startswith("speaker:")), None)
-        conditions = tuple(c.strip() for c in _INNER.findall(own))
+        lead, words, _ = cut(code, at, stop)
         start, finish = len(lead), len(lead) + len(words)
-        shared: dict[str, Any] = {"line": number, "within": within, "alternative": alternative, "node": node}
-        if kind == "choice":
-            parts = _choice_parts(words)
-            above = ()
-            behind = finish - len(parts.after) if parts.printed else finish
-            yield Item(
-                kind="choice", lead=body[:start], text=body[start:behind],
-                tail="" if parts.printed else body[finish:] + end, display_text=_display_text(parts.shown),
-                conditions=conditions, tags=parts.tags if parts.printed else (*parts.tags, *tags), target=target,
-                depth=depth, **shared,
-            )  # fmt: skip
-            depth += 1
-            if parts.printed:  # words behind `]` are a line that is printed once the choice is taken
-                who, named = speaker_in(parts.printed.lstrip())
-                shown, _, glue = _glue(parts.printed.lstrip()[named:], "")
-                yield Item(
-                    kind="line", text=body[behind:finish], tail=body[finish:] + end, speaker=who,
-                    display_text=shown, tags=(*parts.printed_tags, *tags), depth=depth, **shared,
-                )  # fmt: skip
-            else:
-                glue = ""
-            continue
-        shown, glued, glue = _glue(words, glue)
-        if tags and not words:  # tags alone in a line belong to the next one
-            above += tags
-            yield other
-            continue
-        tags, above = (*above, *tags), ()
-        yield Item(
-            kind="line" if shown or words == "<>" else "other", lead=body[:start], text=body[start:finish],
-            tail=body[finish:] + end, display_text=shown, glued=glued, speaker=speaker, conditions=conditions,
-            tags=tags, target=target, depth=depth, **shared,
-        )  # fmt: skip
+        shown, glued, self._glue = _glue(words, self._glue)
+        if tags and not words:
+            self._tags += tags
+            return self._other(line)
+        speaker = speaker or next((t.partition(":")[2].strip() for t in tags if t.startswith("speaker:")), None)
+        tags, self._tags = (*self._tags, *tags), ()
         if opens:
-            blocks += _opened(opens) * balance
+            self._blocks += _opened(opens) * line.balance
+        return Item(
+            kind="line" if shown or words == "<>" else "other", lead=line.body[:start], text=line.body[start:finish],
+            tail=line.body[finish:] + line.end, display_text=shown, glued=glued,
+            speaker=speaker, conditions=_conditions(own), tags=tags, target=target, depth=self._depth, **place,
+        )  # fmt: skip
+
+
+def _conditions(own: str) -> tuple[str, ...]:
+    """Conditions in braces, `{one} {two}`."""
+    return tuple(condition.strip() for condition in _INNER.findall(own))
 
 
 def _blanked(body: str, in_comment: bool) -> tuple[str, bool]:
