@@ -10,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from metier.adapt.method import Method
 from metier.adapt.methods import method_of
 from metier.adapt.text_method import TextModel
 from metier.bases.hardware import choose_device, choose_dtype, free_memory
@@ -149,20 +148,12 @@ def evaluate(
     if opened is not None:
         opened.task(task.name)
     torch = TorchSettings.of(base, options)
-    systems: list[SystemAnswers] = []
     before = after = None
     if options.runtime == "onnx":
         systems = _adapter_systems(held_out, prompts, opened, finetune, options, limit)
     else:
-        if prompts is not None:
-            systems, before = _base_answers(held_out, prompts, base, torch, limit, options.general and generates)
-        elif (constant := most_frequent(held_out, train)) is not None:
-            systems.append(constant)
-        if finetune is not None and method is not None:
-            answers, after = _fine_tune_answers(
-                held_out, finetune, method, base, torch, limit, prompts if before else None
-            )
-            systems.append(answers)
+        general = options.general and generates
+        systems, before, after = _torch_systems(held_out, prompts, base, finetune, train, torch, limit, general)
         if opened is not None:
             adapter = _name_in(opened, finetune) if finetune is not None else None
             systems.append(bundle_answers(opened, held_out, adapter=adapter, max_tokens=options.max_tokens))
@@ -180,7 +171,7 @@ def evaluate(
         seed=options.seed,
         resamples=options.resamples,
         confidence=options.confidence,
-        precision=torch.dtype,
+        precision=torch.dtype if options.runtime == "torch" or opened is None else opened.manifest.precision,
         systems=tuple(s.report for s in systems),
         metrics=_metrics(measures, held_out, systems, options),
         rows=_rows(held_out.cases, systems),
@@ -198,6 +189,31 @@ def _metrics(
     references = reference_answers(held_out.task, held_out.cases, held_out.checks)
     weights = resample_weights(len(held_out.cases), options.resamples, options.seed)
     return tuple(measured(m, held_out.cases, systems, references, weights, options.confidence) for m in measures)
+
+
+def _torch_systems(
+    held_out: HeldOut,
+    prompts: Prompts | None,
+    base: LocalBase,
+    finetune: FineTune | None,
+    train: Sequence[Sample],
+    torch: TorchSettings,
+    limit: int,
+    general: bool,
+) -> tuple[list[SystemAnswers], dict[str, Likelihood] | None, dict[str, Likelihood] | None]:
+    """Answers of the base, or of the most frequent label, and of the fine-tune, both in torch; and the likelihood of
+    general text before and after the fine-tune, where that is measured."""
+    systems: list[SystemAnswers] = []
+    before = after = None
+    if prompts is not None:
+        systems, before = _base_answers(held_out, prompts, base, torch, limit, general)
+    elif (constant := most_frequent(held_out, train)) is not None:
+        systems.append(constant)
+    if finetune is not None:
+        shown = prompts if before else None
+        answers, after = _fine_tune_answers(held_out, finetune, base, torch, limit, shown)
+        systems.append(answers)
+    return systems, before, after
 
 
 def _adapter_systems(
@@ -283,7 +299,6 @@ def _base_answers(
 def _fine_tune_answers(
     held_out: HeldOut,
     finetune: FineTune,
-    method: Method,
     base: LocalBase,
     settings: TorchSettings,
     limit: int,
@@ -293,6 +308,7 @@ def _fine_tune_answers(
     import torch
 
     held_out.progress("Loading the fine-tune")
+    method = method_of(finetune.card.recipe)
     trained = method.load(finetune, held_out.task, base, device=settings.device, dtype=settings.loaded)
     after = _likelihoods(trained.model, prompts, held_out) if prompts is not None else None
     trained.cast(getattr(torch, settings.dtype))
