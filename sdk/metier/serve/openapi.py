@@ -31,7 +31,7 @@ _READS = {
     "/v1/models": "List models",
     "/v1/tasks": "List tasks",
     "/health": "Whether the process answers",
-    "/ready": "Whether the engines move",
+    "/ready": "Whether the engines make progress",
     "/metrics": "Prometheus metrics",
 }
 

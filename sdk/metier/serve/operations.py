@@ -67,7 +67,7 @@ async def health(_request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """Whether the engines really move: 503 while draining, closed, or without a step although there is work."""
+    """Whether the engines make progress: 503 while draining, closed, or without a step although there is work."""
     state = state_of(request)
     if state.draining:
         raise ApiError(503, "the server is draining", code="draining")

@@ -66,7 +66,7 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
         if not prose or not (words or links):
             yield Item("other", number, text=raw, node=node)
             continue
-        speaker, _ = speaker_in(words)
+        speaker, named = speaker_in(words)
         at = code.find(f"{speaker}") if speaker else 0
         at += speaker_in(code[at:])[1] if speaker else 0
         lead, text, _ = cut(code, at, len(code))
@@ -75,16 +75,15 @@ def read(lines: Iterable[tuple[int, str]]) -> Iterator[Item]:
         yield Item(
             kind="line" if words else "choice",
             line=number, lead=body[: len(lead)], text=body[len(lead) : len(lead) + len(text)],
-            tail=body[len(lead) + len(text) :] + end, display_text=words[speaker_in(words)[1] :],
+            tail=body[len(lead) + len(text) :] + end, display_text=words[named:],
             speaker=speaker, conditions=own, within=within,
             links=links, node=node, target=next((_goal(m[1]) for m in _LINK.finditer(code)), None),
         )  # fmt: skip
 
 
 def display_text(text: str) -> str:
-    """The words: macros, tags and styling away, of alternatives the first; a link within a sentence says its own words,
-    a link alone nothing."""
-    text = re.sub(r"/\*.*?\*/|/%.*?%/|<!--.*?-->", "", text)
+    """The words of a line without comments: macros, tags and styling away, of alternatives the first; a link within a
+    sentence gives its own words, a link alone none."""
     text = _LINK_HOOK.sub(r"\1", _LINK_BLOCK.sub(r"\1", text))
     text = _LINK_MACRO.sub("", text)
     for _ in range(4):  # an else behind an else
