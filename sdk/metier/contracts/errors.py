@@ -5,6 +5,8 @@ One child per thing the caller can do about it. A command prints `str(error)` an
 
 from __future__ import annotations
 
+from typing import Literal
+
 
 class MetierError(Exception):
     """Base of all errors raised on purpose.
@@ -86,23 +88,22 @@ class DeviceError(MetierError):
     exit_code = 11
 
 
+RequestErrorKind = Literal["queue_full", "deadline", "closed", "incomplete"]
+"""A full queue; a deadline without a complete answer; a closed engine; a reply cut at its token limit."""
+
+
 class RequestError(MetierError):
-    """The engine cannot serve this request: too long, cancelled, past its deadline, queue full."""
+    """The engine cannot serve this request: too long, cancelled, past its deadline, queue full.
+
+    Args:
+        what, where, remedy: as MetierError.
+        kind: what a server or a retry must tell apart; None for the others.
+    """
 
     exit_code = 12
 
-
-class QueueFullError(RequestError):
-    """Too many requests wait already. Send the request again in a moment."""
-
-
-class DeadlineError(RequestError):
-    """There was no complete answer within the request's deadline."""
-
-
-class ClosedError(RequestError):
-    """The engine is closed, or its thread has ended. Open another."""
-
-
-class IncompleteReplyError(RequestError):
-    """The reply reached its token limit before it was complete. Raise max_tokens."""
+    def __init__(
+        self, what: str, *, where: str | None = None, remedy: str | None = None, kind: RequestErrorKind | None = None
+    ) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.kind = kind

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 from metier.contracts import MetierError, RequestError
 from metier.contracts.answer import FinishReason
-from metier.contracts.errors import DeadlineError
 from metier.decoding.lora import LoraArrays
 from metier.decoding.sampling import Sampling
 
@@ -168,9 +167,10 @@ class Generation:
         """For the engine: end a cancelled or late reply with the text that there is."""
         if self.cancel_requested:
             return self.update(self.text, "cancelled")
-        error = DeadlineError(
+        error = RequestError(
             f"no complete answer within its deadline of {self.request.deadline} s",
             remedy="set a longer deadline, or send the engine fewer requests at once",
+            kind="deadline",
         )
         return self.fail(error)
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from metier.contracts import BundleError, MetierError, RequestError
-from metier.contracts.errors import ClosedError, QueueFullError
 from metier.decoding.decoder import Decoder
 from metier.decoding.generation import Generation, other_process
 from metier.decoding.lora import LoraArrays
@@ -89,9 +88,11 @@ class Scheduler:
             free = self._wake.wait_for(lambda: self._closed or len(self._waiting) < self._queue, wait)
             if self._closed:
                 reason = "the engine is closed" + (f": {self._failure}" if self._failure else "")
-                raise ClosedError(reason, remedy="open another")
+                raise RequestError(reason, remedy="open another", kind="closed")
             if not free:
-                raise QueueFullError(f"{self._queue} requests wait already", remedy="try again in a moment")
+                raise RequestError(
+                    f"{self._queue} requests wait already", remedy="try again in a moment", kind="queue_full"
+                )
             self._waiting.append(generation)
             self._wake.notify_all()
 
@@ -155,7 +156,9 @@ class Scheduler:
             if self._failure is None:
                 generation.update(generation.text, "cancelled")
             else:
-                generation.fail(ClosedError(f"the engine is closed: {self._failure}", remedy="open another"))
+                generation.fail(
+                    RequestError(f"the engine is closed: {self._failure}", remedy="open another", kind="closed")
+                )
 
     def _busy(self) -> bool:
         return any(sequence is not None for sequence in self._rows)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from metier.contracts import RequestError
 from metier.contracts.answer import FinishReason
-from metier.contracts.errors import IncompleteReplyError
 from metier.decoding.constraint import Constraint
 from metier.decoding.generation import Generation
 from metier.decoding.lora import LoraArrays
@@ -78,8 +78,10 @@ class ActiveSequence:
         self._text = self._tokenizer.decode(generation.ids)
         error = None
         if reason == "length" and constraint is not None and not constraint.complete:
-            error = IncompleteReplyError(
-                f"the reply was cut at {len(generation.ids)} tokens and is incomplete", remedy="raise max_tokens"
+            error = RequestError(
+                f"the reply was cut at {len(generation.ids)} tokens and is incomplete",
+                remedy="raise max_tokens",
+                kind="incomplete",
             )
         generation.update(self._text, reason, error)
         return True

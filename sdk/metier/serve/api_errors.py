@@ -13,14 +13,11 @@ from starlette.responses import JSONResponse, Response
 
 from metier.contracts.errors import (
     BundleError,
-    ClosedError,
     ContractError,
     DataError,
-    DeadlineError,
-    IncompleteReplyError,
     MetierError,
-    QueueFullError,
     RequestError,
+    RequestErrorKind,
     ResourceError,
     UsageError,
 )
@@ -57,10 +54,6 @@ class ApiError(Exception):
 
 
 _STATUS: tuple[tuple[type[MetierError], int, str | None], ...] = (
-    (QueueFullError, 429, "queue_full"),
-    (DeadlineError, 504, "deadline"),
-    (ClosedError, 503, "closed"),
-    (IncompleteReplyError, 400, "incomplete"),
     (RequestError, 400, "request_too_long"),
     (UsageError, 400, None),
     (DataError, 400, None),
@@ -68,6 +61,7 @@ _STATUS: tuple[tuple[type[MetierError], int, str | None], ...] = (
     (BundleError, 400, "adapter"),
     (ResourceError, 503, "resources"),
 )
+_STATUS_OF_KIND: dict[RequestErrorKind, int] = {"queue_full": 429, "deadline": 504, "closed": 503, "incomplete": 400}
 
 
 def api_error(error: Exception) -> ApiError:
@@ -76,6 +70,8 @@ def api_error(error: Exception) -> ApiError:
         return error
     if isinstance(error, MetierError):
         status, code = next(((s, c) for kind, s, c in _STATUS if isinstance(error, kind)), (500, None))
+        if isinstance(error, RequestError) and error.kind is not None:
+            status, code = _STATUS_OF_KIND[error.kind], error.kind
         return ApiError(status, f"{error.what}. {error.remedy}" if error.remedy else error.what, code=code)
     if isinstance(error, HTTPException):
         return ApiError(error.status_code, str(error.detail))

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from metier.contracts.errors import IncompleteReplyError, MetierError
+from metier.contracts.errors import MetierError, RequestError
 from metier.decoding.generation import Generation, Request
 from metier.decoding.sampling import Sampling
 from metier.prompting.reply_json import json_grammar
@@ -186,8 +186,9 @@ async def pieces(generation: Generation, model: ServedModel, metrics: ServerMetr
                 timed.later_tokens(now - before, len(generation.ids) - sent)
             before, first, sent = now, sent, len(generation.ids)
             yield Piece(text, first, sent)
-    except IncompleteReplyError:
-        pass
+    except RequestError as error:
+        if error.kind != "incomplete":
+            raise
     finally:
         generation.cancel()
         timed.ended(time.monotonic() - begun, len(generation.request.ids), len(generation.ids), reason(generation))
@@ -239,7 +240,7 @@ async def chunk_events(
 
 def reason(generation: Generation) -> str:
     """Why a reply ended, as OpenAI names it."""
-    if isinstance(generation.error, IncompleteReplyError):
+    if isinstance(generation.error, RequestError) and generation.error.kind == "incomplete":
         return "length"
     if generation.error is not None:
         return "error"
