@@ -252,3 +252,17 @@ def test_a_recipe_with_an_unknown_field_names_its_file(tmp_path: Path) -> None:
 @given(st.sets(st.integers(1, 40), min_size=1))
 def test_layers_that_are_written_are_read_again(numbers: set[int]) -> None:
     assert set(layers_named(layer_ranges(numbers), 40)) == numbers
+
+
+@pytest.mark.parametrize(
+    ("layers", "count", "named"),
+    [("top:50%", 24, range(13, 25)), ("top:50%", 3, (3,)), ("top:1%", 2, (2,)), ("top:100%", 4, (1, 2, 3, 4))],
+)
+def test_a_share_of_the_layers_is_at_least_the_one_nearest_the_output(layers: str, count: int, named: Any) -> None:
+    assert layers_named(Recipe(layers=layers).layers, count) == tuple(named)
+
+
+@pytest.mark.parametrize("layers", ["top:0%", "top:101%", "top:%", "top:-5%", "top:05%"])
+def test_a_share_of_the_layers_is_from_1_to_100(layers: str) -> None:
+    with pytest.raises(RecipeError, match="top:N%"):
+        Recipe.parse({"layers": layers}, where="recipe.yaml")

@@ -20,8 +20,11 @@ _SPAN = r"[1-9]\d*(-[1-9]\d*)?"
 
 
 def _named(layers: str) -> str:
-    if not re.fullmatch(rf"all|embedding|mix|top:[1-9]\d*|{_SPAN}(,{_SPAN})*", layers):
-        raise ValueError("must be 'all' or 'top:N' with N of at least 1, ranges such as '1-3,12', 'embedding' or 'mix'")
+    if not re.fullmatch(rf"all|embedding|mix|top:([1-9]\d*|([1-9]\d?|100)%)|{_SPAN}(,{_SPAN})*", layers):
+        raise ValueError(
+            "must be 'all' or 'top:N' with N of at least 1, 'top:N%' with N up to 100, ranges such as '1-3,12',"
+            " 'embedding' or 'mix'"
+        )
     return layers
 
 
@@ -66,9 +69,10 @@ class Recipe(Data):
     method: Literal["lora", "full", "features"] = "lora"
     """What of the base is trained: LoRA weights beside its own, its own weights, or nothing (frozen features)."""
     layers: Layers = "all"
-    """`all`; `top:N`, the N nearest the output; ranges counted from the input, such as `1-3,12`; `embedding`, the
-    static one; `mix`, a learned weighting of them all (ELMo, arXiv 1802.05365). They are the trained layers; with
-    `features`, those that the head reads, and `all` is the base's own output."""
+    """`all`; `top:N`, the N nearest the output; `top:N%`, that share of them, at least one; ranges counted from the
+    input, such as `1-3,12`; `embedding`, the static one; `mix`, a learned weighting of them all (ELMo, arXiv
+    1802.05365). They are the trained layers; with `features`, those that the head reads, and `all` is the base's own
+    output."""
     lora: Lora = Lora()
     head: Head = Head()
     epochs: float = Field(default=2, gt=0)
@@ -165,7 +169,7 @@ def _key(loc: tuple[int | str, ...], rules: dict[str, str]) -> str:
 
 
 def layers_named(layers: str, count: int) -> tuple[int, ...]:
-    """Numbers, from 1 at the input to `count` at the output, that `all`, `top:N` or ranges name, in order.
+    """Numbers, from 1 at the input to `count` at the output, that `all`, `top:N`, `top:N%` or ranges name, in order.
 
     Raises:
         RecipeError: the base has fewer layers.
@@ -173,7 +177,8 @@ def layers_named(layers: str, count: int) -> tuple[int, ...]:
     if layers in {"all", "mix"}:
         return tuple(range(1, count + 1))
     if layers.startswith("top:"):
-        wanted = int(layers.removeprefix("top:"))
+        number = layers.removeprefix("top:")
+        wanted = max(1, count * int(number[:-1]) // 100) if number.endswith("%") else int(number)
         found = set(range(count - wanted + 1, count + 1))
     else:
         ends = [[int(end) for end in span.split("-")] for span in layers.split(",")]
