@@ -17,6 +17,11 @@ def method_of(recipe: Recipe) -> Method:
     return METHODS[recipe.produces]
 
 
+def is_adapter(recipe: Recipe) -> bool:
+    """Whether its weights are a LoRA adapter for generated text, which a bundle's slots take beside the base."""
+    return method_of(recipe).generates and is_live(recipe)
+
+
 def is_live(recipe: Recipe) -> bool:
     """Whether a running engine takes the weights of this recipe without an export."""
     return recipe.method in method_of(recipe).live_methods

@@ -94,7 +94,7 @@ def quickstart(
             evaluation = _evaluated(contract, held_out, data.train, local, finetune, checks, out, tick)
         with _timed(seconds, "run"):
             tick("answering without torch")
-            inputs = _shown(data.held_out)
+            inputs = _shown(contract, data.held_out)
             answers = _run_without_torch(out, inputs)
     if json:
         pairs = [{"input": given, "output": output} for given, output in zip(inputs, answers, strict=True)]
@@ -136,6 +136,7 @@ def _evaluated(
     tick: Tick,
 ) -> Evaluation:
     """The existing evaluation of these weights and inputs, else a new one, written beside the report."""
+    from metier.adapt.methods import is_adapter
     from metier.contracts import samples_sha256
     from metier.contracts.documents import read_document
     from metier.evaluate import Evaluation, EvaluationOptions, evaluate, record_metrics, write_html, write_json
@@ -148,7 +149,7 @@ def _evaluated(
             return known
     # On CPU the bundle answers several times faster than torch, and it is what ships. Other methods' weights have no
     # slots, and their base is not in the bundle.
-    slotted = _has_slots(finetune)
+    slotted = is_adapter(finetune.card.recipe)
     evaluation = evaluate(
         contract,
         held_out,
@@ -168,6 +169,7 @@ def _evaluated(
 
 
 def _exported(finetune: FineTune, local: LocalBase, out: Path, precision: Precision | None, tick: Tick) -> None:
+    from metier.adapt.methods import is_adapter
     from metier.bases import load_finetune
     from metier.export import export, export_slots
     from metier.export.precision import default_precision
@@ -181,26 +183,22 @@ def _exported(finetune: FineTune, local: LocalBase, out: Path, precision: Precis
         if same and known.precision == (precision or default_precision(local.card, "cpu")):
             return
     found = load_finetune(finetune.path)
-    if _has_slots(found):
+    if is_adapter(found.card.recipe):
         export_slots([found], folder, precision=precision, target="cpu", base=local, progress=tick)
     else:
         export(found, folder, precision=precision, target="cpu", base=local, progress=tick)
 
 
-def _has_slots(finetune: FineTune) -> bool:
-    """Whether the fine-tune is an adapter beside its base, rather than weights of its own."""
-    recipe = finetune.card.recipe
-    return recipe.produces == "text" and recipe.method == "lora"
+def _shown(contract: TaskContract, held_out: list[Sample]) -> list[Value]:
+    """The inputs whose answers are printed: the first of each language, in the contract's order."""
+    from metier.data.training import first_inputs
 
-
-def _shown(held_out: list[Sample]) -> list[Value]:
-    """The inputs whose answers are printed: the first of each language."""
-    found: dict[str, list[Value]] = {}
-    for sample in held_out:
-        inputs = found.setdefault(str(sample.input.get("language") or "en"), [])
-        if len(inputs) < SHOWN and sample.input not in inputs:
-            inputs.append(sample.input)
-    return [input for inputs in found.values() for input in inputs]
+    inputs = [sample.input for sample in first_inputs(held_out, len(held_out))]
+    return [
+        input
+        for language in contract.languages
+        for input in [each for each in inputs if contract.language_of(each) == language][:SHOWN]
+    ]
 
 
 def _run_without_torch(out: Path, inputs: list[Value]) -> list[Value]:
