@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pytest
 
@@ -32,31 +31,32 @@ PIECES = [
 ]
 HEADROOM = 8
 """How much longer four times the text may take: 4 where time is linear, 16 where it is quadratic."""
+ROUNDS = 3
+"""Both lengths are timed together so often: other work on the machine slows one round, a quadratic check all."""
 
 
-def seconds(check: Check, input: dict[str, Any], text: str) -> float:
+def seconds(check: Check, text: str, known: bool) -> float:
+    """What the check takes for the text, which the brief holds as well where it is `known`."""
     line = {"say": text, "stress": [text[:20]], "gesture": "show", "seconds": 9}
     output = {"text": text, "headlines": [text, "x"], "descriptions": [text], "lines": [line]}
-    best = float("inf")
-    for _ in range(2):
-        start = time.process_time()
-        check.run(input, output)
-        best = min(best, time.process_time() - start)
-        if best > 0.2:
-            break
-    return best
+    facts = f"{FACTS}, note[{text}]" if known else FACTS
+    start = time.process_time()
+    check.run({"facts": facts, "max_chars": 50, "seconds": 20, "language": "zh"}, output)
+    return time.process_time() - start
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 @pytest.mark.parametrize("piece", PIECES)
 def test_four_times_the_text_takes_about_four_times_as_long(check: Check, piece: str) -> None:
+    short, long = ((piece * (length // len(piece) + 1))[:length] for length in (6_000, 24_000))
     for known in (False, True):
-        times = []
-        for length in (6_000, 12_000, 24_000):
-            text = (piece * (length // len(piece) + 1))[:length]
-            facts = f"{FACTS}, note[{text}]" if known else FACTS
-            times.append(seconds(check, {"facts": facts, "max_chars": 50, "seconds": 20, "language": "zh"}, text))
-        # Below a tenth of a second the machine's noise is larger than what is measured.
-        assert times[2] < max(0.1, HEADROOM * times[0]), (known, times)
-        assert times[2] < 4
+        rounds: list[tuple[float, float]] = []
+        for _ in range(ROUNDS):
+            rounds.append((seconds(check, short, known), seconds(check, long, known)))
+            # Below a tenth of a second the machine's noise is larger than what is measured.
+            if rounds[-1][1] < max(0.1, HEADROOM * rounds[-1][0]):
+                break
+        else:
+            pytest.fail(f"known {known}: {rounds}")
+        assert rounds[-1][1] < 4
