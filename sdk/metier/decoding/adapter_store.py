@@ -92,6 +92,7 @@ class AdapterStore:
         Raises:
             UsageError: the name is invalid, the bundle has no slots, or the weights do not fit them.
         """
+        self._need_slots()
         self.set_modules(name, read_tensors(config, tensors, name), name)
 
     def set_modules(self, name: str, modules: Mapping[str, LoraModule], where: str) -> None:
@@ -105,11 +106,8 @@ class AdapterStore:
         Raises:
             UsageError: as `set`.
         """
+        self._need_slots()
         check_name(name)
-        if not self._slots:
-            raise UsageError(
-                "this bundle has no LoRA slots", where=str(self._path), remedy="export one with `metier export --slots`"
-            )
         arrays = lay_out(modules, self._slots, where)
         with self._lock:
             self._live[name] = arrays
@@ -134,6 +132,12 @@ class AdapterStore:
                 total -= self._loaded.popitem(last=False)[1].nbytes
                 self.evictions += 1
             return arrays
+
+    def _need_slots(self) -> None:
+        if not self._slots:
+            raise UsageError(
+                "this bundle has no LoRA slots", where=str(self._path), remedy="export one with `metier export --slots`"
+            )
 
 
 def _listed(names: list[str]) -> str:

@@ -39,10 +39,8 @@ def _findings(input: Mapping[str, Any], output: Mapping[str, Any]) -> Iterator[F
                 message = f"{bound.number} has lost its condition: the brief gives {wanted} {bound.number}"
             elif wanted:
                 message = f"{bound.relation} {bound.number}, where the brief gives {wanted} {bound.number}"
-            elif bound.relation in (
-                AT_LEAST,
-                UNDER,
-            ):  # `within 45 minutes` and `up to 8` only say how 45 and 8 are meant.
+            elif bound.relation in (AT_LEAST, UNDER):
+                # `within 45 minutes` and `up to 8` only say how 45 and 8 are meant.
                 message = f"{bound.relation} {bound.number}, where the brief sets no such condition"
             else:
                 continue
