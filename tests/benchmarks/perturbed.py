@@ -3,9 +3,9 @@
     python tests/benchmarks/perturbed.py [--rows as_it_is two_threads …] [--into FILE] [--json] [PATH …]
 
 Each row runs the same tests in a process of its own with one thing changed: the number of threads, the instructions
-that ATen, oneDNN or MKL may use, or the seed of the tiny random bases (`METIER_TEST_SEED`). A test that fails in one row and
-passes in another states something that does not hold. `--into` adds to the rows of a file, so that a killed measurement
-resumes.
+that ATen, oneDNN or MKL may use, or the seed of the tiny random bases (`METIER_TEST_SEED`). A test that fails in one
+row and passes in another states something that does not hold. `--into` adds to the rows of a file, so that a killed
+measurement resumes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from slot_bundles import machine  # noqa: E402
 
-TRAINING = ("adapt", "align", "evaluate", "heads", "iterate", "training", "transfer")
+TRAINING = ("adapt", "align", "evaluate", "heads", "iterate", "training")
 ROWS: dict[str, dict[str, str]] = {
     "as_it_is": {},
     "two_threads": {"OMP_NUM_THREADS": "2"},
@@ -69,8 +69,8 @@ def run(paths: list[str], changed: dict[str, str]) -> dict[str, Any]:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={results}", *paths]
         environment = {"OMP_NUM_THREADS": "1", **os.environ, **changed}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
-        if not results.is_file():
-            sys.exit(f"pytest wrote no results:\n{done.stdout.decode(errors='replace')[-2000:]}")
+        if done.returncode not in (0, 1):
+            sys.exit(f"pytest did not run:\n{done.stdout.decode(errors='replace')[-2000:]}")
         cases = list(ElementTree.parse(results).iter("testcase"))
     failed = [c for c in cases if c.find("failure") is not None or c.find("error") is not None]
     skipped = [c for c in cases if c.find("skipped") is not None]
