@@ -37,7 +37,7 @@ _PEOPLE = re.compile(
     re.IGNORECASE,
 )
 _HARM = re.compile(
-    r"\b(?:hurt (?:my|his|her|me|him)|injur\w*|burn(?:ed|t)? (?:my|his|her|me|him)|bleed\w*|blood|rash|allergic|vomit\w*"
+    r"\b(?:hurt (?:my|his|her|me)|injur\w*|burn(?:ed|t)? (?:my|his|her|me|him)|bleed\w*|blood|rash|allergic|vomit\w*"
     r"|hospital|ambulance|(?:caught|on) fire|electric shock|poison\w*)\b"
     r"|疹|过敏|红肿|刺痛|呕吐|吐了|拉稀|腹泻|受伤|摔[破伤断]|流血|出血|烫伤|割伤|着火|冒烟|触电|漏电|中毒|医院|急诊|救护",
     re.IGNORECASE,
