@@ -109,13 +109,13 @@ _CASE: Value = {
     "dialogue": [{"who": "customer", "text": "how much is express?"}],
     "passages": [{"id": "P1", "text": "Express costs £6.95."}],
 }
-_SAID: Value = {"intent": "product_question", "escalate": False, "used": ["P1"]}
+_ANSWER: Value = {"intent": "product_question", "escalate": False, "used": ["P1"]}
 reply_well_formed = _check(
     "well_formed",
     REPLY,
     _CASE,
-    {**_SAID, "reply": "Express is £6.95."},
-    {**_SAID, "reply": "Express is £6.95. Stop wasting our time."},
+    {**_ANSWER, "reply": "Express is £6.95."},
+    {**_ANSWER, "reply": "Express is £6.95. Stop wasting our time."},
 )
 _GOODS: Value = {"photo": "mug.png", "attributes": {"product": "mug", "material": "stoneware"}}
 _COPY: Value = {"title": "Stoneware mug", "bullets": ["Made of stoneware", "A mug"]}
