@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from metier_adcopy.wording.words import HAN, normalise, parted, tokens
+from metier.wording.words import HAN, normalise, parted, tokens
 
 _OTHER_SCRIPT = re.compile(r"[\u0370-\u1fff\u2c00-\u2dff\u3040-\u30ff\u3400-\u9fff\ua000-\ud7ff]")
 _NOT_CHINESE = re.compile(r"[\u0370-\u1fff\u3040-\u309f\u30a1-\u30fa\uac00-\ud7ff]+")
@@ -84,9 +84,9 @@ def _repeated_run(text: str) -> str | None:
     return None
 
 
-_ENDED = re.compile(r"[.!?…。！？～~%）)\]】》」』\"'”’]\s*$")
+_ENDED = re.compile(r"[.!?…。！？～~%）)\]】》」』}\"'”’]\s*$")
 _DANGLING = re.compile(
-    r"(?:\b(?:a|an|the|of|and|or|with|to|for|from|at|your|our|its|than|per|plus|x)|&|[,，、；;：:×·\-–—(（£$€¥]|[和与及或被将从向]|"
+    r"(?:\b(?:a|an|the|of|and|or|with|to|for|from|at|your|our|its|than|per|plus|x)|&|[,，、；;：:×·\-–—(（£$€¥]|(?<![柔暖温平随缓饱总祥])和|[与及或被将从向]|"
     r"\d[到至])\s*$|\b(?:a|an|the|of|and|or|your|our|its|per|plus)\s*[.。]\s*$"
 )
 
@@ -112,7 +112,7 @@ _BAD = (
 )
 _INSULT = (
     r"stupid|idiots?|fools?|dumb|ignorant|moron\w*|liars?|lazy|ridiculous|whin\w+|cheapskates?|ugly|losers?|clueless|"
-    r"too (?:poor|cheap|slow|fat|old)|not read"
+    r"too (?:poor|cheap|slow|fat|old)|(?:did|do|have) not read"
 )
 _RUDE = re.compile(
     rf"\b(?:we|our|us|this|these|it|they|products?|service|staff|quality)\b[^.!?]{{0,40}}\b(?:{_BAD})\b|"
