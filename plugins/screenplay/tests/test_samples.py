@@ -98,11 +98,16 @@ def test_shapes_of_scenes_vary() -> None:
 
 def test_no_scene_is_in_both_files_under_other_names() -> None:
     def words(row: dict[str, Any]) -> set[str]:
-        return set(re.findall(r"\w{4,}", row["output"]["text"].casefold().partition("\n")[2]))
+        body = row["output"]["text"].casefold().partition("\n")[2]
+        if row["input"]["language"] == "zh":
+            body = re.sub(r"\W", "", body)
+            return {body[at : at + 2] for at in range(len(body) - 1)}
+        return set(re.findall(r"\w{4,}", body))
 
+    trained = [(words(row), row) for row in TRAIN["screenplay.scene"]]
     for held in HELD_OUT["screenplay.scene"]:
-        for train in TRAIN["screenplay.scene"]:
-            one, other = words(held), words(train)
+        one = words(held)
+        for other, train in trained:
             assert len(one & other) <= 0.5 * max(1, min(len(one), len(other))), (held, train)
 
 
