@@ -31,6 +31,8 @@ ROOT = Path(__file__).parent.parent.parent
 CLIENTS = (1, 2, 4, 8, 16, 32, 64)
 ADAPTERS = ("a0", "a1", "a2", "a3", None)
 ROWS = 8
+LONGEST = 200
+"""Characters of a sample in a prompt."""
 LEFT = "left on purpose"
 KEY = "benchmark-0123456789"
 SHARE, ADDED_MS, TOLERANCE = 0.95, 5.0, 1.05
@@ -81,7 +83,7 @@ def measure(options: Any, scratch: Path) -> Row:
         base = str(make_tiny_base(scratch / "base"))
     _, slotted = build(base, scratch / "bundles", precision="fp32" if options.tiny else "int4")
     bundle = with_adapters(slotted, [8, 8, 4, 2])
-    prompts = Prompts(40 if options.tiny else 10_000)
+    prompts = Prompts(40 if options.tiny else LONGEST)
     queue = 2 * max(*options.clients, 8)
     with Engine(bundle, rows=ROWS, max_len=512, adapter_bytes=1 << 30, queue=queue) as engine:
         app = create_app([engine], ServeSettings(api_keys=(KEY,), port=0))
@@ -130,7 +132,7 @@ class Prompts:
             except Exception:  # a trade that is not installed
                 continue
             samples = packaged(vertical, task)[:8]
-            self._texts += [json.dumps(sample.input, ensure_ascii=False)[: min(longest, 600)] for sample in samples]
+            self._texts += [json.dumps(sample.input, ensure_ascii=False)[:longest] for sample in samples]
 
     def take(self, count: int, stream: bool, tokens: int) -> list[Row]:
         """Bodies of that many requests."""
