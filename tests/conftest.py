@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-SLOW_ROOMS = {"adapt", "align", "cli", "evaluate", "export", "heads", "iterate", "serve", "training"}
+SLOW_ROOMS = {"adapt", "align", "cli", "evaluate", "explain", "export", "heads", "iterate", "serve", "training"}
 SLOW_FILES = {"test_docs.py", "test_every_json_task.py", "test_examples.py", "test_readme.py"}
 
 RANDOM_BASES = 1000 * int(os.environ.get("METIER_TEST_SEED", "0"))

@@ -17,6 +17,7 @@ from metier.export.lora_slots import INPUTS_FILE, add_slots, linear_shapes, writ
 
 IDS = np.array([5, 9, 33, 120, 7, 64, 200], np.int64)
 
+GEMMA3_LAYERS = ["sliding_attention", "full_attention"]
 ARCHITECTURES = {
     "llama": ("LlamaConfig", {}),
     "llama-biased": ("LlamaConfig", {"attention_bias": True, "mlp_bias": True}),
@@ -24,6 +25,7 @@ ARCHITECTURES = {
     "qwen3-unfused-qkv": ("Qwen3Config", {"head_dim": 16}),
     "phi3-fused-in-torch": ("Phi3Config", {"original_max_position_embeddings": 128}),
     "mistral": ("MistralConfig", {"sliding_window": None}),
+    "gemma3": ("Gemma3TextConfig", {"head_dim": 16, "sliding_window": 4, "layer_types": GEMMA3_LAYERS}),
 }
 
 

@@ -15,6 +15,7 @@ from metier.cli import (
     data,
     doctor,
     evaluate,
+    explain,
     export,
     feedback,
     fit,
@@ -97,6 +98,7 @@ app.command("prefer")(prefer.prefer)
 app.command("reward")(reward.reward)
 app.command("reinforce")(reinforce.reinforce)
 app.command("evaluate")(evaluate.evaluate)
+app.command("explain")(explain.explain)
 app.command("export")(export.export)
 app.add_typer(bundle.app, name="bundle")
 app.command("run")(run.run)

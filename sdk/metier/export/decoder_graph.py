@@ -59,6 +59,7 @@ def build_graph(model: Path, out: Path, precision: Precision, target: Target) ->
             options = builder.parse_extra_options(None, str(model), str(out), precision, provider, scratch, wanted)
             if "hf_details" not in options:
                 options["hf_details"] = builder.get_hf_details(None, str(model), scratch, options)
+            _flatten_rope(options["hf_details"]["hf_config"])
             builder.create_model(None, str(model), str(out), precision, provider, scratch, **options)
     except NotImplementedError as error:
         raise ExportError(
@@ -72,6 +73,20 @@ def build_graph(model: Path, out: Path, precision: Precision, target: Target) ->
         last = output.getvalue().strip().splitlines()[-1:] or [""]
         raise ExportError(f"the model builder failed: {error!r} {last[0]}".strip(), where=str(model)) from error
     return write_top_tokens_graph(out, _describe(model, out, target))
+
+
+def _flatten_rope(config: Any) -> None:
+    """Give a config whose layers have two rotary bases (Gemma 3) the form that the builder reads.
+
+    transformers 5 keeps parameters of each type of layer; the builder wants those of full attention at the top, and
+    the base of sliding attention as `rope_local_base_freq`, as the models' own config.json have it.
+    """
+    kinds = getattr(config, "rope_parameters", None) or {}
+    if "full_attention" not in kinds or "sliding_attention" not in kinds or not config.model_type.startswith("gemma3"):
+        return
+    config.rope_theta = kinds["full_attention"]["rope_theta"]
+    config.rope_local_base_freq = kinds["sliding_attention"]["rope_theta"]
+    config.rope_parameters = dict(kinds["full_attention"])
 
 
 def _describe(model: Path, out: Path, target: Target) -> Graph:

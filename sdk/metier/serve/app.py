@@ -30,12 +30,14 @@ from metier.serve.state import State
 from metier.serve.tasks import add_feedback, list_tasks, run_task
 
 JS_CLIENT_HEADERS = (
-    "authorization", "content-type", "openai-organization", "openai-project", "x-request-id", "x-stainless-arch",
-    "x-stainless-lang", "x-stainless-os", "x-stainless-package-version", "x-stainless-runtime",
-    "x-stainless-runtime-version", "x-stainless-retry-count", "x-stainless-timeout", "x-stainless-helper-method",
-    "x-stainless-poll-helper", "x-stainless-custom-poll-interval",
+    "authorization", "content-type", "idempotency-key", "openai-beta", "openai-organization", "openai-project",
+    "x-request-id", "x-stainless-arch", "x-stainless-lang", "x-stainless-os", "x-stainless-package-version",
+    "x-stainless-runtime", "x-stainless-runtime-version", "x-stainless-retry-count", "x-stainless-timeout",
+    "x-stainless-helper-method", "x-stainless-poll-helper", "x-stainless-custom-poll-interval",
 )  # fmt: skip
 """Headers that OpenAI's JavaScript client sends; a browser asks for each of them before it calls another origin."""
+CLIENT_READS = ("x-request-id", "retry-after")
+"""Headers that the client reads from an answer; a page of another origin sees none that is not named."""
 
 
 def create_app(
@@ -88,7 +90,7 @@ def create_app(
         middleware=[
             Middleware(
                 CORSMiddleware, allow_origins=settings.origins, allow_methods=["GET", "POST"],
-                allow_headers=JS_CLIENT_HEADERS, expose_headers=["x-request-id"],
+                allow_headers=JS_CLIENT_HEADERS, expose_headers=CLIENT_READS,
             ),
             Middleware(Access, state=state),
         ],
