@@ -43,7 +43,8 @@ def _findings(input: Mapping[str, Any], output: Mapping[str, Any]) -> Iterator[F
     for n, line in enumerate(lines):
         if words := stray_words(line, language, known):
             yield Finding(message="leaves the language of the brief", rule=RULE, excerpt=words[:40])
-        if n == len(lines) - 1 and (end := broken_end(line, sentence=True)):
+        # A speech that is cut short ends in a dash.
+        if n == len(lines) - 1 and not line.rstrip().endswith(("—", "--")) and (end := broken_end(line, sentence=True)):
             yield Finding(message="breaks off at the end", rule=RULE, excerpt=end)
         if words := repeated_words(line, least=_ECHO, adjacent=False):
             yield Finding(message="says the same twice", rule=RULE, excerpt=words[:40])
