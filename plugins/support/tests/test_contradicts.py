@@ -124,6 +124,16 @@ def test_a_chinese_reply_that_turns_the_policy_round_is_found(text: str) -> None
     assert run(CHINESE, {"reply": text})
 
 
+@pytest.mark.parametrize("text", ["Delivery over £50.", "Delivery is available over £50."])
+def test_a_free_delivery_that_is_no_longer_free_is_found(text: str) -> None:
+    assert run(ENGLISH, {"reply": text})
+
+
+@pytest.mark.parametrize("text", ["Delivery is free over £50.", "Over £50 there is no delivery charge."])
+def test_a_free_delivery_in_other_words_is_not(text: str) -> None:
+    assert not run(ENGLISH, {"reply": text})
+
+
 LAMP = {"photo": "p", "attributes": {"product": "desk lamp", "dimmer": "yes", "plug": "no"}}
 KETTLE = {"photo": "p", "attributes": {"商品": "保温壶", "滤网": "有", "提手": "无"}}
 

@@ -18,11 +18,12 @@ SHARE = 0.75
 _MOST = 64
 """Clauses of the source that are looked at for one word."""
 _CLAUSE = re.compile(r"[.;:!,()\n](?!\d)|[。；：！，、]|\bbut\b|\balthough\b|\bthough\b|\bwhile\b|\bbecause\b|\s-\s")
-# What limits a clause makes its negation one of the limit: `not after 14 days`, `only unopened ones`. A question asks.
+# What limits a clause makes its negation one of the limit: `not after 14 days`, `only unopened ones`. A question asks. `No charge` is
+# `free`, so that clauses with either word are compared only with their like.
 _LIMITED = re.compile(
     r"\?|\b(?:only|unless|except|if|once|past|later|longer|more than|less than|over|after|beyond|until|without|need|"
-    r"worry|instead|otherwise|any more|whether|either|nor|neither)\b|"
-    r"[？吗呢]|只|仅|除|如果|若|要是|超过|超出|以后|之后|后|才|再|否则|是否|不用|不必|无需|不需|别担心|不满意|不足|不满|不到|不少于|不低于"
+    r"worry|free|charges?|fees?|extra|instead|otherwise|any more|whether|either|nor|neither)\b|"
+    r"[？吗呢]|只|仅|除|如果|若|要是|超过|超出|以后|之后|后|才|再|否则|是否|免费|包邮|收费|不用|不必|无需|不需|别担心|不满意|不足|不满|不到|不少于|不低于"
 )
 _QUESTIONS = frozenset("?？吗呢")
 _LIGHT = STOPWORDS | frozenset(

@@ -23,6 +23,9 @@ _OPPOSITES = {
 _NOT_FIGURE = re.compile(r"(?:\b(?:is|are|was|were|costs?|does) not(?: cost)? |不是|并非)([£$€¥]?\d[\d,]*(?:\.\d+)?)")
 _FIGURE = re.compile(r"[£$€¥]?\d[\d,]*(?:\.\d+)?")
 _SENTENCE = re.compile(r"[.!?](?!\d)|[。！？\n]")
+_CLAUSE = re.compile(r"[.!?;](?!\d)|[。！？；\n]")
+_DELIVERY = re.compile(r"\b(?:delivery|deliver\w*|shipping|postage)\b|运费|配送|邮费|快递费")
+_FREE = re.compile(r"\bfree\b|\bno (?:charge|fee)\b|\bnothing\b|\bwaive|\bon us\b|[包免]|0元|不[收用要]")
 _DENIAL_OF_LIMIT = re.compile(
     r"\b(?:not|no|cannot|never|too late|closed|ended|expired|past)\b|不(?!满|足|到)|没|无法|过了|超过|已经|才"
 )
@@ -59,6 +62,7 @@ def _findings(input: Mapping[str, Any], reply: str) -> Iterator[Finding]:
         if term in sides and sides[term][0] != side:
             message = f"says {excerpt!r}, where the policy says {sides[term][1]!r}"
             yield Finding(message=message, rule=RULE, excerpt=excerpt)
+    yield from _free_lost(stated, known)
     given: dict[str, set[str | None]] = {}
     for bound in bounds(facts):
         given.setdefault(bound.number, set()).add(bound.relation)
@@ -68,6 +72,21 @@ def _findings(input: Mapping[str, Any], reply: str) -> Iterator[Finding]:
             wanted = " or ".join(sorted(relation for relation in relations if relation))
             message = f"{bound.relation} {bound.number}, where the policy gives {wanted} {bound.number}"
             yield Finding(message=message, rule=RULE, excerpt=bound.excerpt)
+
+
+def _free_lost(reply: str, facts: str) -> Iterator[Finding]:
+    """A threshold from which delivery is free, stated of delivery without the word: `Delivery over £50`."""
+    free: dict[str, bool] = {}
+    for part in _CLAUSE.split(facts):
+        for bound in bounds(part) if _DELIVERY.search(part) or _FREE.search(part) else ():
+            if bound.relation == AT_LEAST:
+                free[bound.number] = free.get(bound.number, True) and bool(_FREE.search(part))
+    for part in _CLAUSE.split(reply):
+        if _DELIVERY.search(part) and not _FREE.search(part):
+            for bound in bounds(part):
+                if bound.relation == AT_LEAST and free.get(bound.number):
+                    message = f"loses that delivery is free at least {bound.number}"
+                    yield Finding(message=message, rule=RULE, excerpt=bound.excerpt)
 
 
 def _status_denied(input: Mapping[str, Any], plain: str) -> Iterator[Finding]:
