@@ -18,8 +18,8 @@ SHARE = 0.75
 _MOST = 64
 """Clauses of the source that are looked at for one word."""
 _CLAUSE = re.compile(r"[.;:!,()\n](?!\d)|[。；：！，、]|\bbut\b|\balthough\b|\bthough\b|\bwhile\b|\bbecause\b|\s-\s")
-# What limits a clause makes its negation one of the limit: `not after 14 days`, `only unopened ones`. A question asks. `No charge` is
-# `free`, so that clauses with either word are compared only with their like.
+# What limits a clause makes its negation one of the limit: `not after 14 days`, `only unopened ones`. A question asks.
+# `No charge` is `free`: clauses with either word are compared only with their like.
 _LIMITED = re.compile(
     r"\?|\b(?:only|unless|except|if|once|past|later|longer|more than|less than|over|after|beyond|until|without|need|"
     r"worry|free|charges?|fees?|extra|instead|otherwise|any more|whether|either|nor|neither)\b|"
@@ -80,13 +80,13 @@ _FULL_WIDTH = str.maketrans({"，": "。", "；": "。", "：": "。", "！": "�
 def _clause(text: str) -> _Clause:
     if not HAN.search(text):
         found = tokens(text)
-        words = frozenset(stem(word) for word in found if word not in _LIGHT)
-        return _Clause(words, found.count("not") % 2 == 1, frozenset(_LIMITED.findall(text)), text)
+        kept = frozenset(stem(word) for word in found if word not in _LIGHT)
+        return _Clause(kept, found.count("not") % 2 == 1, frozenset(_LIMITED.findall(text)), text)
     plain = re.sub(r"不([㐀-鿿])不([㐀-鿿])", r"不\1\2", _HAN_WORDS.sub("", text))  # 不退不换 is 不退换.
     negators = len(_HAN_NOT.findall(plain))
     bare = _HAN_NOT.sub(lambda found: "有" if found[0] == "没有" else "", plain)
     bare = re.sub(r"[您你我们的了呢哦哈呀是会已经都也就]", "", bare)
     runs = re.findall(rf"{HAN.pattern}+|[a-z0-9.]+", bare)
-    words = {run[i : i + 2] for run in runs if HAN.match(run) for i in range(len(run) - 1)}
-    words |= {run for run in runs if not HAN.match(run)}
+    pairs = {run[i : i + 2] for run in runs if HAN.match(run) for i in range(len(run) - 1)}
+    words = pairs | {run for run in runs if not HAN.match(run)}
     return _Clause(frozenset(words), negators % 2 == 1, frozenset(_LIMITED.findall(text)), text)
