@@ -147,7 +147,7 @@ def test_a_link_or_pipe_that_the_manifest_does_not_list_is_named(copy, kind):
 @pytest.mark.parametrize("path", ["../adapters/x", "/etc", ".hidden"])
 def test_an_adapter_s_files_are_listed_ones(slotted, path):
     edit(slotted, lambda m: m["adapters"][0].update(path=path))
-    with pytest.raises(BundleError, match="does not list|outside the bundle|valid"):
+    with pytest.raises(BundleError, match=r"does not list|outside the bundle|valid"):
         open_bundle(slotted)
 
 
