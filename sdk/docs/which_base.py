@@ -32,8 +32,7 @@ def _base(hub: str, layout: str, billions: float, languages: tuple[str, ...], co
 
 
 MANY = ("en", "zh")
-"""Qwen3's card counts languages, 119 with dialects, without naming them: it is entered with the two that Metier's trades
-write."""
+"""Qwen3's card counts languages, 119 with dialects, without naming them: it is entered with the two of the trades."""
 UNCHECKED = {
     "Qwen/Qwen2.5-1.5B-Instruct", "Qwen/Qwen3-1.7B", "HuggingFaceTB/SmolLM2-1.7B-Instruct", "Qwen/Qwen2.5-3B-Instruct",
     "Qwen/Qwen3-4B", "Qwen/Qwen2.5-7B-Instruct", "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen3-8B",
