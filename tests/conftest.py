@@ -1,5 +1,6 @@
 """Fixtures that several rooms' tests share: a tiny random base model, made once a session."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -7,6 +8,9 @@ import pytest
 
 SLOW_ROOMS = {"adapt", "align", "cli", "evaluate", "explain", "export", "heads", "iterate", "serve", "training"}
 SLOW_FILES = {"test_docs.py", "test_every_json_task.py", "test_examples.py", "test_readme.py"}
+
+RANDOM_BASES = 1000 * int(os.environ.get("METIER_TEST_SEED", "0"))
+"""Added to the seeds of the random bases: `tests/benchmarks/perturbed.py` asks that no test needs a lucky one."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -61,7 +65,7 @@ def make_tiny_base(folder: Path, *, seed: int = 0) -> Path:
         initializer_range=0.25,  # with the usual 0.02 and a frozen tied head, no hidden state gives a sure answer
     )
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(RANDOM_BASES + seed)
         LlamaForCausalLM(config).save_pretrained(folder)
     return folder
 

@@ -174,8 +174,14 @@ MAKE = 'make() { command make -o .venv/.installed "$@"; }\n'
 
 
 def test_make_test_lints_and_finds_every_test(checkout: Path) -> None:
-    (block,) = (replace(block, text=MAKE + block.text) for block in named("make-test"))
-    assert re.search(r"\d+ tests collected", run(block, checkout, PYTEST_ADDOPTS="--collect-only -p no:cacheprovider"))
+    (block,) = named("make-test")
+    shown = run(replace(block, text=MAKE.replace('"$@"', '--dry-run "$@"') + block.text), checkout)
+    assert [
+        tool for tool in ("ruff format", "ruff check", "mypy", "lint-imports", "mkdocs", "pytest") if tool not in shown
+    ] == []
+    # What is linted here was linted by the `make test` that runs this.
+    found = replace(block, text=MAKE.replace('"$@"', '-o lint -o docs "$@"') + block.text)
+    assert re.search(r"\d+ tests collected", run(found, checkout, PYTEST_ADDOPTS="--collect-only -p no:cacheprovider"))
 
 
 @pytest.mark.xdist_group("quickstart")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -136,7 +137,7 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         initializer_range=0.1,
     )
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(1000 * int(os.environ.get("METIER_TEST_SEED", "0")))  # as `tests/conftest.py` does
         BertModel(config).save_pretrained(folder)
     return folder
 

@@ -16,7 +16,8 @@ from metier_screenplay.vertical import vertical
 
 VERTICAL = vertical()
 TASKS = [task.name for task in VERTICAL.tasks]
-LEAST = {"screenplay.scene": (160, 40), "screenplay.dialogue": (48, 16), "screenplay.branch": (48, 16)}
+LEAST = {"screenplay.scene": (320, 60), "screenplay.dialogue": (160, 40), "screenplay.branch": (160, 40)}
+LEAST_CHINESE = 0.4
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -43,6 +44,24 @@ def test_the_counts_of_the_data_statement_are_right(name: str) -> None:
         count = Counter(row["input"]["language"] for row in found)
         assert f"| `{name.partition('.')[2]}.{part}.jsonl` | {count['en']} | {count['zh']} |" in statement_text
     assert len(TRAIN[name]) >= LEAST[name][0] and len(HELD_OUT[name]) >= LEAST[name][1]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_two_fifths_of_each_file_are_chinese(name: str) -> None:
+    for part in (TRAIN[name], HELD_OUT[name]):
+        assert sum(row["input"]["language"] == "zh" for row in part) >= LEAST_CHINESE * len(part)
+
+
+def test_most_nodes_go_on_and_an_end_is_in_the_brief() -> None:
+    for part in (TRAIN["screenplay.branch"], HELD_OUT["screenplay.branch"]):
+        assert all(row["output"]["ending"] == row["input"].get("end", False) for row in part)
+        assert 0.15 < sum(row["output"]["ending"] for row in part) / len(part) < 0.4
+
+
+def test_no_branching_story_that_was_added_is_in_both_files() -> None:
+    """A logline is a story: those of the first rows may be in both, no more than six."""
+    train, held = ({row["input"].get("logline") for row in rows["screenplay.branch"]} for rows in (TRAIN, HELD_OUT))
+    assert len((train & held) - {None}) <= 6
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -79,11 +98,16 @@ def test_shapes_of_scenes_vary() -> None:
 
 def test_no_scene_is_in_both_files_under_other_names() -> None:
     def words(row: dict[str, Any]) -> set[str]:
-        return set(re.findall(r"\w{4,}", row["output"]["text"].casefold().partition("\n")[2]))
+        body = row["output"]["text"].casefold().partition("\n")[2]
+        if row["input"]["language"] == "zh":
+            body = re.sub(r"\W", "", body)
+            return {body[at : at + 2] for at in range(len(body) - 1)}
+        return set(re.findall(r"\w{4,}", body))
 
+    trained = [(words(row), row) for row in TRAIN["screenplay.scene"]]
     for held in HELD_OUT["screenplay.scene"]:
-        for train in TRAIN["screenplay.scene"]:
-            one, other = words(held), words(train)
+        one = words(held)
+        for other, train in trained:
             assert len(one & other) <= 0.5 * max(1, min(len(one), len(other))), (held, train)
 
 

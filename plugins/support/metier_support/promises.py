@@ -49,7 +49,7 @@ PROMISES = (
     _promise(
         "a collection",
         r"\b(?:courier|driver)s? (?:will )?(?:collect|pick)"
-        r"|\bwe(?:'ll| will) (?:collect|pick (?:it )?up)\b|上门取|上门",
+        r"|\bwe(?:'ll| will) (?:collect|pick (?:it )?up)\b|上门(?:取|收|揽|拿)",
         r"\bcollect|\bpick|上门",
     ),
     _promise(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+HAN_PEOPLE = "人工|主管|专员|专人|经理|安全员|安全专员|法务|顾问|店长|客服|同事|团队|老师|医生|律师|负责人|领导|小组"
+"""People of a shop to whom a case is handed over, in Chinese."""
 _PERSON = (
     r"(?:\{\{\w{1,40}\}\}|colleagues?|supervisors?|managers?|specialists?"
     r"|team ?leads?|person|human|(?:senior|human|live) agents?|agents?"
@@ -15,7 +17,8 @@ _HANDS_OVER = re.compile(
     rf"[^.!?]{{0,50}}?\b(?:to|over to|through to|for|in|with)\b (?:(?:a|an|our|my|the|one of our) )?{_PERSON}(?!\w)"
     rf"|\b(?:a|our|my|one of our) {_PERSON} (?:will|is going to|takes? (?:it|this|over)|has|now has|picks?)\b"
     r"|\bescalat(?:ed|ing) (?:this|it|your)\b"
-    r"|转(?:给|交|接)?(?:人工|主管|专员|专人|经理|安全|售后主管|同事|法务)|(?:主管|专员|人工|专人|经理)(?:会|将|马上)|升级处理|已升级",
+    rf"|(?:转|交|请|叫|让|联系)(?:给|交|接|到)?[^，。！？；]{{0,8}}(?:{HAN_PEOPLE})"
+    rf"|(?:{HAN_PEOPLE})(?:会|将|马上|来|尽快)|升级处理|已升级",
     re.IGNORECASE,
 )
 _REQUESTS_PERSON = re.compile(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,9 +12,6 @@ from metier.terminal.before_after import before_after
 from metier.terminal.options import Bad, Columns, DataFile, Json, Seed, pairs, tasks_of
 from metier.terminal.progress import progress
 from metier.terminal.screen import emit_json, say
-
-if TYPE_CHECKING:
-    pass
 
 
 def evaluate(
@@ -32,6 +29,13 @@ def evaluate(
         ),
     ] = None,
     bundle: Annotated[Path | None, typer.Option(help="Measure this exported bundle as well.")] = None,
+    runtime: Annotated[
+        Literal["torch", "onnx"],
+        typer.Option(
+            help="What answers: torch, and the bundle beside it; or onnx, the bundle alone, which on CPU takes a "
+            "fraction of the time. onnx needs --bundle, one with LoRA slots that has the fine-tune."
+        ),
+    ] = "torch",
     few_shot: Annotated[int, typer.Option(min=0, help="Worked samples shown to the base; 0 leaves that out.")] = 4,
     limit: Annotated[
         int | None, typer.Option(min=1, envvar="METIER_LIMIT", help="Measure on this many inputs only.")
@@ -70,7 +74,7 @@ def evaluate(
                 bundle=bundle,
                 train=train_of(run),
                 checks=vertical.checks_for(contract.name) if vertical else (),
-                options=EvaluationOptions(few_shot=few_shot, seed=seed, device=device),
+                options=EvaluationOptions(few_shot=few_shot, seed=seed, device=device, runtime=runtime),
                 progress=tick,
             )
         page = html or run / "report.html"

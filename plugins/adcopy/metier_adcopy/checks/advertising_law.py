@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from metier.contracts import Check, Finding
+from metier.wording.words import normalise
 from metier_adcopy.copy_of import pieces, sayable
 from metier_adcopy.facts import Fact
 from metier_adcopy.tasks import DESCRIBE, PRESENTER, SEARCH_ADS
-from metier_adcopy.wording.words import normalise
 
 _ABSOLUTE_RULE = "《中华人民共和国广告法》第九条第（三）项：不得使用“国家级”“最高级”“最佳”等用语"
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from metier.contracts import Check, Finding
+from metier.wording.quantities import CURRENCIES, Quantity, quantities, units_in
+from metier.wording.words import HAN, NUMBER_WORDS, STOPWORDS, Text, normalise, same, tokens
 from metier_adcopy.copy_of import brief, pieces, sayable
 from metier_adcopy.facts import Fact
 from metier_adcopy.tasks import DESCRIBE, PRESENTER, SEARCH_ADS
 from metier_adcopy.wording.claims import CHINESE, ENGLISH, FREE_OF, NOT_FREE_OF
-from metier_adcopy.wording.quantities import CURRENCIES, Quantity, quantities, units_in
-from metier_adcopy.wording.words import HAN, NUMBER_WORDS, STOPWORDS, Text, normalise, same, tokens
 
 RULE = "House rule: add nothing to the brief"
 

@@ -12,12 +12,12 @@ from itertools import pairwise
 from typing import Any
 
 from metier.contracts import Check, Finding
+from metier.wording.quantities import quantities
+from metier.wording.words import HAN, Text, content, normalise, tokens
 from metier_adcopy.copy_of import pieces
 from metier_adcopy.facts import Fact, known_facts
 from metier_adcopy.tasks import DESCRIBE, PRESENTER, SEARCH_ADS
 from metier_adcopy.wording.other_words import other_words
-from metier_adcopy.wording.quantities import quantities
-from metier_adcopy.wording.words import HAN, Text, content, normalise, tokens
 from metier_adcopy.wording.yes_no import states_yes_no, yes_no
 
 RULE = "House rule: state every fact of the brief"

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from metier.contracts import Check, Finding
+from metier.wording.words import normalise
 from metier_adcopy.copy_of import pieces, sayable
 from metier_adcopy.tasks import DESCRIBE, PRESENTER, SEARCH_ADS
-from metier_adcopy.wording.words import normalise
 
 _SUBSTANTIATION = "FTC Act § 5 (15 U.S.C. 45) and Advertising Substantiation Statement (1984)"
 _HEALTH = "FTC Act §§ 5, 12 and Health Products Compliance Guidance (2022)"

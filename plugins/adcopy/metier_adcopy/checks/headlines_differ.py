@@ -11,8 +11,8 @@ from itertools import combinations, pairwise
 from typing import Any
 
 from metier.contracts import Check, Finding
+from metier.wording.words import HAN, content, normalise, stem, tokens
 from metier_adcopy.tasks import SEARCH_ADS
-from metier_adcopy.wording.words import HAN, content, normalise, stem, tokens
 
 RULE = "Google Ads Help 7684791: headlines and descriptions appear in any combination and must not repeat one another"
 _MOST = 20

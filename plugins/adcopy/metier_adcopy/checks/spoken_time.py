@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from metier.contracts import Check, Finding, Value
+from metier.wording.words import HAN
 from metier_adcopy.tasks import PRESENTER
-from metier_adcopy.wording.words import HAN
 
 RULE = "Tauroza & Allison 1990: 125 to 190 words a minute in English; 180 to 300 characters in Mandarin"
 WORDS_A_MINUTE = (125, 190)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from metier.contracts import Check, Finding
+from metier.wording.fluency import broken_end, ended, repeated_words, rude_words, stray_words
 from metier_adcopy.copy_of import brief, pieces
 from metier_adcopy.tasks import DESCRIBE, PRESENTER, SEARCH_ADS
-from metier_adcopy.wording.fluency import broken_end, ended, repeated_words, rude_words, stray_words
 
 RULE = "House rule: nothing goes out that is broken off, said twice, in another language or rude"
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from html.parser import HTMLParser
 
 from metier.contracts import BadRow, ContractError, Provenance, Sample
+from metier.wording.words import HAN
 from metier_adcopy.facts import Fact, parse_facts, write_facts
 from metier_adcopy.tasks import DESCRIBE
-from metier_adcopy.wording.words import HAN
 
 _ELEMENTS = (
     "a abbr address article aside audio b bdi bdo big blockquote body br button caption center cite code col "

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from metier_adcopy.wording.words import NUMBER, number, parted
+from metier.wording.words import NUMBER, number, parted
 
 AT_LEAST, AT_MOST, UNDER, BEFORE, AFTER, FROM = "at least", "at most", "under", "before", "after", "from"
 _AHEAD_SPAN, _BEHIND_SPAN = 28, 18

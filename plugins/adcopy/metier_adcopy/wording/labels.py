@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from metier.wording.words import HAN, NUMBER, STOPWORDS, number, parted, stem
 from metier_adcopy.facts import Fact
-from metier_adcopy.wording.words import HAN, NUMBER, STOPWORDS, number, parted, stem
 
 _HAN_AHEAD = re.compile(rf"({HAN.pattern}{{2,6}})[¥￥]?$")
 _LINK = re.compile(

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from metier.wording.words import HAN, STOPWORDS, Text, content, normalise, parted, same, stem, tokens
 from metier_adcopy.facts import Fact
-from metier_adcopy.wording.words import HAN, STOPWORDS, Text, content, normalise, parted, same, stem, tokens
 from metier_adcopy.wording.yes_no import yes_no
 
 _CLAUSE = re.compile(

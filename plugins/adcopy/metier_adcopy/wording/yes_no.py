@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from metier.wording.words import HAN, Text, content, normalise, same, tokens
 from metier_adcopy.wording.other_words import NO_WORDS, YES_WORDS
-from metier_adcopy.wording.words import HAN, Text, content, normalise, same, tokens
 
 _YES = {
     "yes", "y", "true", "是", "有", "含", "支持", "可", "可以", "能",

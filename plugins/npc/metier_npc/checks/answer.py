@@ -39,7 +39,12 @@ def grams(text: str, size: int = 3) -> frozenset[str]:
     return frozenset(plain[i : i + size] for i in range(max(1, len(plain) - size + 1)))
 
 
+def shared(one: frozenset[str], other: frozenset[str]) -> float:
+    """Jaccard likeness of two sets of n-grams, 0 to 1."""
+    common = len(one & other)
+    return common / (len(one) + len(other) - common)
+
+
 def likeness(one: str, other: str) -> float:
     """Jaccard likeness of the trigrams, 0 to 1."""
-    a, b = grams(one), grams(other)
-    return len(a & b) / len(a | b)
+    return shared(grams(one), grams(other))

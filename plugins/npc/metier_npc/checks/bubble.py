@@ -14,11 +14,14 @@ RULE = "max_chars, East Asian Wide and Fullwidth characters (UAX #11) counted as
 
 
 def width(text: str) -> int:
-    """Places a text takes."""
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
-        for c in unicodedata.normalize("NFC", text)
-    )
+    """Places a text takes: two a wide character, none a combining mark or a jamo that joins the syllable before it."""
+    return sum(map(_places, text))
+
+
+def _places(c: str) -> int:
+    if unicodedata.combining(c) or "\u1160" <= c <= "\u11ff":
+        return 0
+    return 2 if unicodedata.east_asian_width(c) in "WF" else 1
 
 
 def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:

@@ -9,11 +9,15 @@ from typing import Any, NamedTuple
 from pydantic import JsonValue
 
 from metier.contracts import Check, Finding, Value
-from metier_npc.checks.answer import likeness, spoken_lines
+from metier_npc.checks.answer import grams, likeness, shared, spoken_lines
 from metier_npc.tasks import BARK, LINE, PERSONA
 
 TWINS = 0.7
 """Jaccard likeness of trigrams from which two lines sound the same: `Who goes there?` and `Who's there?` are at 0.5."""
+ECHO = 0.9
+"""Likeness from which a line only gives back the player's words; `You dropped. The plate.` is an answer."""
+_AT_LENGTH = 12
+"""Different trigrams from which a text is more than a greeting or a shout, which one gives back."""
 RULE = "house rule: variety"
 
 
@@ -60,14 +64,18 @@ def among_barks(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence
 
 
 def within_talk(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding]:
-    """A finding where the character repeats what it said before."""
+    """A finding where the character repeats what it said before, or only gives back what the player says now."""
     me = input.get("speaker")
-    before = [t["text"] for t in input.get("history") or () if t.get("who") == me]
+    turns = [t for t in input.get("history") or () if isinstance(t, Mapping)]
+    limits = [(str(t.get("text", "")), TWINS) for t in turns if t.get("who") == me]
+    player = [str(t.get("text", "")) for t in turns[-1:] if t.get("who") != me] + [str(input.get("player") or "")]
+    limits += [(text, ECHO) for text in player if len(grams(text)) >= _AT_LENGTH]
+    texts = [(text, grams(text)) for text in spoken_lines(output)]
     return [
         Finding(message=f"repeats: {old!r}", rule=RULE, excerpt=text)
-        for text in spoken_lines(output)
-        for old in before
-        if likeness(text, old) >= TWINS
+        for old, signs, least in ((old, grams(old), least) for old, least in limits)
+        for text, own in texts
+        if shared(own, signs) >= least
     ]
 
 

@@ -10,7 +10,8 @@ from metier_screenplay.checks.heading import heading
 from metier_screenplay.checks.length import length
 from metier_screenplay.checks.rewrite import REWRITE_CHECKS
 from metier_screenplay.checks.scene_form import scene_form
+from metier_screenplay.checks.whole import WHOLE_CHECKS
 
-CHECKS: tuple[Check, ...] = (scene_form, heading, cast, length, camera, *REWRITE_CHECKS, *GRAPH_CHECKS)
+CHECKS: tuple[Check, ...] = (scene_form, heading, cast, length, camera, *WHOLE_CHECKS, *REWRITE_CHECKS, *GRAPH_CHECKS)
 
 __all__ = ["CHECKS", "GRAPH_CHECKS", "REWRITE_CHECKS", "camera", "cast", "heading", "length", "scene_form"]

@@ -13,6 +13,7 @@ from metier_support.checks.privacy import privacy
 from metier_support.checks.review_fair import review_fair
 from metier_support.checks.review_quotes import review_quotes
 from metier_support.checks.spans_verbatim import spans_verbatim
+from metier_support.checks.well_formed import WELL_FORMED_CHECKS
 
 CHECKS: tuple[Check, ...] = (
     grounded,
@@ -26,6 +27,7 @@ CHECKS: tuple[Check, ...] = (
     listing_placeholders,
     review_quotes,
     review_fair,
+    *WELL_FORMED_CHECKS,
 )
 
 __all__ = ["CHECKS"]

@@ -18,7 +18,7 @@ from metier.data import terms
 from metier_support.case import order_text, policy, text_by
 from metier_support.figures import figures
 from metier_support.tasks import REPLY
-from metier_support.wording import hands_over, requests_person
+from metier_support.wording import HAN_PEOPLE, hands_over, requests_person
 
 RULE = "House rule: a person takes over where the policy requires it"
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？；])|\n")
@@ -28,13 +28,25 @@ _MUST = re.compile(
     r"|\b(?:go(?:es)?|must go|are decided|is decided|are handled|is "
     r"handled|needs?) (?:to|by) (?:a|an|the|our) [a-z]+(?: [a-z]+)?"
     r"|\bescalate\b|\bneeds? (?:a|an|the) (?:person|human|supervisor|manager|colleague|specialist)\b"
-    r"|转(?:给|交)?(?:人工|主管|专员|专人|经理|安全|法务)[^。，；]{0,4}|由(?:主管|专员|经理|人工)[^。，；]{0,4}",
+    rf"|转(?:给|交|接)?[^。，；]{{0,4}}(?:{HAN_PEOPLE}|安全)[^。，；]{{0,4}}|由[^。，；]{{0,4}}(?:{HAN_PEOPLE})[^。，；]{{0,4}}",
     re.IGNORECASE,
 )
 _PEOPLE = re.compile(
-    r"person|human|colleague|supervisor|manager|specialist|team|agent|desk|lead|owner|optician|人|主管|专员|经理|安全|法务|escalate",
+    r"person|human|colleague|supervisor|manager|specialist|team|agent|desk|lead|owner|optician|人|安全|escalate|"
+    + HAN_PEOPLE,
     re.IGNORECASE,
 )
+_HARM = re.compile(
+    r"\b(?:hurt (?:my|his|her|me)|injur\w*|burn(?:ed|t)? (?:my|his|her|me|him)|bleed\w*|blood|rash|allergic|vomit\w*"
+    r"|hospital|ambulance|(?:caught|on) fire|electric shock|poison\w*)\b"
+    r"|疹|过敏|红肿|刺痛|呕吐|吐了|拉稀|腹泻|受伤|摔[破伤断]|流血|出血|烫伤|割伤|着火|冒烟|触电|漏电|中毒|医院|急诊|救护",
+    re.IGNORECASE,
+)
+"""Harm to body or house, as a customer tells it."""
+_HARM_RULE = re.compile(
+    _HARM.pattern + r"|\b(?:injury|reactions?|health|medical|safety|fire)\b|不适|不良反应|伤|安全|健康", re.IGNORECASE
+)
+"""Harm as a policy names it."""
 _ABOVE = re.compile(r"\b(?:above|over|more than|exceed\w*|worth more than)\b|超过|以上|高于|大于", re.IGNORECASE)
 _SCAFFOLD = set(
     terms(
@@ -112,6 +124,8 @@ def rule_holds(rule: str, input: Mapping[str, Any]) -> bool:
         rule,
         re.IGNORECASE,
     ) and requests_person(request):
+        return True
+    if _HARM_RULE.search(rule) and _HARM.search(request):
         return True
     return any(_mentioned(part, request, words) for part in _conditions(rule))
 

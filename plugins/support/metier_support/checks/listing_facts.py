@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from metier.contracts import Check, Finding, Value
+from metier.wording import quantities
 from metier_support.figures import number
 from metier_support.tasks import LISTING
 
@@ -48,6 +49,14 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
         for n in dict.fromkeys(_NUMBER.findall(listing_text))
         if number(n) not in numbers
     ]
+    found += [
+        Finding(
+            message=f"states {n} {unit}, which the attributes give in {' or '.join(sorted(units))}",
+            rule=RULE,
+            excerpt=n,
+        )
+        for n, unit, units in _other_units(listing_text, known)
+    ]
     squeezed = re.sub(r"[\s\-]+", "", known)
     found += [
         Finding(message=f"claims {claim}, which the attributes do not say", rule=RULE, excerpt=claim)
@@ -55,6 +64,17 @@ def run(input: Mapping[str, Any], output: Mapping[str, Any]) -> Sequence[Finding
         if re.sub(r"[\s\-]+", "", claim) not in squeezed and not _denied(claim, listing_text)
     ]
     return found
+
+
+def _other_units(text: str, known: str) -> Iterator[tuple[str, str, set[str]]]:
+    """Numbers of a listing in another unit than the input's, with both; a number that has no unit there fits any."""
+    given: dict[str, set[str | None]] = {}
+    for quantity in quantities(known):
+        given.setdefault(quantity.number, set()).add(quantity.unit)
+    for quantity in quantities(text):
+        units = given.get(quantity.number, {None})
+        if quantity.unit is not None and quantity.unit not in units and None not in units:
+            yield quantity.number, quantity.unit, {unit for unit in units if unit}
 
 
 def _denied(claim: str, text: str) -> bool:

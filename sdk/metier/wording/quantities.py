@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from metier_adcopy.wording.words import NUMBER_WORDS, normalise, number
+from metier.wording.words import NUMBER_WORDS, normalise, number
 
 _UNITS: dict[str, str] = {}
 for _canonical, _spellings in {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from metier_adcopy.wording.words import HAN, normalise, parted, tokens
+from metier.wording.words import HAN, normalise, parted, tokens
 
 _OTHER_SCRIPT = re.compile(r"[\u0370-\u1fff\u2c00-\u2dff\u3040-\u30ff\u3400-\u9fff\ua000-\ud7ff]")
 _NOT_CHINESE = re.compile(r"[\u0370-\u1fff\u3040-\u309f\u30a1-\u30fa\uac00-\ud7ff]+")
@@ -35,7 +35,7 @@ def stray_words(text: str, language: str, known: str) -> str | None:
         if match.start() > end and HAN.search(plain, end, match.start()):
             run = []
         end = match.end()
-        run = [*run[-_LATIN_RUN:], match[0]] if match[0] not in words else []
+        run = [*run[-_LATIN_RUN:], match[0]] if match[0] not in words and len(match[0]) > 1 else []
         if len(run) >= _LATIN_RUN or (len(run) >= 2 and not HAN.search(plain)):
             return " ".join(run)
     return None
@@ -43,16 +43,18 @@ def stray_words(text: str, language: str, known: str) -> str | None:
 
 _CLAUSES = re.compile(r"[.!?;:,](?!\d)|[。！？；：，、\n]|\s-\s")
 _GRAM_HAN, _GRAM = 7, 6
-_NEVER_TWICE = frozenset(
-    ["the", "a", "an", "of", "is", "are", "and", "to", "in", "for", "with", "at", "from", "your", "our"]
+_STUTTER = re.compile(
+    r"\b(the|a|an|of|is|are|and|to|in|for|with|at|from|your|our)\s+\1\b|(?<![\d.,])(\d[\d.,]{2,})\s+[£$€¥]?\2(?![\d.,])"
 )
+"""A word or number that never comes twice in a row within a sentence."""
 
 
-def repeated_words(text: str, least: int = 2) -> str | None:
+def repeated_words(text: str, least: int = 2, adjacent: bool = True) -> str | None:
     """A clause of at least `least` words that comes twice, or six words (seven Han characters) that do; or None.
 
     Two Han characters count as a word, and a clause that holds a number counts however short it is. Next to one
-    another, two Han characters and single numbers count as well: `靠它。靠它。`, `£14 £14`.
+    another, two Han characters and single numbers count as well: `靠它。靠它。`, `£14 £14`; not where `adjacent` is
+    False, as in speech: `Run, run!`.
     """
     clauses: set[tuple[str, ...]] = set()
     before: tuple[str, ...] = ()
@@ -61,21 +63,20 @@ def repeated_words(text: str, least: int = 2) -> str | None:
         if not words:
             continue
         size = sum(len(w) if HAN.match(w) else 2 for w in words)
-        adjacent, before = words == before and size >= (2 if HAN.match(words[0]) else 4), words
+        again, before = words == before and size >= (2 if HAN.match(words[0]) else 4), words
         counts = (size >= 2 * least - 1 and size > 2) or (least <= 2 and any(w[0].isdigit() for w in words))
-        if adjacent or (counts and words in clauses):
+        if (again and adjacent) or (counts and words in clauses):
             return clause.strip()
         clauses.add(words)
     return _repeated_run(text)
 
 
 def _repeated_run(text: str) -> str | None:
+    if stutter := _STUTTER.search(normalise(text)):
+        return stutter[0]
     stream = [part for token in tokens(text) for part in (token if HAN.match(token) else (token,))]
     seen: set[tuple[str, ...]] = set()
     for i, word in enumerate(stream):
-        following = stream[i + 1] if i + 1 < len(stream) else None
-        if word == following and (word in _NEVER_TWICE or (len(word) > 2 and word[0].isdigit())):
-            return f"{word} {word}"
         size = _GRAM_HAN if HAN.match(word) else _GRAM
         gram = tuple(stream[i : i + size])
         if len(gram) == size and gram in seen:
@@ -84,9 +85,10 @@ def _repeated_run(text: str) -> str | None:
     return None
 
 
-_ENDED = re.compile(r"[.!?…。！？～~%）)\]】》」』\"'”’]\s*$")
+_ENDED = re.compile(r"[.!?…。！？～~%）)\]】》」』}\"'”’]\s*$")
 _DANGLING = re.compile(
-    r"(?:\b(?:a|an|the|of|and|or|with|to|for|from|at|your|our|its|than|per|plus|x)|&|[,，、；;：:×·\-–—(（£$€¥]|[和与及或被将从向]|"
+    r"(?:\b(?:a|an|the|of|and|or|with|(?<!not )to|for|from|at|your|our|its|than|per|plus|x)|&|"
+    r"[,，、；;：:×·\-–—(（£$€¥]|(?<![柔暖温平随缓饱总祥])和|[与及或被将从向]|"
     r"\d[到至])\s*$|\b(?:a|an|the|of|and|or|your|our|its|per|plus)\s*[.。]\s*$"
 )
 
@@ -112,7 +114,7 @@ _BAD = (
 )
 _INSULT = (
     r"stupid|idiots?|fools?|dumb|ignorant|moron\w*|liars?|lazy|ridiculous|whin\w+|cheapskates?|ugly|losers?|clueless|"
-    r"too (?:poor|cheap|slow|fat|old)|not read"
+    r"too (?:poor|cheap|slow|fat|old)|(?:did|do|have) not read"
 )
 _RUDE = re.compile(
     rf"\b(?:we|our|us|this|these|it|they|products?|service|staff|quality)\b[^.!?]{{0,40}}\b(?:{_BAD})\b|"
