@@ -47,6 +47,9 @@ _STUTTER = re.compile(
     r"\b(the|a|an|of|is|are|and|to|in|for|with|at|from|your|our)\s+\1\b|(?<![\d.,])(\d[\d.,]{2,})\s+[£$€¥]?\2(?![\d.,])"
 )
 """A word or number that never comes twice in a row within a sentence."""
+_TWICE = re.compile(r"(?<![\w-])(?!(?:(\w+)\W+)\1\b)([\w{}.-]{1,24} [\w{}.-]{2,24}) \2(?![\w-])")
+_TWICE_HAN = re.compile(r"(?!([\u3400-\u9fff])\1)([\u3400-\u9fff\w]{4,16}?)\2")
+"""Two words, or four characters, that follow on themselves with no stop between: `with filter with filter`."""
 
 
 def repeated_words(text: str, least: int = 2, adjacent: bool = True) -> str | None:
@@ -67,6 +70,8 @@ def repeated_words(text: str, least: int = 2, adjacent: bool = True) -> str | No
         counts = (size >= 2 * least - 1 and size > 2) or (least <= 2 and any(w[0].isdigit() for w in words))
         if (again and adjacent) or (counts and words in clauses):
             return clause.strip()
+        if adjacent and (twice := _TWICE.search(clause) or _TWICE_HAN.search(clause)):
+            return twice[0].strip()
         clauses.add(words)
     return _repeated_run(text)
 

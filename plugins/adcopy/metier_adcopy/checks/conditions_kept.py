@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from metier.contracts import Check, Finding
+from metier.wording.conditions import AT_LEAST, UNDER, WORDS, agree, bounds
 from metier.wording.words import normalise
 from metier_adcopy.copy_of import pieces, sayable
 from metier_adcopy.facts import known_facts
 from metier_adcopy.tasks import DESCRIBE, PRESENTER, SEARCH_ADS
-from metier_adcopy.wording.conditions import AT_LEAST, UNDER, WORDS, agree, bounds
 
 RULE = "FTC Deception Policy Statement (1983); 《中华人民共和国广告法》第八条：附条件的优惠应当准确、清楚"
 

@@ -15,10 +15,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from metier.contracts import BadRow, ContractError, DataError, Provenance, Sample
+from metier.contracts.script import language_by_script
 from metier_adcopy.checks.ad_limits import LIMITS, RULES
 from metier_adcopy.checks.length import width
 from metier_adcopy.facts import parse_facts, write_facts
-from metier_adcopy.reading.samples_from import language_of
 from metier_adcopy.reading.tables import header, rows_with, text
 from metier_adcopy.tasks import SEARCH_ADS
 
@@ -101,7 +101,7 @@ def _sample(cells: Mapping[str, str], keyword: str | None, provenance: Provenanc
         input["page"] = page
     if keyword:
         input["keyword"] = keyword
-    if language_of(" ".join(output["headlines"])) == "zh":
+    if language_by_script(" ".join(output["headlines"]), ("zh",)):
         input["language"] = "zh"
     return Sample(task=SEARCH_ADS, input=input, output=output, provenance=provenance)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from metier.contracts import BadRow, DataError, Sample
-from metier_adcopy.reading.samples_from import language_of, plain_text
+from metier.contracts.script import language_by_script
+from metier_adcopy.reading.samples_from import plain_text
 from metier_adcopy.reading.tables import header, own_names, rows_with, text
 from metier_adcopy.tasks import SEARCH_MATCH
 
@@ -74,6 +75,6 @@ def _sample(cells: dict[str, str], names: dict[str, str], row: Any) -> Sample | 
     input: dict[str, Any] = {"query": cells["query"], "title": cells["title"]}
     if cells.get("text"):
         input["text"] = cells["text"][:LONGEST]
-    if language_of(cells["query"]) == "zh":
+    if language_by_script(cells["query"], ("zh",)):
         input["language"] = "zh"
     return Sample(task=SEARCH_MATCH, input=input, output={"grade": grade}, provenance=row.provenance)

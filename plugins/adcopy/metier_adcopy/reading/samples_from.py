@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html.parser import HTMLParser
 
 from metier.contracts import BadRow, ContractError, Provenance, Sample
-from metier.wording.words import HAN
+from metier.contracts.script import language_by_script
 from metier_adcopy.facts import Fact, parse_facts, write_facts
 from metier_adcopy.tasks import DESCRIBE
 
@@ -48,7 +48,7 @@ def sample_of(facts: str, text: str, provenance: Provenance, *, fields: tuple[st
     except ContractError as error:
         return BadRow(provenance=provenance, field=fields[0], reason=error.what, remedy=error.remedy)
     input = {"facts": facts.strip()}
-    if language_of(text) == "zh":
+    if language_by_script(text, ("zh",)):
         input["language"] = "zh"
     return Sample(task=DESCRIBE, input=dict(input), output={"text": text}, provenance=provenance)
 
@@ -58,12 +58,6 @@ def facts_of(pairs: Sequence[tuple[str, str]]) -> str:
     return write_facts(
         (key, value) for key, value in ((k, plain_text(v)) for k, v in pairs) if key.strip() and Fact(key, value).known
     )
-
-
-def language_of(text: str) -> str:
-    """`zh` where at least a fifth of the letters are Han, else `en`."""
-    letters = sum(c.isalpha() for c in text)
-    return "zh" if letters and len(HAN.findall(text)) / letters >= 0.2 else "en"
 
 
 def plain_text(text: str) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from metier.contracts import BadRow, ContractError, DataError, Provenance, Sample
+from metier.contracts.script import language_by_script
 from metier_adcopy.checks.spoken_time import spoken_seconds
 from metier_adcopy.facts import parse_facts
-from metier_adcopy.reading.samples_from import language_of
 from metier_adcopy.reading.tables import header, own_names, rows_with, text
 from metier_adcopy.tasks import PRESENTER, presenter
 
@@ -106,7 +106,7 @@ class ScriptTable:
 def _input(cells: dict[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {"facts": cells["facts"]}
     found.update({name: cells[name] for name in ("presenter", "audience", "tone") if cells.get(name)})
-    if language_of(cells["say"]) == "zh":
+    if language_by_script(cells["say"], ("zh",)):
         found["language"] = "zh"
     return found
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from metier.contracts import BadRow, Provenance, Sample
+from metier.contracts.script import language_by_script
 from metier_npc.scripts.item import Item
 from metier_npc.tasks import LINE, LONGEST_LINE, NONE
 
@@ -34,7 +35,6 @@ EMOTIONS = {
     "curious": "curious thinking interested puzzled confused wonder question 好奇 疑惑",
 }
 _EMOTION_OF = {word: name for name, words in EMOTIONS.items() for word in words.split()}
-_HAN = re.compile(r"[\u3400-\u9fff]")
 
 
 def samples_of(items: Iterable[Item], source: str) -> Iterator[Sample | BadRow]:
@@ -102,12 +102,6 @@ def emotion_of(tags: Iterable[str]) -> str | None:
     return None
 
 
-def language_of(text: str) -> str | None:
-    """`zh` where at least a fifth of the letters are Han, None otherwise."""
-    letters = sum(c.isalpha() for c in text)
-    return "zh" if letters and len(_HAN.findall(text)) / letters >= 0.2 else None
-
-
 def line_sample(input: dict[str, Any], output: dict[str, Any], provenance: Provenance) -> Sample | BadRow:
     """A sample with what is empty left out, or a bad row where the line is none."""
     line = str(output["line"])
@@ -118,7 +112,7 @@ def line_sample(input: dict[str, Any], output: dict[str, Any], provenance: Prove
             else "the line holds bytes that are not of the file's encoding"
         )  # fmt: skip
         return BadRow(provenance=provenance, field="line", reason=reason, remedy="correct the line, or leave it out")
-    if language := language_of(line):
+    if language := language_by_script(line, ("zh",)):
         input["language"] = language
     kept = {key: _clean(value) for key, value in input.items() if value}
     return Sample(task=LINE, input=kept, output={**output, "remember": []}, provenance=provenance)

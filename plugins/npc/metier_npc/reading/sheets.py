@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metier.contracts import BadRow, DataError, MetierError, Provenance, Sample
-from metier_npc.reading.samples_from import HISTORY, NARRATOR, emotion_of, language_of, line_sample
+from metier.contracts.script import language_by_script
+from metier_npc.reading.samples_from import HISTORY, NARRATOR, emotion_of, line_sample
 from metier_npc.tasks import BARK, LINE, NONE
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ class BarkSheet:
             "world": cells.get("world"),
             "situation": cells["situation"],
             "count": len(variants),
-            "language": language_of(variants[0]),
+            "language": language_by_script(variants[0], ("zh",)),
         }
         return Sample(
             task=BARK,

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 TABLES = frozenset({".csv", ".tsv", ".txt", ".xlsx", ".jsonl", ".parquet", ".gz"})
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,500}>|<br\s*/?>")
-_HAN = re.compile(r"[\u3400-\u9fff]")
 
 
 def first_row(path: Path) -> Row | None:
@@ -82,9 +81,3 @@ def text(value: Any) -> str:
     if "&" in cleaned:
         cleaned = html.unescape(cleaned)
     return " ".join("".join(c if c.isprintable() or c.isspace() else " " for c in cleaned).split())
-
-
-def language_of(content: str) -> str:
-    """`zh` where at least a fifth of the letters are Han, else `en`."""
-    letters = sum(c.isalpha() for c in content)
-    return "zh" if letters and len(_HAN.findall(content)) / letters >= 0.2 else "en"

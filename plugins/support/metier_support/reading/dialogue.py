@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self, get_args
 
 from metier.contracts import BadRow, Provenance, Sample
-from metier_support.reading.cells import language_of
+from metier.contracts.script import language_by_script
 from metier_support.tasks import REPLY
 from metier_support.types import LONGEST_REPLY, Intent
 from metier_support.wording import hands_over
@@ -121,7 +121,7 @@ class Conversation:
         input: dict[str, Any] = {"dialogue": list(self._turns)}
         if self.order:
             input["order"] = dict(self.order)
-        if language_of(text) == "zh":
+        if language_by_script(text, ("zh",)):
             input["language"] = "zh"
         output: dict[str, Any] = {"intent": intent} if intent in INTENTS else {}
         output |= {"escalate": hands_over(text) if escalate is None else escalate, "used": [], "reply": text}

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from metier.contracts import BadRow, Sample, TaskContract, did_you_mean
-from metier_support.reading.cells import column, first_row, language_of, rows_with, text
+from metier.contracts.script import language_by_script
+from metier_support.reading.cells import column, first_row, rows_with, text
 from metier_support.tasks import INTENT, intent
 
 TEXT = ("text", "message", "utterance", "query", "instruction", "sentence", "内容", "消息", "问题")
@@ -87,7 +88,7 @@ class IntentTable:
                     remedy=did_you_mean(word, self.contract.labels) or "use your own intents: intent_among([...])",
                 )  # fmt: skip
             else:
-                input = {"text": utterance, **({"language": "zh"} if language_of(utterance) == "zh" else {})}
+                input = {"text": utterance, **({"language": "zh"} if language_by_script(utterance, ("zh",)) else {})}
                 yield Sample(task=INTENT, input=input, output={"intent": label}, provenance=row.provenance)
 
     def _label(self, word: str) -> str | None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metier.contracts import BadRow, Sample, Value
-from metier_support.reading.cells import column, first_row, language_of, rows_with, text
+from metier.contracts.script import language_by_script
+from metier_support.reading.cells import column, first_row, rows_with, text
 from metier_support.reading.ratings import rating_of
 from metier_support.tasks import REVIEW
 
@@ -122,7 +123,7 @@ def _input(row: Row) -> dict[str, Any]:
     return {
         **({"product": product} if product else {}),
         "reviews": [review],
-        **({"language": "zh"} if language_of(content) == "zh" else {}),
+        **({"language": "zh"} if language_by_script(content, ("zh",)) else {}),
     }
 
 
