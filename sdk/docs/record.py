@@ -1,7 +1,7 @@
 """Runs the shipped fine-tunes on packaged held-out inputs and stores their answers for the pages of the trades.
 
-All fine-tunes of the trades go into one int4 bundle as adapters, which takes minutes; the first held-out inputs of each
-task, two in its first language and one in each other, are answered greedily, and kept whatever comes out.
+The fine-tunes of one base go into one bundle as adapters, which takes minutes; the first held-out inputs of each task,
+two in its first language and one in each other, are answered greedily, and kept whatever comes out.
 
     python sdk/docs/record.py [--bundle runs/trades] [--into sdk/docs/answers] [TRADE …]
 """
@@ -81,21 +81,34 @@ def main() -> None:
     chosen = [v for v in trades() if v.fine_tunes and (not given.trades or v.name in given.trades)]
     if not chosen:
         sys.exit("none of these trades ships a fine-tune")
+    of_base: dict[str, list[Vertical]] = {}
+    for vertical in chosen:
+        of_base.setdefault(vertical.fine_tunes[0].card.base.id, []).append(vertical)
+    if given.bundle and len(of_base) > 1:
+        sys.exit(
+            f"one bundle cannot hold fine-tunes of {len(of_base)} bases: name trades of one, or leave --bundle out"
+        )
     with tempfile.TemporaryDirectory(prefix="metier-docs-") as folder:
-        bundle = given.bundle or Path(folder) / "bundle"
-        if not bundle.is_dir():
-            export_slots([f for vertical in chosen for f in vertical.fine_tunes], bundle, progress=_print_progress)
-        with Engine(bundle, bridges=load_plugins().bridges.values()) as engine:
-            manifest = engine.bundle.manifest
-            for vertical in chosen:
-                recorded = {
-                    "command": "python sdk/docs/record.py",
-                    "when": datetime.now(UTC).date().isoformat(),
-                    "base": manifest.base.id,
-                    "precision": manifest.precision,
-                    "answers": answers(engine, vertical),
-                }
-                _write(given.into / f"{vertical.name}.json", recorded)
+        for base, trades_of_base in of_base.items():
+            bundle = given.bundle or Path(folder) / base
+            if not bundle.is_dir():
+                found = [f for vertical in trades_of_base for f in vertical.fine_tunes]
+                export_slots(found, bundle, progress=_print_progress)
+            _record(bundle, trades_of_base, given.into)
+
+
+def _record(bundle: Path, verticals: list[Vertical], into: Path) -> None:
+    with Engine(bundle, bridges=load_plugins().bridges.values()) as engine:
+        manifest = engine.bundle.manifest
+        for vertical in verticals:
+            recorded = {
+                "command": "python sdk/docs/record.py",
+                "when": datetime.now(UTC).date().isoformat(),
+                "base": manifest.base.id,
+                "precision": manifest.precision,
+                "answers": answers(engine, vertical),
+            }
+            _write(into / f"{vertical.name}.json", recorded)
 
 
 def _print_progress(stage: str, done: int, total: int) -> None:

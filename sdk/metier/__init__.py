@@ -3,9 +3,15 @@
 A name loads its module when it is first used, so that `import metier` stays light and never loads torch.
 """
 
+import os
+
 from metier._lazy import lazy_names
 
 __version__ = "0.1.0"
+
+# onnxruntime keeps a device id and reports its use unless this is set before it is imported; `0` in the environment
+# leaves that to it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _names, __getattr__ = lazy_names(
     __name__,

@@ -98,7 +98,7 @@ def measure(options: Any, scratch: Path) -> Row:
     alone = [row["added_p50_ms"] for row in rounds if row["clients"] == 1]
     lost = sum(row["unanswered"] for row in rounds) + (memory["unanswered"] if memory else 0)
     eight = bool(at_eight) and min(at_eight) >= SHARE
-    flat = memory is not None and memory["late_over_early"] <= TOLERANCE
+    flat = memory and memory["late_over_early"] <= TOLERANCE
     return {
         "benchmark": "http_load",
         **machine("onnxruntime-gpu", "onnxruntime", "starlette", "uvicorn", "numpy"),

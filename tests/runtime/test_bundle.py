@@ -1,12 +1,16 @@
 """A bundle is used whole and unchanged, or not at all."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
-from metier.contracts import BundleError, UsageError
-from metier.runtime import open_bundle
+from metier.contracts import BundleError, MetierError, UsageError
+from metier.contracts.schema import problems
+from metier.runtime import Engine, open_bundle
 
 
 @pytest.fixture
@@ -123,3 +127,67 @@ def test_the_error_for_a_folder_without_a_manifest_names_the_right_folder(tmp_pa
 def test_an_unknown_task_lists_the_bundles(tiny_bundle):
     with pytest.raises(UsageError, match=r"tiny\.copy, tiny\.item, tiny\.mood"):
         open_bundle(tiny_bundle).task("tiny.nothing")
+
+
+@pytest.fixture
+def slotted(tiny_slotted, tmp_path):
+    return shutil.copytree(tiny_slotted, tmp_path / "slotted")
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_link_or_pipe_that_the_manifest_does_not_list_is_named(copy, kind):
+    if kind == "link":
+        (copy / "extra").symlink_to("/nowhere")
+    else:
+        os.mkfifo(copy / "extra")
+    with pytest.raises(BundleError, match=r"extra: the manifest does not list"):
+        open_bundle(copy)
+
+
+@pytest.mark.parametrize("path", ["../adapters/x", "/etc", ".hidden"])
+def test_an_adapter_s_files_are_listed_ones(slotted, path):
+    edit(slotted, lambda m: m["adapters"][0].update(path=path))
+    with pytest.raises(BundleError, match=r"does not list|outside the bundle|valid"):
+        open_bundle(slotted)
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json"])
+def test_an_adapter_that_is_replaced_after_the_bundle_was_opened_is_not_used(slotted, name):
+    first, second = json.loads((slotted / "bundle.json").read_text())["adapters"][:2]
+    with Engine(slotted, rows=1, max_len=128) as engine:
+        shutil.copyfile(slotted / second["path"] / name, slotted / first["path"] / name)
+        if name.endswith("json"):
+            (slotted / first["path"] / name).write_text("{}")
+        with pytest.raises(BundleError, match="changed after the bundle was opened"):
+            engine.adapters.get(first["name"])
+        engine.adapters.get(second["name"])
+
+
+def test_a_contract_that_refers_outside_itself_is_refused_and_nothing_is_fetched(copy, monkeypatch):
+    calls = []
+    monkeypatch.setattr("urllib.request.urlopen", lambda *args, **kwargs: calls.append(args))
+    monkeypatch.setattr("socket.create_connection", lambda *args, **kwargs: calls.append(args))
+    schema = {"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:9/schema.json"}}}
+    edit(copy, lambda m: m["card"]["tasks"][0].update(input=schema))
+    with pytest.raises(MetierError, match=r"schema\.json"):
+        open_bundle(copy)
+    with pytest.raises(Exception, match=r"schema\.json"):
+        problems(schema, {"a": 1})
+    assert calls == []
+
+
+def test_a_run_looks_up_no_name_and_leaves_no_file_at_home(tiny_bundle, tmp_path):
+    """onnxruntime would keep a device id and a database of its use in the user's cache folder."""
+    program = (
+        "import socket, sys\n"
+        "def refuse(*_): raise SystemExit('a name was looked up')\n"
+        "socket.getaddrinfo = refuse\n"
+        "from metier import Engine\n"
+        f"with Engine({str(tiny_bundle)!r}, rows=1, max_len=128) as engine:\n"
+        "    print(engine.run('tiny.copy', {'facts': 'a blue mug'}, max_tokens=4))\n"
+    )
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

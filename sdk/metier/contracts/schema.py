@@ -33,9 +33,14 @@ def schema_of(type_or_schema: Any) -> JsonSchema:
     """JSON Schema (draft 2020-12) of a type; a schema given as a mapping is returned unchanged.
 
     Raises:
-        ContractError: pydantic cannot describe the type.
+        ContractError: pydantic cannot describe the type, or a schema refers to something outside itself, which would
+            have to be fetched.
     """
     if isinstance(type_or_schema, Mapping):
+        if outside := next((ref for ref in _references(type_or_schema) if not ref.startswith("#")), None):
+            raise ContractError(
+                f"the schema refers to {outside!r}, outside itself", remedy="copy what it refers to into its $defs"
+            )
         return dict(type_or_schema)
     try:
         return TypeAdapter(type_or_schema).json_schema(mode="validation")
@@ -45,6 +50,19 @@ def schema_of(type_or_schema: Any) -> JsonSchema:
             f"the type {name} has no JSON Schema: {error}".splitlines()[0],
             remedy="use str, numbers, enums, lists, pydantic models and Metier's payload types only",
         ) from error
+
+
+def _references(schema: Any) -> Iterator[str]:
+    pending = [schema]
+    while pending:  # no recursion: a schema may be deep
+        node = pending.pop()
+        if isinstance(node, Mapping):
+            for keyword in ("$ref", "$dynamicRef"):
+                if isinstance(node.get(keyword), str):
+                    yield node[keyword]
+            pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
 
 
 TypeSchema = Annotated[Any, BeforeValidator(schema_of)]
@@ -185,5 +203,6 @@ class SchemaKey:
 @lru_cache(maxsize=256)
 def _validator(frozen: SchemaKey) -> Any:
     from jsonschema import Draft202012Validator
+    from referencing import Registry
 
-    return Draft202012Validator(frozen.schema)
+    return Draft202012Validator(frozen.schema, registry=Registry())  # without it, jsonschema fetches remote references

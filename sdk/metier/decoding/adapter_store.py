@@ -13,6 +13,7 @@ from typing import Any
 
 from metier.contracts import UsageError
 from metier.contracts.bundle import ADAPTER_NAME, Manifest
+from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
 from metier.contracts.nearest import did_you_mean
 from metier.decoding.lora import LoraArrays, LoraModule, lay_out, read_folder, read_tensors
 
@@ -33,6 +34,15 @@ class AdapterStore:
     def __init__(self, path: Path, manifest: Manifest, budget: int = BUDGET) -> None:
         self._path, self._slots, self._budget = path, manifest.slots, budget
         self._entries = {entry.name: entry for entry in manifest.adapters}
+        listed = {entry.path: f"{entry.path}/" for entry in manifest.adapters}
+        self._hashes = {
+            path: {
+                name: manifest.files[prefix + name].sha256
+                for name in (PEFT_CONFIG, WEIGHTS)
+                if prefix + name in manifest.files
+            }
+            for path, prefix in listed.items()
+        }
         self._live: dict[str, LoraArrays] = {}
         self._loaded: OrderedDict[str, LoraArrays] = OrderedDict()
         self._lock = threading.Lock()
@@ -123,8 +133,9 @@ class AdapterStore:
             if name in self._loaded:
                 self._loaded.move_to_end(name)
                 return self._loaded[name]
-            folder = self._path / self._entries[name].path
-            arrays = lay_out(read_folder(folder), self._slots, str(folder))
+            path = self._entries[name].path
+            folder = self._path / path
+            arrays = lay_out(read_folder(folder, self._hashes.get(path)), self._slots, str(folder))
             self._loaded[name] = arrays
             self.loads += 1
             total = sum(lora.nbytes for lora in self._loaded.values())

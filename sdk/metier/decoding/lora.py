@@ -6,6 +6,7 @@ cannot hold (DoRA, biases, trained embeddings, other weights) is rejected with t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metier.contracts import UsageError
+from metier.contracts import BundleError, UsageError
 from metier.contracts.bundle import Slot, SlotPart
 from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
 from metier.decoding.lora_config import check_config, unsupported
@@ -62,12 +63,16 @@ class LoraArrays:
         return sum(array.nbytes for side in (self.a, self.b) for array in side.values())
 
 
-def read_folder(folder: Path) -> dict[str, LoraModule]:
+def read_folder(folder: Path, hashes: Mapping[str, str] | None = None) -> dict[str, LoraModule]:
     """The LoRA in a PEFT folder, by module name.
+
+    Args:
+        folder: with adapter_config.json and adapter_model.safetensors.
+        hashes: sha256 by file name that the bytes which are used must have; None checks none.
 
     Raises:
         UsageError: it is no LoRA, or one that no slot can hold; states why.
-        BundleError: its configuration is invalid.
+        BundleError: its configuration is invalid, or a file is not the one that was hashed.
     """
     from safetensors import SafetensorError
 
@@ -75,8 +80,16 @@ def read_folder(folder: Path) -> dict[str, LoraModule]:
         if not (folder / name).is_file():
             raise UsageError(f"there is no {name}", where=str(folder), remedy="give a folder that PEFT saved")
     try:
-        config = json.loads((folder / PEFT_CONFIG).read_text("utf-8"))
-        tensors = _read_weights(folder / WEIGHTS)
+        content = {name: (folder / name).read_bytes() for name in (PEFT_CONFIG, WEIGHTS)}
+        for name, expected in (hashes or {}).items():
+            if hashlib.sha256(content[name]).hexdigest() != expected:
+                raise BundleError(
+                    "the file was changed after the bundle was opened",
+                    where=str(folder / name),
+                    remedy="open the bundle again, or fetch it again",
+                )
+        config = json.loads(content[PEFT_CONFIG])
+        tensors = _read_weights(content[WEIGHTS])
     except (ValueError, RecursionError, SafetensorError, OSError) as error:
         raise UsageError(f"it cannot be read: {error}", where=str(folder), remedy="save or copy it again") from error
     return read_tensors(config, tensors, str(folder))
@@ -199,29 +212,23 @@ def _numpy(tensor: Any) -> Array:
     return array if array.dtype in (np.float32, np.float16) else array.astype(np.float32)
 
 
-def _read_weights(file: Path) -> dict[str, Array]:
-    """Tensors of a safetensors file, bfloat16 as float32: numpy itself has none."""
-    from safetensors import safe_open
-    from safetensors.numpy import load_file
+_DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
 
-    with safe_open(file, framework="np") as weights:  # checks the header, so that offsets below can be trusted
-        kinds = {name: weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118
-    if "BF16" not in kinds.values():
-        return load_file(file)
-    blob = file.read_bytes()
-    size = int.from_bytes(blob[:8], "little")
-    header = json.loads(blob[8 : 8 + size])
+
+def _read_weights(content: bytes) -> dict[str, Array]:
+    """Tensors of a safetensors file, bfloat16 as float32: numpy itself has none."""
+    from safetensors import deserialize
+
     found: dict[str, Array] = {}
-    for name, kind in kinds.items():
-        start, end = header[name]["data_offsets"]
-        raw = blob[8 + size + start : 8 + size + end]
+    for name, tensor in deserialize(content):
+        kind, raw = tensor["dtype"], tensor["data"]
         if kind == "BF16":  # a float32's upper half
-            flat: Array = (np.frombuffer(raw, np.uint16).astype(np.uint32) << 16).view(np.float32)
-        elif kind in ("F16", "F32", "F64"):
-            flat = np.frombuffer(raw, f"<f{kind[1:]}".replace("16", "2").replace("32", "4").replace("64", "8"))
+            flat: Array = (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
+        elif kind in _DTYPES:
+            flat = np.frombuffer(raw, _DTYPES[kind])
         else:
             raise ValueError(f"{name} is of dtype {kind}")
-        found[name] = flat.reshape(header[name]["shape"])
+        found[name] = flat.reshape(tensor["shape"])
     return found
 
 

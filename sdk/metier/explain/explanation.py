@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -82,12 +82,13 @@ def explain(
             remedy="give a shorter input or reply",
         )
     pieces = [tokenizer.token_bytes(token) for token in ids]
-    contents: list[tuple[Role, str]] = [
-        (m["role"], tokenizer.escape_control_tokens(m["content"]))  # type: ignore[misc]  a contract's roles
-        for m in messages_of(task, input, language=language)
+    contents = [
+        (cast("Role", message["role"]), tokenizer.escape_control_tokens(message["content"]))
+        for message in messages_of(task, input, language=language)
     ]
-    roles = [*token_roles(pieces[: len(prompt)], contents), *(["reply"] * len(written))]
-    words = words_of(pieces, roles)  # type: ignore[arg-type]
+    roles = token_roles(pieces[: len(prompt)], contents)
+    roles.extend("reply" for _ in written)
+    words = words_of(pieces, roles)
     own = [word for word in words if word.role == "reply"]
     attention = token_attention(model, ids)
     flow = reply_attention(rollout(attention), words, own)

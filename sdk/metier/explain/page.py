@@ -49,7 +49,7 @@ def page_data(explanation: Explanation) -> dict[str, Any]:
         "first": len(explanation.words) - len(explanation.reply),
         "shape": list(explanation.attention.shape),
         "attention": packed(explanation.attention),
-        "rollout": _rounded(explanation.rollout, 5),
+        "rollout": [[float(f"{value:.4g}") for value in row] for row in explanation.rollout.tolist()],
         "attribution": _rounded(explanation.attribution, 4),
         "log_probability": _rounded(explanation.log_probability, 3),
         "own_share": _rounded(explanation.attention[..., own].sum(-1).mean(-1), 3),

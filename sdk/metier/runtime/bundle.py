@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from metier.contracts import BundleError, Manifest, MetierError, TaskContract, UsageError
 from metier.contracts.bundle import MANIFEST
 from metier.contracts.documents import read_document
+from metier.contracts.finetune import PEFT_CONFIG, WEIGHTS
 from metier.contracts.heads import HEAD_FILE, TRUNK_FILE, HeadEntry, TrunkEntry, pooling_of
 from metier.decoding.tokenizer import ChatTokenizer
 from metier.prompting.prompt import prompt_ids
@@ -118,10 +119,12 @@ def verify_files(path: Path, manifest: Manifest) -> None:
         _listed(path, manifest, f"{trunk.path}/{TRUNK_FILE}", f"{trunk.path}/tokenizer.json")
     for head in manifest.heads:
         _listed(path, manifest, f"{head.path}/{HEAD_FILE}")
+    for adapter in manifest.adapters:
+        _listed(path, manifest, *(f"{adapter.path}/{name}" for name in (PEFT_CONFIG, WEIGHTS)))
     for file in root.rglob("*"):
         name = file.relative_to(root).as_posix()
         hidden = any(part.startswith(".") for part in PurePosixPath(name).parts)
-        if file.is_file() and name != MANIFEST and name not in manifest.files and not hidden:
+        if (file.is_symlink() or not file.is_dir()) and name != MANIFEST and name not in manifest.files and not hidden:
             raise BundleError("the manifest does not list this file", where=str(path / name), remedy="remove it")
 
 

@@ -52,22 +52,26 @@ class EventStream(Response):
                 await sending
 
     async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        loop, events = asyncio.get_running_loop(), self._events
+        written = loop.time()
+
+        async def beat() -> None:  # beside the events: a timer for each of them would cost a task a token
+            while True:
+                await asyncio.sleep(max(0.0, written + self._heartbeat - loop.time()))
+                if loop.time() >= written + self._heartbeat:
+                    await write(HEARTBEAT)
+
         async def write(data: bytes, more: bool = True) -> None:
+            nonlocal written
+            written = loop.time()
             await send({"type": "http.response.body", "body": data, "more_body": more})
 
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        events = self._events
-        waiting: asyncio.Future[Any] | None = None
+        beating = asyncio.ensure_future(beat())
         try:
             while True:
-                waiting = waiting or asyncio.ensure_future(anext(events))
-                done, _ = await asyncio.wait((waiting,), timeout=self._heartbeat)
-                if not done:
-                    await write(HEARTBEAT)
-                    continue
-                finished, waiting = waiting, None
                 try:
-                    event = finished.result()
+                    event = await anext(events)
                 except StopAsyncIteration:
                     break
                 except Exception as error:
@@ -77,12 +81,10 @@ class EventStream(Response):
                     await write(encode(found.body()))
                     break
                 await write(encode(event))
+            beating.cancel()
             await write(DONE if self._done else b"", more=False)
         finally:
-            if waiting is not None:
-                waiting.cancel()
-                with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
-                    await waiting
+            beating.cancel()
             close = getattr(events, "aclose", None)
             if close is not None:
                 await close()

@@ -226,7 +226,9 @@ async def chunk_events(
         chunks: number and reply → its chunks.
         last: the chunk behind all others, such as the usage; None where there is none.
     """
-    stream = merged(*(chunks(number, generation) for number, generation in enumerate(generations)))
+    streams = [chunks(number, generation) for number, generation in enumerate(generations)]
+    # One reply needs no merging, which costs a task and a wait for each token.
+    stream = streams[0] if len(streams) == 1 else merged(*streams)
     try:
         async for chunk in stream:
             yield chunk

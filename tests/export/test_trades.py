@@ -1,12 +1,14 @@
-"""The fine-tunes that the trades ship, as adapters of one bundle on one base."""
+"""The fine-tunes that the trades ship, as adapters of one bundle on one base, and proved on their own samples."""
 
 import sys
 from pathlib import Path
 
 import pytest
 
+from metier.bases import LocalBase, resolve
 from metier.contracts import BaseError
 from metier.data.samples_file import read_samples
+from metier.export import export_slots
 from metier.export.documents import add_documents
 from metier.export.proof_samples import samples_of
 from metier.plugins import load_plugins
@@ -17,7 +19,6 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 from readme_blocks import blocks, run  # noqa: E402
 
-TRADES = ("adcopy", "npc", "screenplay", "support")
 TOKENS = 128
 """Of each answer: room for the shortest reply of every form, few enough for seconds."""
 
@@ -31,23 +32,35 @@ def test_a_fine_tune_that_a_plugin_ships_is_proved_on_its_trades_own_samples() -
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the README's bundle of all four trades."""
-    from metier.bases import SMALLEST_BASE, resolve
-
-    try:
-        resolve(SMALLEST_BASE)
-    except BaseError as error:
-        pytest.skip(f"the packaged fine-tunes' base is not available: {error.what}")
+    """Folder of the README's bundle of trades that share a base."""
+    base_of("npc")
     folder = tmp_path_factory.mktemp("trades")
     (folder / "plugins").symlink_to(ROOT / "plugins")
     (block,) = [block for block in blocks(ROOT / "README.md") if block.name == "trades"]
-    run(block, folder, METIER_PRECISION="fp32")  # int4 codes take minutes to choose
+    run(block, folder)
     return folder / "runs/trades"
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a bundle of customer service."""
+    base_of("support")
+    folder = tmp_path_factory.mktemp("desk") / "bundle"
+    return export_slots(load_plugins().vertical("support").fine_tunes, folder, precision="int8").path
+
+
+def base_of(trade: str) -> LocalBase:
+    """The base of a trade's fine-tunes; the test is skipped where it cannot be had."""
+    (id,) = {fine_tune.card.base.id for fine_tune in load_plugins().vertical(trade).fine_tunes}
+    try:
+        return resolve(id)
+    except BaseError as error:
+        pytest.skip(f"the packaged fine-tunes' base is not available: {error.what}")
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("default_base")
-def test_rows_of_all_four_trades_in_one_batch_answer_as_each_alone(bundle: Path) -> None:
+def test_rows_of_several_trades_in_one_batch_answer_as_each_alone(bundle: Path) -> None:
     with Engine(bundle, rows=16, max_len=768) as engine:
         adapters = engine.bundle.manifest.adapters
         inputs = {}
@@ -55,7 +68,7 @@ def test_rows_of_all_four_trades_in_one_batch_answer_as_each_alone(bundle: Path)
             for task in entry.card.tasks:
                 packaged = load_plugins().task(task.name)[0].samples[task.name].held_out
                 inputs[task.name] = next(iter(read_samples(packaged, task=task.name))).input
-        assert {task.partition(".")[0] for task in inputs} == set(TRADES)
+        assert {task.partition(".")[0] for task in inputs} == {"adcopy", "npc"}
 
         def submit(task: str, adapter: str | None = None):
             return engine.submit(engine.request(task, inputs[task], adapter=adapter, max_tokens=TOKENS))
@@ -67,15 +80,13 @@ def test_rows_of_all_four_trades_in_one_batch_answer_as_each_alone(bundle: Path)
         alone = {task: tokens(submit(task)) for task in inputs}
         together = {task: submit(task) for task in inputs}
         assert {task: tokens(generation) for task, generation in together.items()} == alone
-        assert all(
-            tokens(submit(task, "base")) != alone[task] for task in ("adcopy.describe", "npc.line", "support.reply")
-        )
+        assert all(tokens(submit(task, "base")) != alone[task] for task in ("adcopy.describe", "npc.line"))
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("default_base")
 def test_a_fact_newer_than_the_base_is_answered_from_the_documents_that_ship_with_it(
-    bundle: Path, tmp_path: Path
+    desk: Path, tmp_path: Path
 ) -> None:
     """The shop raises a price: the documents are replaced, nothing is trained, and the answer names its passage."""
     question = {"dialogue": [{"who": "customer", "text": "How much is express delivery?"}], "language": "en"}
@@ -86,8 +97,8 @@ def test_a_fact_newer_than_the_base_is_answered_from_the_documents_that_ship_wit
             "## Standard\n\nStandard delivery is free from £40 and takes 3 to 5 working days.\n",
             "utf-8",
         )
-        assert add_documents(bundle, tmp_path) == 3
-        with Engine(bundle, device="cpu", rows=1, max_len=768) as engine:
+        assert add_documents(desk, tmp_path) == 3
+        with Engine(desk, device="cpu", rows=1, max_len=768) as engine:
             reply = engine.run("support.reply", question)
             assert price in reply["reply"]
             assert [str(p.provenance) for p in cited(engine.documents, reply)] == ["delivery.md:5"]
