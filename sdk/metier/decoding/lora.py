@@ -220,7 +220,7 @@ def _read_weights(content: bytes) -> dict[str, Array]:
     from safetensors import deserialize
 
     found: dict[str, Array] = {}
-    for name, tensor in deserialize(content):
+    for name, tensor in deserialize(content):  # type: ignore[no-untyped-call]
         kind, raw = tensor["dtype"], tensor["data"]
         if kind == "BF16":  # a float32's upper half
             flat: Array = (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
