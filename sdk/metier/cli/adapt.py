@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from metier.contracts import UsageError
 from metier.terminal.options import Bad, BaseName, Columns, DataFile, Json, Set, pairs
 from metier.terminal.progress import progress, training_tick
 from metier.terminal.screen import emit_json, note, say
+
+if TYPE_CHECKING:
+    from metier.contracts import Sample
 
 
 def adapt(
@@ -38,6 +41,14 @@ def adapt(
     base: BaseName = None,
     columns: Columns = None,
     on_bad: Bad = "raise",
+    scrub: Annotated[
+        bool,
+        typer.Option(
+            "--scrub",
+            help="Replace personal data in the samples by its kind, such as [email]; names and addresses have no form "
+            "and stay.",
+        ),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Continue from the run's checkpoint, or start over.")
     ] = True,
@@ -95,6 +106,10 @@ def adapt(
             )
         for line in found.remarks:
             note(line)
+        train, kept_apart = found.train, found.held_out
+        if scrub:
+            train, kept_apart, replaced = _scrubbed(train, kept_apart)
+            note(f"{replaced} pieces of personal data were replaced by their kind")
         tick("loading the base")
         local = resolve(chosen.base, sources=tuple(registry.base_sources.values()))
         with ExitStack() as stack:
@@ -103,12 +118,12 @@ def adapt(
                 from metier.align import EvalCallback  # an extra of this command: adaptation itself does not need it
 
                 tick("exporting the graph that generates during training")
-                watching = EvalCallback(local, contracts, found.held_out, vertical.checks_for, inputs=watch)
+                watching = EvalCallback(local, contracts, kept_apart, vertical.checks_for, inputs=watch)
                 callback = stack.enter_context(watching)
             finetune = adapt_base(
                 contracts,
-                found.train,
-                found.held_out,
+                train,
+                kept_apart,
                 chosen,
                 out,
                 base=local,
@@ -121,3 +136,16 @@ def adapt(
     samples, figures = finetune.card.data.samples, finetune.card.training
     say(f"{finetune.path}: {samples} samples, {figures['steps']:.0f} steps, {figures['seconds']:.0f} s")
     return say(f"next: metier evaluate {out}, then metier export {out} --out {out}-bundle")
+
+
+def _scrubbed(train: list[Sample], held_out: list[Sample]) -> tuple[list[Sample], list[Sample], int]:
+    """Both sets without personal data, and how many pieces were replaced."""
+    from metier.data.pii import scrub_sample
+
+    count = 0
+    clean: list[list[Sample]] = []
+    for part in (train, held_out):
+        pairs_of_part = [scrub_sample(sample) for sample in part]
+        clean.append([sample for sample, _ in pairs_of_part])
+        count += sum(len(found) for _, found in pairs_of_part)
+    return clean[0], clean[1], count

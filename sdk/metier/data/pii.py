@@ -1,10 +1,12 @@
 """Personal data in text, found by form and checksum, and replaced by its kind. A net, not a guarantee: names and
 addresses have no form, and are not found.
 
-What has one: e-mail addresses; payment cards (Luhn); IBANs (length by country, mod 97); public IP addresses; Chinese
-resident IDs (check character); US social security numbers written with hyphens; telephone numbers of China, North
-America and Britain in their national form, and of anywhere with a plus sign. Other countries' ids, and numbers of
-theirs without the plus, are not known.
+What has one: e-mail addresses, `name (at) shop (dot) com` and international domains included; payment cards (Luhn);
+IBANs (length by country, mod 97); public IP addresses; Chinese resident IDs (check character; those of 15 digits where
+a word names them); US social security numbers, with hyphens, or with spaces where a word names them; telephone numbers
+of China, North America and Britain in their national form, and of anywhere with a plus sign. Full-width characters
+count as plain ones. What a word calls an order, a stock number or the like is no telephone number. Other countries'
+ids, numbers of theirs without the plus, and number plates are not known.
 """
 
 from __future__ import annotations
@@ -20,6 +22,15 @@ from metier.contracts.sample import Sample
 Kind = Literal["resident_id", "iban", "card", "email", "ssn", "phone", "ip"]
 
 
+_NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
+    0x3000: 0x20,
+    0xA0: 0x20,
+    0x2013: 0x2D,
+    0x2011: 0x2D,
+}
+"""Full-width forms, wide and fixed spaces and other hyphens, as the plain character: lengths stay."""
+
+
 class Replacement(NamedTuple):
     """One piece of personal data that was replaced. Never holds the data itself."""
 
@@ -31,16 +42,29 @@ class Replacement(NamedTuple):
     """Dotted path in a sample, such as input.facts; empty for plain text."""
 
 
-_ID = re.compile(r"(?<![0-9A-Za-z])[1-9]\d{5}(?:19|20)\d{9}[0-9Xx](?![0-9A-Za-z])")
-_CARD = re.compile(r"(?<![\d.])[2-6](?:[ -]?\d){13,18}(?![\d]|\.\d)")
+_ID = re.compile(r"(?<![0-9A-Za-z])[1-9]\d{5}[ -]?(?:19|20)\d\d[ -]?\d{4}[ -]?\d{3}[0-9Xx](?![0-9A-Za-z])")
+_OLD_ID = re.compile(r"(?<![0-9A-Za-z])[1-8]\d{7}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}(?![0-9A-Za-z])")
+"""Of 15 digits, given out until 1999: no check digit, so a word has to name it."""
+_CARD = re.compile(r"(?<![\d.])[2-6](?:(?:[ -]?\d){13,18}|\d{3}(?:\.\d{4}){3})(?![\d]|\.\d)")
 _EMAIL = re.compile(
     r"(?<![A-Za-z0-9_.+-])[A-Za-z0-9_.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}(?![A-Za-z0-9-])"
 )
+_SPELT_EMAIL = re.compile(
+    r"(?<![A-Za-z0-9_.+-])[A-Za-z0-9_.+-]{1,64} ?[(\[{] ?at ?[)\]}] ?"
+    r"(?:[A-Za-z0-9-]{1,63} ?(?:\.|[(\[{] ?dot ?[)\]}]) ?){1,6}[A-Za-z]{2,24}(?![A-Za-z0-9-])",
+    re.IGNORECASE,
+)
+_OTHER_EMAIL = re.compile(  # internationalised domains (RFC 5890), under a top-level domain of letters that end it
+    r"(?<![A-Za-z0-9_.+-])[A-Za-z0-9_.+-]{1,64}@(?:[^\W_][\w-]{0,62}\.){1,6}"
+    r"(?:[A-Za-z]{2,24}(?![A-Za-z0-9-])|公司|网络|網絡|中国|中國|在线|рф|укр|бел)"
+)
 _PHONE = re.compile(
-    r"(?<![A-Za-z0-9_.+-])(?:"
+    r"(?:(?<![A-Za-z0-9_.+-])|(?<=[Tt]el)|(?<=TEL)|(?<=[Pp]hone)|(?<=[Mm]ob)|(?<=[Mm]obile)|(?<=[VvWw]x)|(?<=wechat))(?:"
     r"(?:(?:\+|00)86[ -]?)?1[3-9]\d[ -]?\d{4}[ -]?\d{4}"  # mobile, China (MIIT numbering plan)
-    r"|0\d{2,3}[ -]\d{7,8}"  # landline, China
-    r"|(?:\+1[ .-]?)?\(\d{3}\) ?\d{3}[ .-]\d{4}|(?:\+1[ .-]?)?[2-9]\d{2}[.-]\d{3}[.-]\d{4}"  # North America
+    r"|(?<!\d )1 [3-9](?: \d){9}(?! \d)"  # spelt digit by digit
+    r"|0\d{2,3}[ -]\d{7,8}|\(0\d{2,3}\)[ -]?\d{7,8}"  # landline, China
+    r"|(?:\+1[ .-]?)?\(\d{3}\) ?\d{3}[ .-]\d{4}|(?:\+?1[ .-])?[2-9]\d{2}[.-]\d{3}[.-]\d{4}"  # North America
+    r"|(?<!\d )(?:1 )?[2-9]\d{2} [2-9]\d{2} \d{4}(?! \d)"
     r"|\(?0(?:2[03489]\)?[ -]?\d{4}[ -]?\d{4}"  # Britain, by the lengths of its area codes (Ofcom numbering plan)
     r"|1(?:1\d|[2-69]1)\)?[ -]?\d{3}[ -]?\d{4}|1[2-9]\d\d\)?[ -]?\d{3}[ -]?\d{3}"
     r"|7[1-57-9]\d\d[ -]?\d{3}[ -]?\d{3})"  # and its mobiles
@@ -49,7 +73,19 @@ _PHONE = re.compile(
 )
 _SSN = re.compile(r"(?<![A-Za-z0-9_.-])(?!000|666|9)\d{3}-(?!00)\d\d-(?!0000)\d{4}(?![A-Za-z0-9_-]|\.\d)")
 """No area 000, 666 or from 900 on, no group 00, no serial 0000: the Social Security Administration gives none out."""
-_IBAN = re.compile(r"(?<![A-Za-z0-9])(?=([A-Z]{2}\d\d(?: ?[A-Z0-9]){11,30}))")
+_SPACED_SSN = re.compile(r"(?<![A-Za-z0-9_.-])(?!000|666|9)\d{3} ?(?!00)\d\d ?(?!0000)\d{4}(?![A-Za-z0-9_-]|\.\d| \d)")
+_NAMES_SSN = re.compile(r"\b(?:ssn|social security)[^\d\]]{0,16}$", re.IGNORECASE)
+_NAMES_ID = re.compile(r"(?:身份证|证件|\bid(?: card| number| no)?\b)[^\d\]]{0,8}$", re.IGNORECASE)
+_NAMES_OTHER = re.compile(
+    r"(?:\b(?:order|stock|sku|item|part|model|serial|invoice|reference|ref|tracking|parcel|lot|batch|isbn|ean|upc|gtin|asin)"
+    r"|单号|订单|货号|运单|批号|条码|条形码|编号|库存)(?: ?(?:no|number|nr|id|code|号码?))?"
+    r"[.:#：为是 ]{0,3}$",
+    re.IGNORECASE,
+)
+"""Words right before a number that say what else it is."""
+_NEAR = 32
+"""Characters before a number in which such a word is looked for."""
+_IBAN = re.compile(r"(?<![A-Za-z0-9])(?=([A-Za-z]{2}\d\d(?: ?[A-Za-z0-9]){11,30}))")
 """Looks ahead only: what begins like one may hold one."""
 _IBANS = """
 AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 EG29 ES24 FI18
@@ -69,18 +105,24 @@ _VERSION = re.compile(r"(?:\b(?:versions?|ver\.?|release|build|section|chapter|c
 """After these, four numbers with dots between are no address."""
 _BEFORE = 10
 """Characters that the longest of them takes, with a space."""
-_MAYBE = re.compile(r"@|\d(?:[ .()-]{0,2}\d){6}|\d\.\d{1,3}\.\d|[23][0-9A-Fa-f]{3}:")
+_MAYBE = re.compile(r"@|\d(?:[ .()-]{0,2}\d){6}|\d\.\d{1,3}\.\d|[23][0-9A-Fa-f]{3}:|[(\[{] ?at ?[)\]}]", re.IGNORECASE)
 """What any of the above contains: a quick look that clears most text."""
 
 
 def find_pii(text: str) -> list[Replacement]:
     """Personal data in a text, in order, none overlapping; a checksum that fails clears a number."""
-    if not _MAYBE.search(text):
-        return []
+    plain = text.translate(_NARROW)
     found: list[Replacement] = []
-    for kind, start, end in _candidates(text):
-        if all(end <= other.start or start >= other.end for other in found):
-            found.append(Replacement(kind, start, end))
+    while _MAYBE.search(plain):
+        new: list[Replacement] = []
+        for kind, start, end in _candidates(plain):
+            if all(end <= other.start or start >= other.end for other in new):
+                new.append(Replacement(kind, start, end))
+        if not new:
+            break
+        for piece in new:  # what stands beside it may be data as well, once it is gone
+            plain = f"{plain[: piece.start]}{']' * (piece.end - piece.start)}{plain[piece.end :]}"
+        found += new
     return sorted(found, key=lambda r: r.start)
 
 
@@ -115,7 +157,10 @@ def _scrub_value(value: Any, path: str, found: list[Replacement]) -> Any:
 def _candidates(text: str) -> Iterator[tuple[Kind, int, int]]:
     """The surer kinds first: an ID's digits could be part of a card's, an IBAN's of a card's, a card's of a phone's."""
     for match in _ID.finditer(text):
-        if is_resident_id(match[0]):
+        if is_resident_id(re.sub(r"[ -]", "", match[0])):
+            yield "resident_id", *match.span()
+    for match in _OLD_ID.finditer(text):
+        if _before(_NAMES_ID, text, match.start()):
             yield "resident_id", *match.span()
     for match in _IBAN.finditer(text):
         if length := _iban_in(match[1]):
@@ -123,17 +168,26 @@ def _candidates(text: str) -> Iterator[tuple[Kind, int, int]]:
             if not text[end : end + 1].isalnum():
                 yield "iban", match.start(), end
     for match in _CARD.finditer(text):
-        if is_card(re.sub(r"\D", "", match[0])):
+        if is_card(re.sub(r"\D", "", match[0])) and not _before(_NAMES_OTHER, text, match.start()):
             yield "card", *match.span()
-    for match in _EMAIL.finditer(text):
-        yield "email", *match.span()
+    for pattern in (_EMAIL, _OTHER_EMAIL, _SPELT_EMAIL):
+        for match in pattern.finditer(text):
+            yield "email", *match.span()
     for match in _SSN.finditer(text):
         yield "ssn", *match.span()
+    for match in _SPACED_SSN.finditer(text):
+        if _before(_NAMES_SSN, text, match.start()):
+            yield "ssn", *match.span()
     for match in _PHONE.finditer(text):
-        yield "phone", *match.span()
+        if not _before(_NAMES_OTHER, text, match.start()):
+            yield "phone", *match.span()
     for match in _IP.finditer(text):
         if is_public_ip(match[0]) and not _VERSION.search(text, max(0, match.start() - _BEFORE), match.start()):
             yield "ip", *match.span()
+
+
+def _before(words: re.Pattern[str], text: str, start: int) -> bool:
+    return words.search(text[max(0, start - _NEAR) : start]) is not None
 
 
 def is_card(digits: str) -> bool:
@@ -156,6 +210,7 @@ def is_resident_id(text: str) -> bool:
 
 def is_iban(text: str) -> bool:
     """Whether a text without spaces is an IBAN: as long as its country's are, and mod 97 is 1 (ISO 13616-1)."""
+    text = text.upper()
     if len(text) != _IBAN_LENGTHS.get(text[:2]):
         return False
     return int("".join(str(int(character, 36)) for character in text[4:] + text[:4])) % 97 == 1
@@ -173,7 +228,7 @@ def is_public_ip(text: str) -> bool:
 
 def _iban_in(text: str) -> int:
     """Characters of the IBAN that a text begins with, spaces included; 0 where it does with none."""
-    wanted, seen = _IBAN_LENGTHS.get(text[:2], 0), 0
+    wanted, seen = _IBAN_LENGTHS.get(text[:2].upper(), 0), 0
     for place, character in enumerate(text, 1):
         seen += character != " "
         if seen == wanted:
