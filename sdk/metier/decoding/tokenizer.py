@@ -14,11 +14,11 @@ from typing import Any, NoReturn
 
 from jinja2 import Template, TemplateError
 from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
 from metier.contracts import BaseError
+from metier.decoding.sandbox import BoundedEnvironment, TemplateLimitError, render
 
 FROZEN_DATE = datetime(2024, 7, 26)
 """The date of `strftime_now` in a chat template: a prompt that changes with the calendar could not be frozen in a
@@ -132,14 +132,15 @@ class ChatTokenizer:
                 remedy="take an instruction-tuned base, or put a chat_template.jinja into its folder",
             )
         try:
-            return str(
-                self._template.render(
-                    messages=list(messages),
-                    tools=None,
-                    documents=None,
-                    add_generation_prompt=add_generation_prompt,
+            return render(
+                self._template,
+                {
+                    "messages": list(messages),
+                    "tools": None,
+                    "documents": None,
+                    "add_generation_prompt": add_generation_prompt,
                     **self._special,
-                )
+                },
             )
         except TemplateError as error:
             roles = ", ".join(str(m.get("role")) for m in messages)
@@ -150,10 +151,10 @@ class ChatTokenizer:
 
 
 def _compile(template: str) -> Template:
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    environment = BoundedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
     environment.filters["tojson"] = _tojson
     environment.globals["raise_exception"] = _raise
-    environment.globals["strftime_now"] = FROZEN_DATE.strftime
+    environment.globals["strftime_now"] = _strftime
     # transformers' `generation` block only marks spans for training masks: here its body is simply rendered.
     source = template.replace("{% generation %}", "").replace("{% endgeneration %}", "")
     source = source.replace("{%- generation -%}", "{%- if true -%}").replace("{%- endgeneration -%}", "{%- endif -%}")
@@ -165,6 +166,12 @@ def _compile(template: str) -> Template:
 
 def _tojson(value: Any, indent: int | None = None, ensure_ascii: bool = False, **options: Any) -> str:
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
+
+
+def _strftime(form: str) -> str:
+    if re.search(r"%[^a-zA-Z%]*\d", form):  # such as %1000000000d, which pads
+        raise TemplateLimitError("a date's format has a width")
+    return FROZEN_DATE.strftime(form)
 
 
 def _raise(message: str) -> NoReturn:

@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from metier.contracts import ContractError, Sample, TaskContract, Turn, Value
+from metier.decoding.sandbox import render
 from metier.decoding.tokenizer import ChatTokenizer
 from metier.prompting.reply import encode_reply
 from metier.prompting.template import scope_of, template
@@ -92,7 +93,7 @@ def _render(contract: TaskContract, language: str, input: Value) -> list[Message
 
 def _turn(contract: TaskContract, language: str, turn: Turn, scope: dict[str, Any]) -> Message:
     try:
-        return {"role": template(turn.role).render(scope).strip(), "content": template(turn.content).render(scope)}
+        return {"role": render(template(turn.role), scope).strip(), "content": render(template(turn.content), scope)}
     except TemplateError as error:
         raise ContractError(
             f"the {language} prompt of {contract.name} does not render: {error}",

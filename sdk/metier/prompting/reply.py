@@ -8,6 +8,7 @@ from __future__ import annotations
 from jinja2 import TemplateError
 
 from metier.contracts import ContractError, TaskContract, Value, renderings
+from metier.decoding.sandbox import render
 from metier.prompting import reply_json, reply_label, reply_spans, reply_text
 from metier.prompting.reply_format import ReplyCodec
 from metier.prompting.template import scope_of, template
@@ -66,7 +67,7 @@ def grammar_of(contract: TaskContract, input: Value | None = None) -> str | None
     if contract.reply.grammar is None:
         return _codec(contract).grammar(contract)
     try:
-        return template(contract.reply.grammar).render(scope_of(contract, input or {}))
+        return render(template(contract.reply.grammar), scope_of(contract, input or {}))
     except TemplateError as error:
         raise ContractError(
             f"the reply grammar of {contract.name} does not render: {error}",

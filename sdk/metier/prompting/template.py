@@ -11,10 +11,10 @@ from functools import lru_cache
 from typing import Any
 
 from jinja2 import StrictUndefined, Template
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from metier.contracts import TaskContract, Value
 from metier.contracts.schema import resolve
+from metier.decoding.sandbox import BoundedEnvironment
 
 
 def scope_of(contract: TaskContract, input: Value) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def template(source: str) -> Template:
     Raises:
         jinja2.TemplateError: the source does not compile.
     """
-    environment = ImmutableSandboxedEnvironment(
+    environment = BoundedEnvironment(
         undefined=StrictUndefined, finalize=lambda value: "" if value is None else value, keep_trailing_newline=True
     )
     environment.filters["regex"] = _regex
