@@ -254,3 +254,16 @@ def test_a_vertical_can_be_added_by_hand_and_a_broken_object_leaves_nothing(inst
 def test_an_installed_plugin_is_found_through_the_interpreter_s_own_metadata(install: Install) -> None:
     install("found", FLORIST)
     assert {"found"} <= {row.name for row in load_plugins().plugins if row.status == "ok"}
+
+
+def test_an_empty_list_of_allowed_plugins_allows_none(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("aaa", "raise AssertionError('imported')")
+    monkeypatch.setenv(ALLOW, "")
+    (row,) = [row for row in load_plugins().plugins if row.name == "aaa"]
+    assert row.status == "denied" and ALLOW in row.reason
+
+
+def test_a_plugin_that_raises_no_ordinary_error_at_import_is_a_row(install: Install) -> None:
+    install("aaa", "class Odd(BaseException): pass\nraise Odd('no')")
+    (row,) = [row for row in load_plugins().plugins if row.name == "aaa"]
+    assert row.status == "broken" and "no" in row.reason

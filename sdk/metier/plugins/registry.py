@@ -205,7 +205,7 @@ def load_plugins(*, strict: bool = False, found: Iterable[EntryPoint] | None = N
         name = point.name
         distribution = point.dist.name if point.dist else None
         version = point.dist.version if point.dist else None
-        if name in deny or (allow and name not in allow):
+        if name in deny or (ALLOW in os.environ and name not in allow):
             reason = f"named in {DENY}" if name in deny else f"not named in {ALLOW}"
             registry.plugins.append(
                 PluginRow(name=name, distribution=distribution, version=version, status="denied", reason=reason)
@@ -213,7 +213,9 @@ def load_plugins(*, strict: bool = False, found: Iterable[EntryPoint] | None = N
             continue
         try:
             plugin = point.load()
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a plugin raises at import is its own fault, and no one else's
             wrong = PluginError(
                 f"importing {point.value} failed: {reason_of(error)}",
                 remedy=f"fix or uninstall it, or set {DENY}={name}",
