@@ -103,7 +103,7 @@ def test_an_error_of_the_graph_ends_the_requests_in_rows_and_the_engine_continue
     ],
 )
 def test_any_error_at_admission_ends_its_own_request_only(session, options, error, message, monkeypatch):
-    def damaged(folder):
+    def damaged(folder, hashes):
         raise KeyError("q_proj")
 
     monkeypatch.setattr("metier.decoding.adapter_store.read_folder", damaged)

@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 from readme_blocks import blocks, run  # noqa: E402
 
-TOKENS = 128
-"""Of each answer: room for the shortest reply of every form, few enough for seconds."""
+TOKENS = 64
+"""Of each answer: enough for one row to disturb another, few enough for seconds."""
 
 
 def test_a_fine_tune_that_a_plugin_ships_is_proved_on_its_trades_own_samples() -> None:
@@ -37,7 +37,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trades")
     (folder / "plugins").symlink_to(ROOT / "plugins")
     (block,) = [block for block in blocks(ROOT / "README.md") if block.name == "trades"]
-    run(block, folder)
+    # fp32: int8 activations are rounded by what else is in the batch, and a long greedy answer may turn on that.
+    run(block, folder, METIER_PRECISION="fp32")
     return folder / "runs/trades"
 
 
@@ -59,6 +60,7 @@ def base_of(trade: str) -> LocalBase:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # the export of the default base in fp32 is part of it
 @pytest.mark.xdist_group("default_base")
 def test_rows_of_several_trades_in_one_batch_answer_as_each_alone(bundle: Path) -> None:
     with Engine(bundle, rows=16, max_len=768) as engine:

@@ -39,7 +39,7 @@ def explain(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json: Json = False,
 ) -> None:
-    """Show what a model looked at when it wrote a reply: attention by layer and head, rollout, attribution.
+    """Show what a model attended to, as an HTML page. By layer and head, as rollout, and as attribution.
 
     Writes one HTML file that loads nothing from anywhere.
     """

@@ -53,7 +53,7 @@ def serve(
     tls_key: Annotated[Path | None, typer.Option(metavar="PEM", help="Private key of the certificate.")] = None,
     log_prompts: Annotated[bool, typer.Option(help="Write prompts into the log.")] = False,
 ) -> None:
-    """Serve bundles over HTTP, compatible with OpenAI's clients."""
+    """Serve bundles over HTTP. OpenAI's clients work with it unchanged."""
     try:
         import uvicorn  # noqa: F401
 
