@@ -44,6 +44,7 @@ _WORDS = {
         "head": "| task | in → out | metric | prompted: zero-shot, few-shot | fine-tuned | tokens/s |",
         "answers": "| task | input | answer | findings |",
         "none": "none ships",
+        "unmeasured": "ships, not measured yet",
         "note": "Held-out inputs, greedy decoding; 95 % intervals, bold where above both prompted figures. tokens/s:\n"
         "merged {precision} bundle, batch 1, {prompt} prompt and {new} new tokens, {machine} (`{file}`).",
     },
@@ -51,6 +52,7 @@ _WORDS = {
         "head": "| 任务 | 输入 → 输出 | 指标 | 只用提示：零样本、少样本 | 微调后 | 词元/秒 |",
         "answers": "| 任务 | 输入 | 回答 | 检查发现 |",
         "none": "未随附",
+        "unmeasured": "随附，尚未测量",
         "note": "留出输入，贪心解码；95 % 区间高于两个提示结果时加粗。词元/秒：合并后的 {precision} 部署包，\n"
         "批大小 1，提示 {prompt} 个、生成 {new} 个词元，机器为 {machine}（`{file}`）。",
     },
@@ -108,7 +110,7 @@ def table(language: str) -> str:
             )
             fine_tune = shipped(vertical, task)
             gain = gain_of(task, fine_tune.card) if fine_tune else None
-            cells = ["", "", words["none"], ""]
+            cells = ["", "", words["unmeasured" if fine_tune else "none"], ""]
             if gain and fine_tune:
                 after = f"{gain.after:.1f}"
                 rate = f"{bench['tokens_per_second']:.0f}" if fine_tune.card.base.id == bench["base"] else ""
