@@ -46,7 +46,7 @@ def run(block: Block, folder: Path, **environment: str) -> str:
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "NO_COLOR": "1", "COLUMNS": "200", **environment}
     done = subprocess.run(
-        [*command, block.text], cwd=folder, env=env, capture_output=True, text=True, timeout=580, check=False
+        [*command, block.text], cwd=folder, env=env, capture_output=True, text=True, timeout=1200, check=False
     )
     assert done.returncode == 0, f"line {block.line}\n{done.stdout}\n{done.stderr}"
     return done.stdout
